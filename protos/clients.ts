@@ -1,0 +1,27 @@
+// Client factories: every part of Conduit, and every tool outside it, reaches the control plane through these.
+import { type Client, createClient, type Transport } from "@connectrpc/connect"
+import { ApiService } from "./gen/conduit/api/v1/api_pb.ts"
+import { DestinationService } from "./gen/conduit/destination/v1/destination_pb.ts"
+import { TelemetryService } from "./gen/conduit/telemetry/v1/telemetry_pb.ts"
+
+/** Client of the public API. */
+export type ApiClient = Client<typeof ApiService>
+/** Client of the destination service. */
+export type DestinationClient = Client<typeof DestinationService>
+/** Client of the telemetry service. */
+export type TelemetryClient = Client<typeof TelemetryService>
+
+/** Public API over any Connect transport (Node, Bun or browser). */
+export function createApiClient(transport: Transport): ApiClient {
+  return createClient(ApiService, transport)
+}
+
+/** Destination service; needs a transport with bidirectional streams (HTTP/2). */
+export function createDestinationClient(transport: Transport): DestinationClient {
+  return createClient(DestinationService, transport)
+}
+
+/** Telemetry service; needs a transport with client streams (HTTP/2). */
+export function createTelemetryClient(transport: Transport): TelemetryClient {
+  return createClient(TelemetryService, transport)
+}
