@@ -1,0 +1,113 @@
+// `--help`: a command's usage, flags, examples and sub-commands, rendered from its definition.
+import {
+  type AnyCommand,
+  aliasesOf,
+  argumentsOf,
+  descriptionOf,
+  type Entry,
+  type NamedArgument,
+  subCommandsOf,
+  takesValue,
+} from "./command.ts"
+import { hintOf } from "./parse.ts"
+
+/** How help is drawn. */
+export interface HelpOptions {
+  /** Whether headings may be bold. */
+  readonly colour: boolean
+}
+
+/** Help of the whole program; needs no command's file. */
+export function renderRootHelp(
+  name: string,
+  about: string,
+  entries: readonly Entry[],
+  globals: readonly NamedArgument[],
+  examples: readonly { readonly line: string; readonly why: string }[],
+  options: HelpOptions,
+): string {
+  return sections(
+    [
+      ["", [about]],
+      ["Usage", [`${name} COMMAND [FLAGS]`]],
+      ["Commands", columns(entries.map(entry => [entry.name, entry.summary]))],
+      ["Flags of every command", columns(globals.map(flagRow))],
+      ["Examples", columns(examples.map(example => [example.line, example.why]))],
+      ["", [`${name} COMMAND --help tells more about one command.`]],
+    ],
+    options,
+  )
+}
+
+/** Help of one command or group of commands. `path` is what a person types to reach it. */
+export async function renderHelp(
+  path: string,
+  one: AnyCommand,
+  globals: readonly NamedArgument[],
+  options: HelpOptions,
+): Promise<string> {
+  const { flags, positionals } = await argumentsOf(one)
+  const below = await subCommandsOf(one)
+  const own = flags.filter(flag => !globals.some(global => global.name === flag.name))
+  const shown = globals.filter(
+    global => !flags.some(flag => flag.name === global.name && flag.description !== global.description),
+  )
+  const words = positionals.map((positional, index) => {
+    const word = positional.valueHint ?? positional.name.toUpperCase()
+    const many = one.variadic && index === positionals.length - 1 ? `${word} ...` : word
+    return positional.required === false ? `[${many}]` : many
+  })
+  const usage = below.length > 0 ? "COMMAND [FLAGS]" : [...words, "[FLAGS]"].join(" ")
+  return sections(
+    [
+      ["", [await descriptionOf(one)]],
+      ["Usage", [`${path} ${usage}`]],
+      ["Commands", columns(below.map(entry => [entry.name, entry.summary]))],
+      [
+        "Arguments",
+        columns(
+          positionals.map((item, index) => [
+            words[index]?.replace(/[[\]]/g, "") ?? item.name,
+            item.description ?? "",
+          ]),
+        ),
+      ],
+      ["Flags", columns(own.map(flagRow))],
+      ["Flags of every command", columns(shown.map(flagRow))],
+      ["Examples", columns((one.examples ?? []).map(example => [example.line, example.why]))],
+    ],
+    options,
+  )
+}
+
+function flagRow(flag: NamedArgument): [string, string] {
+  const spellings = [...aliasesOf(flag).map(dashed), dashed(flag.name)].join(", ")
+  const short = aliasesOf(flag)[0]?.length === 1
+  const value = takesValue(flag) ? ` ${hintOf(flag)}` : ""
+  const standard = flag.default === undefined || flag.default === false ? "" : ` (default: ${flag.default})`
+  return [`${short ? "" : "    "}${spellings}${value}`, `${flag.description ?? ""}${standard}`]
+}
+
+function dashed(name: string): string {
+  return name.length === 1 ? `-${name}` : `--${name}`
+}
+
+function columns(rows: readonly (readonly [string, string])[]): string[] {
+  const width = Math.max(0, ...rows.map(([left]) => left.length))
+  return rows.map(([left, right]) => (right === "" ? left : `${left.padEnd(width)}  ${right}`))
+}
+
+function sections(parts: readonly (readonly [string, readonly string[]])[], options: HelpOptions): string {
+  const blocks: string[] = []
+  for (const [title, lines] of parts) {
+    if (lines.length === 0 || (lines.length === 1 && lines[0] === "")) continue
+    if (title === "") blocks.push(lines.join("\n"))
+    else
+      blocks.push(
+        [options.colour ? `\u001b[1m${title}\u001b[22m` : title, ...lines.map(line => `  ${line}`)].join(
+          "\n",
+        ),
+      )
+  }
+  return `${blocks.join("\n\n")}\n`
+}

@@ -1,0 +1,32 @@
+// The catalogue of commands: each with its line in `--help`; a command's file is loaded when it is typed.
+import type { Entry } from "./command_line/command.ts"
+
+/** Every command, in the order of `--help`. */
+export const COMMANDS: readonly Entry[] = [
+  {
+    name: "stat",
+    summary: "success rate, requests a second and latencies of resources",
+    load: async () => (await import("./stat.ts")).stat,
+  },
+  { name: "edges", summary: "who calls whom", load: async () => (await import("./edges.ts")).edges },
+  {
+    name: "endpoints",
+    summary: "endpoints of Services, as proxies get them",
+    load: async () => (await import("./endpoints.ts")).endpoints,
+  },
+  {
+    name: "metrics",
+    summary: "raw metrics of proxies",
+    load: async () => (await import("./metrics.ts")).metrics,
+  },
+  {
+    name: "version",
+    summary: "versions of client, control plane and proxies",
+    load: async () => (await import("./version.ts")).version,
+  },
+  {
+    name: "completion",
+    summary: "completion for bash, zsh or fish",
+    load: async () => (await import("./completion.ts")).completion,
+  },
+]

@@ -1,0 +1,121 @@
+// `conduit edges`: who calls whom, and whether the connection is secured.
+import type { Edge, Resource } from "../protos/mod.ts"
+import { command } from "./command_line/command.ts"
+import { withApi } from "./connect.ts"
+import { windowMsOf } from "./duration.ts"
+import { GLOBAL_FLAGS, namespaceOf, WATCH_FLAG, WINDOW_FLAG } from "./flags.ts"
+import { type Column, FORMATS, formatOf, percent, rate, render, say } from "./output.ts"
+import { KIND_WORDS, parseResources, resourceText } from "./resource.ts"
+import { show } from "./watch.ts"
+
+/** One end of an edge. */
+export interface EdgeEnd {
+  readonly namespace: string
+  readonly kind: string
+  readonly name: string
+}
+
+/** A row of `conduit edges -o json`; null is an identity that was not proved, or a figure with no traffic behind it. */
+export interface EdgeLine {
+  readonly from: EdgeEnd
+  readonly to: EdgeEnd
+  readonly clientId: string | null
+  readonly serverId: string | null
+  readonly secured: boolean
+  readonly rps: number | null
+  /** Share of responses classified success, 0 to 1. */
+  readonly success: number | null
+}
+
+/** A row of the API as the contract shows it. */
+export function edgeLine(edge: Edge): EdgeLine {
+  return {
+    from: end(edge.from),
+    to: end(edge.to),
+    clientId: edge.clientId === "" ? null : edge.clientId,
+    serverId: edge.serverId === "" ? null : edge.serverId,
+    secured: edge.secured,
+    rps: edge.http?.rps ?? null,
+    success: edge.http?.success ?? null,
+  }
+}
+
+function end(resource: Resource | undefined): EdgeEnd {
+  return { namespace: resource?.namespace ?? "", kind: resource?.kind ?? "", name: resource?.name ?? "" }
+}
+
+/** Columns of the table. */
+export const EDGE_COLUMNS: readonly Column<EdgeLine>[] = [
+  { title: "FROM", cell: row => row.from.name },
+  { title: "FROM_NS", cell: row => row.from.namespace || null },
+  { title: "TO", cell: row => row.to.name },
+  { title: "TO_NS", cell: row => row.to.namespace || null },
+  { title: "SECURED", cell: row => (row.secured ? "yes" : "no") },
+  { title: "SUCCESS", cell: row => percent(row.success), right: true },
+  { title: "RPS", cell: row => rate(row.rps), right: true },
+  { title: "CLIENT_ID", cell: row => row.clientId, wide: true },
+  { title: "SERVER_ID", cell: row => row.serverId, wide: true },
+]
+
+/** `conduit edges [RESOURCE]`. */
+export const edges = command({
+  meta: { name: "edges", description: "Who calls whom" },
+  args: {
+    ...GLOBAL_FLAGS,
+    resource: {
+      type: "positional",
+      valueHint: "RESOURCE",
+      description: "deploy or deploy/web (default: deploy)",
+      required: false,
+    },
+    ...WINDOW_FLAG,
+    selector: {
+      type: "string",
+      alias: "l",
+      valueHint: "LABELS",
+      description: "only resources with these labels",
+    },
+    ...WATCH_FLAG,
+  },
+  variadic: true,
+  offers: { resource: KIND_WORDS, output: FORMATS },
+  examples: [
+    { line: "conduit edges deploy -A", why: "every call in the mesh" },
+    {
+      line: "conduit edges deploy/web -n shop -o wide",
+      why: "who calls web, whom web calls, with identities",
+    },
+  ],
+  async run({ args }) {
+    const format = formatOf(args.output)
+    const targets = parseResources(args._.length === 0 ? ["deploy"] : args._)
+    const namespace = namespaceOf(args)
+    const windowMs = windowMsOf(args["time-window"])
+    await show(args.watch === true, async () => {
+      const rows: EdgeLine[] = []
+      await withApi(args, async api => {
+        for (const target of targets) {
+          const scope = target.kind === "namespace" ? "" : namespace
+          const answer = await api.edges({
+            target: {
+              namespace: scope,
+              kind: target.kind,
+              name: target.name,
+              labelSelector: args.selector ?? "",
+            },
+            windowMs,
+          })
+          rows.push(...answer.edges.map(edgeLine))
+        }
+      })
+      if (rows.length === 0) {
+        const what = targets.map(target => resourceText(target.kind, target.name)).join(", ")
+        say(
+          `No traffic seen at ${what}${namespace === "" ? "" : ` in namespace "${namespace}" (-A takes all)`}.`,
+        )
+        if (format === "table" || format === "wide") return ""
+      }
+      return await render(format, rows, EDGE_COLUMNS, row => row)
+    })
+  },
+})

@@ -1,0 +1,136 @@
+// `conduit endpoints`: the endpoints of Services, as the control plane serves them to proxies.
+import type { EndpointInfo, ServiceEndpoints } from "../protos/mod.ts"
+import { command } from "./command_line/command.ts"
+import { withApi } from "./connect.ts"
+import { Failure, UsageError } from "./failure.ts"
+import { GLOBAL_FLAGS, namespaceOf } from "./flags.ts"
+import { type Column, FORMATS, formatOf, renderData, renderTable, say, writeOut } from "./output.ts"
+import { resourceText } from "./resource.ts"
+
+/** A Service as people name it. */
+export interface ServiceArgument {
+  /** Namespace, "" for all, or null when the flags decide. */
+  readonly namespace: string | null
+  readonly service: string
+  /** 0 for every port. */
+  readonly port: number
+}
+
+/**
+ * Reads `web`, `web:80`, `web.shop`, `web.shop.svc.cluster.local:80` or `svc/web`.
+ *
+ * @throws UsageError when it is none of these
+ */
+export function parseService(word: string): ServiceArgument {
+  const match =
+    /^(?:(?:svc|service|services)\/)?([a-z0-9][-a-z0-9]*)(?:\.([a-z0-9][-a-z0-9]*)(?:\.svc(?:\.[-a-z0-9.]+)?)?)?(?::(\d{1,5}))?$/.exec(
+      word,
+    )
+  const port = Number(match?.[3] ?? 0)
+  if (match?.[1] === undefined || port > 65_535 || (match[3] !== undefined && port === 0)) {
+    throw new UsageError(`"${word}" is no Service; write web, web:80 or web.NAMESPACE`)
+  }
+  return { namespace: match[2] ?? null, service: match[1], port }
+}
+
+interface EndpointLine {
+  readonly of: ServiceEndpoints
+  /** null for a port of a Service that nothing stands behind. */
+  readonly endpoint: EndpointInfo | null
+}
+
+const COLUMNS: readonly Column<EndpointLine>[] = [
+  { title: "NAMESPACE", cell: row => row.of.namespace },
+  { title: "SERVICE", cell: row => row.of.service },
+  {
+    title: "PORT",
+    cell: row => (row.of.portName === "" ? `${row.of.port}` : `${row.of.port}/${row.of.portName}`),
+  },
+  { title: "ENDPOINT", cell: row => (row.endpoint === null ? null : hostPort(row.endpoint)) },
+  { title: "POD", cell: row => row.endpoint?.pod || null },
+  { title: "WORKLOAD", cell: row => workloadText(row.endpoint) },
+  { title: "MESHED", cell: row => (row.endpoint === null ? null : row.endpoint.meshed ? "yes" : "no") },
+  { title: "IDENTITY", cell: row => row.endpoint?.identity || null, wide: true },
+  { title: "ZONE", cell: row => row.endpoint?.zone || null, wide: true },
+]
+
+function hostPort(endpoint: EndpointInfo): string {
+  return endpoint.ip.includes(":") ? `[${endpoint.ip}]:${endpoint.port}` : `${endpoint.ip}:${endpoint.port}`
+}
+
+function workloadText(endpoint: EndpointInfo | null): string | null {
+  const workload = endpoint?.workload
+  return workload === undefined ? null : resourceText(workload.kind, workload.name)
+}
+
+function data(of: ServiceEndpoints) {
+  return {
+    namespace: of.namespace,
+    service: of.service,
+    port: of.port,
+    portName: of.portName || null,
+    endpoints: of.endpoints.map(one => ({
+      ip: one.ip,
+      port: one.port,
+      namespace: one.namespace || null,
+      pod: one.pod || null,
+      workload:
+        one.workload === undefined
+          ? null
+          : { namespace: one.workload.namespace, kind: one.workload.kind, name: one.workload.name },
+      meshed: one.meshed,
+      identity: one.identity || null,
+      zone: one.zone || null,
+    })),
+  }
+}
+
+/** `conduit endpoints [SERVICE ...]`. */
+export const endpoints = command({
+  meta: { name: "endpoints", description: "Endpoints of Services, as proxies get them" },
+  args: {
+    ...GLOBAL_FLAGS,
+    service: {
+      type: "positional",
+      valueHint: "SERVICE",
+      description: "web, web:80 or web.NAMESPACE (default: all)",
+      required: false,
+    },
+  },
+  variadic: true,
+  offers: { output: FORMATS },
+  examples: [
+    { line: "conduit endpoints -A", why: "every Service" },
+    { line: "conduit endpoints web.shop:80 -o json", why: "one port of a Service, for programs" },
+  ],
+  async run({ args }) {
+    const format = formatOf(args.output)
+    const asked = args._.length === 0 ? [{ namespace: null, service: "", port: 0 }] : args._.map(parseService)
+    const found: ServiceEndpoints[] = []
+    await withApi(args, async api => {
+      for (const one of asked) {
+        const namespace = one.namespace ?? namespaceOf(args)
+        const answer = await api.endpoints({ namespace, service: one.service, port: one.port })
+        if (answer.services.length === 0 && one.service !== "") {
+          const port = one.port === 0 ? "" : ` with port ${one.port}`
+          const place =
+            namespace === "" ? "in any namespace" : `in namespace "${namespace}" (-n chooses another)`
+          throw new Failure(`no Service "${one.service}"${port} ${place}`)
+        }
+        found.push(...answer.services)
+      }
+    })
+    if (format === "json" || format === "yaml") {
+      writeOut(await renderData(found.map(data), format))
+      return
+    }
+    if (found.length === 0) {
+      say(`No Services found in namespace "${namespaceOf(args)}" (-n chooses another, -A takes all).`)
+      return
+    }
+    const rows = found.flatMap((of): EndpointLine[] =>
+      of.endpoints.length === 0 ? [{ of, endpoint: null }] : of.endpoints.map(endpoint => ({ of, endpoint })),
+    )
+    writeOut(renderTable(rows, COLUMNS, format))
+  },
+})

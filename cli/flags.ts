@@ -1,0 +1,60 @@
+// Flags that every command takes, and the ones that several share.
+import type { ArgsDef } from "citty"
+
+/** Flags of every command. */
+export const GLOBAL_FLAGS = {
+  namespace: {
+    type: "string",
+    alias: "n",
+    valueHint: "NAMESPACE",
+    description: "namespace to look in (default: default)",
+  },
+  "all-namespaces": { type: "boolean", alias: "A", description: "look in every namespace" },
+  output: { type: "string", alias: "o", valueHint: "FORMAT", description: "table, wide, json or yaml" },
+  "conduit-namespace": {
+    type: "string",
+    alias: "c",
+    valueHint: "NAMESPACE",
+    description: "namespace of the control plane (CONDUIT_NAMESPACE; default: conduit)",
+  },
+  mesh: { type: "string", valueHint: "NAME", description: "which local mesh, of several (CONDUIT_DEV_NAME)" },
+  "api-addr": {
+    type: "string",
+    valueHint: "HOST:PORT",
+    description: "address of the API (CONDUIT_API_ADDR)",
+  },
+  kubeconfig: { type: "string", valueHint: "FILE", description: "kubeconfig of the cluster" },
+  context: { type: "string", valueHint: "NAME", description: "context of the kubeconfig" },
+} as const satisfies ArgsDef
+
+/** What a command sees of the global flags. */
+export interface GlobalArgs {
+  readonly namespace?: string | undefined
+  readonly "all-namespaces"?: boolean | undefined
+  readonly output?: string | undefined
+  readonly "conduit-namespace"?: string | undefined
+  readonly mesh?: string | undefined
+  readonly "api-addr"?: string | undefined
+  readonly kubeconfig?: string | undefined
+  readonly context?: string | undefined
+}
+
+/** Namespace that a command looks in: `-A` is "", then `-n`, then `default` as kubectl. */
+export function namespaceOf(args: GlobalArgs): string {
+  return args["all-namespaces"] ? "" : (args.namespace ?? "default")
+}
+
+/** The window of traffic figures. */
+export const WINDOW_FLAG = {
+  "time-window": {
+    type: "string",
+    alias: ["t", "window"],
+    valueHint: "DURATION",
+    description: "how far back to look, 1s to 1h (default: 1m)",
+  },
+} as const satisfies ArgsDef
+
+/** Keep showing. */
+export const WATCH_FLAG = {
+  watch: { type: "boolean", alias: "w", description: "show again every second until interrupted" },
+} as const satisfies ArgsDef

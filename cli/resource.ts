@@ -1,0 +1,78 @@
+// Resource arguments as kubectl writes them: `deploy`, `deploy/web`, `deploy web api`, `deploy,sts`, plurals and short names.
+import { didYouMean } from "./command_line/suggest.ts"
+import { UsageError } from "./failure.ts"
+
+/** Kinds with figures: the API's name, then what people type for it. */
+export const KINDS: Readonly<Record<string, readonly string[]>> = {
+  deployment: ["deploy", "deployments"],
+  statefulset: ["sts", "statefulsets"],
+  daemonset: ["ds", "daemonsets"],
+  replicaset: ["rs", "replicasets"],
+  job: ["jobs"],
+  cronjob: ["cj", "cronjobs"],
+  pod: ["po", "pods"],
+  service: ["svc", "services"],
+  namespace: ["ns", "namespaces"],
+}
+
+/** The short word of each kind, for completion. */
+export const KIND_WORDS: readonly string[] = Object.entries(KINDS).map(([kind, words]) =>
+  ["deploy", "sts", "ds", "rs", "svc", "ns"].includes(words[0] ?? "") ? (words[0] ?? kind) : kind,
+)
+
+/** A kind, and a name or "" for all of the kind. */
+export interface ResourceArgument {
+  readonly kind: string
+  readonly name: string
+}
+
+/**
+ * The kind that a word means; a group suffix as in `deployments.apps` is accepted.
+ *
+ * @throws UsageError when there is no such kind
+ */
+export function kindOf(word: string): string {
+  const typed = word.toLowerCase().split(".")[0] ?? ""
+  for (const [kind, words] of Object.entries(KINDS)) {
+    if (kind === typed || words.includes(typed)) return kind
+  }
+  const known = Object.entries(KINDS).flatMap(([kind, words]) => [...words, kind])
+  throw new UsageError(
+    `no resource is called "${word}"${didYouMean(typed, known)}; try ${KIND_WORDS.join(", ")}`,
+  )
+}
+
+/**
+ * Reads resource arguments.
+ *
+ * @param words `deploy`, `deploy/web sts/db`, `deploy web api` or `deploy,sts`
+ * @throws UsageError when a kind is unknown, or the two notations are mixed
+ */
+export function parseResources(words: readonly string[]): ResourceArgument[] {
+  const first = words[0]
+  if (first === undefined) return []
+  if (first.includes("/")) {
+    return words.map(word => {
+      const [kind, name, ...more] = word.split("/")
+      if (kind === undefined || !kind || !name || more.length > 0) {
+        throw new UsageError(`"${word}" is no resource; write TYPE/NAME, such as deploy/web`)
+      }
+      return { kind: kindOf(kind), name }
+    })
+  }
+  const kinds = first.split(",").map(kindOf)
+  const names = words.slice(1)
+  const slashed = names.find(name => name.includes("/"))
+  if (slashed !== undefined) {
+    throw new UsageError(`"${first} ${slashed}" mixes two notations; write deploy/web svc/web, or deploy web`)
+  }
+  if (names.length === 0) return kinds.map(kind => ({ kind, name: "" }))
+  return kinds.flatMap(kind => names.map(name => ({ kind, name })))
+}
+
+/** A resource as people write it, such as `deploy/web`. */
+export function resourceText(kind: string, name: string): string {
+  const word = KINDS[kind]?.[0]
+  const short = word !== undefined && KIND_WORDS.includes(word) ? word : kind
+  return name === "" ? short : `${short}/${name}`
+}

@@ -1,0 +1,52 @@
+// Resource arguments and Services as people type them.
+import { expect, test } from "bun:test"
+import { parseService } from "./endpoints.ts"
+import { KINDS, kindOf, parseResources, resourceText } from "./resource.ts"
+
+test("short names, plurals, capitals and a group lead to the kind", () => {
+  for (const word of ["deploy", "deployment", "deployments", "Deployment", "deployments.apps"]) {
+    expect(kindOf(word)).toBe("deployment")
+  }
+  expect(kindOf("sts")).toBe("statefulset")
+  expect(kindOf("po")).toBe("pod")
+})
+
+test("every kind can be typed as it is printed", () => {
+  for (const kind of Object.keys(KINDS)) {
+    expect(parseResources([resourceText(kind, "web")])).toEqual([{ kind, name: "web" }])
+  }
+})
+
+test("one kind, one resource, and several in each notation", () => {
+  expect(parseResources(["deploy"])).toEqual([{ kind: "deployment", name: "" }])
+  expect(parseResources(["deploy", "web", "api"])).toEqual([
+    { kind: "deployment", name: "web" },
+    { kind: "deployment", name: "api" },
+  ])
+  expect(parseResources(["deploy/web", "sts/db"])).toEqual([
+    { kind: "deployment", name: "web" },
+    { kind: "statefulset", name: "db" },
+  ])
+  expect(parseResources(["deploy,sts"]).map(one => one.kind)).toEqual(["deployment", "statefulset"])
+})
+
+test("a mistyped kind suggests the right one; mixed and broken notations are refused", () => {
+  expect(() => parseResources(["deplyo"])).toThrow('did you mean "deploy"?')
+  expect(() => parseResources(["deploy", "svc/web"])).toThrow("mixes two notations")
+  expect(() => parseResources(["deploy/"])).toThrow("write TYPE/NAME")
+  expect(() => parseResources(["deploy/a/b"])).toThrow("write TYPE/NAME")
+})
+
+test("a Service may carry its namespace, its domain and a port", () => {
+  expect(parseService("web")).toEqual({ namespace: null, service: "web", port: 0 })
+  expect(parseService("web:80")).toEqual({ namespace: null, service: "web", port: 80 })
+  expect(parseService("web.shop")).toEqual({ namespace: "shop", service: "web", port: 0 })
+  expect(parseService("svc/web.shop.svc.cluster.local:443")).toEqual({
+    namespace: "shop",
+    service: "web",
+    port: 443,
+  })
+  for (const wrong of ["", "web:", "web:0", "web:70000", "web_", "web.shop.pod"]) {
+    expect(() => parseService(wrong), wrong).toThrow("is no Service")
+  }
+})

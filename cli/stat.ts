@@ -1,0 +1,172 @@
+// `conduit stat`: success rate, requests a second and latencies per resource.
+import type { ApiClient, StatRow } from "../protos/mod.ts"
+import { command } from "./command_line/command.ts"
+import { withApi } from "./connect.ts"
+import { windowMsOf } from "./duration.ts"
+import { Failure, UsageError } from "./failure.ts"
+import { GLOBAL_FLAGS, namespaceOf, WATCH_FLAG, WINDOW_FLAG } from "./flags.ts"
+import { byteRate, type Column, FORMATS, formatOf, millis, percent, rate, render, say } from "./output.ts"
+import { KIND_WORDS, parseResources, type ResourceArgument, resourceText } from "./resource.ts"
+import { show } from "./watch.ts"
+
+/** A row of `conduit stat -o json`; null is a figure that no traffic stands behind. */
+export interface StatLine {
+  readonly namespace: string
+  readonly kind: string
+  readonly name: string
+  readonly meshed: { readonly running: number; readonly total: number }
+  /** Share of responses classified success, 0 to 1. */
+  readonly success: number | null
+  readonly rps: number | null
+  readonly latencyMs: {
+    readonly p50: number | null
+    readonly p95: number | null
+    readonly p99: number | null
+  }
+  readonly tcp: {
+    readonly open: number | null
+    readonly readBytesPerSec: number | null
+    readonly writeBytesPerSec: number | null
+  }
+}
+
+/** A row of the API as the contract shows it. */
+export function statLine(row: StatRow): StatLine {
+  const { http, tcp } = row
+  return {
+    namespace: row.resource?.namespace ?? "",
+    kind: row.resource?.kind ?? "",
+    name: row.resource?.name ?? "",
+    meshed: { running: row.meshedPods, total: row.totalPods },
+    success: http?.success ?? null,
+    rps: http?.rps ?? null,
+    latencyMs: {
+      p50: http?.latencyMs?.p50 ?? null,
+      p95: http?.latencyMs?.p95 ?? null,
+      p99: http?.latencyMs?.p99 ?? null,
+    },
+    tcp: {
+      open: tcp === undefined ? null : Number(tcp.open),
+      readBytesPerSec: tcp?.readBytesPerSec ?? null,
+      writeBytesPerSec: tcp?.writeBytesPerSec ?? null,
+    },
+  }
+}
+
+/** Columns of the table; a namespace only where several are shown, a kind where several are asked for. */
+export function statColumns(options: {
+  readonly namespaces: boolean
+  readonly kinds: boolean
+}): Column<StatLine>[] {
+  return [
+    ...(options.namespaces ? [{ title: "NAMESPACE", cell: (row: StatLine) => row.namespace }] : []),
+    { title: "NAME", cell: row => (options.kinds ? resourceText(row.kind, row.name) : row.name) },
+    { title: "MESHED", cell: row => `${row.meshed.running}/${row.meshed.total}`, right: true },
+    { title: "SUCCESS", cell: row => percent(row.success), right: true },
+    { title: "RPS", cell: row => rate(row.rps), right: true },
+    { title: "P50", cell: row => millis(row.latencyMs.p50), right: true },
+    { title: "P95", cell: row => millis(row.latencyMs.p95), right: true },
+    { title: "P99", cell: row => millis(row.latencyMs.p99), right: true },
+    { title: "TCP_CONN", cell: row => row.tcp.open?.toString() ?? null, right: true },
+    { title: "READ", cell: row => byteRate(row.tcp.readBytesPerSec), right: true, wide: true },
+    { title: "WRITE", cell: row => byteRate(row.tcp.writeBytesPerSec), right: true, wide: true },
+  ]
+}
+
+const args = {
+  ...GLOBAL_FLAGS,
+  resource: {
+    type: "positional",
+    valueHint: "RESOURCE",
+    description: "deploy, deploy/web, or deploy web",
+    required: true,
+  },
+  ...WINDOW_FLAG,
+  from: { type: "string", valueHint: "RESOURCE", description: "only traffic that this sends" },
+  "from-namespace": { type: "string", valueHint: "NAMESPACE", description: "namespace of --from" },
+  to: { type: "string", valueHint: "RESOURCE", description: "only traffic that goes to this" },
+  "to-namespace": { type: "string", valueHint: "NAMESPACE", description: "namespace of --to" },
+  selector: {
+    type: "string",
+    alias: "l",
+    valueHint: "LABELS",
+    description: "only resources with these labels",
+  },
+  ...WATCH_FLAG,
+} as const
+
+/** `conduit stat RESOURCE`. */
+export const stat = command({
+  meta: { name: "stat", description: "Success rate, requests a second and latencies of resources" },
+  args,
+  variadic: true,
+  offers: { resource: KIND_WORDS, from: KIND_WORDS, to: KIND_WORDS, output: FORMATS },
+  examples: [
+    { line: "conduit stat deploy -n shop", why: "every Deployment of a namespace" },
+    { line: "conduit stat deploy/web --to deploy/cart -t 30s", why: "what web sends to cart" },
+    { line: "conduit stat deploy -A -w", why: "everything, kept up to date" },
+    { line: "conduit stat pod -l app=web -o json", why: "for programs" },
+  ],
+  async run({ args }) {
+    const format = formatOf(args.output)
+    const targets = parseResources(args._)
+    const namespace = namespaceOf(args)
+    const windowMs = windowMsOf(args["time-window"])
+    const from = peer(args.from, args["from-namespace"] ?? namespace, "--from")
+    const to = peer(args.to, args["to-namespace"] ?? namespace, "--to")
+    if (from !== undefined && to !== undefined) {
+      throw new UsageError(
+        "--from and --to cannot be used together; stat deploy/a --to deploy/b shows what a sends to b",
+      )
+    }
+    const kinds = new Set(targets.map(target => target.kind)).size > 1
+    const columns = statColumns({ namespaces: namespace === "", kinds })
+    await show(args.watch === true, async () => {
+      const rows: StatLine[] = []
+      await withApi(args, async api => {
+        for (const target of targets) {
+          rows.push(...(await ask(api, target)))
+        }
+      })
+      if (rows.length === 0)
+        say(
+          `No ${targets.map(target => resourceText(target.kind, "")).join(", ")} found ${place(namespace)}.`,
+        )
+      if (rows.length === 0 && (format === "table" || format === "wide")) return ""
+      return await render(format, rows, columns, row => row)
+    })
+
+    async function ask(api: ApiClient, target: ResourceArgument): Promise<StatLine[]> {
+      const scope = target.kind === "namespace" ? "" : namespace
+      const answer = await api.stat({
+        target: {
+          namespace: scope,
+          kind: target.kind,
+          name: target.name,
+          labelSelector: args.selector ?? "",
+        },
+        windowMs,
+        ...(from === undefined ? {} : { from }),
+        ...(to === undefined ? {} : { to }),
+      })
+      if (answer.rows.length === 0 && target.name !== "") {
+        throw new Failure(`${resourceText(target.kind, target.name)} was not found ${place(scope)}`)
+      }
+      return answer.rows.map(statLine)
+    }
+  },
+})
+
+function peer(word: string | undefined, namespace: string, flag: string) {
+  if (word === undefined) return undefined
+  const [one, ...more] = parseResources([word])
+  if (one === undefined || more.length > 0)
+    throw new UsageError(`${flag} takes one resource, such as deploy/web`)
+  return { namespace: one.kind === "namespace" ? "" : namespace, kind: one.kind, name: one.name }
+}
+
+function place(namespace: string): string {
+  return namespace === ""
+    ? "in any namespace"
+    : `in namespace "${namespace}" (-n chooses another, -A takes all)`
+}
