@@ -1,0 +1,119 @@
+// One address that serves, with the load that this proxy sees on it. Lives as long as discovery names it, whatever
+// else about it changes, so that load, pools and metrics are never forgotten by an update.
+import { PeakEwma } from "./peak_ewma.ts"
+
+/** First pause of an endpoint that could not be connected to. */
+export const CONNECT_BACKOFF_MIN_MS = 100
+
+/** Longest pause of an endpoint that could not be connected to: how late a revived one is noticed, at worst. */
+export const CONNECT_BACKOFF_MAX_MS = 10_000
+
+/** Share by which a pause is lengthened at random, so that proxies do not come back in step. */
+export const CONNECT_BACKOFF_JITTER = 0.5
+
+/** How bytes on an endpoint's port are to be understood; numbers of `conduit.destination.v1.Protocol`. */
+export const PROTOCOL_DETECT = 0
+export const PROTOCOL_HTTP1 = 1
+export const PROTOCOL_HTTP2 = 2
+export const PROTOCOL_TCP = 3
+export const PROTOCOL_TLS = 4
+
+/** What the control plane knows about the pod behind an address. Empty strings where nothing is known. */
+export interface EndpointInfo {
+  /** Share of traffic relative to others of the set; 0 drains. */
+  readonly weight: number
+  /** Zone of the node. */
+  readonly zone: string
+  /** Name that the pod's proxy proves in mutual TLS. */
+  readonly identity: string
+  /** One of the `PROTOCOL_` constants. */
+  readonly protocol: number
+  readonly namespace: string
+  readonly pod: string
+  /** `deployment`, `statefulset`, ... */
+  readonly workloadKind: string
+  readonly workload: string
+  /** Whether the pod carries a proxy. */
+  readonly meshed: boolean
+  readonly serviceAccount: string
+}
+
+/** Of an address that the control plane told nothing about. */
+export const UNKNOWN_ENDPOINT: EndpointInfo = {
+  weight: 1,
+  zone: "",
+  identity: "",
+  protocol: PROTOCOL_DETECT,
+  namespace: "",
+  pod: "",
+  workloadKind: "",
+  workload: "",
+  meshed: false,
+  serviceAccount: "",
+}
+
+/** One address that serves. */
+export class Endpoint {
+  /** Text form, as `dial` takes it. */
+  readonly address: string
+  readonly port: number
+  /** Replaced by updates. */
+  info: EndpointInfo
+  /** Requests or connections in flight. */
+  pending = 0
+  /** No longer named by discovery: work that runs goes on, nothing new is sent. */
+  removed = false
+  /** Connection pool of the HTTP/1 engine, which narrows it. */
+  http1: unknown = null
+  /** Connections of the HTTP/2 engine, which narrows it. */
+  http2: unknown = null
+  /** Metric series of this endpoint; belongs to telemetry. */
+  series: unknown = null
+  /** Called once when discovery drops the endpoint; engines close idle connections. */
+  readonly onRemoved: (() => void)[] = []
+  /** Latency to the response head, seen by this proxy. */
+  readonly latency: PeakEwma
+  /** Connects that failed since the last one that worked. */
+  connectFailures = 0
+  /** Not picked before this reading of the clock, unless all others are aside too. */
+  asideUntilMs = Number.NEGATIVE_INFINITY
+
+  /** @param nowMs  monotonic clock reading */
+  constructor(address: string, port: number, info: EndpointInfo = UNKNOWN_ENDPOINT, nowMs = 0) {
+    this.address = address
+    this.port = port
+    this.info = info
+    this.latency = new PeakEwma(nowMs)
+  }
+
+  /** Cost of one more request: expected latency times those in flight with it, milliseconds. */
+  cost(nowMs: number): number {
+    return this.latency.valueAt(nowMs) * (this.pending + 1)
+  }
+
+  /**
+   * A connect failed: the endpoint steps aside for a pause that doubles each time.
+   *
+   * @param random  0 to 1
+   */
+  connectFailed(nowMs: number, random: number): void {
+    const doubled = CONNECT_BACKOFF_MIN_MS * 2 ** Math.min(this.connectFailures, 20)
+    const pause = Math.min(CONNECT_BACKOFF_MAX_MS, doubled) * (1 + CONNECT_BACKOFF_JITTER * random)
+    this.connectFailures++
+    this.asideUntilMs = nowMs + Math.min(CONNECT_BACKOFF_MAX_MS, pause)
+  }
+
+  /** It answered: back to where it was before any connect failed. */
+  connected(): void {
+    this.connectFailures = 0
+    this.asideUntilMs = Number.NEGATIVE_INFINITY
+  }
+
+  /** Discovery dropped the address. Callbacks run once. */
+  remove(): void {
+    if (this.removed) return
+    this.removed = true
+    for (const callback of this.onRemoved) callback()
+    this.onRemoved.length = 0
+  }
+}

@@ -1,0 +1,5 @@
+// The public face of balance/: endpoints, sets of them, and how one is chosen.
+export * from "./endpoint.ts"
+export * from "./endpoint_set.ts"
+export * from "./endpoint_source.ts"
+export * from "./peak_ewma.ts"

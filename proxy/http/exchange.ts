@@ -1,0 +1,180 @@
+// One request and its response, whatever the wire version: joins an HTTP engine to balancing and telemetry.
+// Engines call: pick (again after connectFailed or retry), responseHead, end; or refuse, end.
+import { type Endpoint, NONE_TRIED } from "../balance/mod.ts"
+import type { AuthorityLabel, HttpScope, RequestSeries } from "../telemetry/mod.ts"
+import { isFailure, NO_GRPC_STATUS, OUTCOME_CLIENT_GONE, type Outcome } from "./classify.ts"
+import type { HttpContext } from "./http_service.ts"
+import { REFUSAL_CONNECT_FAILED, REFUSAL_NO_ENDPOINT, type Refusal } from "./refusal.ts"
+import type { RequestView } from "./request_view.ts"
+
+/** Endpoints that one exchange tries at most: connects that fail at once are cheap, and beyond this all are down. */
+export const MAX_PICKS = 16
+
+/** After this long no other endpoint is tried; the caller hears of the failure instead (Linkerd fails fast at 3 s). */
+export const PICK_BUDGET_MS = 3000
+
+/** Values of the `error` label by outcome; refusals give their reason. */
+const OUTCOME_ERRORS: readonly string[] = ["", "client-gone", "upstream-gone", "timeout", "refused"]
+
+/** One request and its response. Made by `HttpService.begin`. */
+export class Exchange {
+  /** Answer this instead of picking an endpoint. */
+  readonly refusal: Refusal | null
+  /** What the request's head says. */
+  readonly request: RequestView
+  /** The endpoint picked last, null before. */
+  endpoint: Endpoint | null = null
+  private readonly context: HttpContext
+  private readonly scope: HttpScope
+  private readonly authority: AuthorityLabel
+  private readonly isGrpc: boolean
+  private readonly startedMs: number
+  private pickedMs: number
+  private tried: Endpoint[] | null = null
+  private picks = 0
+  private status = 0
+  private series: RequestSeries | null = null
+  private counted = false
+  private refused: Refusal | null = null
+  private connectError = ""
+  private ended = false
+
+  /** For `HttpService.begin` only. */
+  constructor(
+    context: HttpContext,
+    scope: HttpScope,
+    authority: AuthorityLabel,
+    request: RequestView,
+    refusal: Refusal | null,
+  ) {
+    this.context = context
+    this.scope = scope
+    this.authority = authority
+    this.request = request
+    this.refusal = refusal
+    this.isGrpc = request.isGrpc
+    const now = context.clock.nowMs
+    this.startedMs = now
+    this.pickedMs = now
+  }
+
+  /** What to answer when `pick` returned null: no endpoint at all, or none that could be connected to. */
+  get failure(): Refusal {
+    return this.tried === null ? REFUSAL_NO_ENDPOINT : REFUSAL_CONNECT_FAILED
+  }
+
+  /** An endpoint not tried yet in this exchange, or null: answer `failure`. */
+  pick(): Endpoint | null {
+    const now = this.context.clock.nowMs
+    if (this.picks > 0 && (this.picks >= MAX_PICKS || now - this.startedMs >= PICK_BUDGET_MS)) return null
+    const endpoint = this.context.target.source.pick(this.tried ?? NONE_TRIED, now)
+    if (endpoint === null) return null
+    this.picks++
+    endpoint.pending++
+    this.endpoint = endpoint
+    this.pickedMs = now
+    this.count(endpoint)
+    if (this.scope.labels.direction === 1) this.context.telemetry.http.route(this.scope).sent()
+    return endpoint
+  }
+
+  /** No connection to the endpoint came about, so nothing was sent; `pick` again is allowed. */
+  connectFailed(endpoint: Endpoint, error: string): void {
+    if (endpoint !== this.endpoint) return
+    endpoint.connectFailed(this.context.clock.nowMs, this.context.random())
+    this.connectError = error
+    if (this.tried === null) this.tried = []
+    this.tried.push(endpoint)
+    this.release(endpoint)
+    this.context.log.debug("connect failed", { endpoint: endpoint.address, port: endpoint.port, error })
+  }
+
+  /**
+   * A kept connection closed before any byte of the answer came and the request may be sent again: the endpoint
+   * is not to blame, and `pick` may choose it again.
+   */
+  retry(endpoint: Endpoint): void {
+    if (endpoint === this.endpoint) this.release(endpoint)
+  }
+
+  /** The final response head came (not 1xx). */
+  responseHead(status: number): void {
+    this.status = status
+    const endpoint = this.endpoint
+    if (endpoint === null) return
+    const now = this.context.clock.nowMs
+    endpoint.latency.observe(now - this.pickedMs, now)
+    if (endpoint.connectFailures > 0) endpoint.connected()
+  }
+
+  /**
+   * The proxy answers by itself: counts, logs, and gives the value of the conduit-proxy-error field. Call `end`
+   * with OUTCOME_REFUSED once the answer is out.
+   *
+   * @param detail  what happened, for the log; empty for nothing to add
+   */
+  refuse(refusal: Refusal, detail = ""): string {
+    this.refused = refusal
+    this.status = refusal.status
+    return this.context.refuseExchange(
+      refusal,
+      this.request,
+      detail === "" ? this.connectError : detail,
+      this.endpoint,
+    )
+  }
+
+  /** The exchange is over. Once; later calls do nothing. `grpcStatus` -1 for none. */
+  end(outcome: Outcome, grpcStatus: number): void {
+    if (this.ended) return
+    this.ended = true
+    const { context, refused } = this
+    const now = context.clock.nowMs
+    const endpoint = this.endpoint
+    if (endpoint !== null) {
+      // An endpoint that lets a request wait and then fails is as slow as it let it wait, at least.
+      if (this.status === 0) {
+        const waited = now - this.pickedMs
+        if (waited > endpoint.latency.valueAt(now)) endpoint.latency.observe(waited, now)
+      }
+      endpoint.pending--
+    }
+    if (!this.counted) this.count(null)
+    // Set by count().
+    let series = this.series as RequestSeries
+    series.running--
+    context.admission.inFlight--
+    const grpc =
+      grpcStatus === NO_GRPC_STATUS && refused !== null && this.isGrpc ? refused.grpcStatus : grpcStatus
+    if (outcome === OUTCOME_CLIENT_GONE && this.status === 0) {
+      // Nothing to classify: neither success nor failure of the server, as in Linkerd.
+      context.telemetry.abandoned.value++
+      return
+    }
+    const failure = isFailure(outcome, this.status, grpc, this.isGrpc)
+    const error = refused !== null ? refused.reason : (OUTCOME_ERRORS[outcome] ?? "")
+    const latencyMs = now - this.startedMs
+    if (series.dropped) series = context.telemetry.http.requests(this.scope, endpoint, this.authority)
+    series.response(this.status, grpc, failure, error, latencyMs)
+    if (this.scope.labels.direction === 1) {
+      context.telemetry.http.route(this.scope).response(this.status, grpc, failure, error, latencyMs)
+    }
+  }
+
+  private count(endpoint: Endpoint | null): void {
+    const http = this.context.telemetry.http
+    const series = http.requests(this.scope, endpoint, this.authority)
+    series.running++
+    if (this.series !== null) this.series.running--
+    this.series = series
+    if (this.counted) return
+    this.counted = true
+    series.request()
+    if (this.scope.labels.direction === 1) http.route(this.scope).request()
+  }
+
+  private release(endpoint: Endpoint): void {
+    endpoint.pending--
+    this.endpoint = null
+  }
+}

@@ -1,0 +1,125 @@
+// What an HTTP engine needs of outbound/ or inbound/: where its requests go, and where they are counted.
+import type { Endpoint, EndpointSource } from "../balance/mod.ts"
+import type { Logger } from "../log.ts"
+import type { Clock } from "../net/mod.ts"
+import type { Direction, HttpScope, ScopeLabels, Telemetry } from "../telemetry/mod.ts"
+import { Exchange } from "./exchange.ts"
+import { newErrorId, proxyErrorValue, REFUSAL_OVERLOAD, type Refusal } from "./refusal.ts"
+import type { RequestView } from "./request_view.ts"
+
+/** Requests in flight per direction, beyond which new ones are refused (Linkerd's figure; each costs a few KB). */
+export const MAX_REQUESTS_IN_FLIGHT = 100_000
+
+/** Counts what is in flight in one direction; shared by all its connections. */
+export class Admission {
+  inFlight = 0
+  readonly limit: number
+
+  constructor(limit: number = MAX_REQUESTS_IN_FLIGHT) {
+    this.limit = limit
+  }
+}
+
+/** Where requests of a connection go. Fields are read at each request: discovery may change them. */
+export interface HttpTarget {
+  /** Chooses the endpoint. */
+  readonly source: EndpointSource
+  /** Labels of the requests; a change is told by another object. */
+  readonly labels: ScopeLabels
+  /** `authority` label where a request bears none: the service's full name, or "". */
+  readonly defaultAuthority: string
+}
+
+/** One per accepted connection. */
+export interface HttpService {
+  /** 0 inbound, 1 outbound. */
+  readonly direction: Direction
+  /** Starts the exchange of a request. Never throws. */
+  begin(request: RequestView): Exchange
+  /**
+   * Refuses what never became a request (a malformed or oversized head): logs it and gives the value of the
+   * conduit-proxy-error field.
+   */
+  refuse(refusal: Refusal, detail: string): string
+}
+
+/** Parts of a service. */
+export interface HttpServiceOptions {
+  readonly direction: Direction
+  readonly target: HttpTarget
+  readonly telemetry: Telemetry
+  readonly clock: Clock
+  readonly log: Logger
+  /** Shared by all connections of a direction. */
+  readonly admission: Admission
+  /** Uniform, 0 to 1. Default: Math.random. */
+  readonly random?: () => number
+  /** Facts for the log that tell which connection this is: `conn`, `peer`, `dst`. */
+  readonly fields?: Readonly<Record<string, string | number>>
+}
+
+/** Makes the service of one accepted connection. */
+export function createHttpService(options: HttpServiceOptions): HttpService {
+  return new HttpContext(options)
+}
+
+/** The service and what its exchanges share. For `Exchange` only; others see `HttpService`. */
+export class HttpContext implements HttpService {
+  readonly direction: Direction
+  readonly target: HttpTarget
+  readonly telemetry: Telemetry
+  readonly clock: Clock
+  readonly log: Logger
+  readonly admission: Admission
+  readonly random: () => number
+  private readonly fields: Readonly<Record<string, string | number>>
+  private scope: HttpScope
+  private labels: ScopeLabels
+
+  constructor(options: HttpServiceOptions) {
+    this.direction = options.direction
+    this.target = options.target
+    this.telemetry = options.telemetry
+    this.clock = options.clock
+    this.log = options.log
+    this.admission = options.admission
+    this.random = options.random ?? Math.random
+    this.fields = options.fields ?? {}
+    this.labels = options.target.labels
+    this.scope = options.telemetry.http.scope(this.labels)
+  }
+
+  begin(request: RequestView): Exchange {
+    if (this.target.labels !== this.labels) {
+      this.labels = this.target.labels
+      this.scope = this.telemetry.http.scope(this.labels)
+    }
+    const authority = request.authority === "" ? this.target.defaultAuthority : request.authority
+    const refusal = this.admission.inFlight >= this.admission.limit ? REFUSAL_OVERLOAD : null
+    this.admission.inFlight++
+    return new Exchange(this, this.scope, this.telemetry.authorities.of(authority), request, refusal)
+  }
+
+  refuse(refusal: Refusal, detail: string): string {
+    const id = newErrorId(this.random)
+    this.telemetry.malformed.value++
+    this.log.info(`refused: ${refusal.reason}`, { ...this.fields, id, status: refusal.status, detail })
+    return proxyErrorValue(refusal, id)
+  }
+
+  /** Logs a refused exchange and gives the value of the conduit-proxy-error field. */
+  refuseExchange(refusal: Refusal, request: RequestView, detail: string, endpoint: Endpoint | null): string {
+    const id = newErrorId(this.random)
+    this.log.info(`refused: ${refusal.reason}`, {
+      ...this.fields,
+      id,
+      status: refusal.status,
+      method: request.method,
+      authority: request.authority,
+      path: request.path,
+      ...(endpoint === null ? {} : { endpoint: `${endpoint.address}:${endpoint.port}` }),
+      ...(detail === "" ? {} : { detail }),
+    })
+    return proxyErrorValue(refusal, id)
+  }
+}

@@ -1,0 +1,24 @@
+// The public face of http/: one exchange whatever the wire version, and the engines that drive it.
+export {
+  isFailure,
+  isGrpcFailure,
+  NO_GRPC_STATUS,
+  OUTCOME_CLIENT_GONE,
+  OUTCOME_COMPLETE,
+  OUTCOME_REFUSED,
+  OUTCOME_TIMEOUT,
+  OUTCOME_UPSTREAM_GONE,
+  type Outcome,
+} from "./classify.ts"
+export type { HttpEnv } from "./env.ts"
+export { Exchange, MAX_PICKS, PICK_BUDGET_MS } from "./exchange.ts"
+export {
+  Admission,
+  createHttpService,
+  type HttpService,
+  type HttpServiceOptions,
+  type HttpTarget,
+  MAX_REQUESTS_IN_FLIGHT,
+} from "./http_service.ts"
+export * from "./refusal.ts"
+export type { RequestView } from "./request_view.ts"

@@ -1,0 +1,85 @@
+// The answers that a proxy makes itself, one table: HTTP status, gRPC status, and the stable short reason that the
+// conduit-proxy-error field carries.
+
+/** An answer of the proxy's own. */
+export interface Refusal {
+  /** HTTP status. */
+  readonly status: number
+  /** Status for gRPC callers, in trailers only. */
+  readonly grpcStatus: number
+  /** Stable short reason; people and tests hold on to it. */
+  readonly reason: string
+}
+
+/** Field that every answer of the proxy's own carries; stripped from what applications send. Lower case. */
+export const PROXY_ERROR_FIELD = "conduit-proxy-error"
+
+/** The head or framing breaks the protocol. */
+export const REFUSAL_MALFORMED: Refusal = { status: 400, grpcStatus: 13, reason: "malformed" }
+/** Policy denies the request. */
+export const REFUSAL_DENIED: Refusal = { status: 403, grpcStatus: 7, reason: "denied" }
+/** Routes exist, none matches. */
+export const REFUSAL_NO_ROUTE: Refusal = { status: 404, grpcStatus: 12, reason: "no-route" }
+/** The client did not send a whole head in time. */
+export const REFUSAL_HEAD_TIMEOUT: Refusal = { status: 408, grpcStatus: 4, reason: "head-timeout" }
+/** A rate limit. */
+export const REFUSAL_LIMITED: Refusal = { status: 429, grpcStatus: 8, reason: "limited" }
+/** The head exceeds the limits. */
+export const REFUSAL_HEAD_TOO_LARGE: Refusal = { status: 431, grpcStatus: 13, reason: "head-too-large" }
+/** No endpoint could be connected to. */
+export const REFUSAL_CONNECT_FAILED: Refusal = { status: 502, grpcStatus: 14, reason: "connect-failed" }
+/** The connection to the endpoint broke before a whole response head came. */
+export const REFUSAL_UPSTREAM_GONE: Refusal = { status: 502, grpcStatus: 14, reason: "upstream-gone" }
+/** The endpoint's response breaks the protocol. */
+export const REFUSAL_UPSTREAM_MALFORMED: Refusal = {
+  status: 502,
+  grpcStatus: 14,
+  reason: "upstream-malformed",
+}
+/** The service has no endpoint. */
+export const REFUSAL_NO_ENDPOINT: Refusal = { status: 503, grpcStatus: 14, reason: "no-endpoint" }
+/** The proxy has too much in flight. */
+export const REFUSAL_OVERLOAD: Refusal = { status: 503, grpcStatus: 14, reason: "overload" }
+/** The endpoint's circuit is open. */
+export const REFUSAL_CIRCUIT_OPEN: Refusal = { status: 503, grpcStatus: 14, reason: "circuit-open" }
+/** A deadline passed. */
+export const REFUSAL_TIMEOUT: Refusal = { status: 504, grpcStatus: 4, reason: "timeout" }
+
+/** Every refusal, for tests and documentation. */
+export const REFUSALS: readonly Refusal[] = [
+  REFUSAL_MALFORMED,
+  REFUSAL_DENIED,
+  REFUSAL_NO_ROUTE,
+  REFUSAL_HEAD_TIMEOUT,
+  REFUSAL_LIMITED,
+  REFUSAL_HEAD_TOO_LARGE,
+  REFUSAL_CONNECT_FAILED,
+  REFUSAL_UPSTREAM_GONE,
+  REFUSAL_UPSTREAM_MALFORMED,
+  REFUSAL_NO_ENDPOINT,
+  REFUSAL_OVERLOAD,
+  REFUSAL_CIRCUIT_OPEN,
+  REFUSAL_TIMEOUT,
+]
+
+/** Crockford's base 32 in lower case: no i, l, o, u, so that an id survives being read aloud. */
+const ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+
+/** Characters of an error id: 40 bits, enough to find one line in the logs of a mesh. */
+export const ERROR_ID_LENGTH = 8
+
+/**
+ * A new id that joins an answer to its log line.
+ *
+ * @param random  uniform, 0 to 1; Math.random unless a test drives it
+ */
+export function newErrorId(random: () => number = Math.random): string {
+  let id = ""
+  for (let i = 0; i < ERROR_ID_LENGTH; i++) id += ID_ALPHABET[(random() * 32) | 0]
+  return id
+}
+
+/** Value of the conduit-proxy-error field. */
+export function proxyErrorValue(refusal: Refusal, id: string): string {
+  return `${refusal.reason}; id=${id}`
+}

@@ -1,0 +1,15 @@
+// What routing, balancing and telemetry see of a request head, whatever the wire version.
+
+/** A request head. Both codecs implement it; getters may be lazy, so that what nobody asks costs nothing. */
+export interface RequestView {
+  /** As sent. */
+  readonly method: string
+  /** Host or :authority as sent, "" if none. Interned by the engines: the same text is the same string. */
+  readonly authority: string
+  /** Path and query of the request target as sent. */
+  readonly path: string
+  /** Whether the content type begins with `application/grpc`. */
+  readonly isGrpc: boolean
+  /** First value of a field by its name in lower case; slow. */
+  header(lowerCaseName: string): string | undefined
+}
