@@ -1,0 +1,16 @@
+// The model of the cluster: records, the indexed store, and the sources that fill it.
+export { bytesToIp, canonicalIp, ipFamily, ipToBytes } from "./ip_address.ts"
+export { ManifestsSource } from "./manifests.ts"
+export {
+  type OwnerRef,
+  objectKey,
+  type PodRecord,
+  type Problem,
+  type ServicePort,
+  type ServiceRecord,
+  WORKLOAD_KINDS,
+  type WorkloadKind,
+} from "./model.ts"
+export { hasPort } from "./port_list.ts"
+export type { ClusterSource } from "./source.ts"
+export { type ClusterDirt, ClusterStore, type ServingAddress } from "./store.ts"

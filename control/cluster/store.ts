@@ -1,0 +1,437 @@
+// The model of the cluster in memory: records by key, the indexes that the services ask, and change events
+// that say which answers may be different now. Sources write it; destination, api and others read it.
+import { ipFamily } from "./ip_address.ts"
+import {
+  type ClusterObject,
+  type NamespaceRecord,
+  type NodeRecord,
+  type OwnerRef,
+  objectKey,
+  type PodRecord,
+  type PortRange,
+  type ServicePort,
+  type ServiceRecord,
+  type SliceRecord,
+  WORKLOAD_KINDS,
+  type WorkloadKind,
+  type WorkloadRecord,
+} from "./model.ts"
+
+/** A change that a source makes. */
+export type ClusterChange = { readonly put: ClusterObject } | { readonly remove: string }
+
+/** Answers that may have changed, after one batch of changes. */
+export interface ClusterDirt {
+  /** Keys (`service/namespace/name`) of Services whose ports, hints or endpoints may differ. */
+  readonly services: ReadonlySet<string>
+  /** Addresses behind which something else may stand now. */
+  readonly ips: ReadonlySet<string>
+  /** Keys (`pod/namespace/name`) of pods whose own settings may differ. */
+  readonly pods: ReadonlySet<string>
+}
+
+/** An address that serves a port of a Service. */
+export interface ServingAddress {
+  readonly ip: string
+  readonly port: number
+  /** Pod behind it, null when none is known. */
+  readonly pod: PodRecord | null
+  /** Zone of its node, empty when unknown. */
+  readonly zone: string
+}
+
+/** Longest chain of owners that is followed (pod, ReplicaSet, Deployment, and one to spare); stops loops. */
+export const MAX_OWNER_DEPTH = 4
+
+type Listener = (dirt: ClusterDirt) => void
+
+/** The cluster as last seen. Every method answers from indexes; none waits. */
+export class ClusterStore {
+  private readonly objects = new Map<string, ClusterObject>()
+  private readonly podsByNamespace = new Map<string, Map<string, PodRecord>>()
+  private readonly servicesByNamespace = new Map<string, Map<string, ServiceRecord>>()
+  private readonly podsByIp = new Map<string, Set<PodRecord>>()
+  private readonly podsByNode = new Map<string, Set<PodRecord>>()
+  private readonly podsByOwner = new Map<string, Set<PodRecord>>()
+  private readonly servicesByIp = new Map<string, Set<ServiceRecord>>()
+  private readonly slicesByService = new Map<string, Set<SliceRecord>>()
+  /** Pods that each Service with a selector selects, ready or not. */
+  private readonly members = new Map<string, Set<PodRecord>>()
+  private readonly listeners = new Set<Listener>()
+  private readonly syncWaiters: (() => void)[] = []
+  private isSynced = false
+
+  /** Whether the source has delivered its first whole state. Nothing should be answered before. */
+  get synced(): boolean {
+    return this.isSynced
+  }
+
+  /** Called by the source once its first whole state is in. */
+  markSynced(): void {
+    if (this.isSynced) return
+    this.isSynced = true
+    for (const waiter of this.syncWaiters.splice(0)) waiter()
+  }
+
+  /** Calls back once the store is synced; at once when it is. */
+  whenSynced(callback: () => void): void {
+    if (this.isSynced) callback()
+    else this.syncWaiters.push(callback)
+  }
+
+  /** Number of objects kept. */
+  get size(): number {
+    return this.objects.size
+  }
+
+  /** Calls `listener` after every batch that changed anything; returns what ends it. */
+  subscribe(listener: Listener): () => void {
+    this.listeners.add(listener)
+    return () => this.listeners.delete(listener)
+  }
+
+  /** Applies a batch of changes, then tells every listener once. */
+  apply(changes: Iterable<ClusterChange>): void {
+    const dirt = { services: new Set<string>(), ips: new Set<string>(), pods: new Set<string>() }
+    for (const change of changes) {
+      const key = "put" in change ? objectKey(change.put) : change.remove
+      const before = this.objects.get(key)
+      const after = "put" in change ? change.put : undefined
+      if (before === after) continue
+      if (after === undefined) this.objects.delete(key)
+      else this.objects.set(key, after)
+      this.reindex(before, after, dirt)
+    }
+    if (dirt.services.size + dirt.ips.size + dirt.pods.size === 0) return
+    for (const listener of this.listeners) listener(dirt)
+  }
+
+  // ---- lookups ----
+
+  /** The pod of that name. */
+  pod(namespace: string, name: string): PodRecord | undefined {
+    return this.podsByNamespace.get(namespace)?.get(name)
+  }
+
+  /** The Service of that name. */
+  service(namespace: string, name: string): ServiceRecord | undefined {
+    return this.servicesByNamespace.get(namespace)?.get(name)
+  }
+
+  /** The Namespace of that name, if the source has its object. */
+  namespace(name: string): NamespaceRecord | undefined {
+    return this.objects.get(`namespace//${name}`) as NamespaceRecord | undefined
+  }
+
+  /** The workload of that kind and name. */
+  workload(kind: string, namespace: string, name: string): WorkloadRecord | undefined {
+    if (!(WORKLOAD_KINDS as readonly string[]).includes(kind)) return undefined
+    return this.objects.get(`${kind}/${namespace}/${name}`) as WorkloadRecord | undefined
+  }
+
+  /** All pods, of one namespace or (empty) of all. */
+  *pods(namespace = ""): Iterable<PodRecord> {
+    if (namespace !== "") yield* this.podsByNamespace.get(namespace)?.values() ?? []
+    else for (const pods of this.podsByNamespace.values()) yield* pods.values()
+  }
+
+  /** All Services, of one namespace or (empty) of all. */
+  *services(namespace = ""): Iterable<ServiceRecord> {
+    if (namespace !== "") yield* this.servicesByNamespace.get(namespace)?.values() ?? []
+    else for (const services of this.servicesByNamespace.values()) yield* services.values()
+  }
+
+  /** All workloads of a kind, of one namespace or (empty) of all. */
+  *workloads(kind: WorkloadKind, namespace = ""): Iterable<WorkloadRecord> {
+    for (const object of this.objects.values()) {
+      if (object.kind === kind && (namespace === "" || object.namespace === namespace)) yield object
+    }
+  }
+
+  /** All namespaces that have an object of their own, or that some object is in. */
+  namespaces(): NamespaceRecord[] {
+    const found = new Map<string, NamespaceRecord>()
+    for (const object of this.objects.values()) {
+      if (object.kind === "namespace") found.set(object.name, object)
+      else if (object.namespace !== "" && !found.has(object.namespace)) {
+        const { namespace: name } = object
+        found.set(name, { kind: "namespace", namespace: "", name, labels: new Map(), opaquePorts: null })
+      }
+    }
+    return [...found.values()]
+  }
+
+  /**
+   * The Service and port behind a cluster IP. Undefined when the address is no cluster IP, and also when the
+   * Service has no such TCP port: kube-proxy would not forward it either, so it goes on as it came.
+   */
+  serviceAt(ip: string, port: number): { service: ServiceRecord; port: ServicePort } | undefined {
+    for (const service of this.servicesByIp.get(ip) ?? []) {
+      const found = service.ports.find(candidate => candidate.port === port && candidate.protocol === "TCP")
+      if (found !== undefined) return { service, port: found }
+    }
+    return undefined
+  }
+
+  /**
+   * The pod behind a pod address. Pods on their node's network share its address, so they count only for
+   * the ports that they declare. Where an address was given to another pod already, the younger one counts.
+   */
+  podAt(ip: string, port: number): PodRecord | undefined {
+    let best: PodRecord | undefined
+    for (const pod of this.podsByIp.get(ip) ?? []) {
+      if (
+        pod.hostNetwork &&
+        !pod.ports.some(declared => declared.port === port && declared.protocol === "TCP")
+      )
+        continue
+      if (best === undefined || isYounger(pod, best)) best = pod
+    }
+    return best
+  }
+
+  /** Services that select the pod. */
+  *servicesOf(pod: PodRecord): Iterable<ServiceRecord> {
+    for (const service of this.services(pod.namespace)) {
+      if (this.members.get(objectKey(service))?.has(pod)) yield service
+    }
+  }
+
+  /** Pods that a Service selects, ready or not. */
+  selectedBy(service: ServiceRecord): Iterable<PodRecord> {
+    return this.members.get(objectKey(service)) ?? []
+  }
+
+  /** Owners of a pod from the nearest to the topmost; none for a bare pod. */
+  owners(pod: PodRecord): OwnerRef[] {
+    const chain: OwnerRef[] = []
+    let next = pod.owner
+    while (next !== null && chain.length < MAX_OWNER_DEPTH) {
+      chain.push(next)
+      const owner = this.workload(next.kind, pod.namespace, next.name)
+      next = owner === undefined ? guessOwner(next, pod) : owner.owner
+    }
+    return chain
+  }
+
+  /** The workload that a pod belongs to: the topmost owner, or the pod itself when it has none. */
+  workloadOf(pod: PodRecord): OwnerRef {
+    return this.owners(pod).at(-1) ?? { kind: "pod", name: pod.name }
+  }
+
+  /** Opaque ports that hold for a pod or a Service: its own annotation, else its namespace's. */
+  opaquePortsOf(object: PodRecord | ServiceRecord): readonly PortRange[] | null {
+    return object.opaquePorts ?? this.namespace(object.namespace)?.opaquePorts ?? null
+  }
+
+  /** Port of a pod that a Service's port leads to; undefined when the pod has no port of the target's name. */
+  podPort(pod: PodRecord, port: ServicePort): number | undefined {
+    if (typeof port.targetPort === "number") return port.targetPort
+    return pod.ports.find(
+      declared => declared.name === port.targetPort && declared.protocol === port.protocol,
+    )?.port
+  }
+
+  /** Zone of a node, empty when unknown. */
+  zoneOf(nodeName: string): string {
+    return (this.objects.get(`node//${nodeName}`) as NodeRecord | undefined)?.zone ?? ""
+  }
+
+  /**
+   * Addresses of one family that serve a port of a Service, as the endpoint controller and kube-proxy choose
+   * them: ready pods; with `publishNotReadyAddresses` all; and when no pod is ready, those that still are while
+   * they terminate (KEP-1669), so that the last pod of a rollout goes on serving. In order of address.
+   */
+  endpointsOf(service: ServiceRecord, port: ServicePort, family: 4 | 6): ServingAddress[] {
+    const found = new Map<string, ServingAddress>()
+    if (service.selector === null) this.addSlices(service, port, family, found)
+    else this.addSelected(service, port, family, found)
+    return [...found.values()].sort((a, b) => (a.ip === b.ip ? a.port - b.port : a.ip < b.ip ? -1 : 1))
+  }
+
+  private addSelected(
+    service: ServiceRecord,
+    port: ServicePort,
+    family: 4 | 6,
+    found: Map<string, ServingAddress>,
+  ): void {
+    const last: ServingAddress[] = []
+    for (const pod of this.selectedBy(service)) {
+      if (pod.finished) continue
+      const ip = pod.ips.find(candidate => ipFamily(candidate) === family)
+      const target = this.podPort(pod, port)
+      if (ip === undefined || target === undefined) continue
+      const address = { ip, port: target, pod, zone: this.zoneOf(pod.nodeName) }
+      if (service.publishNotReadyAddresses || (pod.ready && !pod.terminating))
+        found.set(`${ip} ${target}`, address)
+      else if (pod.ready) last.push(address)
+    }
+    if (found.size === 0) for (const address of last) found.set(`${address.ip} ${address.port}`, address)
+  }
+
+  private addSlices(
+    service: ServiceRecord,
+    port: ServicePort,
+    family: 4 | 6,
+    found: Map<string, ServingAddress>,
+  ): void {
+    for (const slice of this.slicesByService.get(objectKey(service)) ?? []) {
+      for (const group of slice.groups) {
+        const target = group.ports.find(
+          candidate => candidate.name === port.name && candidate.protocol === port.protocol,
+        )
+        if (target === undefined) continue
+        for (const endpoint of group.endpoints) {
+          if (ipFamily(endpoint.ip) !== family) continue
+          if (!endpoint.ready && !service.publishNotReadyAddresses) continue
+          const pod = endpoint.pod === "" ? undefined : this.pod(service.namespace, endpoint.pod)
+          const zone = endpoint.zone || this.zoneOf(endpoint.nodeName)
+          found.set(`${endpoint.ip} ${target.port}`, {
+            ip: endpoint.ip,
+            port: target.port,
+            pod: pod ?? null,
+            zone,
+          })
+        }
+      }
+    }
+  }
+
+  // ---- indexes ----
+
+  private reindex(before: ClusterObject | undefined, after: ClusterObject | undefined, dirt: Dirt): void {
+    const kind = (after ?? before)?.kind
+    if (kind === "pod") this.reindexPod(before as PodRecord | undefined, after as PodRecord | undefined, dirt)
+    else if (kind === "service")
+      this.reindexService(before as ServiceRecord | undefined, after as ServiceRecord | undefined, dirt)
+    else if (kind === "endpointslice" || kind === "endpoints") {
+      this.reindexSlice(before as SliceRecord | undefined, after as SliceRecord | undefined, dirt)
+    } else if (kind === "namespace") this.soilNamespace((after ?? before)?.name ?? "", dirt)
+    else if (kind === "node")
+      for (const pod of this.podsByNode.get((after ?? before)?.name ?? "") ?? []) this.soilPod(pod, dirt)
+    else
+      for (const object of [before, after]) if (object !== undefined) this.soilOwned(objectKey(object), dirt)
+  }
+
+  private reindexPod(before: PodRecord | undefined, after: PodRecord | undefined, dirt: Dirt): void {
+    if (before !== undefined) {
+      this.soilPod(before, dirt)
+      for (const ip of before.ips) drop(this.podsByIp, ip, before)
+      drop(this.podsByNode, before.nodeName, before)
+      if (before.owner !== null) drop(this.podsByOwner, ownerKey(before, before.owner), before)
+      for (const service of this.services(before.namespace))
+        this.members.get(objectKey(service))?.delete(before)
+      this.podsByNamespace.get(before.namespace)?.delete(before.name)
+    }
+    if (after === undefined) return
+    nested(this.podsByNamespace, after.namespace).set(after.name, after)
+    if (!after.finished) for (const ip of after.ips) add(this.podsByIp, ip, after)
+    add(this.podsByNode, after.nodeName, after)
+    if (after.owner !== null) add(this.podsByOwner, ownerKey(after, after.owner), after)
+    for (const service of this.services(after.namespace)) {
+      if (selects(service, after)) this.members.get(objectKey(service))?.add(after)
+    }
+    this.soilPod(after, dirt)
+  }
+
+  private reindexService(
+    before: ServiceRecord | undefined,
+    after: ServiceRecord | undefined,
+    dirt: Dirt,
+  ): void {
+    if (before !== undefined) {
+      this.soilService(before, dirt)
+      for (const ip of before.clusterIps) drop(this.servicesByIp, ip, before)
+      this.servicesByNamespace.get(before.namespace)?.delete(before.name)
+      this.members.delete(objectKey(before))
+    }
+    if (after === undefined) return
+    nested(this.servicesByNamespace, after.namespace).set(after.name, after)
+    for (const ip of after.clusterIps) add(this.servicesByIp, ip, after)
+    const selected = new Set<PodRecord>()
+    for (const pod of this.pods(after.namespace)) if (selects(after, pod)) selected.add(pod)
+    this.members.set(objectKey(after), selected)
+    this.soilService(after, dirt)
+  }
+
+  private reindexSlice(before: SliceRecord | undefined, after: SliceRecord | undefined, dirt: Dirt): void {
+    for (const slice of [before, after]) {
+      if (slice === undefined) continue
+      const key = `service/${slice.namespace}/${slice.service}`
+      if (slice === before) drop(this.slicesByService, key, slice)
+      else add(this.slicesByService, key, slice)
+      dirt.services.add(key)
+    }
+  }
+
+  // ---- which answers a change touches ----
+
+  private soilPod(pod: PodRecord, dirt: Dirt): void {
+    dirt.pods.add(objectKey(pod))
+    for (const ip of pod.ips) dirt.ips.add(ip)
+    for (const service of this.servicesOf(pod)) dirt.services.add(objectKey(service))
+    for (const service of this.services(pod.namespace)) {
+      if (service.selector === null) dirt.services.add(objectKey(service))
+    }
+  }
+
+  private soilService(service: ServiceRecord, dirt: Dirt): void {
+    dirt.services.add(objectKey(service))
+    for (const ip of service.clusterIps) dirt.ips.add(ip)
+    for (const pod of this.selectedBy(service)) {
+      dirt.pods.add(objectKey(pod))
+      for (const ip of pod.ips) dirt.ips.add(ip)
+    }
+  }
+
+  private soilNamespace(name: string, dirt: Dirt): void {
+    for (const pod of this.pods(name)) this.soilPod(pod, dirt)
+    for (const service of this.services(name)) this.soilService(service, dirt)
+  }
+
+  private soilOwned(key: string, dirt: Dirt): void {
+    for (const pod of this.podsByOwner.get(key) ?? []) this.soilPod(pod, dirt)
+  }
+}
+
+type Dirt = { services: Set<string>; ips: Set<string>; pods: Set<string> }
+
+function isYounger(pod: PodRecord, than: PodRecord): boolean {
+  if (pod.terminating !== than.terminating) return than.terminating
+  return pod.createdMs > than.createdMs
+}
+
+function ownerKey(pod: PodRecord, owner: OwnerRef): string {
+  return `${owner.kind}/${pod.namespace}/${owner.name}`
+}
+
+/** A Deployment's ReplicaSet bears its name and the pods' `pod-template-hash`, known or not yet. */
+function guessOwner(owner: OwnerRef, pod: PodRecord): OwnerRef | null {
+  const suffix = `-${pod.labels.get("pod-template-hash") ?? ""}`
+  if (owner.kind !== "replicaset" || suffix === "-" || !owner.name.endsWith(suffix)) return null
+  return { kind: "deployment", name: owner.name.slice(0, -suffix.length) }
+}
+
+function selects(service: ServiceRecord, pod: PodRecord): boolean {
+  if (service.selector === null) return false
+  for (const [name, value] of service.selector) if (pod.labels.get(name) !== value) return false
+  return true
+}
+
+function nested<V>(map: Map<string, Map<string, V>>, key: string): Map<string, V> {
+  const inner = map.get(key) ?? new Map<string, V>()
+  map.set(key, inner)
+  return inner
+}
+
+function add<V>(map: Map<string, Set<V>>, key: string, value: V): void {
+  const set = map.get(key)
+  if (set === undefined) map.set(key, new Set([value]))
+  else set.add(value)
+}
+
+function drop<V>(map: Map<string, Set<V>>, key: string, value: V): void {
+  const set = map.get(key)
+  set?.delete(value)
+  if (set?.size === 0) map.delete(key)
+}

@@ -1,0 +1,2 @@
+// Tells proxies what stands behind an address: conduit.destination.v1.
+export { type DestinationServer, serveDestination } from "./service.ts"

@@ -1,0 +1,159 @@
+// One proxy's stream: checks what it asks, keeps its subscriptions, and frames what it is told.
+import { fromBinary } from "@bufbuild/protobuf"
+import { destinationV1 } from "../../protos/mod.ts"
+import { bytesToIp, type ClusterStore } from "../cluster/mod.ts"
+import {
+  GRPC_INVALID_ARGUMENT,
+  GRPC_PREFIX_BYTES,
+  GRPC_RESOURCE_EXHAUSTED,
+  type GrpcStream,
+  type GrpcStreamHandler,
+} from "../serve/mod.ts"
+import type { Target, Topics } from "./topic.ts"
+
+/** Most open watches of one stream: far above what a pod calls, and bounds what one proxy can make us keep. */
+export const MAX_WATCHES_PER_STREAM = 65_536
+/**
+ * A proxy that leaves more than this unread is cut; it reconnects and resumes. Room for the whole state of some
+ * ten services with thousands of endpoints each.
+ */
+export const MAX_UNREAD_BYTES = 8 * 1024 * 1024
+
+const WATCH_ID_TAG = 0x08
+
+/** Counts over all streams, for /metrics. */
+export interface StreamCounts {
+  /** Streams open now. */
+  open: number
+  /** Watches open now. */
+  watches: number
+  /** Messages sent. */
+  updates: number
+  /** Streams cut because the proxy did not read. */
+  dropped: number
+}
+
+/** What a stream needs around it. */
+export interface ProxyStreamParts {
+  readonly store: ClusterStore
+  readonly topics: Topics
+  readonly counts: StreamCounts
+}
+
+/** Serves one stream; hand it to GrpcStream. */
+export class ProxyStream implements GrpcStreamHandler {
+  private readonly parts: ProxyStreamParts
+  private readonly stream: GrpcStream
+  private readonly watches = new Map<bigint, () => void>()
+  private hello: destinationV1.Hello | null = null
+
+  constructor(stream: GrpcStream, parts: ProxyStreamParts) {
+    this.stream = stream
+    this.parts = parts
+    parts.counts.open++
+  }
+
+  onClose(): void {
+    this.parts.counts.open--
+    this.parts.counts.watches -= this.watches.size
+    for (const end of this.watches.values()) end()
+    this.watches.clear()
+  }
+
+  onMessage(message: Uint8Array): void {
+    let request: destinationV1.WatchRequest["request"]
+    try {
+      request = fromBinary(destinationV1.WatchRequestSchema, message).request
+    } catch (error) {
+      this.refuse(`the message is no WatchRequest: ${error instanceof Error ? error.message : String(error)}`)
+      return
+    }
+    if (request.case === undefined) return
+    if (request.case === "hello") {
+      if (this.hello === null) this.hello = request.value
+      else this.refuse("hello came twice on one stream")
+    } else if (this.hello === null)
+      this.refuse(`the first message of a stream must be hello, not ${request.case}`)
+    else if (request.case === "subscribe") this.subscribe(request.value, this.hello)
+    else this.end(request.value.watchId)
+  }
+
+  private subscribe(request: destinationV1.Subscribe, hello: destinationV1.Hello): void {
+    const { watchId } = request
+    const target = targetOf(request, hello)
+    if (watchId === 0n) this.refuse("watch_id 0 is not allowed")
+    else if (this.watches.has(watchId)) this.refuse(`watch_id ${watchId} is in use on this stream`)
+    else if (typeof target === "string") this.refuse(`watch ${watchId}: ${target}`)
+    else if (this.watches.size >= MAX_WATCHES_PER_STREAM) {
+      this.stream.finish(GRPC_RESOURCE_EXHAUSTED, `more than ${MAX_WATCHES_PER_STREAM} watches on one stream`)
+    } else this.begin(watchId, target, request.version)
+  }
+
+  /** Begins a watch; while the cluster is not known yet it waits, so that a restart never empties a proxy. */
+  private begin(watchId: bigint, target: Target, version: string): void {
+    let waiting = true
+    const prefix = watchIdField(watchId)
+    this.parts.counts.watches++
+    this.watches.set(watchId, () => {
+      waiting = false
+    })
+    this.parts.store.whenSynced(() => {
+      if (!waiting) return
+      const end = this.parts.topics.watch(target, version, { update: body => this.send(prefix, body) })
+      // The first answer may have cut the stream.
+      if (waiting) this.watches.set(watchId, end)
+      else end()
+    })
+  }
+
+  private end(watchId: bigint): void {
+    const end = this.watches.get(watchId)
+    if (end === undefined) return
+    this.watches.delete(watchId)
+    this.parts.counts.watches--
+    end()
+  }
+
+  private send(prefix: Uint8Array, body: Uint8Array): void {
+    const length = prefix.length + body.length
+    if (this.stream.queuedBytes + length > MAX_UNREAD_BYTES) {
+      this.parts.counts.dropped++
+      this.stream.drop()
+      return
+    }
+    const frame = Buffer.allocUnsafe(GRPC_PREFIX_BYTES + length)
+    frame[0] = 0
+    frame.writeUInt32BE(length, 1)
+    frame.set(prefix, GRPC_PREFIX_BYTES)
+    frame.set(body, GRPC_PREFIX_BYTES + prefix.length)
+    this.parts.counts.updates++
+    this.stream.send(frame)
+  }
+
+  private refuse(message: string): void {
+    this.stream.finish(GRPC_INVALID_ARGUMENT, message)
+  }
+}
+
+/** The target, or a sentence that says why it is none. */
+function targetOf({ target }: destinationV1.Subscribe, hello: destinationV1.Hello): Target | string {
+  if (target.case === undefined) return "a target is missing"
+  const { port } = target.value
+  if (port < 1 || port > 65535) return `${port} is no port (1 to 65535)`
+  if (target.case === "inbound") return { kind: "inbound", namespace: hello.namespace, pod: hello.pod, port }
+  const ip = bytesToIp(target.value.ip)
+  if (ip === null) return `an address has 4 or 16 bytes, not ${target.value.ip.length}`
+  return { kind: "outbound", ip, port }
+}
+
+/** Field 1 of a WatchResponse: the one part of an update that differs between those who watch a target. */
+function watchIdField(watchId: bigint): Uint8Array {
+  const bytes = [WATCH_ID_TAG]
+  let rest = watchId
+  while (rest > 0x7fn) {
+    bytes.push(Number(rest & 0x7fn) | 0x80)
+    rest >>= 7n
+  }
+  bytes.push(Number(rest))
+  return Uint8Array.from(bytes)
+}

@@ -1,0 +1,26 @@
+// The control plane's program: `main.ts SERVICE` runs one service, or all of them, until SIGTERM.
+import { createLog } from "./log.ts"
+import { parseSettings, runControlPlane } from "./run.ts"
+
+const log = createLog({
+  format: process.env.CONDUIT_LOG_FORMAT === "json" ? "json" : "plain",
+  write: line => process.stderr.write(line),
+  now: () => new Date(),
+})
+const settings = parseSettings(process.argv.slice(2), process.env)
+if (typeof settings === "string") {
+  process.stderr.write(`control: ${settings}\n`)
+  process.exit(2)
+}
+try {
+  const running = await runControlPlane(settings, log)
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    process.once(signal, () => {
+      running.stop()
+      process.exit(0)
+    })
+  }
+} catch (error) {
+  process.stderr.write(`control: ${error instanceof Error ? error.message : String(error)}\n`)
+  process.exit(1)
+}

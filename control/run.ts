@@ -1,0 +1,192 @@
+// Settings of a control-plane process, and the services that it runs. main.ts is the process around it.
+import { parseArgs } from "node:util"
+import { type ClusterSource, ManifestsSource } from "./cluster/mod.ts"
+import { serveDestination } from "./destination/mod.ts"
+import type { Log } from "./log.ts"
+import { type Listening, type Metric, serveAdmin } from "./serve/mod.ts"
+
+/** Services of the control plane with their ports (the contract with the outside). */
+export const SERVICE_PORTS = { destination: 8086, telemetry: 8087, api: 8085 } as const
+/** Admin port of every process. */
+export const ADMIN_PORT = 9990
+
+/** A service of the control plane. */
+export type ServiceName = keyof typeof SERVICE_PORTS
+
+const SERVICE_NAMES = Object.keys(SERVICE_PORTS) as ServiceName[]
+const USAGE = `usage: main.ts ${SERVICE_NAMES.join("|")}|all [--manifests DIR] [--listen-host ADDRESS]`
+
+/** Settings of a process. */
+export interface Settings {
+  /** What it runs. */
+  readonly services: ReadonlySet<ServiceName>
+  /** Folder of manifests that stands for the cluster; empty when no service needs one. */
+  readonly manifests: string
+  /** Address that every port listens on. */
+  readonly host: string
+  /** Ports by service. */
+  readonly ports: Readonly<Record<ServiceName, number>>
+  /** Admin port. */
+  readonly adminPort: number
+  /** `host:port` of the telemetry service; empty when it runs in this process. */
+  readonly telemetryAddress: string
+}
+
+/** Reads settings, or says in a sentence what is wrong with them. */
+export function parseSettings(
+  args: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): Settings | string {
+  let parsed: ReturnType<typeof parse>
+  try {
+    parsed = parse(args)
+  } catch (error) {
+    return `${error instanceof Error ? error.message : String(error)}; ${USAGE}`
+  }
+  const [service, ...rest] = parsed.positionals
+  if (service === undefined || rest.length > 0) return USAGE
+  const all = service === "all"
+  if (!all && !(service in SERVICE_PORTS)) return `unknown service "${service}"; ${USAGE}`
+  const services = new Set(all ? SERVICE_NAMES : [service as ServiceName])
+  const manifests = parsed.values.manifests ?? ""
+  if (manifests === "" && (services.has("destination") || services.has("api"))) {
+    return `${service} needs --manifests DIR: the folder of Kubernetes objects that describes the cluster`
+  }
+  const telemetryAddress = services.has("telemetry") ? "" : (env.CONDUIT_TELEMETRY_ADDR ?? "")
+  if (services.has("api") && !services.has("telemetry") && telemetryAddress === "") {
+    return "api needs CONDUIT_TELEMETRY_ADDR: host:port of the telemetry service"
+  }
+  const ports: Record<ServiceName, number> = { ...SERVICE_PORTS }
+  let adminPort: number = ADMIN_PORT
+  const variables = [...SERVICE_NAMES, "admin" as const]
+  for (const name of variables) {
+    const variable = `CONDUIT_${name.toUpperCase()}_PORT`
+    const text = env[variable]
+    if (text === undefined) continue
+    const port = Number(text)
+    if (!/^\d+$/.test(text) || port > 65535)
+      return `${variable} must be a port from 0 (any) to 65535, not "${text}"`
+    if (name === "admin") adminPort = port
+    else ports[name] = port
+  }
+  return {
+    services,
+    manifests,
+    host: parsed.values["listen-host"] ?? "0.0.0.0",
+    ports,
+    adminPort,
+    telemetryAddress,
+  }
+}
+
+function parse(args: readonly string[]) {
+  return parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: { manifests: { type: "string" }, "listen-host": { type: "string" } },
+  })
+}
+
+/** A control plane that runs. */
+export interface RunningControlPlane {
+  /** Ports that are served, by service and `admin`. */
+  readonly ports: ReadonlyMap<ServiceName | "admin", number>
+  /** Ends it at once. */
+  stop(): void
+}
+
+/**
+ * Runs the services.
+ *
+ * @throws Error with a sentence for a person when a port cannot be listened on
+ */
+export async function runControlPlane(settings: Settings, log: Log): Promise<RunningControlPlane> {
+  const { services, host, ports } = settings
+  const parts: { name: ServiceName | "admin"; listening: Listening }[] = []
+  const figures: (() => readonly Metric[])[] = []
+  const stop = (): void => {
+    for (const { listening } of parts) listening.close()
+    source?.stop()
+  }
+  let source: ClusterSource | undefined
+  try {
+    source = settings.manifests === "" ? undefined : openCluster(settings.manifests, log, figures)
+    if (services.has("destination") && source !== undefined) {
+      const server = await serveDestination(source.store, { host, port: ports.destination })
+      parts.push({ name: "destination", listening: server })
+      figures.push(() => [
+        { name: "destination_streams", help: "Proxies connected.", type: "gauge", value: server.counts.open },
+        { name: "destination_watches", help: "Watches open.", type: "gauge", value: server.counts.watches },
+        { name: "destination_targets", help: "Targets watched.", type: "gauge", value: server.targets() },
+        {
+          name: "destination_updates_total",
+          help: "Messages sent.",
+          type: "counter",
+          value: server.counts.updates,
+        },
+        {
+          name: "destination_dropped_total",
+          help: "Streams cut as unread.",
+          type: "counter",
+          value: server.counts.dropped,
+        },
+      ])
+    }
+    const admin = await serveAdmin({
+      host,
+      port: settings.adminPort,
+      notReady: () => (source?.store.synced === false ? "the cluster is not read yet" : ""),
+      metrics: () => [...processMetrics(), ...figures.flatMap(read => read())],
+    })
+    parts.push({ name: "admin", listening: admin })
+  } catch (error) {
+    stop()
+    throw error
+  }
+  for (const { name, listening } of parts) log.info(`listening ${name} ${host}:${listening.port}`)
+  return { ports: new Map(parts.map(({ name, listening }) => [name, listening.port])), stop }
+}
+
+function openCluster(folder: string, log: Log, figures: (() => readonly Metric[])[]): ClusterSource {
+  let seen = 0
+  const source = new ManifestsSource(folder, {
+    onProblem: problem => {
+      seen++
+      log.warn(`${problem.where}: ${problem.message}`)
+    },
+    onResolved: () => log.info("the manifests have no problems any more", { folder }),
+  })
+  source.start()
+  figures.push(() => [
+    {
+      name: "cluster_synced",
+      help: "1 once the cluster is known.",
+      type: "gauge",
+      value: source.store.synced ? 1 : 0,
+    },
+    { name: "cluster_objects", help: "Objects kept.", type: "gauge", value: source.store.size },
+    {
+      name: "cluster_problems",
+      help: "Problems with the input now.",
+      type: "gauge",
+      value: source.problems().length,
+    },
+    { name: "cluster_problems_total", help: "Problems seen.", type: "counter", value: seen },
+  ])
+  return source
+}
+
+function processMetrics(): Metric[] {
+  const { rss } = process.memoryUsage()
+  const start = Date.now() / 1000 - process.uptime()
+  return [
+    { name: "process_resident_memory_bytes", help: "Resident memory.", type: "gauge", value: rss },
+    { name: "process_start_time_seconds", help: "Start, seconds since 1970.", type: "gauge", value: start },
+    { name: "process_cpu_seconds_total", help: "CPU time.", type: "counter", value: cpuSeconds() },
+  ]
+}
+
+function cpuSeconds(): number {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1e6
+}

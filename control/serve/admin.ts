@@ -1,0 +1,50 @@
+// The admin port of a control-plane process: /live, /ready and /metrics (Prometheus text format 0.0.4).
+import type { Listening, RequestHandler } from "./listener.ts"
+import { listen } from "./listener.ts"
+
+/** A figure for /metrics. */
+export interface Metric {
+  readonly name: string
+  readonly help: string
+  readonly type: "counter" | "gauge"
+  readonly value: number
+}
+
+/** What the admin port tells. */
+export interface AdminOptions {
+  /** Address to listen on. */
+  readonly host: string
+  /** Port; 0 takes any free one. */
+  readonly port: number
+  /** Empty when ready, otherwise a sentence that says what is awaited. */
+  readonly notReady: () => string
+  /** Figures of the process. */
+  readonly metrics: () => readonly Metric[]
+}
+
+/**
+ * Serves the admin port.
+ *
+ * @throws Error with a sentence for a person when the port cannot be listened on
+ */
+export function serveAdmin({ host, port, notReady, metrics }: AdminOptions): Promise<Listening> {
+  const onRequest: RequestHandler = (request, response) => {
+    const answer = (status: number, body: string): void => {
+      response.statusCode = status
+      response.setHeader("content-type", "text/plain; version=0.0.4; charset=utf-8")
+      response.end(request.method === "HEAD" ? "" : body)
+    }
+    if (request.method !== "GET" && request.method !== "HEAD") return answer(405, "only GET is served here\n")
+    const path = request.url?.split("?", 1)[0]
+    if (path === "/live") return answer(200, "live\n")
+    if (path === "/metrics") return answer(200, metrics().map(prometheusText).join(""))
+    if (path !== "/ready") return answer(404, "only /live, /ready and /metrics are served here\n")
+    const reason = notReady()
+    return reason === "" ? answer(200, "ready\n") : answer(503, `${reason}\n`)
+  }
+  return listen({ host, port, onRequest })
+}
+
+function prometheusText({ name, help, type, value }: Metric): string {
+  return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${name} ${value}\n`
+}

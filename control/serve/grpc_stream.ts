@@ -1,0 +1,117 @@
+// The server's side of one bidirectional gRPC stream over HTTP/2, on encoded messages: what is sent to many
+// streams is encoded once by the caller. Implements "gRPC over HTTP2" (grpc.io, PROTOCOL-HTTP2).
+import type { ServerHttp2Stream } from "node:http2"
+
+/** Bytes before a message: one of flags, four of length. */
+export const GRPC_PREFIX_BYTES = 5
+/** Largest message that is taken: a proxy's requests are a few dozen bytes. */
+export const MAX_GRPC_REQUEST_BYTES = 64 * 1024
+
+/** gRPC status codes that are used here. */
+export const GRPC_OK = 0
+export const GRPC_INVALID_ARGUMENT = 3
+export const GRPC_RESOURCE_EXHAUSTED = 8
+export const GRPC_UNIMPLEMENTED = 12
+
+/** What happens on a stream. */
+export interface GrpcStreamHandler {
+  /** A message came; the bytes are valid during the call only. */
+  onMessage(message: Uint8Array): void
+  /** The stream is over, from whichever side; called once. */
+  onClose(): void
+}
+
+/** One stream. Nothing throws; a stream that is over takes no more. */
+export class GrpcStream {
+  private readonly stream: ServerHttp2Stream
+  private readonly handler: GrpcStreamHandler
+  private readonly waiting: Uint8Array[] = []
+  private waitingBytes = 0
+  private input: Buffer = Buffer.alloc(0)
+  private status = GRPC_OK
+  private statusMessage = ""
+  private over = false
+
+  constructor(stream: ServerHttp2Stream, handler: (stream: GrpcStream) => GrpcStreamHandler) {
+    this.stream = stream
+    stream.respond({ ":status": 200, "content-type": "application/grpc" }, { waitForTrailers: true })
+    stream.on("wantTrailers", () => {
+      const message = encodeURIComponent(this.statusMessage)
+      stream.sendTrailers({
+        "grpc-status": String(this.status),
+        ...(message === "" ? {} : { "grpc-message": message }),
+      })
+    })
+    stream.on("error", () => this.gone())
+    stream.on("close", () => this.gone())
+    stream.on("aborted", () => this.gone())
+    stream.on("end", () => this.finish(GRPC_OK, ""))
+    this.handler = handler(this)
+    stream.on("data", (chunk: Buffer) => this.take(chunk))
+  }
+
+  /** Bytes that were sent and that the peer has not made room for yet. */
+  get queuedBytes(): number {
+    return this.waitingBytes + this.stream.writableLength
+  }
+
+  /** Sends a framed message (prefix included) with the others of this turn, in one write. */
+  send(frame: Uint8Array): void {
+    if (this.over) return
+    if (this.waiting.length === 0) queueMicrotask(() => this.flush())
+    this.waiting.push(frame)
+    this.waitingBytes += frame.length
+  }
+
+  /** Ends the stream with a status, after what was sent. */
+  finish(status: number, message: string): void {
+    if (this.over) return
+    this.flush()
+    this.status = status
+    this.statusMessage = message
+    this.over = true
+    this.stream.end()
+    this.handler.onClose()
+  }
+
+  /** Cuts the stream, with all that is queued: for a peer that does not read. */
+  drop(): void {
+    if (this.over) return
+    this.gone()
+    this.stream.destroy()
+  }
+
+  private gone(): void {
+    this.waiting.length = 0
+    this.waitingBytes = 0
+    if (this.over) return
+    this.over = true
+    this.handler.onClose()
+  }
+
+  private flush(): void {
+    const [first] = this.waiting
+    if (first === undefined || this.over) return
+    this.stream.write(this.waiting.length === 1 ? first : Buffer.concat(this.waiting))
+    this.waiting.length = 0
+    this.waitingBytes = 0
+  }
+
+  private take(chunk: Buffer): void {
+    this.input = this.input.length === 0 ? chunk : Buffer.concat([this.input, chunk])
+    while (!this.over && this.input.length >= GRPC_PREFIX_BYTES) {
+      const length = this.input.readUInt32BE(1)
+      const end = GRPC_PREFIX_BYTES + length
+      if (this.input[0] !== 0) this.finish(GRPC_UNIMPLEMENTED, "compressed messages are not taken")
+      else if (length > MAX_GRPC_REQUEST_BYTES) {
+        const message = `a message of ${length} bytes is more than ${MAX_GRPC_REQUEST_BYTES}`
+        this.finish(GRPC_RESOURCE_EXHAUSTED, message)
+      } else if (this.input.length < end) break
+      else {
+        const message = this.input.subarray(GRPC_PREFIX_BYTES, end)
+        this.input = this.input.subarray(end)
+        this.handler.onMessage(message)
+      }
+    }
+  }
+}

@@ -1,0 +1,12 @@
+// How the control plane's services are served: ports, gRPC streams, keepalive, the admin port.
+
+export { type Metric, serveAdmin } from "./admin.ts"
+export {
+  GRPC_INVALID_ARGUMENT,
+  GRPC_PREFIX_BYTES,
+  GRPC_RESOURCE_EXHAUSTED,
+  GrpcStream,
+  type GrpcStreamHandler,
+} from "./grpc_stream.ts"
+export { type KeepaliveOptions, keepAlive } from "./keepalive.ts"
+export { type Listening, listen, type RequestHandler } from "./listener.ts"
