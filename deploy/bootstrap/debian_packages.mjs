@@ -1,0 +1,135 @@
+// The programs that the demo and the tests call, and the Debian packages they come in: looked for by program, so that
+// any Linux which has them will do; installed with apt-get where they are missing and we may.
+import { spawnSync } from "node:child_process"
+import { accessSync, constants, existsSync, readdirSync, rmSync, writeFileSync } from "node:fs"
+import { delimiter, join } from "node:path"
+
+/** Debian package -> a program of it. */
+const MESH = {
+  iptables: "iptables",
+  iproute2: "ip",
+  "util-linux": "nsenter",
+  procps: "ps",
+}
+
+/** Programs that no one here wrote, whose traffic the end-to-end tests send through the mesh. */
+const FOREIGN = {
+  curl: "curl",
+  "nginx-light": "nginx",
+  "redis-server": "redis-server",
+  "redis-tools": "redis-cli",
+  postgresql: "/usr/lib/postgresql/*/bin/postgres",
+  "postgresql-client": "psql",
+  "mariadb-server": "mariadbd",
+  "mariadb-client": "mariadb",
+  vsftpd: "vsftpd",
+  openssl: "openssl",
+  iperf3: "iperf3",
+  "apache2-utils": "ab",
+  wrk: "wrk",
+  python3: "python3",
+  "nghttp2-client": "h2load",
+  tcpdump: "tcpdump",
+}
+
+/** What each purpose needs. */
+export const PURPOSES = {
+  demo: MESH,
+  test: { ...MESH, ...FOREIGN },
+  bench: { ...MESH, "nginx-light": "nginx", haproxy: "haproxy", wrk: "wrk", "nghttp2-client": "h2load" },
+}
+
+const POLICY = "/usr/sbin/policy-rc.d"
+const SYSTEM_FOLDERS = ["/usr/local/sbin", "/usr/sbin", "/sbin"]
+
+/**
+ * Installs what a purpose needs and the machine has not.
+ *
+ * @returns sentences about what is still missing; empty when all is there
+ */
+export function ensureDebianPackages(purpose) {
+  const missing = missingPackages(PURPOSES[purpose])
+  if (missing.length === 0) return []
+  const list = missing.join(" ")
+  const byHand = `install them as root: apt-get install --no-install-recommends ${list}`
+  if (!isThere("apt-get"))
+    return [`missing programs, and no apt-get to install them with; Debian calls them ${list}`]
+  if (process.getuid() !== 0) return [`missing Debian packages, and only root can add them; ${byHand}`]
+  process.stderr.write(`conduit: installing Debian packages with apt-get: ${list}\n`)
+  const problem = install(missing)
+  const still = missingPackages(PURPOSES[purpose])
+  if (still.length === 0) return []
+  return [
+    `Debian packages that apt-get could not install (${problem ?? "no error told"}): ${still.join(" ")}`,
+  ]
+}
+
+function missingPackages(wanted) {
+  return Object.entries(wanted).flatMap(([name, program]) => (isThere(program) ? [] : [name]))
+}
+
+function isThere(program) {
+  if (program.startsWith("/")) return findPattern(program)
+  const folders = [...(process.env.PATH ?? "").split(delimiter), ...SYSTEM_FOLDERS]
+  return folders.some(folder => isExecutable(join(folder, program)))
+}
+
+function isExecutable(file) {
+  try {
+    accessSync(file, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** A path with one `*` for a folder's name. (Node.js 20 has no glob.) */
+function findPattern(pattern) {
+  const [before, after] = pattern.split("*")
+  const folder = before.replace(/\/$/, "")
+  return existsSync(folder) && readdirSync(folder).some(name => isExecutable(`${folder}/${name}${after}`))
+}
+
+/** Runs apt-get; no service is started, then or at the next boot of a container. Returns what went wrong, or null. */
+function install(packages) {
+  // policy-rc.d is Debian's way to say "start nothing"; one that is there already is the machine's own, and stays.
+  const ours = !existsSync(POLICY)
+  if (ours) writeFileSync(POLICY, "#!/bin/sh\nexit 101\n", { mode: 0o755 })
+  const removeOurs = () => ours && rmSync(POLICY, { force: true })
+  process.once("exit", removeOurs)
+  try {
+    if (!hasPackageLists()) aptGet(["update"])
+    const args = ["install", "--yes", "--no-install-recommends", ...packages]
+    if (aptGet(args) === null) return null
+    // Lists that are there may be too old to find the files they name.
+    return aptGet(["update"]) ?? aptGet(args)
+  } finally {
+    removeOurs()
+  }
+}
+
+function hasPackageLists() {
+  const folder = "/var/lib/apt/lists"
+  return existsSync(folder) && readdirSync(folder).some(name => name.includes("_Packages"))
+}
+
+/** Runs apt-get, its output on standard error only when it fails. Returns what went wrong, or null. */
+function aptGet(args) {
+  const result = spawnSync(
+    "apt-get",
+    ["--quiet", "-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Use-Pty=0", ...args],
+    {
+      encoding: "utf8",
+      env: { ...process.env, DEBIAN_FRONTEND: "noninteractive", RUNLEVEL: "1", LC_ALL: "C.UTF-8" },
+      maxBuffer: 64 * 1024 * 1024,
+      stdio: ["ignore", "pipe", "pipe"],
+    },
+  )
+  if (result.error) return result.error.message
+  if (result.status === 0) return null
+  const said = result.stderr
+    .trim()
+    .split("\n")
+    .filter(line => line.startsWith("E:"))
+  return said.join("; ") || `apt-get ${args[0]} ended with exit code ${result.status}`
+}

@@ -1,0 +1,85 @@
+// `npm test`: every check that this machine can run, quick ones side by side, those in namespaces one after the other.
+// `npm test -- types unit` runs some of them, `npm test -- --list` names them. Last line: `N passed, N failed`.
+import { join } from "node:path"
+import manifest from "../package.json" with { type: "json" }
+import { Report } from "./runner/report.ts"
+import { runStep, type Step, type StepResult } from "./runner/step.ts"
+import { stepsOf } from "./runner/steps.ts"
+
+/** Checks that run side by side: more would only wait for each other on the two cores that CI has. */
+const SIDE_BY_SIDE = 2
+
+const root = join(import.meta.dir, "..")
+const logs = join(root, ".build/test")
+
+function testFiles(): { unit: string[]; e2e: string[] } {
+  const files = [
+    ...new Bun.Glob("{cli,control,deploy,protos,proxy,tests}/**/*_test.ts").scanSync(root),
+  ].sort()
+  const e2e = files.filter(file => file.startsWith("tests/e2e/"))
+  const unit = files.filter(file => !file.startsWith("tests/") || file.startsWith("tests/unit/"))
+  return { unit: unit.map(file => `./${file}`), e2e: e2e.map(file => `./${file}`) }
+}
+
+function chosen(steps: readonly Step[], words: readonly string[]): Step[] {
+  const unknown = words.find(word => !steps.some(step => step.name.startsWith(word)))
+  if (unknown !== undefined) {
+    console.error(`no check is called "${unknown}"; there are ${steps.map(step => step.name).join(", ")}`)
+    process.exit(2)
+  }
+  return words.length === 0
+    ? [...steps]
+    : steps.filter(step => words.some(word => step.name.startsWith(word)))
+}
+
+async function main(words: readonly string[]): Promise<number> {
+  const files = testFiles()
+  const all = stepsOf(files.unit, files.e2e).filter(
+    step => step.name !== "demo" || "demo" in manifest.scripts,
+  )
+  if (words.includes("--list")) {
+    for (const step of all) console.log(`${step.name.padEnd(24)} ${step.what}`)
+    return 0
+  }
+  const steps = chosen(all, words)
+  const lacks = (process.env.CONDUIT_MACHINE_LACKS ?? "").split("\n").filter(line => line !== "")
+  const strict = process.env.CI === "true" || process.env.CI === "1"
+  const report = new Report(process.stdout, ".build/test")
+  const results: StepResult[] = []
+  const stop = new AbortController()
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => stop.abort())
+
+  const runOne = async (step: Step): Promise<void> => {
+    if (stop.signal.aborted) return
+    if (step.namespaces && lacks.length > 0) {
+      const result = {
+        step,
+        passed: 0,
+        failed: strict ? 1 : 0,
+        seconds: 0,
+        output: "",
+        notRun: lacks.join("; "),
+      }
+      results.push(result)
+      report.end(result)
+      return
+    }
+    report.begin(step.name)
+    const result = await runStep(step, root, logs, stop.signal)
+    results.push(result)
+    report.end(result)
+  }
+
+  const queue = steps.filter(step => !step.namespaces)
+  await Promise.all(
+    Array.from({ length: SIDE_BY_SIDE }, async () => {
+      for (let step = queue.shift(); step !== undefined; step = queue.shift()) await runOne(step)
+    }),
+  )
+  for (const step of steps.filter(one => one.namespaces)) await runOne(step)
+  report.finish(results)
+  if (stop.signal.aborted) return 130
+  return results.some(result => result.failed > 0) ? 1 : 0
+}
+
+process.exit(await main(process.argv.slice(2)))

@@ -1,0 +1,61 @@
+// Every check of the tree, in the order in which they are shown.
+import type { Step } from "./step.ts"
+
+const SECOND = 1000
+const MINUTE = 60 * SECOND
+
+/**
+ * The steps.
+ *
+ * @param unitTests test files that need no namespace
+ * @param e2eTests test files that build network namespaces; each is a step of its own
+ */
+export function stepsOf(unitTests: readonly string[], e2eTests: readonly string[]): Step[] {
+  const bunTest = ["bun", "test", "--timeout", `${30 * SECOND}`]
+  return [
+    { name: "format", what: "every file is formatted", command: ["biome", "format", "."], timeoutMs: MINUTE },
+    {
+      name: "lint",
+      what: "lint and import floors",
+      command: ["biome", "lint", "--error-on-warnings", "."],
+      timeoutMs: MINUTE,
+    },
+    { name: "types", what: "the compiler agrees", command: ["tsc", "--noEmit"], timeoutMs: 3 * MINUTE },
+    {
+      name: "protos",
+      what: "the APIs are lint clean",
+      command: ["buf", "lint", "protos"],
+      timeoutMs: MINUTE,
+    },
+    {
+      name: "generated",
+      what: "generated code is what buf generates",
+      command: ["bun", "tests/runner/generated.ts"],
+      timeoutMs: MINUTE,
+    },
+    {
+      name: "unit",
+      what: "unit, property and fuzz tests",
+      command: [...bunTest, ...unitTests],
+      timeoutMs: 8 * MINUTE,
+      counted: true,
+    },
+    ...e2eTests.map(
+      (file): Step => ({
+        name: file.replace(/^\.\/tests\//, "").replace(/_test\.ts$/, ""),
+        what: "end to end, in network namespaces",
+        command: ["bun", "test", "--timeout", `${5 * MINUTE}`, file],
+        timeoutMs: 10 * MINUTE,
+        counted: true,
+        namespaces: true,
+      }),
+    ),
+    {
+      name: "demo",
+      what: "npm run demo -- --for 20s",
+      command: ["npm", "run", "--silent", "demo", "--", "--for", "20s"],
+      timeoutMs: 3 * MINUTE,
+      namespaces: true,
+    },
+  ]
+}
