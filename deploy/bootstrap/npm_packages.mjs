@@ -33,7 +33,7 @@ export function ensureNpmPackages() {
   const npm = process.env.npm_execpath?.endsWith(".js")
     ? [process.execPath, process.env.npm_execpath]
     : ["npm"]
-  const [program, ...args] = [...npm, "ci", "--no-audit", "--no-fund"]
+  const [program, ...args] = [...npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"]
   const { status, error } = spawnSync(program, args, { cwd: ROOT, stdio: ["ignore", 2, 2] })
   if (error || status !== 0) {
     throw new Error(
