@@ -40,15 +40,21 @@ export class Destination {
   source: EndpointSource
   /** Counts changes of `kind`, `service`, `protocol` or `source` (not of a service's endpoints). */
   generation = 0
-  /** Reading of the clock at the last use; belongs to `Discovery`. */
-  usedMs = 0
+  /** Reading of the clock at the last lookup; belongs to `Discovery`. */
+  usedMs: number
+  /** Reading of the clock when it was first asked about. */
+  readonly createdMs: number
+  /** No answer came in time: connections no longer wait for it, until it comes. */
+  waived = false
   private readonly random: () => number
   private set: EndpointSet | null = null
   private single: Endpoint
   private waiters: (() => void)[] = []
 
   /** For `Discovery` and tests. */
-  constructor(address: string, port: number, random: () => number) {
+  constructor(address: string, port: number, random: () => number, nowMs = 0) {
+    this.createdMs = nowMs
+    this.usedMs = nowMs
     this.address = address
     this.port = port
     this.random = random
@@ -71,9 +77,12 @@ export class Destination {
     return this.kind !== "pending"
   }
 
-  /** Calls back once: when the first answer comes, or when `Discovery` gives up waiting. At once if known. */
+  /**
+   * Calls back once: when the first answer comes, or when `Discovery` gives up waiting (`kind` is still `pending`
+   * then, and `source` is the address itself). At once if known or given up.
+   */
   whenKnown(callback: () => void): void {
-    if (this.known) callback()
+    if (this.known || this.waived) callback()
     else this.waiters.push(callback)
   }
 
@@ -116,16 +125,20 @@ export class Destination {
 
   /** No answer is to be expected soon: whoever waits goes on with the address as it came. */
   giveUp(): void {
+    if (!this.known) this.waived = true
+    this.callWaiters()
+  }
+
+  /** Whether anybody waits for the first answer. */
+  get awaited(): boolean {
+    return this.waiters.length > 0
+  }
+
+  private callWaiters(): void {
     const waiters = this.waiters
     if (waiters.length === 0) return
     this.waiters = []
     for (const waiter of waiters) waiter()
-  }
-
-  /** Nobody needs it any more: endpoints close their idle connections. */
-  dispose(): void {
-    this.set?.clear()
-    this.single.remove()
   }
 
   /** Another pod (or none) stands behind the address now: what was learnt about the old one is void. */
@@ -150,7 +163,8 @@ export class Destination {
     this.protocol = protocol
     this.source = source
     this.generation++
-    this.giveUp()
+    this.waived = false
+    this.callWaiters()
   }
 }
 

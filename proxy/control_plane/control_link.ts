@@ -1,0 +1,201 @@
+// Keeps one gRPC stream to a service of the control plane open for life: resolves, dials, and comes back after a
+// jittered pause whenever it broke. Who owns it is told of every new stream and sends its state again.
+
+import type { Logger } from "../log.ts"
+import {
+  type Clock,
+  type Conn,
+  type ConnHandler,
+  callbackTimer,
+  type Timer,
+  type TimerWheel,
+} from "../net/mod.ts"
+import { GrpcStream } from "./grpc_stream.ts"
+import type { FieldTable } from "./http2_wire.ts"
+
+/** First pause before another attempt. */
+export const RECONNECT_MIN_MS = 100
+
+/** Longest pause: how late a control plane that came back is noticed, at worst. */
+export const RECONNECT_MAX_MS = 10_000
+
+/** Pauses vary by this share at random either way: a control plane that restarts is not met by all proxies at once. */
+export const RECONNECT_JITTER = 0.5
+
+/** A stream that lived this long was a success: the next pause is the shortest again. */
+export const STABLE_AFTER_MS = 2000
+
+/** Connect timeout to the control plane. */
+const CONNECT_TIMEOUT_MS = 2000
+
+/** Connections and their ends, for metrics. */
+export interface LinkCounts {
+  /** Streams opened. */
+  opened: number
+  /** Attempts and streams that failed. */
+  failed: number
+  /** Messages received. */
+  received: number
+  /** Messages sent. */
+  sent: number
+}
+
+/** What happens on a link. */
+export interface ControlLinkHandler {
+  /** A new stream is up: nothing said on earlier ones holds. */
+  onOpen(): void
+  onMessage(message: Uint8Array): void
+  /** The stream broke, or an attempt failed; another follows by itself. */
+  onDown(reason: string): void
+}
+
+/** Parts and settings of a link. */
+export interface ControlLinkOptions {
+  /** Name of the service, for the log: `destination`. */
+  readonly name: string
+  /** `host:port`; a name is resolved anew for every attempt. */
+  readonly address: string
+  /** `/package.Service/Method`. */
+  readonly path: string
+  readonly userAgent: string
+  readonly clock: Clock
+  readonly timers: TimerWheel
+  readonly fields: FieldTable
+  readonly log: Logger
+  /** Uniform, 0 to 1. */
+  readonly random: () => number
+  readonly dial: (address: string, port: number, handler: ConnHandler, connectTimeoutMs: number) => Conn
+  /** Addresses of a name, best first; rejects when there are none. */
+  readonly resolve: (host: string) => Promise<readonly string[]>
+}
+
+/** A stream that comes back. */
+export class ControlLink {
+  readonly counts: LinkCounts = { opened: 0, failed: 0, received: 0, sent: 0 }
+  private readonly options: ControlLinkOptions
+  private readonly handler: ControlLinkHandler
+  private readonly host: string
+  private readonly port: number
+  private readonly timer: Timer
+  private stream: GrpcStream | null = null
+  private isUp = false
+  private stopped = true
+  private attempts = 0
+  private openedMs = 0
+  private lastReason = ""
+
+  constructor(handler: ControlLinkHandler, options: ControlLinkOptions) {
+    this.handler = handler
+    this.options = options
+    const colon = options.address.lastIndexOf(":")
+    this.host = options.address.slice(0, colon).replace(/^\[|\]$/g, "")
+    this.port = Number(options.address.slice(colon + 1))
+    this.timer = callbackTimer(() => void this.attempt())
+  }
+
+  /** Whether a stream is up now. */
+  get up(): boolean {
+    return this.isUp
+  }
+
+  /** Bytes sent that the peer has not made room for. */
+  get queuedBytes(): number {
+    return this.stream?.queuedBytes ?? 0
+  }
+
+  /** Begins to connect. */
+  start(): void {
+    if (!this.stopped) return
+    this.stopped = false
+    void this.attempt()
+  }
+
+  /** Ends the stream and does not come back. */
+  stop(): void {
+    this.stopped = true
+    this.options.timers.cancel(this.timer)
+    this.stream?.abort()
+  }
+
+  /** Says that nothing more will be sent, so that the server can end the stream, then does not come back. */
+  finish(): void {
+    this.stopped = true
+    this.options.timers.cancel(this.timer)
+    this.stream?.finish()
+  }
+
+  /** Sends a message on the stream that is up; without one it is dropped, as `onOpen` will have all said again. */
+  send(message: Uint8Array): void {
+    if (!this.isUp || this.stream === null) return
+    this.counts.sent++
+    this.stream.send(message)
+  }
+
+  private async attempt(): Promise<void> {
+    const { clock, timers, fields, dial, random, resolve, path, userAgent } = this.options
+    let addresses: readonly string[]
+    try {
+      addresses = await resolve(this.host)
+    } catch (error) {
+      this.down(
+        `${this.host} could not be resolved: ${error instanceof Error ? error.message : String(error)}`,
+      )
+      return
+    }
+    if (this.stopped) return
+    const address = addresses[Math.floor(random() * addresses.length)]
+    if (address === undefined) {
+      this.down(`${this.host} has no address`)
+      return
+    }
+    const stream = new GrpcStream(
+      {
+        onOpen: () => this.opened(),
+        onMessage: message => this.message(message),
+        onEnd: (_code, reason) => this.ended(stream, reason),
+      },
+      { authority: this.options.address, path, userAgent, fields, clock, timers },
+    )
+    this.stream = stream
+    stream.start(dial(address, this.port, stream, CONNECT_TIMEOUT_MS))
+  }
+
+  private opened(): void {
+    const { name, address, log, clock } = this.options
+    this.isUp = true
+    this.openedMs = clock.nowMs
+    this.counts.opened++
+    this.lastReason = ""
+    log.info(`connected to ${name}`, { address })
+    this.handler.onOpen()
+  }
+
+  private message(message: Uint8Array): void {
+    this.counts.received++
+    this.handler.onMessage(message)
+  }
+
+  private ended(stream: GrpcStream, reason: string): void {
+    if (this.stream !== stream) return
+    this.stream = null
+    if (this.isUp && this.options.clock.nowMs - this.openedMs >= STABLE_AFTER_MS) this.attempts = 0
+    this.isUp = false
+    this.down(reason)
+  }
+
+  private down(reason: string): void {
+    if (this.stopped) return
+    const { name, address, log, random, timers } = this.options
+    this.counts.failed++
+    const pause =
+      Math.min(RECONNECT_MAX_MS, RECONNECT_MIN_MS * 2 ** Math.min(this.attempts, 16)) *
+      (1 + RECONNECT_JITTER * (2 * random() - 1))
+    this.attempts++
+    // The same trouble again and again is told once.
+    if (reason !== this.lastReason) log.warn(`lost ${name}, trying again`, { address, reason })
+    else log.debug(`lost ${name}, trying again`, { address, reason })
+    this.lastReason = reason
+    this.handler.onDown(reason)
+    timers.schedule(this.timer, Math.min(RECONNECT_MAX_MS, pause))
+  }
+}
