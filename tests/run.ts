@@ -16,8 +16,9 @@ function testFiles(): { unit: string[]; e2e: string[] } {
   const files = [
     ...new Bun.Glob("{cli,control,deploy,protos,proxy,tests}/**/*_test.ts").scanSync(root),
   ].sort()
-  const e2e = files.filter(file => file.startsWith("tests/e2e/"))
-  const unit = files.filter(file => !file.startsWith("tests/") || file.startsWith("tests/unit/"))
+  const isUnit = (file: string): boolean => !file.startsWith("tests/") || file.startsWith("tests/unit/")
+  const unit = files.filter(isUnit)
+  const e2e = files.filter(file => !isUnit(file))
   return { unit: unit.map(file => `./${file}`), e2e: e2e.map(file => `./${file}`) }
 }
 

@@ -69,6 +69,9 @@ const PROGRAMS = [
 export function makeRunnable({ quiet }) {
   for (const { name, program, install } of PROGRAMS) {
     if (starts(program) === null) continue
+    const script = join(ROOT, "node_modules", install)
+    // An installation for use only leaves buf out.
+    if (name !== "bun" && !existsSync(script)) continue
     if (!quiet) process.stderr.write(`conduit: finishing the installation of ${name}\n`)
     const script = join(ROOT, "node_modules", install)
     if (existsSync(script))
