@@ -136,7 +136,7 @@ function literalText(wire: Uint8Array): string {
 
 /** `bytes[start, end)` as Latin-1 text. */
 export function latin1(bytes: Uint8Array, start: number, end: number): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).latin1Slice()
+  return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString("latin1")
 }
 
 /** Token characters (RFC 9110 section 5.6.2) without upper case; a colon only in front (RFC 9113 section 8.2.1). */

@@ -190,7 +190,7 @@ interface Story {
 }
 
 const root = resolve(import.meta.dir, "../../..")
-const vectors = join(process.env["CONDUIT_VECTORS"] ?? resolve(root, "../shared/vectors"), "hpack")
+const vectors = join(process.env.CONDUIT_VECTORS ?? resolve(root, "../shared/vectors"), "hpack")
 
 if (existsSync(vectors)) {
   for (const encoder of ["go-hpack", "nghttp2", "nghttp2-change-table-size"]) {

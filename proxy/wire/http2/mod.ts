@@ -1,0 +1,27 @@
+// The public face of wire/http2/: one HTTP/2 connection without its socket.
+export { FieldTable } from "./field_table.ts"
+export {
+  CANCEL,
+  CLIENT_PREFACE,
+  CONNECT_ERROR,
+  ENHANCE_YOUR_CALM,
+  errorName,
+  HTTP_1_1_REQUIRED,
+  INTERNAL_ERROR,
+  NO_ERROR,
+  PROTOCOL_ERROR,
+  REFUSED_STREAM,
+} from "./frame.ts"
+export { type ByteSink, OUTPUT_HIGH_WATER_BYTES } from "./frame_writer.ts"
+export { withoutProxyError } from "./head_scan.ts"
+export type { HeaderField } from "./header_field.ts"
+export { MAX_HEADER_FIELDS, MAX_HEADER_LIST_BYTES } from "./hpack_decoder.ts"
+export {
+  CONNECTION_WINDOW_BYTES,
+  discardQueue,
+  MAX_CONCURRENT_STREAMS,
+  Session,
+  type SessionEvents,
+} from "./session.ts"
+export { MAX_WINDOW_BYTES, STREAM_WINDOW_BYTES } from "./settings.ts"
+export { END_TRAILERS, Stream } from "./stream.ts"

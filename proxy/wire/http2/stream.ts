@@ -1,0 +1,114 @@
+// One stream of one connection (RFC 9113 section 5): its windows, its state, and what waits to be sent on it.
+import type { HeaderField } from "./header_field.ts"
+import type { Session } from "./session.ts"
+
+/** Nothing ends the stream after the queue. */
+export const END_NONE = 0
+/** END_STREAM goes with the last octets. */
+export const END_STREAM = 1
+/** Trailers follow. */
+export const END_TRAILERS = 2
+
+/** Pieces that are less than a quarter of the buffer they lie in are copied, so as not to hold all of it. */
+const COPY_RATIO = 4
+
+/** State of a stream. The engine extends it by what it knows of the exchange. */
+export class Stream {
+  /** 0 before it is opened. */
+  id = 0
+  session: Session | null = null
+  /** The stream that bytes received here go out on, and whose bytes go out here; null: they are dropped. */
+  peer: Stream | null = null
+  /** Octets that may be sent; negative after the peer shrank its window (section 6.9.2). */
+  sendWindow = 0
+  /** Octets that the peer may still send. */
+  receiveWindow = 0
+  /** Octets passed on and not yet given back by WINDOW_UPDATE. */
+  releasable = 0
+  /** Octets of a body with content-length still to come; -1 without one. */
+  bodyLeft = -1
+  /** We sent END_STREAM. */
+  localEnded = false
+  /** The peer sent END_STREAM. */
+  remoteEnded = false
+  /** The stream is over on this connection, by either way. */
+  closed = false
+  /** On a client's connection: the final response head has come. */
+  headReceived = false
+  /** The request was HEAD: the response bears no body. */
+  bodyless = false
+  /** As long as nothing of the body was sent, closing keeps what waits: it may be sent on another connection. */
+  keepQueue = false
+  /** Octets of body sent so far. */
+  bodySent = 0
+  /** Clock reading when it was opened. */
+  openedMs = 0
+  /** Octets that wait. */
+  queuedBytes = 0
+  /** How the queue ends: END_NONE, END_STREAM or END_TRAILERS. */
+  queueEnd = END_NONE
+  trailers: HeaderField[] | null = null
+  private queue: Uint8Array[] | null = null
+  private queueHead = 0
+  // Links of the session's ring of blocked streams.
+  blocked = false
+  nextBlocked: Stream | null = null
+
+  /** Whether anything waits to be sent. */
+  get pending(): boolean {
+    return this.queuedBytes > 0 || this.queueEnd !== END_NONE
+  }
+
+  /** Queues `bytes[start, end)`; keeps them by reference unless that would hold much else. */
+  enqueue(bytes: Uint8Array, start: number, end: number): void {
+    const length = end - start
+    if (length === 0) return
+    this.queue ??= []
+    const sliced = length * COPY_RATIO < bytes.buffer.byteLength
+    this.queue.push(sliced ? bytes.slice(start, end) : bytes.subarray(start, end))
+    this.queuedBytes += length
+  }
+
+  /** The next piece of the queue, at most `limit` octets, which must be over 0. Only while `queuedBytes` is. */
+  dequeue(limit: number): Uint8Array {
+    // queuedBytes > 0, so the queue has a piece at its head.
+    const queue = this.queue!
+    const piece = queue[this.queueHead]!
+    if (piece.length > limit) {
+      queue[this.queueHead] = piece.subarray(limit)
+      this.queuedBytes -= limit
+      return piece.subarray(0, limit)
+    }
+    this.queuedBytes -= piece.length
+    this.queueHead++
+    if (this.queueHead === queue.length) {
+      this.queue = null
+      this.queueHead = 0
+    }
+    return piece
+  }
+
+  /** Drops what waits; returns the octets. */
+  dropQueue(): number {
+    const dropped = this.queuedBytes
+    this.queue = null
+    this.queueHead = 0
+    this.queuedBytes = 0
+    this.queueEnd = END_NONE
+    this.trailers = null
+    return dropped
+  }
+
+  /** Back to the state before it was opened, keeping the queue: to be sent on another connection. */
+  unopen(): void {
+    this.id = 0
+    this.session = null
+    this.closed = false
+    this.localEnded = false
+    this.remoteEnded = false
+    this.headReceived = false
+    this.bodyLeft = -1
+    this.releasable = 0
+    this.blocked = false
+  }
+}
