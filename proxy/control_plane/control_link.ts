@@ -30,6 +30,8 @@ const CONNECT_TIMEOUT_MS = 2000
 
 /** Connections and their ends, for metrics. */
 export interface LinkCounts {
+  /** Attempts begun. */
+  attempted: number
   /** Streams opened. */
   opened: number
   /** Attempts and streams that failed. */
@@ -49,14 +51,38 @@ export interface ControlLinkHandler {
   onDown(reason: string): void
 }
 
-/** Parts and settings of a link. */
-export interface ControlLinkOptions {
+/** A stream that comes back, as its owner sees it. */
+export interface Link {
+  /** Whether a stream is up now. */
+  readonly up: boolean
+  /** Bytes sent that the peer has not made room for. */
+  readonly queuedBytes: number
+  readonly counts: Readonly<LinkCounts>
+  /** Begins to connect. */
+  start(): void
+  /** Ends the stream and does not come back. */
+  stop(): void
+  /** Says that nothing more will be sent, so that the server can end the stream, then does not come back. */
+  finish(): void
+  /** Sends a message on the stream that is up; without one it is dropped, as `onOpen` will have all said again. */
+  send(message: Uint8Array): void
+}
+
+/** The service that a link goes to. */
+export interface LinkTarget {
   /** Name of the service, for the log: `destination`. */
   readonly name: string
   /** `host:port`; a name is resolved anew for every attempt. */
   readonly address: string
   /** `/package.Service/Method`. */
   readonly path: string
+}
+
+/** Makes links; one for all services of the control plane. */
+export type OpenLink = (handler: ControlLinkHandler, target: LinkTarget) => Link
+
+/** Parts and settings of a link. */
+export interface ControlLinkOptions extends LinkTarget {
   readonly userAgent: string
   readonly clock: Clock
   readonly timers: TimerWheel
@@ -70,8 +96,8 @@ export interface ControlLinkOptions {
 }
 
 /** A stream that comes back. */
-export class ControlLink {
-  readonly counts: LinkCounts = { opened: 0, failed: 0, received: 0, sent: 0 }
+export class ControlLink implements Link {
+  readonly counts: LinkCounts = { attempted: 0, opened: 0, failed: 0, received: 0, sent: 0 }
   private readonly options: ControlLinkOptions
   private readonly handler: ControlLinkHandler
   private readonly host: string
@@ -93,38 +119,32 @@ export class ControlLink {
     this.timer = callbackTimer(() => void this.attempt())
   }
 
-  /** Whether a stream is up now. */
   get up(): boolean {
     return this.isUp
   }
 
-  /** Bytes sent that the peer has not made room for. */
   get queuedBytes(): number {
     return this.stream?.queuedBytes ?? 0
   }
 
-  /** Begins to connect. */
   start(): void {
     if (!this.stopped) return
     this.stopped = false
     void this.attempt()
   }
 
-  /** Ends the stream and does not come back. */
   stop(): void {
     this.stopped = true
     this.options.timers.cancel(this.timer)
     this.stream?.abort()
   }
 
-  /** Says that nothing more will be sent, so that the server can end the stream, then does not come back. */
   finish(): void {
     this.stopped = true
     this.options.timers.cancel(this.timer)
     this.stream?.finish()
   }
 
-  /** Sends a message on the stream that is up; without one it is dropped, as `onOpen` will have all said again. */
   send(message: Uint8Array): void {
     if (!this.isUp || this.stream === null) return
     this.counts.sent++
@@ -133,6 +153,7 @@ export class ControlLink {
 
   private async attempt(): Promise<void> {
     const { clock, timers, fields, dial, random, resolve, path, userAgent } = this.options
+    this.counts.attempted++
     let addresses: readonly string[]
     try {
       addresses = await resolve(this.host)

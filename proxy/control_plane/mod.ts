@@ -1,9 +1,3 @@
 // The public face of control_plane/: streams to the control plane that come back by themselves.
-export {
-  ControlLink,
-  type ControlLinkHandler,
-  type ControlLinkOptions,
-  type LinkCounts,
-} from "./control_link.ts"
-export { FieldTable } from "./http2_wire.ts"
-export { resolveName } from "./resolve_name.ts"
+export type { ControlLinkHandler, Link, LinkCounts, LinkTarget, OpenLink } from "./control_link.ts"
+export { type ControlPlaneOptions, createControlPlane } from "./control_plane.ts"

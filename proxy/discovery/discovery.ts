@@ -1,6 +1,6 @@
 // Watches the control plane for what stands behind addresses, and keeps the last answer of every watch for life:
 // the control plane may be gone for good.
-import { ControlLink, type ControlLinkHandler, type ControlLinkOptions } from "../control_plane/mod.ts"
+import type { ControlLinkHandler, Link, OpenLink } from "../control_plane/mod.ts"
 import type { Logger } from "../log.ts"
 import { type Clock, callbackTimer, type Timer, type TimerWheel } from "../net/mod.ts"
 import { Destination } from "./destination.ts"
@@ -33,7 +33,15 @@ export const LOOKUP_TIMEOUT_LOST_MS = 250
 const WATCH_PATH = "/conduit.destination.v1.DestinationService/Watch"
 
 /** Parts and settings of discovery. */
-export interface DiscoveryOptions extends Omit<ControlLinkOptions, "name" | "path" | "userAgent"> {
+export interface DiscoveryOptions {
+  readonly openLink: OpenLink
+  /** `host:port` of the destination service. */
+  readonly address: string
+  readonly clock: Clock
+  readonly timers: TimerWheel
+  readonly log: Logger
+  /** Uniform, 0 to 1. Default: Math.random. */
+  readonly random?: () => number
   readonly identity: ProxyIdentity
   /** A port of the pod to ask about at the start, so that the first answer shows that the control plane serves. */
   readonly probePort: number
@@ -50,7 +58,7 @@ interface Watch {
 export class Discovery implements ControlLinkHandler {
   /** An answer came, now or earlier: the control plane knows its cluster. */
   answered = false
-  readonly link: ControlLink
+  readonly link: Link
   private readonly identity: ProxyIdentity
   private readonly clock: Clock
   private readonly timers: TimerWheel
@@ -67,14 +75,9 @@ export class Discovery implements ControlLinkHandler {
     this.clock = options.clock
     this.timers = options.timers
     this.log = options.log
-    this.random = options.random
+    this.random = options.random ?? Math.random
     this.patience = callbackTimer(() => this.checkPatience())
-    this.link = new ControlLink(this, {
-      ...options,
-      name: "destination",
-      path: WATCH_PATH,
-      userAgent: `conduit-proxy/${options.identity.version}`,
-    })
+    this.link = options.openLink(this, { name: "destination", address: options.address, path: WATCH_PATH })
     this.inboundPort(options.probePort)
   }
 

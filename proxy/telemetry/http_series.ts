@@ -204,6 +204,9 @@ class EndpointSeries {
   readonly byKey = new Map<number, RequestSeries>()
 }
 
+/** Entries of an endpoint's cache at most; a cleared cache costs one lookup by text for each that is still in use. */
+const MAX_CACHED = 1024
+
 /** Scope and authority ids below this make one exact number together. */
 const AUTHORITY_IDS = 2 ** 26
 
@@ -245,6 +248,7 @@ export class HttpMetrics {
       return last
     }
     const found = this.find(scope, endpoint, authority)
+    if (cache.byKey.size >= MAX_CACHED) cache.byKey.clear()
     cache.byKey.set(key, found)
     cache.lastKey = key
     cache.last = found

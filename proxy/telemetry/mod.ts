@@ -1,5 +1,6 @@
 // The public face of telemetry/: what is counted, how it is shown, and how it reaches the control plane.
 export type { AuthorityLabel } from "./authority_labels.ts"
+export { controlMetrics } from "./control_metrics.ts"
 export {
   type Direction,
   type HttpScope,
@@ -10,5 +11,9 @@ export {
   type ScopeLabels,
   type TlsLabel,
 } from "./http_series.ts"
+export { PROMETHEUS_CONTENT_TYPE } from "./prometheus_text.ts"
+export { Registry } from "./registry.ts"
+export type { ReporterInfo } from "./report_codec.ts"
+export { Reporter, type ReporterOptions } from "./reporter.ts"
 export type { ConnectionLabels, ConnectionRecord, PeerLabel } from "./tcp_series.ts"
-export { Telemetry } from "./telemetry.ts"
+export { type Collect, figure, SWEEP_INTERVAL_MS, Telemetry, type TelemetryOptions } from "./telemetry.ts"

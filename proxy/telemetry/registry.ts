@@ -66,6 +66,11 @@ export class Registry {
     for (const group of this.groups.values()) yield* group.series
   }
 
+  /** Every group. */
+  allGroups(): IterableIterator<SeriesGroup> {
+    return this.groups.values()
+  }
+
   /** Who is told of series that go; one only, the reporter. */
   onDrop(listener: DropListener | null): void {
     this.dropListener = listener

@@ -1,9 +1,11 @@
 // Everything that a proxy counts, behind one object: made once in main, handed to both directions and to admin.
 import type { Clock } from "../net/mod.ts"
-import { AuthorityLabels } from "./authority_labels.ts"
-import { HttpMetrics } from "./http_series.ts"
+import { type AuthorityLabel, AuthorityLabels } from "./authority_labels.ts"
+import { HttpMetrics, RequestSeries } from "./http_series.ts"
+import { ProcessMetrics } from "./process_metrics.ts"
+import { prometheusText } from "./prometheus_text.ts"
 import { Registry } from "./registry.ts"
-import { type Metric, type Scalar, SeriesGroup } from "./series.ts"
+import { type Labels, type Metric, Scalar, type Series, SeriesGroup } from "./series.ts"
 import { type ConnectionLabels, type ConnectionRecord, TcpMetrics } from "./tcp_series.ts"
 
 const ABANDONED: Metric = {
@@ -17,6 +19,26 @@ const MALFORMED: Metric = {
   help: "Requests refused before their head could be read; in no request_total.",
 }
 
+const BUILD_INFO: Metric = {
+  name: "conduit_build_info",
+  kind: "gauge",
+  help: "Version of the proxy, as a label.",
+}
+
+/** How often idle series are looked for. */
+export const SWEEP_INTERVAL_MS = 60_000
+
+/** Settings of telemetry. */
+export interface TelemetryOptions {
+  /** Version of the proxy. Default: left out. */
+  readonly version?: string
+  /** Start of the process, milliseconds since 1970. Default: now. */
+  readonly startedAtMs?: number
+}
+
+/** Gives figures when somebody asks for /metrics. */
+export type Collect = () => Iterable<Series>
+
 /** The proxy's figures. */
 export class Telemetry {
   readonly registry: Registry
@@ -27,8 +49,11 @@ export class Telemetry {
   /** Requests refused before their head could be read. */
   readonly malformed: Scalar
   private readonly tcp: TcpMetrics
+  private readonly clock: Clock
+  private readonly collectors: Collect[] = []
 
-  constructor(clock: Clock, registry: Registry = new Registry()) {
+  constructor(clock: Clock, registry: Registry = new Registry(), options: TelemetryOptions = {}) {
+    this.clock = clock
     this.registry = registry
     this.http = new HttpMetrics(registry)
     this.tcp = new TcpMetrics(registry, clock)
@@ -37,10 +62,47 @@ export class Telemetry {
     own.running = 1
     this.abandoned = registry.scalar(own, ABANDONED, [])
     this.malformed = registry.scalar(own, MALFORMED, [])
+    if (options.version !== undefined) {
+      registry.scalar(own, BUILD_INFO, [["version", options.version]]).value = 1
+    }
+    const ofProcess = new ProcessMetrics(options.startedAtMs ?? Date.now())
+    this.collectors.push(() => ofProcess.collect())
   }
 
   /** Counts a connection as open; add bytes and close through what is returned. */
   openConnection(labels: ConnectionLabels): ConnectionRecord {
     return this.tcp.open(labels)
   }
+
+  /** Adds figures that are read only when somebody asks. */
+  addCollector(collect: Collect): void {
+    this.collectors.push(collect)
+  }
+
+  /** Everything in the Prometheus text format. */
+  text(): string {
+    return prometheusText(this.all())
+  }
+
+  /** Drops series without change for ten minutes; to be called every `SWEEP_INTERVAL_MS`. */
+  sweep(): void {
+    this.registry.sweep(this.clock.nowMs)
+    const used = new Set<AuthorityLabel>()
+    for (const group of this.registry.allGroups()) {
+      if (group instanceof RequestSeries && group.authority !== null) used.add(group.authority)
+    }
+    this.authorities.retain(used)
+  }
+
+  private *all(): Generator<Series> {
+    yield* this.registry.all()
+    for (const collect of this.collectors) yield* collect()
+  }
+}
+
+/** A figure for a collector to give. */
+export function figure(metric: Metric, labels: Labels, value: number): Series {
+  const series = new Scalar(metric, labels)
+  series.value = value
+  return series
 }
