@@ -73,7 +73,6 @@ export function makeRunnable({ quiet }) {
     // An installation for use only leaves buf out.
     if (name !== "bun" && !existsSync(script)) continue
     if (!quiet) process.stderr.write(`conduit: finishing the installation of ${name}\n`)
-    const script = join(ROOT, "node_modules", install)
     if (existsSync(script))
       spawnSync(process.execPath, [script], { cwd: join(script, ".."), stdio: ["ignore", 2, 2] })
     const problem = starts(program)
