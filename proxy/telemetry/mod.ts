@@ -15,5 +15,14 @@ export { PROMETHEUS_CONTENT_TYPE } from "./prometheus_text.ts"
 export { Registry } from "./registry.ts"
 export type { ReporterInfo } from "./report_codec.ts"
 export { Reporter, type ReporterOptions } from "./reporter.ts"
+export {
+  Histogram,
+  type Labels,
+  type Metric,
+  type MetricKind,
+  Scalar,
+  type Series,
+  SeriesGroup,
+} from "./series.ts"
 export type { ConnectionLabels, ConnectionRecord, PeerLabel } from "./tcp_series.ts"
 export { type Collect, figure, SWEEP_INTERVAL_MS, Telemetry, type TelemetryOptions } from "./telemetry.ts"
