@@ -1,9 +1,18 @@
 // Settings of a control-plane process, and the services that it runs. main.ts is the process around it.
 import { parseArgs } from "node:util"
+import project from "../package.json" with { type: "json" }
+import { serveApi } from "./api/mod.ts"
 import { type ClusterSource, ManifestsSource } from "./cluster/mod.ts"
 import { serveDestination } from "./destination/mod.ts"
 import type { Log } from "./log.ts"
 import { type Listening, type Metric, serveAdmin } from "./serve/mod.ts"
+import {
+  localQueries,
+  remoteQueries,
+  serveTelemetry,
+  type TelemetryQueries,
+  TelemetryStore,
+} from "./telemetry/mod.ts"
 
 /** Services of the control plane with their ports (the contract with the outside). */
 export const SERVICE_PORTS = { destination: 8086, telemetry: 8087, api: 8085 } as const
@@ -131,6 +140,39 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
           value: server.counts.dropped,
         },
       ])
+    }
+    const address = settings.telemetryAddress
+    let queries: TelemetryQueries | undefined = address === "" ? undefined : remoteQueries(address)
+    if (services.has("telemetry")) {
+      const telemetry = new TelemetryStore(Date.now())
+      queries = localQueries(telemetry, Date.now)
+      const options = { host, port: ports.telemetry, nowMs: Date.now }
+      parts.push({ name: "telemetry", listening: await serveTelemetry(telemetry, options) })
+      figures.push(() => [
+        { name: "telemetry_reporters", help: "Proxies kept.", type: "gauge", value: telemetry.reporterCount },
+        {
+          name: "telemetry_peers",
+          help: "Peers of proxies kept.",
+          type: "gauge",
+          value: telemetry.peerCount,
+        },
+        {
+          name: "telemetry_refused_reporters_total",
+          help: "Proxies refused as too many.",
+          type: "counter",
+          value: telemetry.losses.refusedReporters,
+        },
+        {
+          name: "telemetry_left_out_peers_total",
+          help: "Peers left out as too many.",
+          type: "counter",
+          value: telemetry.losses.leftOutPeers,
+        },
+      ])
+    }
+    if (services.has("api") && source !== undefined && queries !== undefined) {
+      const options = { host, port: ports.api, version: project.version }
+      parts.push({ name: "api", listening: await serveApi(source.store, queries, options) })
     }
     const admin = await serveAdmin({
       host,

@@ -2,6 +2,7 @@
 import { type Client, createClient, type Transport } from "@connectrpc/connect"
 import { ApiService } from "./gen/conduit/api/v1/api_pb.ts"
 import { DestinationService } from "./gen/conduit/destination/v1/destination_pb.ts"
+import { QueryService } from "./gen/conduit/telemetry/v1/query_pb.ts"
 import { TelemetryService } from "./gen/conduit/telemetry/v1/telemetry_pb.ts"
 
 /** Client of the public API. */
@@ -10,6 +11,8 @@ export type ApiClient = Client<typeof ApiService>
 export type DestinationClient = Client<typeof DestinationService>
 /** Client of the telemetry service. */
 export type TelemetryClient = Client<typeof TelemetryService>
+/** Client of the telemetry service's questions. */
+export type TelemetryQueryClient = Client<typeof QueryService>
 
 /** Public API over any Connect transport (Node, Bun or browser). */
 export function createApiClient(transport: Transport): ApiClient {
@@ -24,4 +27,9 @@ export function createDestinationClient(transport: Transport): DestinationClient
 /** Telemetry service; needs a transport with client streams (HTTP/2). */
 export function createTelemetryClient(transport: Transport): TelemetryClient {
   return createClient(TelemetryService, transport)
+}
+
+/** Questions to the telemetry service; for the control plane's own use. */
+export function createTelemetryQueryClient(transport: Transport): TelemetryQueryClient {
+  return createClient(QueryService, transport)
 }

@@ -2,4 +2,5 @@
 export * from "./clients.ts"
 export * from "./gen/conduit/api/v1/api_pb.ts"
 export * as destinationV1 from "./gen/conduit/destination/v1/destination_pb.ts"
+export * as telemetryQueryV1 from "./gen/conduit/telemetry/v1/query_pb.ts"
 export * as telemetryV1 from "./gen/conduit/telemetry/v1/telemetry_pb.ts"

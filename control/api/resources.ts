@@ -1,0 +1,121 @@
+// From selectors to resources, and from pods to the resources that they belong to.
+import { Code, ConnectError } from "@connectrpc/connect"
+import type { ResourceSelector } from "../../protos/mod.ts"
+import { type ClusterStore, type PodRecord, WORKLOAD_KINDS, type WorkloadKind } from "../cluster/mod.ts"
+import { type LabelMatcher, parseLabelSelector } from "./label_selector.ts"
+
+/** A resource by name. */
+export interface ResourceName {
+  /** Empty for a Namespace. */
+  readonly namespace: string
+  readonly kind: string
+  readonly name: string
+}
+
+/** A pod as a proxy names it; the cluster may have forgotten it already. */
+export interface PodName {
+  readonly namespace: string
+  /** Empty where only its workload is known. */
+  readonly pod: string
+  readonly workloadKind: string
+  readonly workload: string
+}
+
+/** Kinds that can be selected. */
+export const RESOURCE_KINDS: readonly string[] = [...WORKLOAD_KINDS, "pod", "service", "namespace"]
+
+/** Key of a resource. */
+export function resourceKey({ namespace, kind, name }: ResourceName): string {
+  return `${kind}/${namespace}/${name}`
+}
+
+/** Orders by namespace, kind, name. */
+export function compareResources(a: ResourceName, b: ResourceName): number {
+  return compareText(a.namespace, b.namespace) || compareText(a.kind, b.kind) || compareText(a.name, b.name)
+}
+
+function compareText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}
+
+/** Resources of one kind that a selector selects, by key. */
+export interface Selection {
+  readonly kind: string
+  readonly resources: ReadonlyMap<string, ResourceName>
+}
+
+/**
+ * Finds what a selector selects.
+ *
+ * @throws ConnectError InvalidArgument for an unknown kind or a bad label selector, NotFound for a name that
+ *   does not exist
+ */
+export function select(
+  store: ClusterStore,
+  selector: ResourceSelector | undefined,
+  field: string,
+): Selection {
+  const { kind = "", namespace = "", name = "", labelSelector = "" } = selector ?? {}
+  if (!RESOURCE_KINDS.includes(kind)) {
+    const known = RESOURCE_KINDS.join(", ")
+    throw new ConnectError(
+      `${field}: ${kind === "" ? "a kind is missing" : `unknown kind "${kind}"`}; known kinds: ${known}`,
+      Code.InvalidArgument,
+    )
+  }
+  let matches: LabelMatcher
+  try {
+    matches = parseLabelSelector(labelSelector)
+  } catch (error) {
+    throw new ConnectError(
+      `${field}: ${error instanceof Error ? error.message : String(error)}`,
+      Code.InvalidArgument,
+    )
+  }
+  const resources = new Map<string, ResourceName>()
+  for (const object of objectsOf(store, kind, kind === "namespace" ? "" : namespace)) {
+    if ((name !== "" && object.name !== name) || !matches(object.labels)) continue
+    if (kind === "namespace" && namespace !== "" && object.name !== namespace) continue
+    const resource = { namespace: object.namespace, kind, name: object.name }
+    resources.set(resourceKey(resource), resource)
+  }
+  if (name !== "" && resources.size === 0) {
+    const where = namespace === "" || kind === "namespace" ? "" : ` in namespace "${namespace}"`
+    const labels = labelSelector === "" ? "" : ` with labels ${labelSelector}`
+    throw new ConnectError(`${kind} "${name}"${labels} is not known${where}`, Code.NotFound)
+  }
+  return { kind, resources }
+}
+
+function objectsOf(
+  store: ClusterStore,
+  kind: string,
+  namespace: string,
+): Iterable<{ namespace: string; name: string; labels: ReadonlyMap<string, string> }> {
+  if (kind === "pod") return store.pods(namespace)
+  if (kind === "service") return store.services(namespace)
+  if (kind === "namespace") return store.namespaces()
+  return store.workloads(kind as WorkloadKind, namespace)
+}
+
+/** Resources of a kind that a pod of the cluster belongs to. */
+export function resourcesOfPod(store: ClusterStore, pod: PodRecord, kind: string): ResourceName[] {
+  const { namespace } = pod
+  if (kind === "pod") return [{ namespace, kind, name: pod.name }]
+  if (kind === "namespace") return [{ namespace: "", kind, name: namespace }]
+  if (kind === "service") return [...store.servicesOf(pod)].map(({ name }) => ({ namespace, kind, name }))
+  const owner = store.owners(pod).find(candidate => candidate.kind === kind)
+  return owner === undefined ? [] : [{ namespace, kind, name: owner.name }]
+}
+
+/** Resources of a kind that a pod belongs to, or belonged to: one that is gone is known by what its proxy told. */
+export function resourcesOfName(store: ClusterStore, ref: PodName, kind: string): ResourceName[] {
+  const { namespace } = ref
+  const pod = ref.pod === "" ? undefined : store.pod(namespace, ref.pod)
+  const known = pod === undefined ? [] : resourcesOfPod(store, pod, kind)
+  if (known.length > 0) return known
+  if (kind === "namespace") return namespace === "" ? [] : [{ namespace: "", kind, name: namespace }]
+  if (kind === "pod") return ref.pod === "" ? [] : [{ namespace, kind, name: ref.pod }]
+  if (kind === ref.workloadKind && ref.workload !== "") return [{ namespace, kind, name: ref.workload }]
+  return []
+}

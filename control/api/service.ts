@@ -1,0 +1,66 @@
+// The public API on its port: conduit.api.v1 as Connect, gRPC-web (HTTP/1.1) and gRPC (HTTP/2), all on one.
+import type { MessageInitShape } from "@bufbuild/protobuf"
+import type { ConnectRouter } from "@connectrpc/connect"
+import { connectNodeAdapter } from "@connectrpc/connect-node"
+import { ApiService, type VersionResponseSchema } from "../../protos/mod.ts"
+import type { ClusterStore } from "../cluster/mod.ts"
+import { type Listening, listen } from "../serve/mod.ts"
+import type { TelemetryQueries } from "../telemetry/mod.ts"
+import { edges } from "./edges.ts"
+import { endpoints } from "./endpoints.ts"
+import { type ProxyMetricsOptions, proxyMetrics } from "./proxy_metrics.ts"
+import { stat } from "./stat.ts"
+
+/** Largest request that is taken: a selector and a window. */
+export const MAX_API_REQUEST_BYTES = 64 * 1024
+
+/** How the API is served. */
+export interface ApiOptions {
+  /** Address to listen on. */
+  readonly host: string
+  /** Port; 0 takes any free one. */
+  readonly port: number
+  /** Version of the control plane. */
+  readonly version: string
+  /** How proxies are reached. */
+  readonly proxies?: ProxyMetricsOptions
+}
+
+/**
+ * Serves the public API.
+ *
+ * @throws Error with a sentence for a person when the port cannot be listened on
+ */
+export function serveApi(
+  store: ClusterStore,
+  queries: TelemetryQueries,
+  options: ApiOptions,
+): Promise<Listening> {
+  const { host, port } = options
+  const routes = (router: ConnectRouter): void => {
+    router.service(ApiService, {
+      version: () => version(queries, options.version),
+      stat: request => stat(store, queries, request),
+      edges: request => edges(store, queries, request),
+      endpoints: request => endpoints(store, request),
+      proxyMetrics: (request, context) => proxyMetrics(store, request, context.signal, options.proxies),
+    })
+  }
+  return listen({
+    host,
+    port,
+    onRequest: connectNodeAdapter({ routes, readMaxBytes: MAX_API_REQUEST_BYTES }),
+  })
+}
+
+async function version(
+  queries: TelemetryQueries,
+  controlPlane: string,
+): Promise<MessageInitShape<typeof VersionResponseSchema>> {
+  const { reporters } = await queries.reporters()
+  const pods = new Map<string, number>()
+  for (const { proxyVersion, live } of reporters)
+    if (live) pods.set(proxyVersion, (pods.get(proxyVersion) ?? 0) + 1)
+  const proxies = [...pods].map(([name, count]) => ({ version: name, pods: count }))
+  return { controlPlane, proxies: proxies.sort((a, b) => (a.version < b.version ? -1 : 1)) }
+}

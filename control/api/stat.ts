@@ -1,0 +1,174 @@
+// Stat: traffic figures per resource. Counted by the resource's own proxies on their inbound side; between two
+// parties, and for Services, by the callers' proxies, since only they know whom they called.
+import type { MessageInitShape } from "@bufbuild/protobuf"
+import { Code, ConnectError } from "@connectrpc/connect"
+import type {
+  HttpFiguresSchema,
+  StatRequest,
+  StatResponseSchema,
+  StatRowSchema,
+  TcpFiguresSchema,
+} from "../../protos/mod.ts"
+import { telemetryQueryV1 } from "../../protos/mod.ts"
+import type { ClusterStore } from "../cluster/mod.ts"
+import {
+  FigureSum,
+  type HttpFigures,
+  MAX_WINDOW_MS,
+  MIN_WINDOW_MS,
+  type TcpFigures,
+  type TelemetryQueries,
+} from "../telemetry/mod.ts"
+import {
+  compareResources,
+  type ResourceName,
+  resourceKey,
+  resourcesOfName,
+  resourcesOfPod,
+  type Selection,
+  select,
+} from "./resources.ts"
+
+/** Window when none is asked for. */
+export const DEFAULT_WINDOW_MS = 60_000
+
+const { INBOUND, OUTBOUND } = telemetryQueryV1.Direction
+
+/**
+ * Checks a window.
+ *
+ * @throws ConnectError InvalidArgument
+ */
+export function windowOf(windowMs: number): number {
+  if (windowMs === 0) return DEFAULT_WINDOW_MS
+  if (windowMs >= MIN_WINDOW_MS && windowMs <= MAX_WINDOW_MS) return windowMs
+  const range = `${MIN_WINDOW_MS} to ${MAX_WINDOW_MS}`
+  throw new ConnectError(
+    `window_ms must be ${range} milliseconds, or 0 for a minute, not ${windowMs}`,
+    Code.InvalidArgument,
+  )
+}
+
+/**
+ * Answers a Stat request.
+ *
+ * @throws ConnectError for what cannot be selected, or when telemetry cannot be asked
+ */
+export async function stat(
+  store: ClusterStore,
+  queries: TelemetryQueries,
+  request: StatRequest,
+): Promise<MessageInitShape<typeof StatResponseSchema>> {
+  const windowMs = windowOf(request.windowMs)
+  if (request.from !== undefined && request.to !== undefined) {
+    throw new ConnectError(
+      "from and to cannot be asked together: target with one of them names both ends",
+      Code.InvalidArgument,
+    )
+  }
+  const target = select(store, request.target, "target")
+  const from = request.from === undefined ? null : select(store, request.from, "from")
+  const to = request.to === undefined ? null : select(store, request.to, "to")
+  const seenByCallers = from !== null || (to === null && target.kind === "service")
+  const direction = seenByCallers || to !== null ? OUTBOUND : INBOUND
+  const [{ traffic }, { reporters }] = await Promise.all([
+    queries.traffic(windowMs, direction),
+    queries.reporters(),
+  ])
+
+  const sums = new Map<string, FigureSum>()
+  for (const row of traffic) {
+    const { reporter } = row
+    if (reporter === undefined) continue
+    if (from !== null && !selected(from, resourcesOfName(store, reporter, from.kind))) continue
+    if (to !== null && !selected(to, calledBy(store, row, to.kind))) continue
+    const resources = seenByCallers
+      ? calledBy(store, row, target.kind)
+      : resourcesOfName(store, reporter, target.kind)
+    for (const resource of resources) {
+      const key = resourceKey(resource)
+      if (!target.resources.has(key)) continue
+      const sum = sums.get(key) ?? new FigureSum()
+      sum.add(row)
+      sums.set(key, sum)
+    }
+  }
+
+  const pods = countPods(
+    store,
+    target,
+    new Set(reporters.filter(known => known.live).map(known => podKey(known.pod))),
+  )
+  const rows = [...target.resources.values()]
+    .sort(compareResources)
+    .map((resource): MessageInitShape<typeof StatRowSchema> => {
+      const key = resourceKey(resource)
+      const sum = sums.get(key)
+      const { meshed = 0, total = 0 } = pods.get(key) ?? {}
+      return { resource, meshedPods: meshed, totalPods: total, ...figuresOf(sum) }
+    })
+  return { rows }
+}
+
+/** Figures of a row in the API's shape; absent where there was no traffic. */
+export function figuresOf(sum: FigureSum | undefined): {
+  http?: MessageInitShape<typeof HttpFiguresSchema>
+  tcp?: MessageInitShape<typeof TcpFiguresSchema>
+} {
+  const http = sum?.http() ?? null
+  const tcp = sum?.tcp() ?? null
+  return {
+    ...(http === null ? {} : { http: httpInit(http) }),
+    ...(tcp === null ? {} : { tcp: tcpInit(tcp) }),
+  }
+}
+
+function httpInit(figures: HttpFigures): MessageInitShape<typeof HttpFiguresSchema> {
+  const { success, rps, responses, failures, latencyMs } = figures
+  return { success, rps, responses: BigInt(responses), failures: BigInt(failures), latencyMs }
+}
+
+function tcpInit({
+  open,
+  readBytesPerSec,
+  writeBytesPerSec,
+}: TcpFigures): MessageInitShape<typeof TcpFiguresSchema> {
+  return { open: BigInt(open), readBytesPerSec, writeBytesPerSec }
+}
+
+/** Resources of a kind that an outbound row's traffic went to. */
+export function calledBy(store: ClusterStore, row: telemetryQueryV1.Traffic, kind: string): ResourceName[] {
+  if (row.dst === undefined) return []
+  if (kind !== "service") return resourcesOfName(store, row.dst, kind)
+  return row.dstService === "" ? [] : [{ namespace: row.dst.namespace, kind, name: row.dstService }]
+}
+
+function selected(selection: Selection, resources: readonly ResourceName[]): boolean {
+  return resources.some(resource => selection.resources.has(resourceKey(resource)))
+}
+
+/** Pods per resource: all that run, and those of them that carry a proxy which is ready or reports. */
+function countPods(
+  store: ClusterStore,
+  target: Selection,
+  reporting: ReadonlySet<string>,
+): Map<string, { meshed: number; total: number }> {
+  const counts = new Map<string, { meshed: number; total: number }>()
+  for (const pod of store.pods()) {
+    if (pod.finished || pod.terminating) continue
+    const meshed =
+      pod.meshed && (pod.ready || reporting.has(podKey({ namespace: pod.namespace, pod: pod.name })))
+    for (const resource of resourcesOfPod(store, pod, target.kind)) {
+      const key = resourceKey(resource)
+      const count = counts.get(key) ?? { meshed: 0, total: 0 }
+      counts.set(key, count)
+      count.total++
+      if (meshed) count.meshed++
+    }
+  }
+  return counts
+}
+
+function podKey(pod: { namespace: string; pod: string } | undefined): string {
+  return `${pod?.namespace}/${pod?.pod}`
+}

@@ -1,0 +1,94 @@
+// Figures of a group of traffic rows (a Deployment's pods, an edge's callers): sums, rates and quantiles.
+import type { telemetryQueryV1 } from "../../protos/mod.ts"
+import { BUCKETS, quantile } from "./histogram_edges.ts"
+
+/** HTTP figures of a group. */
+export interface HttpFigures {
+  readonly success: number
+  readonly rps: number
+  readonly responses: number
+  readonly failures: number
+  readonly latencyMs: { readonly p50: number; readonly p95: number; readonly p99: number }
+}
+
+/** TCP figures of a group. */
+export interface TcpFigures {
+  readonly open: number
+  readonly readBytesPerSec: number
+  readonly writeBytesPerSec: number
+}
+
+/** What is kept of a row; the query API's own message fits. */
+export type TrafficRow = Pick<
+  telemetryQueryV1.Traffic,
+  | "successes"
+  | "failures"
+  | "latencyCounts"
+  | "hasTcp"
+  | "open"
+  | "readBytes"
+  | "writeBytes"
+  | "fromMs"
+  | "toMs"
+  | "wholeWindow"
+>
+
+/**
+ * Adds rows up. A rate is counts over the time that they cover: for a pod that was there all through the window
+ * the time between the two reports at its ends; for one that came or went within it, the time in which any row of
+ * the group was there. So a Deployment that is five seconds old shows the rate of those five seconds, and a rollout
+ * neither dips nor doubles the rate of its Deployment, whose old and new pods share the window.
+ */
+export class FigureSum {
+  private readonly rows: TrafficRow[] = []
+
+  /** Adds a row. */
+  add(row: TrafficRow): void {
+    this.rows.push(row)
+  }
+
+  /** HTTP figures; null when no request ended within the window. */
+  http(): HttpFigures | null {
+    let successes = 0
+    let failures = 0
+    const latency = new Float64Array(BUCKETS)
+    for (const row of this.rows) {
+      successes += Number(row.successes)
+      failures += Number(row.failures)
+      for (const [bucket, count] of row.latencyCounts.entries()) {
+        if (bucket < BUCKETS) latency[bucket] = (latency[bucket] ?? 0) + Number(count)
+      }
+    }
+    const responses = successes + failures
+    if (responses === 0) return null
+    return {
+      success: successes / responses,
+      rps: this.perSecond(row => Number(row.successes) + Number(row.failures)),
+      responses,
+      failures,
+      latencyMs: { p50: quantile(latency, 0.5), p95: quantile(latency, 0.95), p99: quantile(latency, 0.99) },
+    }
+  }
+
+  /** TCP figures; null when no connections were reported. */
+  tcp(): TcpFigures | null {
+    if (!this.rows.some(row => row.hasTcp)) return null
+    return {
+      open: this.rows.reduce((sum, row) => sum + Number(row.open), 0),
+      readBytesPerSec: this.perSecond(row => row.readBytes),
+      writeBytesPerSec: this.perSecond(row => row.writeBytes),
+    }
+  }
+
+  private perSecond(countOf: (row: TrafficRow) => number): number {
+    const from = Math.min(...this.rows.map(row => row.fromMs))
+    const to = Math.max(...this.rows.map(row => row.toMs))
+    let rate = 0
+    for (const row of this.rows) {
+      const coveredMs = row.wholeWindow ? row.toMs - row.fromMs : to - from
+      // Less than a second cannot be told from one: reports come once a second.
+      rate += (countOf(row) * 1000) / Math.max(coveredMs, 1000)
+    }
+    return rate
+  }
+}

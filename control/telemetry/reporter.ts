@@ -1,0 +1,324 @@
+// One proxy process that reports: turns its cumulative values into counts per time slot. A repeated report, a
+// reconnected stream and a restarted proxy each count what happened once, and nothing twice.
+import type { telemetryQueryV1, telemetryV1 } from "../../protos/mod.ts"
+import { bucketMap, EDGES_MS } from "./histogram_edges.ts"
+import { type Figure, figureOf, type TrafficKey, trafficKeyOf } from "./traffic_key.ts"
+import { TIERS, tierOf, WindowRing } from "./window_ring.ts"
+
+/** Series of one proxy that are kept; its own cap is lower, this bounds what a stranger can make us keep. */
+export const MAX_SERIES_PER_REPORTER = 20_000
+/** Called pods of one proxy that are told apart; those beyond count for their workload only. */
+export const MAX_DST_PODS_PER_REPORTER = 64
+/**
+ * A proxy that has not reported for this long had nothing new to say (only changes are sent), so its figures stand
+ * until now; one that reported later than this covers the time until its report.
+ */
+export const QUIET_AFTER_MS = 2_500
+/** How many seconds before a window a report may lie and still be the begin of what is counted. */
+const BOUNDARY_SLOTS = 3
+
+/** Traffic towards one peer. */
+export interface Peer {
+  readonly key: TrafficKey
+  readonly ring: WindowRing
+  /** Connections open now. */
+  open: number
+  /** Whether any connection was ever reported. */
+  hasTcp: boolean
+  /** Last time that a count of it grew, milliseconds since 1970. */
+  activeMs: number
+}
+
+/** The part of a window that a proxy's figures cover. */
+export interface Coverage {
+  readonly tier: number
+  readonly firstSlot: number
+  readonly lastSlot: number
+  readonly fromMs: number
+  readonly toMs: number
+  readonly wholeWindow: boolean
+}
+
+interface SeriesState {
+  readonly id: string
+  readonly figure: Figure
+  readonly peer: Peer
+  /** Last cumulative value; for histograms per bucket, as the proxy counts them. */
+  value: number
+  counts: number[]
+}
+
+/** What a reporter asks of the store around it. */
+export interface PeerBudget {
+  /** Makes room for one more peer; false when there is none. */
+  take(): boolean
+  /** Gives back the room of `count` peers. */
+  give(count: number): void
+}
+
+/** One proxy process. */
+export class Reporter {
+  readonly about: telemetryV1.Reporter
+  readonly peers = new Map<string, Peer>()
+  /** Streams of it that are open. */
+  streams = 0
+  /** Time of the last report, milliseconds since 1970; 0 before the first. */
+  lastReportMs = 0
+  private readonly series = new Map<string, SeriesState>()
+  private readonly buckets: Uint8Array
+  private readonly budget: PeerBudget
+  private readonly dstPods = new Set<string>()
+  /** Time of the last report in each slot of the fine tier, 0 for none. */
+  private readonly reportTimes = new Float64Array(TIERS[0]?.slots ?? 0)
+  /** From when on its counts are known. */
+  private sinceMs = 0
+  /** Number of the stream whose reports count: the newest. */
+  private stream = 0
+  /** Whether values of series not seen before are counts from 0, or a base of what happened before our time. */
+  private countsFromZero: boolean
+
+  /** @param watchedSinceMs since when reports could have been taken, milliseconds since 1970 */
+  constructor(about: telemetryV1.Reporter, watchedSinceMs: number, budget: PeerBudget) {
+    this.about = about
+    this.budget = budget
+    this.buckets = bucketMap(about.histogramEdgesMs.length > 0 ? about.histogramEdgesMs : EDGES_MS)
+    const startedMs = Number(about.startedAtMs)
+    this.countsFromZero = startedMs >= watchedSinceMs
+    if (this.countsFromZero) this.sinceMs = startedMs
+  }
+
+  /** Whether a stream of it is open. */
+  get live(): boolean {
+    return this.streams > 0
+  }
+
+  /** Begins a stream; reports of older ones count no more. */
+  openStream(): ReportStream {
+    this.streams++
+    this.stream++
+    return new ReportStream(this, this.stream)
+  }
+
+  /** Forgets everything. */
+  close(): void {
+    this.budget.give(this.peers.size)
+    this.peers.clear()
+    this.series.clear()
+  }
+
+  /** Whether reports of this stream still count. */
+  isCurrent(stream: number): boolean {
+    return stream === this.stream
+  }
+
+  /** Notes that a report came, before its values are taken. */
+  beginReport(nowMs: number): void {
+    this.lastReportMs = nowMs
+    // A proxy whose clock runs ahead of ours began no later than it reported.
+    if (this.sinceMs === 0 || this.sinceMs > nowMs) this.sinceMs = nowMs
+    this.reportTimes[Math.floor(nowMs / 1000) % this.reportTimes.length] = nowMs
+  }
+
+  /** After the first report with values, new series count from zero: they began while we watched. */
+  endReport(hadValues: boolean): void {
+    if (hadValues) this.countsFromZero = true
+  }
+
+  /** State of a series, made when it is new; null for one that no question asks about, or beyond the caps. */
+  declare(metric: string, labels: Readonly<Record<string, string>>): SeriesState | null {
+    const figure = figureOf(metric, labels)
+    if (figure === null) return null
+    const id = `${metric} ${JSON.stringify(Object.entries(labels).sort())}`
+    const known = this.series.get(id)
+    if (known !== undefined) return known
+    if (this.series.size >= MAX_SERIES_PER_REPORTER) return null
+    const peer = this.peerOf(trafficKeyOf(labels))
+    if (peer === null) return null
+    const state: SeriesState = { id, figure, peer, value: Number.NaN, counts: [] }
+    this.series.set(id, state)
+    return state
+  }
+
+  /** Forgets a series that the proxy dropped. */
+  forget(state: SeriesState): void {
+    if (state.figure === "open" && state.value > 0) state.peer.open -= state.value
+    this.series.delete(state.id)
+  }
+
+  /** Takes a counter's or gauge's new value. */
+  sample(state: SeriesState, value: number, nowMs: number): void {
+    const { peer, figure } = state
+    const first = Number.isNaN(state.value)
+    const before = first ? 0 : state.value
+    state.value = value
+    if (figure === "open") {
+      peer.open += value - before
+      peer.hasTcp = true
+      return
+    }
+    if (figure === "read" || figure === "write") peer.hasTcp = true
+    const growth = this.growth(first, before, value)
+    if (growth === 0) return
+    peer.activeMs = nowMs
+    if (figure === "read" || figure === "write") peer.ring.addBytes(nowMs, figure === "write", growth)
+    else if (figure !== "latency") peer.ring.addResponses(nowMs, figure === "failure", growth)
+  }
+
+  /** Takes a histogram's new value. */
+  histogram(state: SeriesState, counts: readonly bigint[], nowMs: number): void {
+    if (state.figure !== "latency") return
+    const first = Number.isNaN(state.value)
+    state.value = 0
+    for (const [index, count] of counts.entries()) {
+      const value = Number(count)
+      const growth = this.growth(first, state.counts[index] ?? 0, value)
+      state.counts[index] = value
+      const bucket = this.buckets[index]
+      if (growth > 0 && bucket !== undefined) state.peer.ring.addLatency(nowMs, bucket, growth)
+    }
+  }
+
+  /**
+   * The part of a window that is covered.
+   *
+   * In the fine tier the begin and the end are times of reports, so that a rate is counts between two reports
+   * over the time between them, whatever the slots' borders.
+   */
+  coverage(windowMs: number, nowMs: number): Coverage {
+    const tier = tierOf(windowMs)
+    const slotMs = TIERS[tier]?.slotMs ?? 1000
+    const fresh = this.live && nowMs - this.lastReportMs < QUIET_AFTER_MS
+    const toMs = fresh ? this.lastReportMs : nowMs
+    const lastSlot = Math.floor(nowMs / slotMs)
+    let fromMs = toMs - windowMs
+    let firstSlot = Math.floor(fromMs / slotMs) + 1
+    if (tier > 0) fromMs = firstSlot * slotMs
+    else {
+      // Reports jitter, so the slot before may have none; then the one before that bounds the counts.
+      for (let slot = firstSlot - 1; slot >= firstSlot - BOUNDARY_SLOTS; slot--) {
+        const boundary = this.reportTimes[slot % this.reportTimes.length] ?? 0
+        if (Math.floor(boundary / 1000) !== slot) continue
+        fromMs = boundary
+        break
+      }
+    }
+    const wholeWindow = this.live && this.sinceMs <= fromMs
+    if (this.sinceMs > fromMs) fromMs = Math.min(this.sinceMs, toMs)
+    if (firstSlot > lastSlot) firstSlot = lastSlot
+    return { tier, firstSlot, lastSlot, fromMs, toMs, wholeWindow }
+  }
+
+  private growth(first: boolean, before: number, value: number): number {
+    if (first) return this.countsFromZero ? value : 0
+    // A counter that fell belongs to a series that the proxy dropped and began again.
+    return value >= before ? value - before : value
+  }
+
+  private peerOf(key: TrafficKey): Peer | null {
+    let kept = key
+    if (key.dstPod !== "" && key.dstWorkloadKind !== "pod") {
+      const pod = `${key.dstNamespace}/${key.dstPod}`
+      if (this.dstPods.has(pod) || this.dstPods.size < MAX_DST_PODS_PER_REPORTER) this.dstPods.add(pod)
+      else kept = { ...key, dstPod: "" }
+    }
+    const id = Object.values(kept).join("\0")
+    const known = this.peers.get(id)
+    if (known !== undefined) return known
+    if (!this.budget.take()) return null
+    const peer: Peer = { key: kept, ring: new WindowRing(), open: 0, hasTcp: false, activeMs: 0 }
+    this.peers.set(id, peer)
+    return peer
+  }
+}
+
+/** One stream of a reporter. */
+export class ReportStream {
+  private readonly reporter: Reporter
+  private readonly number: number
+  private readonly series = new Map<number, SeriesState | null>()
+  private open = true
+
+  constructor(reporter: Reporter, number: number) {
+    this.reporter = reporter
+    this.number = number
+  }
+
+  /** Takes a report. */
+  take(report: telemetryV1.ReportRequest, nowMs: number): void {
+    const { reporter } = this
+    if (!this.open || !reporter.isCurrent(this.number)) return
+    reporter.beginReport(nowMs)
+    for (const { id, metric, labels } of report.series) {
+      if (this.series.size >= MAX_SERIES_PER_REPORTER) break
+      this.series.set(id, reporter.declare(metric, labels))
+    }
+    for (const { seriesId, value } of report.samples) {
+      const state = this.series.get(seriesId)
+      if (state != null && Number.isFinite(value)) reporter.sample(state, value, nowMs)
+    }
+    for (const { seriesId, counts } of report.histograms) {
+      const state = this.series.get(seriesId)
+      if (state != null) reporter.histogram(state, counts, nowMs)
+    }
+    for (const id of report.dropped) {
+      const state = this.series.get(id)
+      if (state != null) reporter.forget(state)
+      this.series.delete(id)
+    }
+    reporter.endReport(report.samples.length + report.histograms.length > 0)
+  }
+
+  /** Ends the stream. */
+  close(): void {
+    if (!this.open) return
+    this.open = false
+    this.reporter.streams--
+  }
+}
+
+/** Traffic of a peer in the shape of the query API, or null when there is nothing to tell. */
+export function trafficOf(
+  reporter: Reporter,
+  peer: Peer,
+  coverage: Coverage,
+): Omit<telemetryQueryV1.Traffic, "$typeName"> | null {
+  const sums = peer.ring.sum(coverage.tier, coverage.firstSlot, coverage.lastSlot)
+  const responses = sums.successes + sums.failures
+  const bytes = sums.readBytes + sums.writeBytes
+  const hasTcp = bytes > 0 || (peer.hasTcp && reporter.live)
+  if (responses === 0 && !hasTcp) return null
+  const { key } = peer
+  return {
+    direction: key.direction,
+    reporter: podRefOf(reporter.about),
+    dst: podRef(key.dstNamespace, key.dstPod, key.dstWorkloadKind, key.dstWorkload),
+    dstService: key.dstService,
+    tls: key.tls,
+    clientId: key.clientId,
+    serverId: key.serverId,
+    successes: BigInt(sums.successes),
+    failures: BigInt(sums.failures),
+    latencyCounts: responses === 0 ? [] : Array.from(sums.latency, BigInt),
+    hasTcp,
+    open: BigInt(reporter.live ? Math.max(0, peer.open) : 0),
+    readBytes: sums.readBytes,
+    writeBytes: sums.writeBytes,
+    fromMs: coverage.fromMs,
+    toMs: coverage.toMs,
+    wholeWindow: coverage.wholeWindow,
+  }
+}
+
+/** The pod of a reporter. */
+export function podRefOf(about: telemetryV1.Reporter): telemetryQueryV1.PodRef {
+  return podRef(about.namespace, about.pod, about.workloadKind, about.workload)
+}
+
+function podRef(
+  namespace: string,
+  pod: string,
+  workloadKind: string,
+  workload: string,
+): telemetryQueryV1.PodRef {
+  return { $typeName: "conduit.telemetry.v1.PodRef", namespace, pod, workloadKind, workload }
+}

@@ -1,0 +1,122 @@
+// The figures of all proxies, in memory: takes report streams, answers questions about windows. Bounded by named
+// caps; what does not fit is counted and shown on /metrics, never silently lost.
+import { telemetryQueryV1, type telemetryV1 } from "../../protos/mod.ts"
+import { EDGES_MS } from "./histogram_edges.ts"
+import { podRefOf, Reporter, type ReportStream, trafficOf } from "./reporter.ts"
+import { MAX_WINDOW_MS } from "./window_ring.ts"
+
+/** Proxies that are kept, those that went within the last hour included. */
+export const MAX_REPORTERS = 20_000
+/**
+ * Pairs of a proxy and a peer that are kept over all proxies. One with HTTP traffic holds some 28 KB, so this
+ * bounds the figures to about 230 MB; a mesh of 1,000 pods with five peers each needs 5,000.
+ */
+export const MAX_PEERS = 8_192
+
+/** What could not be kept. */
+export interface LossCounts {
+  /** Proxies refused as too many. */
+  refusedReporters: number
+  /** Peers left out as too many. */
+  leftOutPeers: number
+}
+
+/** All figures. Times come from the caller: milliseconds since 1970. */
+export class TelemetryStore {
+  readonly losses: LossCounts = { refusedReporters: 0, leftOutPeers: 0 }
+  private readonly reporters = new Map<string, Reporter>()
+  private readonly startedMs: number
+  private peers = 0
+
+  /** @param nowMs when the store begins to watch */
+  constructor(nowMs: number) {
+    this.startedMs = nowMs
+  }
+
+  /** Number of proxies that are kept. */
+  get reporterCount(): number {
+    return this.reporters.size
+  }
+
+  /** Number of pairs of a proxy and a peer that are kept. */
+  get peerCount(): number {
+    return this.peers
+  }
+
+  /** Begins a proxy's stream; null when there is no room. Each process of a pod counts on its own. */
+  openStream(about: telemetryV1.Reporter): ReportStream | null {
+    let reporter = this.reporters.get(processKey(about))
+    if (reporter === undefined) {
+      if (this.reporters.size >= MAX_REPORTERS) {
+        this.losses.refusedReporters++
+        return null
+      }
+      reporter = new Reporter(about, this.startedMs, {
+        take: () => this.takePeer(),
+        give: count => {
+          this.peers -= count
+        },
+      })
+      this.reporters.set(processKey(about), reporter)
+    }
+    return reporter.openStream()
+  }
+
+  /** Forgets proxies that have been gone for longer than any window. */
+  sweep(nowMs: number): void {
+    for (const [key, reporter] of this.reporters) {
+      if (reporter.live || nowMs - reporter.lastReportMs <= MAX_WINDOW_MS) continue
+      reporter.close()
+      this.reporters.delete(key)
+    }
+  }
+
+  /** Traffic within a window that ends now. */
+  traffic(
+    windowMs: number,
+    direction: telemetryQueryV1.Direction,
+    nowMs: number,
+  ): telemetryQueryV1.TrafficResponse {
+    const rows: telemetryQueryV1.Traffic[] = []
+    for (const reporter of this.reporters.values()) {
+      if (!reporter.live && nowMs - reporter.lastReportMs > windowMs) continue
+      const coverage = reporter.coverage(windowMs, nowMs)
+      for (const peer of reporter.peers.values()) {
+        if (direction !== telemetryQueryV1.Direction.UNSPECIFIED && peer.key.direction !== direction) continue
+        const row = trafficOf(reporter, peer, coverage)
+        if (row !== null) rows.push({ $typeName: "conduit.telemetry.v1.Traffic", ...row })
+      }
+    }
+    return {
+      $typeName: "conduit.telemetry.v1.TrafficResponse",
+      histogramEdgesMs: [...EDGES_MS],
+      traffic: rows,
+    }
+  }
+
+  /** Proxies that are known. */
+  known(): telemetryQueryV1.ReportersResponse {
+    const reporters = [...this.reporters.values()].map(
+      (reporter): telemetryQueryV1.ProxyReporter => ({
+        $typeName: "conduit.telemetry.v1.ProxyReporter",
+        pod: podRefOf(reporter.about),
+        proxyVersion: reporter.about.proxyVersion,
+        live: reporter.live,
+      }),
+    )
+    return { $typeName: "conduit.telemetry.v1.ReportersResponse", reporters }
+  }
+
+  private takePeer(): boolean {
+    if (this.peers >= MAX_PEERS) {
+      this.losses.leftOutPeers++
+      return false
+    }
+    this.peers++
+    return true
+  }
+}
+
+function processKey(about: telemetryV1.Reporter): string {
+  return `${about.namespace}/${about.pod} ${about.startedAtMs}`
+}
