@@ -27,7 +27,7 @@ _conduit() {
   done
   if (( \${#lines} )); then _describe conduit lines; else _files; fi
 }
-compdef _conduit conduit
+if [[ $zsh_eval_context[-1] == loadautofunc ]]; then _conduit "$@"; else compdef _conduit conduit; fi
 `
 
 const FISH = `# conduit completion for fish: conduit completion fish | source

@@ -1,8 +1,8 @@
 // `conduit edges`: who calls whom, and whether the connection is secured.
 import type { Edge, Resource } from "../protos/mod.ts"
 import { command } from "./command_line/command.ts"
+import { windowMsOf } from "./command_line/duration.ts"
 import { withApi } from "./connect.ts"
-import { windowMsOf } from "./duration.ts"
 import { GLOBAL_FLAGS, namespaceOf, WATCH_FLAG, WINDOW_FLAG } from "./flags.ts"
 import { type Column, FORMATS, formatOf, percent, rate, render, say } from "./output.ts"
 import { KIND_WORDS, parseResources, resourceText } from "./resource.ts"

@@ -263,6 +263,19 @@ test("help stands on standard output for the program and for each command", asyn
   }
 })
 
+test("bash completes a command line with the words that conduit itself gives", async () => {
+  const { out } = await conduit("completion bash")
+  const script = `conduit() { "${process.execPath}" "${MAIN}" "$@"; }
+${out}
+COMP_WORDS=(conduit stat -n shop de); COMP_CWORD=4
+_conduit; echo "\${COMPREPLY[@]}"
+COMP_WORDS=(conduit ""); COMP_CWORD=1
+_conduit; echo "\${COMPREPLY[0]}"`
+  const bash = Bun.spawn(["bash", "--norc", "-c", script], { stdout: "pipe", stderr: "pipe" })
+  expect(await bash.stdout.text()).toBe("deploy\nstat\n")
+  expect(await bash.stderr.text()).toBe("")
+})
+
 test("a reader that leaves early is no error", async () => {
   const child = Bun.spawn(["sh", "-c", `${process.execPath} ${MAIN} stat --help | true; echo done`], {
     stderr: "pipe",

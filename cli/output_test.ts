@@ -1,6 +1,6 @@
 // Tables, numbers and durations as people read and type them.
 import { expect, test } from "bun:test"
-import { windowMsOf } from "./duration.ts"
+import { windowMsOf } from "./command_line/duration.ts"
 import {
   byteRate,
   type Column,

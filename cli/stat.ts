@@ -1,8 +1,8 @@
 // `conduit stat`: success rate, requests a second and latencies per resource.
 import type { ApiClient, StatRow } from "../protos/mod.ts"
 import { command } from "./command_line/command.ts"
+import { windowMsOf } from "./command_line/duration.ts"
 import { withApi } from "./connect.ts"
-import { windowMsOf } from "./duration.ts"
 import { Failure, UsageError } from "./failure.ts"
 import { GLOBAL_FLAGS, namespaceOf, WATCH_FLAG, WINDOW_FLAG } from "./flags.ts"
 import { byteRate, type Column, FORMATS, formatOf, millis, percent, rate, render, say } from "./output.ts"

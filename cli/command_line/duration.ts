@@ -1,5 +1,5 @@
 // Durations as people type them: 30s, 1m30s, 500ms (the notation of Go and of kubectl).
-import { UsageError } from "./failure.ts"
+import { UsageError } from "../failure.ts"
 
 const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }
 
