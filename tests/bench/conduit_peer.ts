@@ -1,0 +1,106 @@
+// Conduit's proxy as a peer of the bench: the bundle that images carry, driven by the real control plane from a
+// folder of manifests, with telemetry reporting on. The control plane runs on the load's core.
+import { mkdirSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { type BenchProtocol, type Peer, pinned, portOf } from "./peers.ts"
+
+const BENCH_PROTOCOLS: readonly BenchProtocol[] = ["http1", "http2", "tcp"]
+const APP_PROTOCOL: Readonly<Record<BenchProtocol, string>> = {
+  http1: "http",
+  http2: "kubernetes.io/h2c",
+  tcp: "tcp",
+}
+
+/** Address of the Service that stands for the backend, by peer number and protocol; port 80 is redirected. */
+export function serviceAddress(peer: number, protocol: BenchProtocol): string {
+  return `10.99.${peer}.${BENCH_PROTOCOLS.indexOf(protocol) + 1}`
+}
+
+/** Number of the peer in a range of ports that begins at 10,000 and gives each peer a hundred. */
+export function peerNumber(basePort: number): number {
+  return (basePort - 10_000) / 100
+}
+
+/** Conduit's outbound side. One listener serves all protocols. */
+export const conduit: Peer = {
+  name: "conduit",
+  missing: () => null,
+  async start(at) {
+    const root = join(import.meta.dir, "../..")
+    const manifests = join(at.folder, "manifests")
+    mkdirSync(manifests, { recursive: true })
+    for (const protocol of BENCH_PROTOCOLS) {
+      const name = `backend-${protocol}`
+      const metadata = { name, namespace: "bench" }
+      const address = serviceAddress(peerNumber(at.basePort), protocol)
+      const service = {
+        apiVersion: "v1",
+        kind: "Service",
+        metadata,
+        spec: {
+          clusterIP: address,
+          clusterIPs: [address],
+          ports: [{ name: "main", port: 80, protocol: "TCP", appProtocol: APP_PROTOCOL[protocol] }],
+        },
+      }
+      const slice = {
+        apiVersion: "discovery.k8s.io/v1",
+        kind: "EndpointSlice",
+        metadata: { ...metadata, labels: { "kubernetes.io/service-name": name } },
+        addressType: "IPv4",
+        ports: [{ name: "main", port: at.backendPort, protocol: "TCP" }],
+        endpoints: [{ addresses: [at.backendHost], conditions: { ready: true } }],
+      }
+      writeFileSync(join(manifests, `service-${name}.json`), JSON.stringify(service))
+      writeFileSync(join(manifests, `slice-${name}.json`), JSON.stringify(slice))
+    }
+    const built = await Bun.build({
+      entrypoints: [join(root, "proxy/main.ts")],
+      target: "bun",
+      minify: true,
+    })
+    const bundle = join(at.folder, "proxy.js")
+    const output = built.outputs[0]
+    if (output === undefined) throw new Error(`the proxy does not build: ${built.logs.join("; ")}`)
+    writeFileSync(bundle, await output.text())
+
+    const control = pinned(
+      at.loadCore,
+      [process.execPath, join(root, "control/main.ts"), "all", "--manifests", manifests],
+      join(at.folder, "control.log"),
+    )
+    const adminPort = at.basePort + 91
+    const proxy = pinned(at.core, [process.execPath, bundle], join(at.folder, "conduit.log"), {
+      PATH: process.env.PATH,
+      CONDUIT_PROXY_NAMESPACE: "bench",
+      CONDUIT_PROXY_POD: "client",
+      CONDUIT_PROXY_POD_IPS: "10.99.0.1",
+      CONDUIT_PROXY_WORKLOAD_KIND: "deployment",
+      CONDUIT_PROXY_WORKLOAD: "client",
+      CONDUIT_PROXY_DESTINATION_ADDR: "127.0.0.1:8086",
+      CONDUIT_PROXY_TELEMETRY_ADDR: "127.0.0.1:8087",
+      CONDUIT_PROXY_OUTBOUND_PORT: String(portOf(at, "http1")),
+      CONDUIT_PROXY_INBOUND_PORT: String(at.basePort + 43),
+      CONDUIT_PROXY_ADMIN_PORT: String(adminPort),
+    })
+    for (let tries = 0; ; tries++) {
+      const ready = await fetch(`http://127.0.0.1:${adminPort}/ready`).then(
+        response => response.ok,
+        () => false,
+      )
+      if (ready) break
+      if (tries === 100) throw new Error(`the proxy is not ready after 10 s: see ${at.folder}/conduit.log`)
+      await Bun.sleep(100)
+    }
+    return {
+      name: "conduit",
+      pids: () => [proxy.pid],
+      port: () => portOf(at, "http1"),
+      async stop() {
+        proxy.kill("SIGKILL")
+        control.kill("SIGKILL")
+        await Promise.all([proxy.exited, control.exited])
+      },
+    }
+  },
+}

