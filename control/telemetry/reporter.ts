@@ -3,7 +3,7 @@
 import type { telemetryQueryV1, telemetryV1 } from "../../protos/mod.ts"
 import { bucketMap, EDGES_MS } from "./histogram_edges.ts"
 import { type Figure, figureOf, type TrafficKey, trafficKeyOf } from "./traffic_key.ts"
-import { TIERS, tierOf, WindowRing } from "./window_ring.ts"
+import { MAX_WINDOW_MS, TIERS, tierOf, WindowRing } from "./window_ring.ts"
 
 /** Series of one proxy that are kept; its own cap is lower, this bounds what a stranger can make us keep. */
 export const MAX_SERIES_PER_REPORTER = 20_000
@@ -27,6 +27,8 @@ export interface Peer {
   hasTcp: boolean
   /** Last time that a count of it grew, milliseconds since 1970. */
   activeMs: number
+  /** Series that feed it and that the proxy has not dropped. */
+  series: number
 }
 
 /** The part of a window that a proxy's figures cover. */
@@ -136,13 +138,26 @@ export class Reporter {
     if (peer === null) return null
     const state: SeriesState = { id, figure, peer, value: Number.NaN, counts: [] }
     this.series.set(id, state)
+    peer.series++
     return state
   }
 
   /** Forgets a series that the proxy dropped. */
   forget(state: SeriesState): void {
     if (state.figure === "open" && state.value > 0) state.peer.open -= state.value
+    if (this.series.get(state.id) !== state) return
     this.series.delete(state.id)
+    state.peer.series--
+  }
+
+  /** Forgets peers whose series the proxy dropped and that had no traffic within the longest window. */
+  sweep(nowMs: number): void {
+    for (const [id, { key, series, activeMs }] of this.peers) {
+      if (series > 0 || nowMs - activeMs <= MAX_WINDOW_MS) continue
+      this.peers.delete(id)
+      this.budget.give(1)
+      this.dstPods.delete(`${key.dstNamespace}/${key.dstPod}`)
+    }
   }
 
   /** Takes a counter's or gauge's new value. */
@@ -225,7 +240,7 @@ export class Reporter {
     const known = this.peers.get(id)
     if (known !== undefined) return known
     if (!this.budget.take()) return null
-    const peer: Peer = { key: kept, ring: new WindowRing(), open: 0, hasTcp: false, activeMs: 0 }
+    const peer: Peer = { key: kept, ring: new WindowRing(), open: 0, hasTcp: false, activeMs: 0, series: 0 }
     this.peers.set(id, peer)
     return peer
   }

@@ -62,9 +62,10 @@ export class TelemetryStore {
     return reporter.openStream()
   }
 
-  /** Forgets proxies that have been gone for longer than any window. */
+  /** Forgets proxies, and peers of proxies, that have been gone for longer than any window. */
   sweep(nowMs: number): void {
     for (const [key, reporter] of this.reporters) {
+      reporter.sweep(nowMs)
       if (reporter.live || nowMs - reporter.lastReportMs <= MAX_WINDOW_MS) continue
       reporter.close()
       this.reporters.delete(key)

@@ -258,3 +258,16 @@ test("proxies that went are forgotten after the longest window, with all that th
   store.sweep(START + 3_602_000)
   expect([store.reporterCount, store.peerCount]).toEqual([0, 0])
 })
+
+test("a peer whose series the proxy dropped makes room after the longest window", () => {
+  const store = new TelemetryStore(START)
+  const proxy = new FakeProxy("web-1", START)
+  const stream = open(store, proxy)
+  proxy.serve(1)
+  stream.take(proxy.report(true), START + 1000)
+  stream.take(create(telemetryV1.ReportRequestSchema, { dropped: [1, 2, 3, 4, 5, 6] }), START + 600_000)
+  store.sweep(START + 601_000)
+  expect(store.peerCount).toBe(1)
+  store.sweep(START + 3_602_000)
+  expect(store.peerCount).toBe(0)
+})
