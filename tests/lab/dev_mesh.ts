@@ -1,0 +1,188 @@
+// A local mesh for tests, started and ended by the same `conduit dev` that people type. Whatever happens to the
+// test, the mesh goes: on dispose, and on the exit of the test's process.
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join, resolve } from "node:path"
+
+/** Root of the project. */
+export const PROJECT_ROOT = resolve(import.meta.dir, "../..")
+
+/** Longest wait for a mesh with all its pods to come up, in milliseconds: two cores, a dozen processes. */
+export const UP_TIMEOUT_MS = 120_000
+/** Longest wait for one command in a pod, unless told otherwise. */
+export const EXEC_TIMEOUT_MS = 60_000
+
+/** How a command ended. */
+export interface Ended {
+  /** Exit status; 124 when it was ended because it took too long. */
+  readonly status: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** A pod as `conduit dev ps -o json` tells it. */
+export interface DevPod {
+  readonly namespace: string
+  readonly deployment: string
+  readonly pod: string
+  readonly ip: string
+  readonly meshed: boolean
+  readonly ready: boolean
+  readonly pid: number
+}
+
+/** How to start a mesh. */
+export interface DevMeshOptions {
+  /** Short name of what is tested; the mesh's own name is made unique from it. Lower-case letters and digits. */
+  readonly name: string
+  /** Kubernetes objects to run. */
+  readonly objects: readonly unknown[]
+}
+
+/** How to run a command in a pod. */
+export interface ExecOptions {
+  /** Default EXEC_TIMEOUT_MS. */
+  readonly timeoutMs?: number
+}
+
+/** A running local mesh. `await using mesh = await DevMesh.up(...)` ends it at the end of the block. */
+export class DevMesh implements AsyncDisposable {
+  /** Name as `conduit dev --name` takes it. */
+  readonly name: string
+  readonly #folder: string
+  readonly #onExit: () => void
+  #pods: readonly DevPod[] = []
+
+  private constructor(name: string, folder: string) {
+    this.name = name
+    this.#folder = folder
+    this.#onExit = () => {
+      Bun.spawnSync({
+        cmd: conduitCommand(["dev", "down", "--name", name]),
+        cwd: PROJECT_ROOT,
+        stdin: "ignore",
+      })
+      rmSync(folder, { recursive: true, force: true })
+    }
+    process.on("exit", this.#onExit)
+  }
+
+  /**
+   * Starts a mesh and waits until every pod is ready.
+   *
+   * @throws Error with what `conduit dev up` said, when it does not come up; nothing is left then
+   */
+  static async up(options: DevMeshOptions): Promise<DevMesh> {
+    const name = `${options.name}-${process.pid}`
+    const folder = mkdtempSync(join(tmpdir(), `conduit-${options.name}-`))
+    const file = join(folder, "manifest.json")
+    writeFileSync(file, JSON.stringify({ apiVersion: "v1", kind: "List", items: options.objects }))
+    const mesh = new DevMesh(name, folder)
+    const up = await conduit(["dev", "up", "-f", file, "--detach", "--name", name], {
+      timeoutMs: UP_TIMEOUT_MS,
+    })
+    if (up.status === 0) return mesh
+    await mesh[Symbol.asyncDispose]()
+    throw new Error(`conduit dev up ended with ${up.status}:\n${up.stdout}${up.stderr}`)
+  }
+
+  /** Pods as they are now, the control plane's too. */
+  async pods(): Promise<readonly DevPod[]> {
+    const listed = await conduit(["dev", "ps", "--name", this.name, "-A", "-o", "json"])
+    if (listed.status !== 0) throw new Error(`conduit dev ps: ${listed.stderr}`)
+    this.#pods = JSON.parse(listed.stdout) as DevPod[]
+    return this.#pods
+  }
+
+  /** The first pod of a Deployment. @throws Error when there is none */
+  async pod(namespace: string, deployment: string): Promise<DevPod> {
+    const wanted = (pod: DevPod) => pod.namespace === namespace && pod.deployment === deployment
+    const pod = this.#pods.find(wanted) ?? (await this.pods()).find(wanted)
+    if (pod === undefined) throw new Error(`no pod of ${namespace}/${deployment}`)
+    return pod
+  }
+
+  /** Runs a command in the first pod of a Deployment. */
+  async exec(
+    namespace: string,
+    deployment: string,
+    command: readonly string[],
+    options: ExecOptions = {},
+  ): Promise<Ended> {
+    const { pod } = await this.pod(namespace, deployment)
+    return conduit(["dev", "exec", "--name", this.name, "-n", namespace, pod, "--", ...command], options)
+  }
+
+  /** Runs a command of the CLI against this mesh: `cli("stat", "deploy", "-A", "-o", "json")`. */
+  cli(...args: readonly string[]): Promise<Ended> {
+    return conduit([...args, "--mesh", this.name])
+  }
+
+  /** What a container printed; for messages of failed tests. */
+  async logs(namespace: string, deployment: string, container?: string): Promise<string> {
+    const { pod } = await this.pod(namespace, deployment)
+    const which = container === undefined ? [] : ["-c", container]
+    const { stdout, stderr } = await conduit([
+      "dev",
+      "logs",
+      "--name",
+      this.name,
+      "-n",
+      namespace,
+      pod,
+      ...which,
+    ])
+    return stdout + stderr
+  }
+
+  /** The proxy's own metrics, as Prometheus text, from the first pod of a Deployment. */
+  async metrics(namespace: string, deployment: string): Promise<string> {
+    const url = "http://127.0.0.1:4191/metrics"
+    const { status, stdout, stderr } = await this.exec(namespace, deployment, ["curl", "-sS", "--fail", url])
+    if (status !== 0) throw new Error(`${url} in the pod of ${namespace}/${deployment}: ${stderr}`)
+    return stdout
+  }
+
+  /** Ends the mesh. @throws Error when something is left of it */
+  async [Symbol.asyncDispose](): Promise<void> {
+    process.off("exit", this.#onExit)
+    const down = await conduit(["dev", "down", "--name", this.name])
+    rmSync(this.#folder, { recursive: true, force: true })
+    if (down.status !== 0) throw new Error(`conduit dev down: ${down.stderr}`)
+  }
+}
+
+function conduitCommand(args: readonly string[]): string[] {
+  return [process.execPath, join(PROJECT_ROOT, "cli/main.ts"), ...args]
+}
+
+/** Runs the CLI. */
+export async function conduit(args: readonly string[], options: ExecOptions = {}): Promise<Ended> {
+  return run(conduitCommand(args), options)
+}
+
+/** Runs a command to its end. */
+export async function run(cmd: readonly string[], options: ExecOptions = {}): Promise<Ended> {
+  const child = Bun.spawn({
+    cmd: [...cmd],
+    cwd: PROJECT_ROOT,
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  })
+  let late = false
+  const timeoutMs = options.timeoutMs ?? EXEC_TIMEOUT_MS
+  const timer = setTimeout(() => {
+    late = true
+    child.kill("SIGTERM")
+    setTimeout(() => child.kill("SIGKILL"), 2000).unref()
+  }, timeoutMs)
+  const [stdout, stderr, status] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ])
+  clearTimeout(timer)
+  if (late) return { status: 124, stdout, stderr: `${stderr}\nended after ${timeoutMs} ms` }
+  return { status, stdout, stderr }
+}
