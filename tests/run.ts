@@ -43,7 +43,6 @@ async function main(words: readonly string[]): Promise<number> {
     return 0
   }
   const steps = chosen(all, words)
-  const lacks = (process.env.CONDUIT_MACHINE_LACKS ?? "").split("\n").filter(line => line !== "")
   const strict = process.env.CI === "true" || process.env.CI === "1"
   const report = new Report(process.stdout, ".build/test")
   const results: StepResult[] = []
@@ -80,7 +79,16 @@ async function main(words: readonly string[]): Promise<number> {
   for (const step of steps.filter(one => one.namespaces)) await runOne(step)
   report.finish(results)
   if (stop.signal.aborted) return 130
-  return results.some(result => result.failed > 0) ? 1 : 0
+  // Nothing that ran is nothing that was shown.
+  return results.some(result => result.failed > 0) || !results.some(result => result.passed > 0) ? 1 : 0
+}
+
+/** Why this machine cannot run a step, as the bootstrap found; null when it can. */
+function obstacle(step: Step): string | null {
+  const lacks = process.env.CONDUIT_MACHINE_LACKS ?? ""
+  if (step.namespaces && lacks !== "") return lacks
+  const packages = process.env.CONDUIT_MISSING_PACKAGES ?? ""
+  return step.programs && packages !== "" ? `Debian packages are missing: ${packages}` : null
 }
 
 process.exit(await main(process.argv.slice(2)))

@@ -5,7 +5,7 @@ import { accessSync, constants, existsSync, readdirSync, rmSync, writeFileSync }
 import { delimiter, join } from "node:path"
 
 /** Debian package -> a program of it. */
-const MESH = {
+export const MESH = {
   iptables: "iptables",
   iproute2: "ip",
   "util-linux": "nsenter",
@@ -45,23 +45,28 @@ const SYSTEM_FOLDERS = ["/usr/local/sbin", "/usr/sbin", "/sbin"]
 /**
  * Installs what a purpose needs and the machine has not.
  *
- * @returns sentences about what is still missing; empty when all is there
+ * @returns the packages that are still missing, and a sentence that says why and what to do; null when all is there
  */
 export function ensureDebianPackages(purpose) {
-  const missing = missingPackages(PURPOSES[purpose])
-  if (missing.length === 0) return []
-  const list = missing.join(" ")
-  const byHand = `install them as root: apt-get install --no-install-recommends ${list}`
-  if (!isThere("apt-get"))
-    return [`missing programs, and no apt-get to install them with; Debian calls them ${list}`]
-  if (process.getuid() !== 0) return [`missing Debian packages, and only root can add them; ${byHand}`]
+  const packages = missingPackages(PURPOSES[purpose])
+  if (packages.length === 0) return null
+  const list = packages.join(" ")
+  if (!isThere("apt-get")) {
+    return {
+      packages,
+      sentence: `missing programs, and no apt-get to install them with; Debian calls them ${list}`,
+    }
+  }
+  if (process.getuid() !== 0) {
+    const byHand = `apt-get install --no-install-recommends ${list}`
+    return { packages, sentence: `missing Debian packages, and only root can add them: ${byHand}` }
+  }
   process.stderr.write(`conduit: installing Debian packages with apt-get: ${list}\n`)
-  const problem = install(missing)
+  const problem = install(packages)
   const still = missingPackages(PURPOSES[purpose])
-  if (still.length === 0) return []
-  return [
-    `Debian packages that apt-get could not install (${problem ?? "no error told"}): ${still.join(" ")}`,
-  ]
+  if (still.length === 0) return null
+  const sentence = `Debian packages that apt-get could not install (${problem ?? "no error told"}): ${still.join(" ")}`
+  return { packages: still, sentence }
 }
 
 function missingPackages(wanted) {

@@ -6,7 +6,7 @@
 import { spawn } from "node:child_process"
 import { constants } from "node:os"
 import { delimiter, join } from "node:path"
-import { ensureDebianPackages, PURPOSES } from "./debian_packages.mjs"
+import { ensureDebianPackages, MESH, PURPOSES } from "./debian_packages.mjs"
 import { findLacks } from "./machine.mjs"
 import { ensureNpmPackages, linkConduit, makeRunnable, ROOT } from "./npm_packages.mjs"
 
@@ -49,15 +49,24 @@ async function main() {
   ensureNpmPackages()
   makeRunnable({ quiet: false })
   const missing = ensureDebianPackages(purpose)
-  const lacks = [...missing, ...findLacks()]
-  if (lacks.length > 0) {
-    const list = lacks.map(lack => `  - ${lack}`).join("\n")
+  const lacks = findLacks()
+  const told = [...(missing === null ? [] : [missing.sentence]), ...lacks]
+  if (told.length > 0) {
+    const list = told.map(sentence => `  - ${sentence}`).join("\n")
     if (purpose !== "test")
       stop(`this machine cannot run ${purpose === "demo" ? "the demo" : purpose}:\n${list}`)
     process.stderr.write(`conduit: this machine cannot run every test:\n${list}\n`)
   }
+  // A mesh needs few programs; what else is missing stands in the way only of the tests that call it.
+  const packages = missing?.packages ?? []
+  if (packages.some(name => Object.hasOwn(MESH, name))) lacks.push(missing.sentence)
   const path = [join(ROOT, "node_modules/.bin"), process.env.PATH ?? "", "/usr/sbin", "/sbin"].join(delimiter)
-  run(command, { ...process.env, PATH: path, CONDUIT_MACHINE_LACKS: lacks.join("\n") })
+  run(command, {
+    ...process.env,
+    PATH: path,
+    CONDUIT_MACHINE_LACKS: lacks.join("; "),
+    CONDUIT_MISSING_PACKAGES: packages.join(" "),
+  })
 }
 
 main().catch(error => stop(error.message))

@@ -16,6 +16,8 @@ export interface Step {
   readonly counted?: boolean
   /** Whether it needs network namespaces. */
   readonly namespaces?: boolean
+  /** Whether it needs programs that no one here wrote. */
+  readonly programs?: boolean
 }
 
 /** How a step ended. */

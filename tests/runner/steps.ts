@@ -48,6 +48,7 @@ export function stepsOf(unitTests: readonly string[], e2eTests: readonly string[
         timeoutMs: 10 * MINUTE,
         counted: true,
         namespaces: true,
+        programs: file.startsWith("./tests/programs/"),
       }),
     ),
     {
