@@ -51,15 +51,9 @@ async function main(words: readonly string[]): Promise<number> {
 
   const runOne = async (step: Step): Promise<void> => {
     if (stop.signal.aborted) return
-    if (step.namespaces && lacks.length > 0) {
-      const result = {
-        step,
-        passed: 0,
-        failed: strict ? 1 : 0,
-        seconds: 0,
-        output: "",
-        notRun: lacks.join("; "),
-      }
+    const notRun = obstacle(step)
+    if (notRun !== null) {
+      const result = { step, passed: 0, failed: strict ? 1 : 0, seconds: 0, output: "", notRun }
       results.push(result)
       report.end(result)
       return
