@@ -10,6 +10,7 @@ export {
   OUTCOME_UPSTREAM_GONE,
   type Outcome,
 } from "./classify.ts"
+export type { Drainable } from "./drainable.ts"
 export type { HttpEnv } from "./env.ts"
 export { Exchange, MAX_PICKS, PICK_BUDGET_MS } from "./exchange.ts"
 export {
@@ -20,5 +21,6 @@ export {
   type HttpTarget,
   MAX_REQUESTS_IN_FLIGHT,
 } from "./http_service.ts"
+export { serveHttp2 } from "./http2_proxy.ts"
 export * from "./refusal.ts"
 export type { RequestView } from "./request_view.ts"

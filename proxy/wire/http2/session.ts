@@ -223,10 +223,9 @@ export class Session implements FrameSink {
 
   /** The connection is gone: no more frames. Streams are the owner's to end. */
   die(): void {
+    this.flushRun()
     this.dead = true
     this.reader.stopped = true
-    this.runTarget = null
-    this.runBytes = null
     this.lastBlocked = null
   }
 

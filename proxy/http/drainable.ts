@@ -1,0 +1,7 @@
+// What the proxy's shutdown needs of a connection that an HTTP engine serves.
+
+/** A connection that can end without breaking what runs on it. */
+export interface Drainable {
+  /** Finish what runs, take nothing new, close. HTTP/1 says `Connection: close`, HTTP/2 GOAWAY. */
+  drain(): void
+}

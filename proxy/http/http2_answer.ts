@@ -1,0 +1,32 @@
+// The proxy's own answers in HTTP/2: a head that ends the stream; trailers-only for gRPC callers.
+import type { FieldTable, HeaderField } from "../wire/mod.ts"
+import { PROXY_ERROR_FIELD, type Refusal } from "./refusal.ts"
+
+/**
+ * Fields of an answer.
+ *
+ * @param proxyError  value of the conduit-proxy-error field
+ * @param isGrpc  the caller speaks gRPC and gets a gRPC status with HTTP 200
+ */
+export function answerFields(
+  table: FieldTable,
+  refusal: Refusal,
+  proxyError: string,
+  isGrpc: boolean,
+): HeaderField[] {
+  const error = table.transientField(PROXY_ERROR_FIELD, proxyError)
+  if (isGrpc) {
+    return [
+      table.transientField(":status", "200"),
+      table.transientField("content-type", "application/grpc"),
+      table.transientField("grpc-status", String(refusal.grpcStatus)),
+      table.transientField("grpc-message", `conduit: ${refusal.reason}`),
+      error,
+    ]
+  }
+  return [
+    table.transientField(":status", String(refusal.status)),
+    table.transientField("content-length", "0"),
+    error,
+  ]
+}

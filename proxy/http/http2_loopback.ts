@@ -1,0 +1,91 @@
+// A proxy with only its HTTP/2 engine, on loopback: for tests and measurements of the engine alone.
+import { Endpoint, type EndpointSource, SingleEndpoint } from "../balance/mod.ts"
+import { createLogger } from "../log.ts"
+import { dial, type Listener, listen, loop } from "../net/mod.ts"
+import { Telemetry } from "../telemetry/mod.ts"
+import type { Drainable } from "./drainable.ts"
+import type { HttpEnv } from "./env.ts"
+import { Admission, createHttpService } from "./http_service.ts"
+import { serveHttp2 } from "./http2_proxy.ts"
+
+/** A running loopback proxy. */
+export interface LoopbackProxy {
+  readonly port: number
+  readonly env: HttpEnv
+  /** Log lines so far. */
+  readonly lines: string[]
+  /** Connections accepted so far, in order. */
+  readonly connections: Drainable[]
+  close(): void
+}
+
+/** How the loopback proxy differs. */
+export interface LoopbackOptions {
+  /** 0 inbound, 1 outbound. Default 1. */
+  readonly direction?: 0 | 1
+  /** Port to listen on. Default: any. */
+  readonly port?: number
+}
+
+/** Endpoints on 127.0.0.1, chosen in turn. */
+export function roundRobin(ports: readonly number[]): EndpointSource {
+  const endpoints = ports.map(port => new Endpoint("127.0.0.1", port))
+  if (endpoints.length === 1) return new SingleEndpoint(endpoints[0] as Endpoint)
+  let next = 0
+  return {
+    pick(tried) {
+      for (let i = 0; i < endpoints.length; i++) {
+        const endpoint = endpoints[next++ % endpoints.length] as Endpoint
+        if (!tried.includes(endpoint)) return endpoint
+      }
+      return null
+    },
+  }
+}
+
+/** Starts a proxy in this process that sends every stream to `source`. */
+export function startLoopbackProxy(source: EndpointSource, options: LoopbackOptions = {}): LoopbackProxy {
+  const lines: string[] = []
+  const log = createLogger({ level: "debug", sink: line => lines.push(line) })
+  const env: HttpEnv = {
+    clock: loop.clock,
+    timers: loop.timers,
+    log,
+    draining: false,
+    dial: (endpoint, handler) => dial(endpoint.address, endpoint.port, handler),
+  }
+  const direction = options.direction ?? 1
+  const telemetry = new Telemetry(loop.clock)
+  const admission = new Admission()
+  const connections: Drainable[] = []
+  const target = {
+    source,
+    labels: {
+      direction,
+      dstService: "",
+      dstNamespace: "",
+      tls: direction === 0 ? ("disabled" as const) : null,
+      clientId: "",
+      route: "",
+    },
+    defaultAuthority: "",
+  }
+  const listener: Listener = listen({
+    address: "127.0.0.1",
+    port: options.port ?? 0,
+    accept(conn) {
+      const service = createHttpService({
+        direction,
+        target,
+        telemetry,
+        clock: loop.clock,
+        log,
+        admission,
+      })
+      const drainable = serveHttp2(conn, new Uint8Array(0), service, env)
+      connections.push(drainable)
+      return conn.handler
+    },
+  })
+  return { port: listener.port, env, lines, connections, close: () => listener.close() }
+}

@@ -1,0 +1,38 @@
+// The HTTP/2 engine's way in: takes over an accepted connection whose first bytes are HTTP/2's preface.
+import type { Conn } from "../net/mod.ts"
+import { FieldTable } from "../wire/mod.ts"
+import type { Drainable } from "./drainable.ts"
+import type { HttpEnv } from "./env.ts"
+import type { HttpService } from "./http_service.ts"
+import { Http2Downstream } from "./http2_downstream.ts"
+import type { Http2Shared } from "./http2_pool.ts"
+
+/** What connections of one environment share; made at its first connection. */
+const sharedByEnv = new WeakMap<HttpEnv, Http2Shared>()
+
+/** One for the process: fields seen inbound are seen outbound too. */
+let fields: FieldTable | null = null
+
+/**
+ * Serves HTTP/2 on an accepted connection until it closes.
+ *
+ * @param firstBytes  what was read to find the protocol; belongs to the engine
+ */
+export function serveHttp2(
+  conn: Conn,
+  firstBytes: Uint8Array,
+  service: HttpService,
+  env: HttpEnv,
+): Drainable {
+  let shared = sharedByEnv.get(env)
+  if (shared === undefined) {
+    fields ??= new FieldTable()
+    shared = { env, fields }
+    sharedByEnv.set(env, shared)
+  }
+  const downstream = new Http2Downstream(conn, service, shared)
+  conn.handler = downstream
+  if (firstBytes.length > 0) downstream.onData(conn, firstBytes)
+  if (env.draining) downstream.drain()
+  return downstream
+}

@@ -1,0 +1,298 @@
+// One HTTP/2 exchange: the client's stream, the server's stream, and what becomes of them when either side ends,
+// breaks or refuses. Balanced on its own, so that streams of one connection go to all endpoints.
+import type { Endpoint } from "../balance/mod.ts"
+import {
+  CANCEL,
+  CONNECT_ERROR,
+  discardQueue,
+  END_TRAILERS,
+  ENHANCE_YOUR_CALM,
+  type HeaderField,
+  HTTP_1_1_REQUIRED,
+  INTERNAL_ERROR,
+  NO_ERROR,
+  REFUSED_STREAM,
+  Stream,
+  withoutProxyError,
+} from "../wire/mod.ts"
+import {
+  NO_GRPC_STATUS,
+  OUTCOME_CLIENT_GONE,
+  OUTCOME_COMPLETE,
+  OUTCOME_REFUSED,
+  OUTCOME_UPSTREAM_GONE,
+} from "./classify.ts"
+import type { Exchange } from "./exchange.ts"
+import { answerFields } from "./http2_answer.ts"
+import type { Http2Downstream } from "./http2_downstream.ts"
+import { poolOf } from "./http2_pool.ts"
+import type { Http2Upstream } from "./http2_upstream.ts"
+import { REFUSAL_UPSTREAM_GONE, REFUSAL_UPSTREAM_MALFORMED, type Refusal } from "./refusal.ts"
+import type { RequestView } from "./request_view.ts"
+
+/** Times that a request which no server looked at is sent anew, connects that failed aside. */
+export const MAX_RESENDS = 2
+
+/** The stream towards the server. */
+export class UpstreamStream extends Stream {
+  readonly down: DownstreamStream
+  /** The connection it is on or waits for; null while none is chosen. */
+  upstream: Http2Upstream | null = null
+
+  constructor(down: DownstreamStream) {
+    super()
+    this.down = down
+    this.peer = down
+    this.keepQueue = true
+  }
+}
+
+/** The stream towards the client, and the exchange as a whole. */
+export class DownstreamStream extends Stream implements RequestView {
+  readonly owner: Http2Downstream
+  readonly isGrpc: boolean
+  /** The head as it is sent on. */
+  readonly fields: HeaderField[]
+  /** The request ended with its head. */
+  readonly endsWithHead: boolean
+  /** Extended CONNECT (RFC 8441): only for servers that announced it. */
+  readonly extendedConnect: boolean
+  up: UpstreamStream | null = null
+  private readonly methodField: HeaderField | null
+  private readonly pathField: HeaderField | null
+  private readonly authorityField: HeaderField | null
+  // Set by start(), before anything else can happen.
+  private exchange!: Exchange
+  private endpoint: Endpoint | null = null
+  /** The final response head was passed on. */
+  private answered = false
+  private over = false
+  private grpcStatus = NO_GRPC_STATUS
+  private resends = 0
+
+  /** Reads what the owner's session scanned last. */
+  constructor(owner: Http2Downstream, fields: HeaderField[], endStream: boolean) {
+    super()
+    const scan = owner.session.scan
+    this.owner = owner
+    this.fields = scan.hasProxyError ? withoutProxyError(fields) : fields
+    this.endsWithHead = endStream
+    this.isGrpc = scan.isGrpc
+    this.extendedConnect = scan.protocol !== null
+    this.methodField = scan.method
+    this.pathField = scan.path
+    this.authorityField = scan.authority ?? scan.host
+  }
+
+  get method(): string {
+    return this.methodField === null ? "" : this.methodField.value
+  }
+
+  get path(): string {
+    return this.pathField === null ? "" : this.pathField.value
+  }
+
+  get authority(): string {
+    return this.authorityField === null ? "" : this.authorityField.value
+  }
+
+  header(lowerCaseName: string): string | undefined {
+    for (const field of this.fields) if (field.name.text === lowerCaseName) return field.value
+    return undefined
+  }
+
+  /** Begins the exchange; the stream has been accepted on its session. */
+  start(): void {
+    const exchange = this.owner.service.begin(this)
+    this.exchange = exchange
+    if (exchange.refusal !== null) {
+      this.answer(exchange.refusal)
+      return
+    }
+    const up = new UpstreamStream(this)
+    const method = this.methodField
+    up.bodyless = method !== null && method.length === 4 && method.value === "HEAD"
+    this.up = up
+    this.peer = up
+    this.dispatch(up)
+  }
+
+  /** Chooses an endpoint and hands the request to its pool. */
+  private dispatch(up: UpstreamStream): void {
+    const endpoint = this.exchange.pick()
+    this.endpoint = endpoint
+    if (endpoint === null) this.answer(this.exchange.failure)
+    else poolOf(endpoint, this.owner.shared).take(up)
+  }
+
+  /** Nothing was sent: no connection to the endpoint came about. */
+  connectFailed(up: UpstreamStream, error: string): void {
+    up.upstream = null
+    // Picked before it was handed to the pool.
+    this.exchange.connectFailed(this.endpoint!, error)
+    this.dispatch(up)
+  }
+
+  /** The server never looked at the request (REFUSED_STREAM, or above the last stream of its GOAWAY). */
+  unprocessed(up: UpstreamStream): void {
+    if (this.resend(up)) return
+    // The client may know whether to try again; nothing was processed.
+    this.fail(REFUSED_STREAM)
+  }
+
+  /** The connection to the server was lost. `untouched`: nothing came on it since the request was sent. */
+  connectionLost(up: UpstreamStream, untouched: boolean, error: string): void {
+    if (untouched && this.isIdempotent() && this.resend(up)) return
+    if (up.remoteEnded) this.uploadEnded(up)
+    else if (this.answered) this.fail(INTERNAL_ERROR)
+    else this.answer(REFUSAL_UPSTREAM_GONE, error)
+  }
+
+  /** Sends the request anew if all of it is still here. */
+  private resend(up: UpstreamStream): boolean {
+    const whole = up.bodySent === 0 && (this.endsWithHead || !up.localEnded)
+    if (this.answered || this.over || !whole || this.resends >= MAX_RESENDS) return false
+    this.resends++
+    up.unopen()
+    up.upstream = null
+    // Picked before it was sent.
+    this.exchange.retry(this.endpoint!)
+    this.dispatch(up)
+    return true
+  }
+
+  private isIdempotent(): boolean {
+    const method = this.method
+    return (
+      method === "GET" || method === "HEAD" || method === "OPTIONS" || method === "PUT" || method === "DELETE"
+    )
+  }
+
+  /** A response head came: interim or final. */
+  response(up: UpstreamStream, fields: HeaderField[], endStream: boolean): void {
+    // A stream with a session, since it is open.
+    const scan = up.session!.scan
+    const passed = scan.hasProxyError && this.stripsErrors() ? withoutProxyError(fields) : fields
+    if (scan.status >= 200) {
+      this.answered = true
+      this.grpcStatus = scan.grpcStatus
+      this.exchange.responseHead(scan.status)
+    }
+    this.owner.session.sendHead(this, passed, endStream)
+  }
+
+  /** Trailers of the response came. */
+  responseTrailers(up: UpstreamStream, fields: HeaderField[]): void {
+    // A stream with a session, since it is open.
+    const scan = up.session!.scan
+    this.grpcStatus = scan.grpcStatus
+    const passed = scan.hasProxyError && this.stripsErrors() ? withoutProxyError(fields) : fields
+    this.owner.session.sendTrailers(this, passed)
+  }
+
+  /** Trailers of the request came. */
+  requestTrailers(fields: HeaderField[]): void {
+    const up = this.up
+    if (up === null) return
+    if (up.session === null) {
+      up.queueEnd = END_TRAILERS
+      up.trailers = fields
+    } else up.session.sendTrailers(up, fields)
+  }
+
+  /** An application's header of our name is a fake; only a proxy in front of it may set it. */
+  private stripsErrors(): boolean {
+    return this.owner.service.direction === 0 || this.endpoint === null || !this.endpoint.info.meshed
+  }
+
+  /** END_STREAM went out to the client. */
+  localEnd(): void {
+    if (this.over) return
+    this.over = true
+    this.exchange.end(OUTCOME_COMPLETE, this.grpcStatus)
+    // The server's stream is over, the client's is not: nobody takes the rest of the request.
+    if (!this.remoteEnded && this.up !== null && this.up.closed) this.owner.session.reset(this, NO_ERROR)
+  }
+
+  /** The server reset its stream. */
+  upstreamReset(up: UpstreamStream, code: number): void {
+    if (code === REFUSED_STREAM && !this.answered) {
+      this.unprocessed(up)
+      return
+    }
+    if (up.remoteEnded) this.uploadEnded(up)
+    else this.fail(passedOn(code, INTERNAL_ERROR))
+  }
+
+  /** The response is complete, and the rest of the request is not wanted (RFC 9113 section 8.1). */
+  private uploadEnded(up: UpstreamStream): void {
+    discardQueue(up)
+    if (this.localEnded) this.owner.session.reset(this, NO_ERROR)
+  }
+
+  /** The server broke the protocol. */
+  upstreamMalformed(message: string): void {
+    if (this.answered) this.fail(INTERNAL_ERROR)
+    else this.answer(REFUSAL_UPSTREAM_MALFORMED, message)
+  }
+
+  /** The client reset the stream, or its connection is gone. */
+  clientGone(code: number): void {
+    if (!this.over) {
+      this.over = true
+      this.exchange.end(OUTCOME_CLIENT_GONE, this.grpcStatus)
+    }
+    this.cancelUpstream(passedOn(code, CANCEL))
+  }
+
+  /** Answers by the proxy itself. Nothing of a response has been passed on. */
+  answer(refusal: Refusal, detail = ""): void {
+    const value = this.exchange.refuse(refusal, detail)
+    this.over = true
+    this.exchange.end(OUTCOME_REFUSED, NO_GRPC_STATUS)
+    this.cancelUpstream(CANCEL)
+    const session = this.owner.session
+    session.sendHead(this, answerFields(this.owner.shared.fields, refusal, value, this.isGrpc), true)
+    // The rest of the request is not wanted (RFC 9113 section 8.1).
+    session.reset(this, NO_ERROR)
+  }
+
+  /** Ends the exchange by a reset of the client's stream. */
+  private fail(code: number): void {
+    if (!this.over) {
+      this.over = true
+      this.exchange.end(OUTCOME_UPSTREAM_GONE, this.grpcStatus)
+    }
+    this.cancelUpstream(CANCEL)
+    this.owner.session.reset(this, code)
+  }
+
+  private cancelUpstream(code: number): void {
+    const up = this.up
+    if (up === null) return
+    // `peer` stays: what waits here came from there, and is given back there. What still comes is dropped.
+    this.up = null
+    discardQueue(up)
+    up.keepQueue = false
+    if (up.session !== null) up.session.reset(up, code)
+    else {
+      up.closed = true
+      up.upstream?.withdraw(up)
+    }
+  }
+}
+
+/** Codes that mean the same to the other side; the rest speak of one connection only. */
+function passedOn(code: number, otherwise: number): number {
+  switch (code) {
+    case CANCEL:
+    case REFUSED_STREAM:
+    case INTERNAL_ERROR:
+    case CONNECT_ERROR:
+    case ENHANCE_YOUR_CALM:
+    case HTTP_1_1_REQUIRED:
+      return code
+    default:
+      return otherwise
+  }
+}

@@ -1,0 +1,4 @@
+// The public face of wire/: what protocol first bytes speak. The codecs' own folders have faces of their own.
+export * from "./client_hello.ts"
+export * from "./detect.ts"
+export * from "./http2/mod.ts"
