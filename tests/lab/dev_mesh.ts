@@ -45,6 +45,20 @@ export interface ExecOptions {
   readonly timeoutMs?: number
 }
 
+/** What is still to be ended, should the test's process end first. */
+const onExit = new Set<() => void>()
+
+function guard(end: () => void): void {
+  if (onExit.size === 0) {
+    process.once("exit", () => {
+      for (const each of onExit) each()
+    })
+    // Without a handler these end a process at once, and nothing is tidied up.
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => process.exit(1))
+  }
+  onExit.add(end)
+}
+
 /** A running local mesh. `await using mesh = await DevMesh.up(...)` ends it at the end of the block. */
 export class DevMesh implements AsyncDisposable {
   /** Name as `conduit dev --name` takes it. */
@@ -64,7 +78,7 @@ export class DevMesh implements AsyncDisposable {
       })
       rmSync(folder, { recursive: true, force: true })
     }
-    process.on("exit", this.#onExit)
+    guard(this.#onExit)
   }
 
   /**
@@ -145,7 +159,7 @@ export class DevMesh implements AsyncDisposable {
 
   /** Ends the mesh. @throws Error when something is left of it */
   async [Symbol.asyncDispose](): Promise<void> {
-    process.off("exit", this.#onExit)
+    onExit.delete(this.#onExit)
     const down = await conduit(["dev", "down", "--name", this.name])
     rmSync(this.#folder, { recursive: true, force: true })
     if (down.status !== 0) throw new Error(`conduit dev down: ${down.stderr}`)
