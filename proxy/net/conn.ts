@@ -38,6 +38,14 @@ export interface ConnHandler {
   onClose(conn: Conn, error: string | null): void
 }
 
+/** Told of a connection's life beside its handler, whoever that is by then; for bookkeeping only. */
+export interface ConnObserver {
+  /** The dial succeeded; not called for accepted connections. */
+  connOpened(conn: Conn): void
+  /** Called right after `ConnHandler.onClose`. */
+  connClosed(conn: Conn, error: string | null): void
+}
+
 /** Stands for "no block taken". */
 const NO_BLOCK = new Uint8Array(0)
 
@@ -66,6 +74,8 @@ export class Conn implements TurnTask {
   handler: ConnHandler
   /** A slot for whoever owns the connection. */
   data: unknown = null
+  /** Bookkeeping of the owner; null for none. */
+  observer: ConnObserver | null = null
   /** Peer's address as text (IPv4-mapped as IPv4), empty until open. Still there after the end. */
   remoteAddress = ""
   remotePort = 0
@@ -458,12 +468,14 @@ export class Conn implements TurnTask {
   private reportClose(): void {
     if (this.closeDelivered) return
     this.closeDelivered = true
+    // What ends while we only wait for the peer's answer to our close ends as wanted.
+    const outcome = this.closeWanted && this.closeError === "ETIMEDOUT" ? null : this.closeError
     try {
-      // What ends while we only wait for the peer's answer to our close ends as wanted.
-      this.handler.onClose(this, this.closeWanted && this.closeError === "ETIMEDOUT" ? null : this.closeError)
+      this.handler.onClose(this, outcome)
     } catch (error) {
       loop.onHandlerError("onClose", error)
     }
+    this.observer?.connClosed(this, outcome)
   }
 
   private handlerThrew(where: string, error: unknown): void {
@@ -508,6 +520,7 @@ export class Conn implements TurnTask {
   private opened(socket: Socket<Conn>): void {
     this.attach(socket)
     if (this.closed) return
+    this.observer?.connOpened(this)
     try {
       this.handler.onOpen(this)
     } catch (error) {

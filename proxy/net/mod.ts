@@ -7,6 +7,7 @@ export {
   CONN_LOW_WATER_BYTES,
   Conn,
   type ConnHandler,
+  type ConnObserver,
   errorCode,
   SEND_COPY_BYTES,
 } from "./conn.ts"

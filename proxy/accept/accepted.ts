@@ -1,0 +1,290 @@
+// One redirected connection from accept to its end: finds out what it speaks, then hands it to an HTTP engine or
+// relays it. When the client is silent the server is dialled, and whoever speaks first decides.
+import {
+  PROTOCOL_DETECT,
+  PROTOCOL_HTTP1,
+  PROTOCOL_HTTP2,
+  PROTOCOL_TCP,
+  PROTOCOL_TLS,
+} from "../balance/mod.ts"
+import { type Conn, type ConnHandler, callbackTimer, relay, type Timer } from "../net/mod.ts"
+import {
+  CLIENT_HELLO_NEED_MORE,
+  DETECT_HTTP1,
+  DETECT_HTTP2,
+  DETECT_NEED_MORE,
+  DETECT_TLS,
+  detect,
+  readClientHello,
+} from "../wire/mod.ts"
+import {
+  SPOKEN_CLIENT_FIRST,
+  SPOKEN_HTTP,
+  SPOKEN_SERVER_FIRST,
+  SPOKEN_UNKNOWN,
+  type Spoken,
+} from "./protocol_memory.ts"
+import { ServerDial, type ServerDialOwner } from "./server_dial.ts"
+import type { Side } from "./side.ts"
+import type { Target } from "./target.ts"
+
+/** A client that is silent this long may be waiting for the server to speak: dial it, and race. */
+export const DETECT_GRACE_MS = 20
+
+/** The same where HTTP was spoken before: a spare connection is likely wasted, yet the guess may be wrong. */
+export const DETECT_GRACE_HTTP_MS = 60
+
+/** How long bytes that may yet become HTTP or TLS are held back before they are relayed as they are. */
+export const DETECT_STALL_MS = 250
+
+/** The same where HTTP was spoken before or is announced: a lost packet must not hide a request from the mesh. */
+export const DETECT_STALL_HTTP_MS = 3_000
+
+/** Early bytes held at most while the server is being reached; then the client is not read until it is. */
+export const EARLY_BYTES_MAX = 64 * 1024
+
+const NO_BYTES = new Uint8Array(0)
+
+/** One redirected connection. */
+export class Accepted implements ConnHandler, ServerDialOwner {
+  readonly conn: Conn
+  readonly side: Side
+  readonly target: Target
+  /** Destination before the redirect. */
+  readonly address: string
+  readonly port: number
+  /** Number of the connection, for the log. */
+  readonly id: number
+  private early: Uint8Array = NO_BYTES
+  private dial: ServerDial | null = null
+  private timer: Timer | null = null
+  private spoken: Spoken = SPOKEN_UNKNOWN
+  /** Detection is over: bytes are relayed once the server is there. */
+  private opaque = false
+  private drainable: Drainable | null = null
+
+  constructor(side: Side, conn: Conn, target: Target, address: string, port: number, id: number) {
+    this.side = side
+    this.conn = conn
+    this.target = target
+    this.address = address
+    this.port = port
+    this.id = id
+  }
+
+  /** Begins; the destination is known, or was waited for long enough. */
+  start(): void {
+    const { conn, side, target } = this
+    conn.handler = this
+    if (target.protocol === PROTOCOL_TCP || side.isOpaque(this.port)) {
+      this.relayOpaque("opaque")
+      return
+    }
+    this.spoken = side.memory.recall(this.address, this.port)
+    conn.resume()
+    if (target.protocol !== PROTOCOL_DETECT) return
+    if (this.spoken === SPOKEN_SERVER_FIRST) this.race()
+    else this.arm(this.spoken === SPOKEN_HTTP ? DETECT_GRACE_HTTP_MS : DETECT_GRACE_MS)
+  }
+
+  /** The proxy shuts down: an HTTP engine ends the connection when it may. */
+  drain(): void {
+    this.drainable?.drain()
+  }
+
+  /** What logs say of the connection. */
+  fields(): Record<string, string | number> {
+    return this.side.fields(this.conn, this.address, this.port, this.id)
+  }
+
+  // The client's side.
+
+  onOpen(): void {}
+
+  onData(_conn: Conn, chunk: Uint8Array): void {
+    if (this.early.length === 0) this.early = chunk
+    else this.early = Buffer.concat([this.early, chunk])
+    if (this.opaque) {
+      if (this.early.length >= EARLY_BYTES_MAX) this.conn.pause()
+      return
+    }
+    this.decide()
+  }
+
+  onDrain(): void {}
+
+  onEnd(): void {
+    // A FIN before any byte, or within what might have become a head: only the server can make sense of it.
+    if (!this.opaque) this.relayOpaque("client-end")
+  }
+
+  onClose(): void {
+    this.disarm()
+    this.dial?.abandon()
+  }
+
+  // The server's side, until a relay takes over.
+
+  serverOpen(server: Conn): void {
+    if (this.opaque) this.join(server)
+  }
+
+  serverData(server: Conn, chunk: Uint8Array): void {
+    if (this.target.protocol === PROTOCOL_DETECT && isSettingsFrame(chunk)) {
+      // An HTTP/2 server greets before it is spoken to; its client is only slow to begin.
+      this.dial?.abandon()
+      this.dial = null
+      this.spoken = SPOKEN_HTTP
+      this.side.memory.learn(this.address, this.port, SPOKEN_HTTP)
+      if (this.early.length > 0) this.arm(DETECT_STALL_HTTP_MS)
+      return
+    }
+    this.side.memory.learn(this.address, this.port, SPOKEN_SERVER_FIRST)
+    this.side.detected("server-first")
+    this.opaque = true
+    this.conn.write(chunk)
+    this.join(server)
+  }
+
+  serverEnd(server: Conn): void {
+    this.side.detected("server-end")
+    this.opaque = true
+    this.join(server)
+  }
+
+  serverClosed(error: string | null): void {
+    this.side.log.debug("server closed while the protocol was being detected", {
+      ...this.fields(),
+      error: `${error}`,
+    })
+    this.conn.reset()
+  }
+
+  serverUnreachable(reason: string): void {
+    this.dial = null
+    // An HTTP client is owed an answer that says why; any other one a reset, as without a proxy.
+    if (!this.opaque && this.spoken === SPOKEN_HTTP) return
+    this.side.log.info("no endpoint could be reached", { ...this.fields(), reason })
+    this.conn.reset()
+  }
+
+  private decide(): void {
+    const bytes = this.early
+    const hint = this.target.protocol
+    const detection = hint === PROTOCOL_TLS ? DETECT_TLS : detect(bytes, bytes.length)
+    if (detection === DETECT_HTTP1 || detection === DETECT_HTTP2) {
+      this.serveHttp(detection === DETECT_HTTP1 ? 1 : 2)
+    } else if (detection === DETECT_TLS) {
+      const hello = readClientHello(bytes, bytes.length)
+      if (hello.state === CLIENT_HELLO_NEED_MORE) {
+        this.stall()
+        return
+      }
+      if (hello.serverName !== "" && this.side.log.enabled("debug")) {
+        this.side.log.debug("TLS of the application", { ...this.fields(), sni: hello.serverName })
+      }
+      this.learnClientFirst()
+      this.relayOpaque("tls")
+    } else if (detection === DETECT_NEED_MORE) {
+      this.stall()
+    } else {
+      this.learnClientFirst()
+      this.relayOpaque("opaque")
+    }
+  }
+
+  private learnClientFirst(): void {
+    this.side.memory.learn(this.address, this.port, SPOKEN_CLIENT_FIRST)
+  }
+
+  /** Part of something: wait a little for the rest. */
+  private stall(): void {
+    const known = this.spoken === SPOKEN_HTTP || this.target.protocol !== PROTOCOL_DETECT
+    this.arm(known ? DETECT_STALL_HTTP_MS : DETECT_STALL_MS)
+  }
+
+  private arm(delayMs: number): void {
+    this.timer ??= callbackTimer(() => this.expired())
+    this.side.env.timers.schedule(this.timer, delayMs)
+  }
+
+  private disarm(): void {
+    if (this.timer !== null) this.side.env.timers.cancel(this.timer)
+  }
+
+  private expired(): void {
+    if (this.conn.closed || this.opaque) return
+    if (this.early.length === 0) {
+      this.race()
+      return
+    }
+    const hint = this.target.protocol
+    if (hint === PROTOCOL_HTTP1 || hint === PROTOCOL_HTTP2) {
+      this.serveHttp(hint === PROTOCOL_HTTP1 ? 1 : 2)
+      return
+    }
+    this.relayOpaque("stalled")
+  }
+
+  private race(): void {
+    this.dial = this.newDial()
+    this.dial.start()
+  }
+
+  private newDial(): ServerDial {
+    return new ServerDial(this, this.target.http.source, this.side.env, this.side.random)
+  }
+
+  private serveHttp(version: 1 | 2): void {
+    this.disarm()
+    this.dial?.abandon()
+    this.dial = null
+    const { side, conn } = this
+    side.memory.learn(this.address, this.port, SPOKEN_HTTP)
+    side.detected(version === 1 ? "http1" : "http2")
+    const bytes = this.early
+    this.early = NO_BYTES
+    this.drainable = side.serveHttp(version, this, bytes)
+    if (conn.handler === this) throw new Error("the HTTP engine did not take the connection over")
+  }
+
+  private relayOpaque(result: string): void {
+    this.opaque = true
+    this.disarm()
+    this.side.detected(result)
+    const server = this.dial?.conn
+    if (server?.open) {
+      this.join(server)
+      return
+    }
+    this.conn.pause()
+    if (this.dial === null) this.race()
+  }
+
+  /** Both ends are there: what came early goes first, then bytes both ways. */
+  private join(server: Conn): void {
+    this.disarm()
+    const dial = this.dial
+    if (this.early.length > 0) {
+      server.write(this.early)
+      this.early = NO_BYTES
+    }
+    relay(this.conn, server, () => dial?.release())
+  }
+}
+
+/** Whether a server's first bytes are the SETTINGS frame that HTTP/2 begins with (RFC 9113 section 3.4). */
+export function isSettingsFrame(bytes: Uint8Array): boolean {
+  if (bytes.length < 9) return false
+  const length = ((bytes[0] ?? 0) << 16) | ((bytes[1] ?? 0) << 8) | (bytes[2] ?? 0)
+  return (
+    length % 6 === 0 &&
+    length <= 16_384 &&
+    bytes[3] === 4 &&
+    bytes[4] === 0 &&
+    bytes[5] === 0 &&
+    bytes[6] === 0 &&
+    bytes[7] === 0 &&
+    bytes[8] === 0
+  )
+}

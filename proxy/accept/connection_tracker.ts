@@ -1,0 +1,88 @@
+// Keeps account of open connections: bytes into the metrics while they live, what is open at shutdown.
+import type { Conn, ConnObserver } from "../net/mod.ts"
+import type { ConnectionLabels, ConnectionRecord, Telemetry } from "../telemetry/mod.ts"
+
+/** Told of the end of an accepted connection, whoever serves it by then. */
+export type ConnectionEnded = (error: string | null) => void
+
+/** One connection that is counted. */
+class TrackedConn implements ConnObserver {
+  private readonly tracker: ConnectionTracker
+  private readonly conn: Conn
+  private readonly labels: () => ConnectionLabels
+  private readonly ended: ConnectionEnded | null
+  private record: ConnectionRecord | null = null
+  private read = 0
+  private written = 0
+
+  constructor(
+    tracker: ConnectionTracker,
+    conn: Conn,
+    labels: () => ConnectionLabels,
+    ended: ConnectionEnded | null,
+  ) {
+    this.tracker = tracker
+    this.conn = conn
+    this.labels = labels
+    this.ended = ended
+  }
+
+  connOpened(): void {
+    this.record = this.tracker.telemetry.openConnection(this.labels())
+  }
+
+  connClosed(_conn: Conn, error: string | null): void {
+    this.tracker.forget(this)
+    this.collect()
+    this.record?.close(error)
+    this.ended?.(error)
+  }
+
+  collect(): void {
+    const { bytesRead, bytesWritten } = this.conn
+    if (bytesRead === this.read && bytesWritten === this.written) return
+    this.record?.add(bytesRead - this.read, bytesWritten - this.written)
+    this.read = bytesRead
+    this.written = bytesWritten
+  }
+}
+
+/** All proxied connections of the process, accepted and dialled. */
+export class ConnectionTracker {
+  readonly telemetry: Telemetry
+  private readonly open = new Set<TrackedConn>()
+
+  constructor(telemetry: Telemetry) {
+    this.telemetry = telemetry
+  }
+
+  /** Connections that are open or being dialled. */
+  get size(): number {
+    return this.open.size
+  }
+
+  /** Counts an accepted connection from now to its end. */
+  accepted(conn: Conn, labels: ConnectionLabels, ended: ConnectionEnded): void {
+    const tracked = new TrackedConn(this, conn, () => labels, ended)
+    this.open.add(tracked)
+    conn.observer = tracked
+    tracked.connOpened()
+  }
+
+  /** Counts a dialled connection from its opening to its end. */
+  dialled(conn: Conn, labels: () => ConnectionLabels): void {
+    const tracked = new TrackedConn(this, conn, labels, null)
+    this.open.add(tracked)
+    conn.observer = tracked
+  }
+
+  /** Brings the byte counters up to date; to be called before they are shown or reported. */
+  collect(): void {
+    for (const tracked of this.open) tracked.collect()
+  }
+
+  /** For the connections themselves. */
+  forget(tracked: TrackedConn): void {
+    this.open.delete(tracked)
+  }
+}

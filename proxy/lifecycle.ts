@@ -1,0 +1,74 @@
+// From SIGTERM to the end: unready first, then a window in which both directions go on, then the end as soon as
+// nothing is open. Refusing at once is what makes rollouts fail: clients hear of the end later than the proxy does.
+import type { Logger } from "./log.ts"
+import { callbackTimer, type TimerWheel } from "./net/mod.ts"
+
+/** After TERM connections are accepted at least this long: so long do endpoints stay in clients' views. */
+export const DRAIN_WINDOW_MS = 3_000
+
+/** How often it is looked whether all connections have ended. */
+const POLL_MS = 100
+
+/** What a shutdown needs. */
+export interface LifecycleOptions {
+  readonly timers: TimerWheel
+  readonly log: Logger
+  /** From TERM to the end at the latest. */
+  readonly graceMs: number
+  /** Accepted connections that are open, both directions. */
+  readonly openConnections: () => number
+  /** TERM came: inbound connections are to be ended as they become free. */
+  readonly drain: () => void
+  /** The end; may send a last report. Called once. */
+  readonly exit: () => void
+}
+
+/** Whether the proxy serves, drains, or is done. */
+export class Lifecycle {
+  /** TERM came. */
+  draining = false
+  private readonly options: LifecycleOptions
+  private remainingMs = 0
+  private windowMs = 0
+  private done = false
+
+  constructor(options: LifecycleOptions) {
+    this.options = options
+  }
+
+  /** Begins the orderly end; the second call ends at once. */
+  terminate(why: string): void {
+    const { log, timers, graceMs, openConnections } = this.options
+    if (this.draining) {
+      log.warn("second signal: ending at once", { open: openConnections() })
+      this.finish()
+      return
+    }
+    this.draining = true
+    log.info(`${why}: draining`, { open: openConnections(), grace_ms: graceMs })
+    this.options.drain()
+    this.remainingMs = graceMs
+    this.windowMs = Math.min(DRAIN_WINDOW_MS, graceMs)
+    const poll = callbackTimer(() => {
+      this.remainingMs -= POLL_MS
+      this.windowMs -= POLL_MS
+      const open = openConnections()
+      if (this.windowMs <= 0 && open === 0) {
+        log.info("all connections have ended")
+        this.finish()
+      } else if (this.remainingMs <= 0) {
+        log.warn("the grace period is over; connections are cut", { open })
+        this.finish()
+      } else {
+        timers.schedule(poll, POLL_MS)
+      }
+    })
+    timers.schedule(poll, POLL_MS)
+  }
+
+  private finish(): void {
+    if (this.done) return
+    this.done = true
+    this.options.exit()
+  }
+}

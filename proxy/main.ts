@@ -1,0 +1,207 @@
+// The sidecar proxy: reads its environment, builds its parts, serves until SIGTERM.
+import { readFileSync } from "node:fs"
+import { ConnectionTracker, type ServeHttp } from "./accept/mod.ts"
+import { serveAdmin } from "./admin/mod.ts"
+import { type Config, ConfigError, PROXY_VERSION, readConfig } from "./config.ts"
+import { createControlPlane } from "./control_plane/mod.ts"
+import { Discovery } from "./discovery/mod.ts"
+import { serveHttp2 } from "./http/mod.ts"
+import { createInbound } from "./inbound/mod.ts"
+import { Lifecycle } from "./lifecycle.ts"
+import { createLogger, type Logger } from "./log.ts"
+import { errorCode, loop } from "./net/mod.ts"
+import { createOutbound } from "./outbound/mod.ts"
+import {
+  controlMetrics,
+  type Metric,
+  PROMETHEUS_CONTENT_TYPE,
+  Registry,
+  Reporter,
+  SeriesGroup,
+  SWEEP_INTERVAL_MS,
+  Telemetry,
+} from "./telemetry/mod.ts"
+
+/** How often bytes of open connections are brought into the metrics. */
+const COLLECT_INTERVAL_MS = 1_000
+
+/** How long the last report may take to leave. */
+const LAST_REPORT_MS = 200
+
+const ERRORS: Metric = {
+  name: "proxy_errors_total",
+  kind: "counter",
+  help: "Errors inside the proxy that were caught; each is in the log with its context.",
+}
+
+/** Until the engines are here, HTTP connections are refused. */
+const notYet: ServeHttp = conn => {
+  conn.handler = { onOpen() {}, onData() {}, onDrain() {}, onEnd() {}, onClose() {} }
+  conn.reset()
+  return { drain() {} }
+}
+
+/** Builds the parts and serves. Throws only where listening fails. */
+function run(config: Config, log: Logger): void {
+  const startedAtMs = Date.now()
+  const { clock, timers } = loop
+  const random = Math.random
+  const registry = new Registry()
+  const telemetry = new Telemetry(clock, registry, { version: PROXY_VERSION, startedAtMs })
+  countErrors(registry, log)
+
+  const openLink = createControlPlane({ clock, timers, log, version: PROXY_VERSION, random })
+  const discovery = new Discovery({
+    openLink,
+    address: config.destinationAddress,
+    clock,
+    timers,
+    log,
+    random,
+    identity: { namespace: config.namespace, pod: config.pod, node: config.node, version: PROXY_VERSION },
+    probePort: config.adminPort,
+  })
+  const reporter = new Reporter({
+    openLink,
+    address: config.telemetryAddress,
+    timers,
+    random,
+    registry,
+    info: {
+      namespace: config.namespace,
+      pod: config.pod,
+      workloadKind: config.workloadKind,
+      workload: config.workload,
+      version: PROXY_VERSION,
+      startedAtMs,
+    },
+  })
+  telemetry.addCollector(controlMetrics("destination", config.destinationAddress, discovery.link))
+  telemetry.addCollector(controlMetrics("telemetry", config.telemetryAddress, reporter.link))
+
+  const tracker = new ConnectionTracker(telemetry)
+  const ipv6 = hasIpv6()
+  const shared = {
+    ownPorts: [config.outboundPort, config.inboundPort, config.adminPort],
+    discovery,
+    engines: { http1: notYet, http2: serveHttp2 },
+    env: { clock, timers, log },
+    telemetry,
+    tracker,
+    opaquePorts: config.opaquePorts,
+    accessLog: config.accessLog,
+    random,
+  }
+  const outbound = createOutbound({
+    ...shared,
+    listenAddresses: ipv6 ? ["127.0.0.1", "::1"] : ["127.0.0.1"],
+    port: config.outboundPort,
+    podIps: config.podIps,
+  })
+  const inbound = createInbound({
+    ...shared,
+    listenAddresses: ipv6 ? ["::"] : ["0.0.0.0"],
+    port: config.inboundPort,
+  })
+  const collect = setInterval(() => tracker.collect(), COLLECT_INTERVAL_MS)
+  const sweep = setInterval(() => telemetry.sweep(), SWEEP_INTERVAL_MS)
+
+  const lifecycle = new Lifecycle({
+    timers,
+    log,
+    graceMs: config.shutdownGraceMs,
+    openConnections: () => inbound.connections + outbound.connections,
+    drain: () => inbound.drain(),
+    exit() {
+      clearInterval(collect)
+      clearInterval(sweep)
+      tracker.collect()
+      reporter.finish()
+      setTimeout(() => process.exit(0), LAST_REPORT_MS)
+    },
+  })
+  process.on("SIGTERM", () => lifecycle.terminate("SIGTERM"))
+  process.on("SIGINT", () => lifecycle.terminate("SIGINT"))
+
+  serveAdmin({
+    address: ipv6 ? "::" : "0.0.0.0",
+    port: config.adminPort,
+    timers,
+    log,
+    metricsContentType: PROMETHEUS_CONTENT_TYPE,
+    metrics() {
+      tracker.collect()
+      return telemetry.text()
+    },
+    unreadyReasons() {
+      const reasons: string[] = []
+      if (lifecycle.draining) reasons.push("the proxy is shutting down")
+      if (!discovery.answered) {
+        reasons.push(`no answer yet from the destination service at ${config.destinationAddress}`)
+      }
+      return reasons
+    },
+    shutdown: () => lifecycle.terminate("POST /shutdown"),
+  })
+  outbound.listen()
+  inbound.listen()
+  discovery.start()
+  reporter.start()
+  log.info("serving", {
+    version: PROXY_VERSION,
+    pod: `${config.namespace}/${config.pod}`,
+    outbound: config.outboundPort,
+    inbound: config.inboundPort,
+    admin: config.adminPort,
+  })
+}
+
+/** Errors nobody caught are logged and counted; the proxy lives on, since its connections depend on it. */
+function countErrors(registry: Registry, log: Logger): void {
+  const group = registry.group("own errors", key => new SeriesGroup(key))
+  group.running = 1
+  const errors = registry.scalar(group, ERRORS, [])
+  const caught = (where: string, error: unknown) => {
+    errors.value++
+    log.error(`error inside the proxy: ${where}`, {
+      error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+    })
+  }
+  loop.onHandlerError = caught
+  process.on("uncaughtException", error => caught("uncaught", error))
+  process.on("unhandledRejection", error => caught("unhandled rejection", error))
+}
+
+function hasIpv6(): boolean {
+  try {
+    return readFileSync("/proc/net/if_inet6", "latin1") !== ""
+  } catch {
+    return false
+  }
+}
+
+function main(): void {
+  let config: Config
+  try {
+    config = readConfig(process.env)
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    process.stderr.write(`conduit-proxy: ${error.message}\n`)
+    process.exit(2)
+  }
+  const log = createLogger({ level: config.logLevel, format: config.logFormat })
+  try {
+    run(config, log)
+  } catch (error) {
+    const code = errorCode(error)
+    const ports = `${config.outboundPort}, ${config.inboundPort} and ${config.adminPort}`
+    process.stderr.write(
+      code === "EADDRINUSE"
+        ? `conduit-proxy: a port is taken: the proxy needs ${ports}; does another proxy run in this pod?\n`
+        : `conduit-proxy: could not start: ${error instanceof Error ? error.message : code}\n`,
+    )
+    process.exit(1)
+  }
+}
+
+main()

@@ -1,0 +1,65 @@
+// A destination as discovery knows it, seen as the target of connections: labels and endpoints follow its updates.
+import type { Target } from "../accept/mod.ts"
+import type { EndpointSource } from "../balance/mod.ts"
+import type { Destination } from "../discovery/mod.ts"
+import type { HttpTarget } from "../http/mod.ts"
+import { formatAddress } from "../net/mod.ts"
+import { type ConnectionLabels, OUTBOUND, type ScopeLabels } from "../telemetry/mod.ts"
+
+/** The target behind one destination; one per destination, so that label objects are shared. */
+export class DestinationTarget implements Target, HttpTarget {
+  private readonly destination: Destination
+  private generation = -1
+  private scope: ScopeLabels | null = null
+  private connection: ConnectionLabels | null = null
+
+  constructor(destination: Destination) {
+    this.destination = destination
+  }
+
+  get protocol(): number {
+    return this.destination.protocol
+  }
+
+  get http(): HttpTarget {
+    return this
+  }
+
+  get source(): EndpointSource {
+    return this.destination.source
+  }
+
+  get defaultAuthority(): string {
+    return this.destination.service?.fqdn ?? ""
+  }
+
+  get labels(): ScopeLabels {
+    if (this.scope === null || this.generation !== this.destination.generation) this.renew()
+    // renew() has set it.
+    return this.scope as ScopeLabels
+  }
+
+  get connectionLabels(): ConnectionLabels {
+    if (this.connection === null || this.generation !== this.destination.generation) this.renew()
+    // renew() has set it.
+    return this.connection as ConnectionLabels
+  }
+
+  private renew(): void {
+    const { service, address, port, generation } = this.destination
+    this.generation = generation
+    const dstService = service?.name ?? ""
+    const dstNamespace = service?.namespace ?? ""
+    this.scope = { direction: OUTBOUND, dstService, dstNamespace, tls: null, clientId: "", route: "" }
+    this.connection = {
+      direction: OUTBOUND,
+      peer: "src",
+      targetAddress: formatAddress(address, port),
+      tls: "loopback",
+      clientId: "",
+      dstService,
+      dstNamespace,
+      dst: this.destination.kind === "endpoint" ? this.destination.original.info : null,
+    }
+  }
+}

@@ -1,0 +1,128 @@
+// A mesh in a lab: a fake control plane in a pod of its own, and pods with real proxies and the real redirect.
+import { type RedirectOptions, redirectRules } from "../../deploy/redirect/mod.ts"
+import type { Table } from "./fake_control_plane.ts"
+import { Lab, type LabProcess, type Pod } from "./netns.ts"
+
+const ROOT = new URL("../../", import.meta.url).pathname
+
+/** User id of proxies. */
+export const PROXY_UID = 2102
+
+const CONTROL_PORT = 8086
+
+/** How a pod of the mesh is made. */
+export interface MeshedPodOptions {
+  readonly redirect?: RedirectOptions
+  /** More environment for the proxy. */
+  readonly env?: Readonly<Record<string, string>>
+  /** Name of the workload; default: the pod's name. */
+  readonly workload?: string
+}
+
+/** A pod with a proxy. */
+export interface MeshedPod {
+  readonly pod: Pod
+  readonly proxy: LabProcess
+}
+
+/** A lab with a control plane. Use with `await using`. */
+export class Mesh implements AsyncDisposable {
+  readonly lab: Lab
+  readonly control: Pod
+  /** The control plane's process, null while it is dead. */
+  controlProcess: LabProcess | null = null
+  private table: Table = { outbound: {} }
+
+  private constructor(lab: Lab) {
+    this.lab = lab
+    this.control = lab.pod("control")
+  }
+
+  /** Makes a lab with a control plane that knows nothing yet. */
+  static async create(): Promise<Mesh> {
+    const mesh = new Mesh(await Lab.create())
+    try {
+      await mesh.startControl()
+    } catch (error) {
+      await mesh[Symbol.asyncDispose]()
+      throw error
+    }
+    return mesh
+  }
+
+  /** Starts the control plane (again), with the table it last had. */
+  async startControl(): Promise<void> {
+    this.controlProcess = this.control.start([
+      process.execPath,
+      `${ROOT}tests/lab/fake_control_plane.ts`,
+      String(CONTROL_PORT),
+    ])
+    await this.controlProcess.saw('"listening"')
+    await this.setTable(this.table)
+  }
+
+  /** Kills the control plane. */
+  async killControl(): Promise<void> {
+    await this.controlProcess?.stop("SIGKILL")
+    this.controlProcess = null
+  }
+
+  /** Replaces what the control plane knows; proxies hear of it. */
+  async setTable(table: Table): Promise<void> {
+    this.table = table
+    const control = this.controlProcess
+    if (control === null) return
+    const before = control.stdout.split('"table"').length
+    control.process.stdin.write(`${JSON.stringify(table)}\n`)
+    control.process.stdin.flush()
+    const deadline = Date.now() + 5_000
+    while (control.stdout.split('"table"').length === before) {
+      if (Date.now() > deadline) throw new Error(`lab: the control plane took no table\n${control.stderr}`)
+      await Bun.sleep(5)
+    }
+  }
+
+  /** Adds a pod with a running proxy and the redirect in place. */
+  async meshedPod(name: string, options: MeshedPodOptions = {}): Promise<MeshedPod> {
+    const pod = this.lab.pod(name)
+    await pod.redirect(redirectRules({ proxyUid: PROXY_UID, ...options.redirect }))
+    const proxy = await this.startProxy(pod, options)
+    return { pod, proxy }
+  }
+
+  /** Starts a proxy in a pod. */
+  async startProxy(pod: Pod, options: MeshedPodOptions = {}): Promise<LabProcess> {
+    const address = `${this.control.ipv4}:${CONTROL_PORT}`
+    const proxy = pod.start([process.execPath, `${ROOT}proxy/main.ts`], {
+      uid: PROXY_UID,
+      env: {
+        CONDUIT_PROXY_NAMESPACE: "lab",
+        CONDUIT_PROXY_POD: pod.name,
+        CONDUIT_PROXY_POD_IPS: `${pod.ipv4},${pod.ipv6}`,
+        CONDUIT_PROXY_WORKLOAD_KIND: "deployment",
+        CONDUIT_PROXY_WORKLOAD: options.workload ?? pod.name,
+        CONDUIT_PROXY_DESTINATION_ADDR: address,
+        CONDUIT_PROXY_TELEMETRY_ADDR: address,
+        CONDUIT_PROXY_LOG_LEVEL: "debug",
+        ...options.env,
+      },
+    })
+    await proxy.saw("serving")
+    return proxy
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.lab[Symbol.asyncDispose]()
+  }
+}
+
+/** Value of a metric's series whose text contains all of `labels`, summed; from a proxy's admin port. */
+export async function metric(pod: Pod, name: string, ...labels: string[]): Promise<number> {
+  const { stdout } = await pod.run(["curl", "-s", "http://127.0.0.1:4191/metrics"])
+  let sum = 0
+  for (const line of stdout.split("\n")) {
+    if (!line.startsWith(`${name}{`) && !line.startsWith(`${name} `)) continue
+    if (labels.every(label => line.includes(label))) sum += Number(line.slice(line.lastIndexOf(" ") + 1))
+  }
+  return sum
+}
