@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process"
 import { accessSync, constants, existsSync, readdirSync, rmSync, writeFileSync } from "node:fs"
 import { delimiter, join } from "node:path"
 
-/** Debian package -> a program of it. */
+/** Debian package -> a program of it, or a path that it brings. */
 export const MESH = {
   iptables: "iptables",
   iproute2: "ip",
@@ -12,31 +12,37 @@ export const MESH = {
   procps: "ps",
 }
 
-/** Programs that no one here wrote, whose traffic the end-to-end tests send through the mesh. */
+/** Programs that no one here wrote, whose traffic the tests send through the mesh (tests/programs). */
 const FOREIGN = {
+  "apache2-utils": "ab",
   curl: "curl",
-  "nginx-light": "nginx",
+  iperf3: "iperf3",
+  "mariadb-client": "mariadb",
+  "mariadb-server": "mariadbd",
+  "nghttp2-client": "h2load",
+  nginx: "nginx",
+  openssl: "openssl",
+  postgresql: "/usr/lib/postgresql/*/bin/postgres",
+  // The one that python3-aiosmtpd belongs to, whatever other Python comes first in PATH.
+  python3: "/usr/bin/python3",
+  "python3-aiosmtpd": "/usr/lib/python3/dist-packages/aiosmtpd",
   "redis-server": "redis-server",
   "redis-tools": "redis-cli",
-  postgresql: "/usr/lib/postgresql/*/bin/postgres",
-  "postgresql-client": "psql",
-  "mariadb-server": "mariadbd",
-  "mariadb-client": "mariadb",
+  socat: "socat",
   vsftpd: "vsftpd",
-  openssl: "openssl",
-  iperf3: "iperf3",
-  "apache2-utils": "ab",
   wrk: "wrk",
-  python3: "python3",
-  "nghttp2-client": "h2load",
-  tcpdump: "tcpdump",
 }
 
 /** What each purpose needs. */
 export const PURPOSES = {
   demo: MESH,
   test: { ...MESH, ...FOREIGN },
-  bench: { ...MESH, "nginx-light": "nginx", haproxy: "haproxy", wrk: "wrk", "nghttp2-client": "h2load" },
+  bench: {
+    ...MESH,
+    haproxy: "haproxy",
+    nginx: "nginx",
+    "libnginx-mod-stream": "/usr/lib/nginx/modules/ngx_stream_module.so",
+  },
 }
 
 const POLICY = "/usr/sbin/policy-rc.d"
@@ -88,9 +94,10 @@ function isExecutable(file) {
   }
 }
 
-/** A path with one `*` for a folder's name. (Node.js 20 has no glob.) */
+/** A path, perhaps with one `*` for a folder's name. (Node.js 20 has no glob.) */
 function findPattern(pattern) {
   const [before, after] = pattern.split("*")
+  if (after === undefined) return existsSync(pattern)
   const folder = before.replace(/\/$/, "")
   return existsSync(folder) && readdirSync(folder).some(name => isExecutable(`${folder}/${name}${after}`))
 }

@@ -4,6 +4,7 @@ import { expect, test } from "bun:test"
 import { existsSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import manifest from "../../package.json" with { type: "json" }
+import { DEBIAN_PACKAGES } from "../programs/every_program.ts"
 
 const ROOT = join(import.meta.dir, "../..")
 const DOCUMENTS = ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md"]
@@ -53,6 +54,7 @@ test("the README names every Debian package that the demo and the tests install,
     const list = new RegExp(`- the ${start}:[^\`]*\`([^\`]+)\``).exec(textOf("README.md"))?.[1] ?? ""
     return list.split(/\s+/).sort()
   }
+  expect(DEBIAN_PACKAGES.filter(name => !(name in purposes.test))).toEqual([])
   const demo = Object.keys(purposes.demo)
   expect(listOf("demo")).toEqual(demo.sort())
   expect(listOf("tests")).toEqual(
