@@ -1,6 +1,6 @@
 // The public API on its port: conduit.api.v1 as Connect, gRPC-web (HTTP/1.1) and gRPC (HTTP/2), all on one.
 import type { MessageInitShape } from "@bufbuild/protobuf"
-import type { ConnectRouter } from "@connectrpc/connect"
+import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect"
 import { connectNodeAdapter } from "@connectrpc/connect-node"
 import { ApiService, type VersionResponseSchema } from "../../protos/mod.ts"
 import type { ClusterStore } from "../cluster/mod.ts"
@@ -40,10 +40,10 @@ export function serveApi(
   const routes = (router: ConnectRouter): void => {
     router.service(ApiService, {
       version: () => version(queries, options.version),
-      stat: request => stat(store, queries, request),
-      edges: request => edges(store, queries, request),
-      endpoints: request => endpoints(store, request),
-      proxyMetrics: (request, context) => proxyMetrics(store, request, context.signal, options.proxies),
+      stat: request => stat(known(store), queries, request),
+      edges: request => edges(known(store), queries, request),
+      endpoints: request => endpoints(known(store), request),
+      proxyMetrics: (request, { signal }) => proxyMetrics(known(store), request, signal, options.proxies),
     })
   }
   return listen({
@@ -51,6 +51,15 @@ export function serveApi(
     port,
     onRequest: connectNodeAdapter({ routes, readMaxBytes: MAX_API_REQUEST_BYTES }),
   })
+}
+
+/** The store, once it is filled: an empty answer from an unread cluster would be a lie. */
+function known(store: ClusterStore): ClusterStore {
+  if (store.synced) return store
+  throw new ConnectError(
+    "the control plane has not read the cluster yet; try again in a moment",
+    Code.Unavailable,
+  )
 }
 
 async function version(

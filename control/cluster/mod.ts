@@ -11,6 +11,7 @@ export {
   WORKLOAD_KINDS,
   type WorkloadKind,
 } from "./model.ts"
+export { MultiMap } from "./multi_map.ts"
 export { hasPort } from "./port_list.ts"
 export type { ClusterSource } from "./source.ts"
 export { type ClusterDirt, ClusterStore, type ServingAddress } from "./store.ts"

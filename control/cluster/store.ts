@@ -16,6 +16,8 @@ import {
   type WorkloadKind,
   type WorkloadRecord,
 } from "./model.ts"
+import { MultiMap } from "./multi_map.ts"
+import { ownerChain } from "./owner_chain.ts"
 
 /** A change that a source makes. */
 export type ClusterChange = { readonly put: ClusterObject } | { readonly remove: string }
@@ -40,9 +42,6 @@ export interface ServingAddress {
   readonly zone: string
 }
 
-/** Longest chain of owners that is followed (pod, ReplicaSet, Deployment, and one to spare); stops loops. */
-export const MAX_OWNER_DEPTH = 4
-
 type Listener = (dirt: ClusterDirt) => void
 
 /** The cluster as last seen. Every method answers from indexes; none waits. */
@@ -50,11 +49,11 @@ export class ClusterStore {
   private readonly objects = new Map<string, ClusterObject>()
   private readonly podsByNamespace = new Map<string, Map<string, PodRecord>>()
   private readonly servicesByNamespace = new Map<string, Map<string, ServiceRecord>>()
-  private readonly podsByIp = new Map<string, Set<PodRecord>>()
-  private readonly podsByNode = new Map<string, Set<PodRecord>>()
-  private readonly podsByOwner = new Map<string, Set<PodRecord>>()
-  private readonly servicesByIp = new Map<string, Set<ServiceRecord>>()
-  private readonly slicesByService = new Map<string, Set<SliceRecord>>()
+  private readonly podsByIp = new MultiMap<PodRecord>()
+  private readonly podsByNode = new MultiMap<PodRecord>()
+  private readonly podsByOwner = new MultiMap<PodRecord>()
+  private readonly servicesByIp = new MultiMap<ServiceRecord>()
+  private readonly slicesByService = new MultiMap<SliceRecord>()
   /** Pods that each Service with a selector selects, ready or not. */
   private readonly members = new Map<string, Set<PodRecord>>()
   private readonly listeners = new Set<Listener>()
@@ -166,7 +165,7 @@ export class ClusterStore {
    * Service has no such TCP port: kube-proxy would not forward it either, so it goes on as it came.
    */
   serviceAt(ip: string, port: number): { service: ServiceRecord; port: ServicePort } | undefined {
-    for (const service of this.servicesByIp.get(ip) ?? []) {
+    for (const service of this.servicesByIp.get(ip)) {
       const found = service.ports.find(candidate => candidate.port === port && candidate.protocol === "TCP")
       if (found !== undefined) return { service, port: found }
     }
@@ -179,7 +178,7 @@ export class ClusterStore {
    */
   podAt(ip: string, port: number): PodRecord | undefined {
     let best: PodRecord | undefined
-    for (const pod of this.podsByIp.get(ip) ?? []) {
+    for (const pod of this.podsByIp.get(ip)) {
       if (
         pod.hostNetwork &&
         !pod.ports.some(declared => declared.port === port && declared.protocol === "TCP")
@@ -204,14 +203,7 @@ export class ClusterStore {
 
   /** Owners of a pod from the nearest to the topmost; none for a bare pod. */
   owners(pod: PodRecord): OwnerRef[] {
-    const chain: OwnerRef[] = []
-    let next = pod.owner
-    while (next !== null && chain.length < MAX_OWNER_DEPTH) {
-      chain.push(next)
-      const owner = this.workload(next.kind, pod.namespace, next.name)
-      next = owner === undefined ? guessOwner(next, pod) : owner.owner
-    }
-    return chain
+    return ownerChain(pod, owner => this.workload(owner.kind, pod.namespace, owner.name))
   }
 
   /** The workload that a pod belongs to: the topmost owner, or the pod itself when it has none. */
@@ -275,7 +267,7 @@ export class ClusterStore {
     family: 4 | 6,
     found: Map<string, ServingAddress>,
   ): void {
-    for (const slice of this.slicesByService.get(objectKey(service)) ?? []) {
+    for (const slice of this.slicesByService.get(objectKey(service))) {
       for (const group of slice.groups) {
         const target = group.ports.find(
           candidate => candidate.name === port.name && candidate.protocol === port.protocol,
@@ -308,7 +300,7 @@ export class ClusterStore {
       this.reindexSlice(before as SliceRecord | undefined, after as SliceRecord | undefined, dirt)
     } else if (kind === "namespace") this.soilNamespace((after ?? before)?.name ?? "", dirt)
     else if (kind === "node")
-      for (const pod of this.podsByNode.get((after ?? before)?.name ?? "") ?? []) this.soilPod(pod, dirt)
+      for (const pod of this.podsByNode.get((after ?? before)?.name ?? "")) this.soilPod(pod, dirt)
     else
       for (const object of [before, after]) if (object !== undefined) this.soilOwned(objectKey(object), dirt)
   }
@@ -316,18 +308,18 @@ export class ClusterStore {
   private reindexPod(before: PodRecord | undefined, after: PodRecord | undefined, dirt: Dirt): void {
     if (before !== undefined) {
       this.soilPod(before, dirt)
-      for (const ip of before.ips) drop(this.podsByIp, ip, before)
-      drop(this.podsByNode, before.nodeName, before)
-      if (before.owner !== null) drop(this.podsByOwner, ownerKey(before, before.owner), before)
+      for (const ip of before.ips) this.podsByIp.delete(ip, before)
+      this.podsByNode.delete(before.nodeName, before)
+      if (before.owner !== null) this.podsByOwner.delete(ownerKey(before, before.owner), before)
       for (const service of this.services(before.namespace))
         this.members.get(objectKey(service))?.delete(before)
       this.podsByNamespace.get(before.namespace)?.delete(before.name)
     }
     if (after === undefined) return
     nested(this.podsByNamespace, after.namespace).set(after.name, after)
-    if (!after.finished) for (const ip of after.ips) add(this.podsByIp, ip, after)
-    add(this.podsByNode, after.nodeName, after)
-    if (after.owner !== null) add(this.podsByOwner, ownerKey(after, after.owner), after)
+    if (!after.finished) for (const ip of after.ips) this.podsByIp.add(ip, after)
+    this.podsByNode.add(after.nodeName, after)
+    if (after.owner !== null) this.podsByOwner.add(ownerKey(after, after.owner), after)
     for (const service of this.services(after.namespace)) {
       if (selects(service, after)) this.members.get(objectKey(service))?.add(after)
     }
@@ -341,13 +333,13 @@ export class ClusterStore {
   ): void {
     if (before !== undefined) {
       this.soilService(before, dirt)
-      for (const ip of before.clusterIps) drop(this.servicesByIp, ip, before)
+      for (const ip of before.clusterIps) this.servicesByIp.delete(ip, before)
       this.servicesByNamespace.get(before.namespace)?.delete(before.name)
       this.members.delete(objectKey(before))
     }
     if (after === undefined) return
     nested(this.servicesByNamespace, after.namespace).set(after.name, after)
-    for (const ip of after.clusterIps) add(this.servicesByIp, ip, after)
+    for (const ip of after.clusterIps) this.servicesByIp.add(ip, after)
     const selected = new Set<PodRecord>()
     for (const pod of this.pods(after.namespace)) if (selects(after, pod)) selected.add(pod)
     this.members.set(objectKey(after), selected)
@@ -358,8 +350,8 @@ export class ClusterStore {
     for (const slice of [before, after]) {
       if (slice === undefined) continue
       const key = `service/${slice.namespace}/${slice.service}`
-      if (slice === before) drop(this.slicesByService, key, slice)
-      else add(this.slicesByService, key, slice)
+      if (slice === before) this.slicesByService.delete(key, slice)
+      else this.slicesByService.add(key, slice)
       dirt.services.add(key)
     }
   }
@@ -390,7 +382,7 @@ export class ClusterStore {
   }
 
   private soilOwned(key: string, dirt: Dirt): void {
-    for (const pod of this.podsByOwner.get(key) ?? []) this.soilPod(pod, dirt)
+    for (const pod of this.podsByOwner.get(key)) this.soilPod(pod, dirt)
   }
 }
 
@@ -405,13 +397,6 @@ function ownerKey(pod: PodRecord, owner: OwnerRef): string {
   return `${owner.kind}/${pod.namespace}/${owner.name}`
 }
 
-/** A Deployment's ReplicaSet bears its name and the pods' `pod-template-hash`, known or not yet. */
-function guessOwner(owner: OwnerRef, pod: PodRecord): OwnerRef | null {
-  const suffix = `-${pod.labels.get("pod-template-hash") ?? ""}`
-  if (owner.kind !== "replicaset" || suffix === "-" || !owner.name.endsWith(suffix)) return null
-  return { kind: "deployment", name: owner.name.slice(0, -suffix.length) }
-}
-
 function selects(service: ServiceRecord, pod: PodRecord): boolean {
   if (service.selector === null) return false
   for (const [name, value] of service.selector) if (pod.labels.get(name) !== value) return false
@@ -422,16 +407,4 @@ function nested<V>(map: Map<string, Map<string, V>>, key: string): Map<string, V
   const inner = map.get(key) ?? new Map<string, V>()
   map.set(key, inner)
   return inner
-}
-
-function add<V>(map: Map<string, Set<V>>, key: string, value: V): void {
-  const set = map.get(key)
-  if (set === undefined) map.set(key, new Set([value]))
-  else set.add(value)
-}
-
-function drop<V>(map: Map<string, Set<V>>, key: string, value: V): void {
-  const set = map.get(key)
-  set?.delete(value)
-  if (set?.size === 0) map.delete(key)
 }

@@ -267,6 +267,7 @@ test("a proxy that does not read is cut before it costs more than its bound", as
     ":path": WATCH_PATH,
     "content-type": "application/grpc",
   })
+  const told = new Promise<void>(resolve => request.once("close", resolve))
   request.on("error", () => {})
   request.pause()
   const { create, toBinary } = await import("@bufbuild/protobuf")
@@ -283,6 +284,7 @@ test("a proxy that does not read is cut before it costs more than its bound", as
   }
   while (server.counts.dropped === 0) await Bun.sleep(1)
   expect(server.counts.open).toBe(0)
+  await told
   expect(server.counts.updates * 60_000).toBeLessThan(2 * MAX_UNREAD_BYTES)
 })
 

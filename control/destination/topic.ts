@@ -1,6 +1,6 @@
 // All targets that anyone watches: which watchers, in which state, and what a change of the cluster means to
 // them. A change is resolved and encoded once per target, then written to all who watch it.
-import { type ClusterDirt, type ClusterStore, objectKey } from "../cluster/mod.ts"
+import { type ClusterDirt, type ClusterStore, MultiMap, objectKey } from "../cluster/mod.ts"
 import { type ResolveOptions, resolveInbound, resolveOutbound } from "./resolve.ts"
 import { changeBody, inboundState, outboundState, type TargetState, unchangedBody } from "./state.ts"
 
@@ -38,7 +38,7 @@ export class Topics {
   private readonly options: ResolveOptions
   private readonly topics = new Map<string, Topic>()
   /** Topics by what their state was made from: `service/...`, `pod/...`, `ip/...`. */
-  private readonly byDependency = new Map<string, Set<Topic>>()
+  private readonly byDependency = new MultiMap<Topic>()
   private readonly dirty = new Set<Topic>()
   private readonly unsubscribe: () => void
   private timer: NodeJS.Timeout | null = null
@@ -89,7 +89,7 @@ export class Topics {
     const topic = new Topic(target, outboundState({ kind: "external" }))
     this.topics.set(key, topic)
     const depends = target.kind === "outbound" ? `ip/${target.ip}` : `pod/${target.namespace}/${target.pod}`
-    this.link(depends, topic)
+    this.byDependency.add(depends, topic)
     topic.state = this.resolve(topic)
     return topic
   }
@@ -98,11 +98,11 @@ export class Topics {
     this.topics.delete(key)
     this.dirty.delete(topic)
     const { target } = topic
-    this.unlink(
+    this.byDependency.delete(
       target.kind === "outbound" ? `ip/${target.ip}` : `pod/${target.namespace}/${target.pod}`,
       topic,
     )
-    if (topic.service !== "") this.unlink(topic.service, topic)
+    if (topic.service !== "") this.byDependency.delete(topic.service, topic)
   }
 
   private resolve(topic: Topic): TargetState {
@@ -113,8 +113,8 @@ export class Topics {
     const resolution = resolveOutbound(this.store, target.ip, target.port, this.options)
     const service = resolution.kind === "service" ? resolution.dependsOn : ""
     if (service !== topic.service) {
-      if (topic.service !== "") this.unlink(topic.service, topic)
-      if (service !== "") this.link(service, topic)
+      if (topic.service !== "") this.byDependency.delete(topic.service, topic)
+      if (service !== "") this.byDependency.add(service, topic)
       topic.service = service
     }
     return outboundState(resolution)
@@ -138,19 +138,7 @@ export class Topics {
   }
 
   private soilTopics(dependency: string): void {
-    for (const topic of this.byDependency.get(dependency) ?? []) this.dirty.add(topic)
-  }
-
-  private link(dependency: string, topic: Topic): void {
-    const topics = this.byDependency.get(dependency)
-    if (topics === undefined) this.byDependency.set(dependency, new Set([topic]))
-    else topics.add(topic)
-  }
-
-  private unlink(dependency: string, topic: Topic): void {
-    const topics = this.byDependency.get(dependency)
-    topics?.delete(topic)
-    if (topics?.size === 0) this.byDependency.delete(dependency)
+    for (const topic of this.byDependency.get(dependency)) this.dirty.add(topic)
   }
 }
 

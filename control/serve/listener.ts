@@ -14,6 +14,8 @@ import { type KeepaliveOptions, keepAlive } from "./keepalive.ts"
 
 /** A connection that has sent nothing for this long is closed: it holds a descriptor for nothing. */
 export const FIRST_BYTES_TIMEOUT_MS = 10_000
+/** Most connections of one port: twice what one process was measured to serve (10,000 proxies). */
+export const MAX_CONNECTIONS = 20_000
 /** How the HTTP/2 preface begins (RFC 9113 section 3.4); no HTTP/1 method does. */
 const PREFACE_START = "PRI"
 
@@ -69,6 +71,7 @@ export function listen(options: ListenOptions): Promise<Listening> {
     socket.setNoDelay(true)
     peek(socket, isHttp2 => (isHttp2 ? http2 : http1).emit("connection", socket))
   })
+  front.maxConnections = MAX_CONNECTIONS
   return new Promise((resolve, reject) => {
     front.once("error", error => {
       const code = (error as NodeJS.ErrnoException).code
