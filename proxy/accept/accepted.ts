@@ -7,6 +7,7 @@ import {
   PROTOCOL_TCP,
   PROTOCOL_TLS,
 } from "../balance/mod.ts"
+import type { Drainable } from "../http/mod.ts"
 import { type Conn, type ConnHandler, callbackTimer, relay, type Timer } from "../net/mod.ts"
 import {
   CLIENT_HELLO_NEED_MORE,
