@@ -1,25 +1,14 @@
 // The process in the router's network namespace: name server of the pods, way in for the host, and the eye
 // that probes pods. It holds no state of its own: the runner tells it everything over standard input.
-import type { Socket } from "bun"
 import { DNS_ADDRESS } from "./addresses.ts"
 import { chased, EMPTY_ZONE, failure, resolve, targetQuery } from "./dns_zone.ts"
 import { type FromRouter, type ProbeRequest, readMessages, type ToRouter } from "./router_protocol.ts"
+import { newTunnel, pushTo, type Tunnel, tunnelHandlers } from "./tunnel.ts"
 
 /** A client of the way in must say where to within this many bytes. */
 const MAX_CONNECT_LINE_BYTES = 256
-/** Bytes kept for a client while its destination is being dialled or is slow; beyond that the writer waits. */
-const HIGH_WATER_BYTES = 256 * 1024
 /** An HTTP probe reads no more of an answer than this. */
 const MAX_PROBE_ANSWER_BYTES = 64 * 1024
-
-interface Tunnel {
-  peer: Socket<Tunnel> | null
-  head: string
-  connected: boolean
-  queue: Uint8Array[]
-  queued: number
-  ended: boolean
-}
 
 const waiting = new Map<number, (packet: Buffer | null) => void>()
 let zone = EMPTY_ZONE
@@ -85,76 +74,18 @@ async function serveDns(): Promise<void> {
   })
 }
 
-function newTunnel(): Tunnel {
-  return { peer: null, head: "", connected: false, queue: [], queued: 0, ended: false }
-}
-
-function push(socket: Socket<Tunnel>, chunk: Uint8Array): boolean {
-  const tunnel = socket.data
-  if (tunnel.queue.length === 0) {
-    const sent = socket.write(chunk)
-    if (sent === chunk.length) return true
-    tunnel.queue.push(chunk.slice(Math.max(sent, 0)))
-    tunnel.queued += chunk.length - Math.max(sent, 0)
-  } else {
-    tunnel.queue.push(chunk.slice())
-    tunnel.queued += chunk.length
-  }
-  return tunnel.queued < HIGH_WATER_BYTES
-}
-
-function drain(socket: Socket<Tunnel>): void {
-  const tunnel = socket.data
-  while (tunnel.queue.length > 0) {
-    const [first] = tunnel.queue
-    if (first === undefined) break
-    const sent = Math.max(socket.write(first), 0)
-    tunnel.queued -= sent
-    if (sent < first.length) {
-      tunnel.queue[0] = first.subarray(sent)
-      return
-    }
-    tunnel.queue.shift()
-  }
-  tunnel.peer?.resume()
-  if (tunnel.ended) socket.shutdown()
-}
-
-function finish(socket: Socket<Tunnel>): void {
-  const peer = socket.data.peer
-  if (peer === null) return
-  peer.data.ended = true
-  if (peer.data.queue.length === 0) peer.shutdown()
-}
-
-const relayHandlers = {
-  data(socket: Socket<Tunnel>, chunk: Uint8Array) {
-    const peer = socket.data.peer
-    if (peer !== null && !push(peer, chunk)) socket.pause()
-  },
-  drain,
-  end: finish,
-  close(socket: Socket<Tunnel>) {
-    const peer = socket.data.peer
-    if (peer === null) return
-    peer.data.ended = true
-    if (peer.data.queue.length === 0) peer.end()
-  },
-  error() {},
-}
-
 function serveRelay(path: string): void {
   Bun.listen<Tunnel>({
     unix: path,
     allowHalfOpen: true,
     socket: {
-      ...relayHandlers,
+      ...tunnelHandlers,
       open(socket) {
         socket.data = newTunnel()
       },
       data(socket, chunk) {
         const tunnel = socket.data
-        if (tunnel.peer !== null) return relayHandlers.data(socket, chunk)
+        if (tunnel.peer !== null) return tunnelHandlers.data(socket, chunk)
         tunnel.head += Buffer.from(chunk).toString("latin1")
         const end = tunnel.head.indexOf("\n")
         if (end < 0) {
@@ -170,13 +101,12 @@ function serveRelay(path: string): void {
           port: Number(match[2]),
           allowHalfOpen: true,
           socket: {
-            ...relayHandlers,
+            ...tunnelHandlers,
             open(peer) {
-              peer.data = { ...newTunnel(), peer: socket, connected: true }
+              peer.data = newTunnel(socket)
               tunnel.peer = peer
-              tunnel.connected = true
               socket.write("OK\n")
-              if (early.length > 0) push(peer, early)
+              if (early.length > 0) pushTo(peer, early)
               socket.resume()
             },
           },

@@ -1,0 +1,254 @@
+// `conduit dev up`: starts a local mesh, here in the foreground or as a process of its own.
+import { openSync, readFileSync } from "node:fs"
+import {
+  checkInject,
+  culprit,
+  endMesh,
+  type ForwardRequest,
+  findLocalMesh,
+  isHopeless,
+  isWell,
+  type LocalMesh,
+  loadManifests,
+  logFile,
+  type MeshReport,
+  meshFolder,
+  meshReport,
+  NameTakenError,
+  type PodReport,
+  preflight,
+  type RunningMesh,
+  runnerLogFile,
+  startMesh,
+} from "../../deploy/mod.ts"
+import { command } from "../command_line/command.ts"
+import { Failure, UsageError } from "../failure.ts"
+import { CLIENT_VERSION } from "../version.ts"
+import { FILE_FLAGS, filesOf, flagValues, objectsOf } from "./apply.ts"
+import { MESH_FLAGS, meshName } from "./mesh.ts"
+import { type Progress, progressOn } from "./progress.ts"
+
+/** How long `dev up` waits for all pods. */
+export const DEFAULT_TIMEOUT = "120s"
+/** Set in the environment of the process that holds a detached mesh. */
+const DETACHED = "CONDUIT_DEV_DETACHED"
+/** How often pods are looked at while waiting. */
+const POLL_MS = 100
+/** Lines of a failing container's log that are shown. */
+const LOG_LINES = 5
+
+const args = {
+  ...MESH_FLAGS,
+  ...FILE_FLAGS,
+  detach: { type: "boolean", alias: "d", description: "return when all pods are ready; the mesh goes on" },
+  timeout: {
+    type: "string",
+    valueHint: "DURATION",
+    description: `how long to wait for pods (default: ${DEFAULT_TIMEOUT})`,
+  },
+  keep: {
+    type: "boolean",
+    description: "with --detach: leave the mesh running also when pods do not become ready",
+  },
+  forward: {
+    type: "string",
+    valueHint: "PORT:SERVICE[.NS]:PORT",
+    description: "lead a port of 127.0.0.1 to a Service; may come several times",
+  },
+  "conduit-namespace": {
+    type: "string",
+    valueHint: "NAMESPACE",
+    description: "namespace of the control plane (default: conduit)",
+  },
+} as const
+
+/** `conduit dev up -f FILE`. */
+export const up = command({
+  meta: { name: "up", description: "Starts a local mesh from manifests" },
+  args,
+  examples: [
+    { line: "conduit dev up -f shop.yaml", why: "in the foreground; Ctrl-C ends it" },
+    { line: "conduit dev up -f k8s/ -f extra.yaml --detach", why: "returns when all pods are ready" },
+    {
+      line: "conduit dev up -f shop.yaml --forward 8080:web.shop:80",
+      why: "reach a Service from this machine",
+    },
+  ],
+  async run({ args: given, rawArgs }) {
+    const name = meshName(given)
+    const files = await filesOf(args, rawArgs, "conduit dev up")
+    const timeoutMs = timeoutOf(given.timeout ?? DEFAULT_TIMEOUT)
+    const forwards = await forwardsOf(rawArgs, given.namespace ?? "default")
+    const conduitNamespace = given["conduit-namespace"] ?? process.env.CONDUIT_NAMESPACE ?? "conduit"
+    const objects = await objectsOf(files, given.namespace, conduitNamespace)
+    if (objects.length === 0)
+      throw new Failure(`nothing to run: ${files.join(", ")} holds no object that conduit dev runs`)
+    const running = findLocalMesh(name)
+    if (running !== null) throw new NameTakenError(name, running.state.runner.pid)
+    await preflight()
+    const progress = progressOn(text => process.stderr.write(text), process.stderr.isTTY === true)
+    if (given.detach === true && process.env[DETACHED] === undefined) {
+      return await detached(name, timeoutMs, given.keep === true, progress)
+    }
+    const ended = Promise.withResolvers<void>()
+    const follow = files.filter(file => file !== "-")
+    const mesh = await startMesh({
+      name,
+      version: CLIENT_VERSION,
+      conduitNamespace,
+      objects,
+      sources: follow.length === files.length ? follow : [],
+      reload: () =>
+        loadManifests(files, {
+          ...(given.namespace === undefined ? {} : { namespace: given.namespace }),
+          check: object => void checkInject(object, conduitNamespace),
+        }).objects,
+      forwards,
+      workingDir: process.cwd(),
+      onMessage: message => progress.line(`conduit: ${message}`),
+      onEnd: () => ended.resolve(),
+    })
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => ended.resolve())
+    if (process.env[DETACHED] === undefined) void foreground(mesh, timeoutMs, progress)
+    await ended.promise
+    progress.line("conduit: ending the mesh")
+    await mesh.stop()
+    process.exit(0)
+  },
+})
+
+async function foreground(mesh: RunningMesh, timeoutMs: number, progress: Progress): Promise<void> {
+  const begunMs = performance.now()
+  const outcome = await settle(async () => mesh.report(), timeoutMs, progress)
+  progress.end()
+  const { name, apiAddr } = mesh.state
+  if (outcome.unwell.length > 0) {
+    const live: LocalMesh = { name, apiAddr, state: mesh.state, folder: meshFolder(name) }
+    progress.line(unwellText(live, outcome.unwell))
+    progress.line("the others run; conduit: edit the manifests to try again, Ctrl-C ends the mesh")
+    return
+  }
+  progress.line(readyText(name, outcome.report, performance.now() - begunMs))
+  progress.line("Ctrl-C ends it")
+}
+
+async function detached(name: string, timeoutMs: number, keep: boolean, progress: Progress): Promise<void> {
+  const begunMs = performance.now()
+  const log = runnerLogFile(name)
+  const script = process.argv[1] ?? ""
+  const words = process.argv.slice(2)
+  const child = Bun.spawn(["setsid", process.execPath, script, ...words], {
+    stdin: "ignore",
+    stdout: openSync(log, "w"),
+    stderr: openSync(log, "a"),
+    env: { ...process.env, [DETACHED]: "1" },
+  })
+  child.unref()
+  process.on("SIGINT", () => {
+    progress.line("conduit: interrupted, ending the mesh")
+    void endMesh(name).then(() => process.exit(130))
+  })
+  const begin = Date.now()
+  let mesh: LocalMesh | null = null
+  while (mesh === null) {
+    await Bun.sleep(20)
+    if (child.exitCode !== null || Date.now() - begin > timeoutMs) {
+      const said = lastLines(log, 20)
+      await endMesh(name)
+      throw new Failure(said === "" ? `the mesh "${name}" did not start` : said.replace(/^conduit: /, ""))
+    }
+    const found = findLocalMesh(name)
+    if (found !== null && found.apiAddr !== "" && found.state.runner.pid === child.pid) mesh = found
+  }
+  const live = mesh
+  const outcome = await settle(() => meshReport(live), timeoutMs, progress)
+  progress.end()
+  if (outcome.unwell.length === 0) {
+    progress.line(readyText(name, outcome.report, performance.now() - begunMs))
+    return
+  }
+  const why = unwellText(live, outcome.unwell)
+  if (keep) {
+    throw new Failure(
+      `${why}\nthe mesh is left running: conduit dev logs shows more, conduit dev down --name ${name} ends it`,
+    )
+  }
+  await endMesh(name)
+  throw new Failure(`${why}\nthe mesh was ended; --keep leaves it running`)
+}
+
+interface Outcome {
+  readonly report: MeshReport
+  readonly unwell: readonly PodReport[]
+}
+
+/** Waits until all pods are well, the time is over, or those that are not well never will be. */
+async function settle(
+  ask: () => Promise<MeshReport>,
+  timeoutMs: number,
+  progress: Progress,
+): Promise<Outcome> {
+  const deadlineMs = performance.now() + timeoutMs
+  for (;;) {
+    const report = await ask()
+    progress.update(report.pods)
+    const unwell = report.pods.filter(pod => !isWell(pod))
+    if (unwell.length === 0 && report.pods.length > 0) return { report, unwell }
+    if (unwell.length > 0 && unwell.every(isHopeless)) return { report, unwell }
+    if (performance.now() > deadlineMs) return { report, unwell }
+    await Bun.sleep(POLL_MS)
+  }
+}
+
+function readyText(name: string, report: MeshReport, ms: number): string {
+  const meshed = report.pods.filter(pod => pod.meshed).length
+  const forwards = report.forwards
+    .map(({ port, target }) => `\n  http://127.0.0.1:${port} leads to ${target}`)
+    .join("")
+  return `the local mesh "${name}" is ready: ${report.pods.length} pods, ${meshed} of them meshed, in ${(ms / 1000).toFixed(1)} s${forwards}`
+}
+
+function unwellText(mesh: LocalMesh, unwell: readonly PodReport[]): string {
+  const lines = [`${unwell.length} ${unwell.length === 1 ? "pod is" : "pods are"} not ready:`]
+  for (const pod of unwell) {
+    lines.push(`  ${pod.namespace}/${pod.name}: ${pod.reason}`)
+    const guilty = culprit(pod)
+    if (guilty === null) continue
+    const said = lastLines(logFile(mesh, pod.namespace, pod.name, guilty.name), LOG_LINES)
+    for (const line of said === "" ? [] : said.split("\n")) lines.push(`    ${guilty.name} | ${line}`)
+  }
+  return lines.join("\n")
+}
+
+function lastLines(path: string, count: number): string {
+  try {
+    return readFileSync(path, "utf8").trimEnd().split("\n").slice(-count).join("\n")
+  } catch {
+    return ""
+  }
+}
+
+function timeoutOf(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m)$/.exec(text)
+  if (match === null)
+    throw new UsageError(`--timeout cannot be "${text}"; write a duration such as 90s or 2m`)
+  return Number(match[1]) * (match[2] === "m" ? 60_000 : match[2] === "s" ? 1000 : 1)
+}
+
+async function forwardsOf(rawArgs: readonly string[], namespace: string): Promise<ForwardRequest[]> {
+  const given = await flagValues(args, rawArgs, "forward")
+  return given.map(text => {
+    const match = /^(\d{1,5}):([a-z0-9-]+)(?:\.([a-z0-9-]+))?:(\d{1,5})$/.exec(text)
+    if (match === null) {
+      throw new UsageError(
+        `--forward cannot be "${text}"; write PORT:SERVICE[.NAMESPACE]:PORT, such as 8080:web.shop:80`,
+      )
+    }
+    return {
+      localPort: Number(match[1]),
+      service: match[2] ?? "",
+      namespace: match[3] ?? namespace,
+      port: Number(match[4]),
+    }
+  })
+}

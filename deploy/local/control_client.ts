@@ -1,0 +1,99 @@
+// Talks to the runner of a local mesh: what `conduit dev ps|exec|apply|delete|down` are made of.
+import { join } from "node:path"
+import type { Change } from "./cluster.ts"
+import type { ExecContext } from "./control_server.ts"
+import type { KubeObject } from "./objects/kube_object.ts"
+import { becomeUser, enterFlags, withEnvironment } from "./pod/container.ts"
+import type { MeshReport } from "./report.ts"
+import { isRunning, type LocalMesh, meshFolder, readState, removeLeftovers } from "./state.ts"
+
+/** A pod may take this long to end on `down`, on top of what the runner grants. */
+const DOWN_TIMEOUT_MS = 20_000
+
+/** What the runner answered when it could not do as asked; the message is for the person. */
+export class MeshRefusal extends Error {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = "MeshRefusal"
+  }
+}
+
+/** Pods and forwards of a mesh. */
+export function meshReport(mesh: LocalMesh): Promise<MeshReport> {
+  return call(mesh, "GET", "/v1/status")
+}
+
+/** Creates or changes objects in a mesh. */
+export function applyObjects(mesh: LocalMesh, objects: readonly KubeObject[]): Promise<Change[]> {
+  return call(mesh, "POST", "/v1/apply", objects)
+}
+
+/** Deletes objects of a mesh. */
+export function deleteObjects(mesh: LocalMesh, objects: readonly KubeObject[]): Promise<Change[]> {
+  return call(mesh, "POST", "/v1/delete", objects)
+}
+
+/**
+ * The command line that runs `command` in a container as its own processes run: namespaces, user, environment,
+ * folder.
+ *
+ * @param environment  variables over the container's own, such as TERM
+ */
+export async function execCommand(
+  mesh: LocalMesh,
+  target: { readonly namespace: string; readonly pod: string; readonly container: string },
+  command: readonly string[],
+  environment: Readonly<Record<string, string>>,
+): Promise<string[]> {
+  const query = new URLSearchParams(target)
+  const context = await call<ExecContext>(mesh, "GET", `/v1/exec?${query}`)
+  const inside = withEnvironment({ ...context.environment, ...environment }, [
+    ...becomeUser(context.user, context.group),
+    ...command,
+  ])
+  const enterFolder = ["sh", "-c", 'cd -- "$1" 2>/dev/null; shift; exec "$@"', "sh", context.workingDir]
+  return [...enterFlags(context.pid), ...enterFolder, ...inside]
+}
+
+/** File that holds what a container printed. */
+export function logFile(mesh: LocalMesh, namespace: string, pod: string, container: string): string {
+  return join(mesh.folder, "logs", namespace, pod, `${container}.log`)
+}
+
+/**
+ * Ends a mesh in good order if its runner lives, and removes whatever is left of it.
+ *
+ * @returns false when there was nothing of that name
+ */
+export async function endMesh(name: string): Promise<boolean> {
+  const state = readState(name)
+  if (state !== null && isRunning(state)) {
+    const mesh = { name, apiAddr: state.apiAddr, state, folder: meshFolder(name) }
+    await call(mesh, "POST", "/v1/down", {}).catch(() => {
+      // A runner that does not answer is ended by force below.
+    })
+    for (let waited = 0; waited < DOWN_TIMEOUT_MS && isRunning(state); waited += 20) await Bun.sleep(20)
+    if (isRunning(state)) process.kill(state.runner.pid, "SIGKILL")
+    for (let waited = 0; waited < 2_000 && isRunning(state); waited += 20) await Bun.sleep(20)
+  }
+  const left = await removeLeftovers(name)
+  return left || state !== null
+}
+
+async function call<T>(mesh: LocalMesh, method: string, path: string, body?: unknown): Promise<T> {
+  let response: Response
+  try {
+    response = await fetch(`http://runner${path}`, {
+      method,
+      unix: mesh.state.controlSocket,
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    })
+  } catch (error) {
+    throw new MeshRefusal(
+      `the local mesh "${mesh.name}" does not answer on ${mesh.state.controlSocket}; conduit dev down --name ${mesh.name} removes it`,
+      { cause: error },
+    )
+  }
+  if (!response.ok) throw new MeshRefusal((await response.text()).trim())
+  return (await response.json()) as T
+}

@@ -1,0 +1,34 @@
+// The face of deploy/local: a cluster on one Linux machine, and how to find and drive one that runs.
+export { type Change, checkInject } from "./cluster.ts"
+export {
+  applyObjects,
+  deleteObjects,
+  endMesh,
+  execCommand,
+  logFile,
+  MeshRefusal,
+  meshReport,
+} from "./control_client.ts"
+export { type KubeObject, objectKey } from "./objects/kube_object.ts"
+export { type LoadOptions, loadManifests, ManifestError, type Manifests } from "./objects/load.ts"
+export { PreflightError, preflight } from "./preflight.ts"
+export { culprit, isHopeless, isWell, type MeshReport, type PodReport } from "./report.ts"
+export {
+  type ForwardRequest,
+  NameTakenError,
+  type RunnerOptions,
+  type RunningMesh,
+  startMesh,
+} from "./runner.ts"
+export {
+  findLocalMesh,
+  isRunning,
+  type LocalMesh,
+  type MeshState,
+  meshFolder,
+  meshNames,
+  nameComplaint,
+  readState,
+  runnerLogFile,
+  runningMeshes,
+} from "./state.ts"

@@ -1,0 +1,202 @@
+// A pod's volumes as folders of the mesh's state, and the mounts that show them to a container.
+import { existsSync, mkdirSync, readdirSync, readlinkSync, statSync, writeFileSync } from "node:fs"
+import { dirname, join, normalize } from "node:path"
+import type { Container, DownwardItem, KeyToPath, PodSpec, Volume } from "../../inject/mod.ts"
+import { type EnvironmentSources, fieldValue, MissingSourceError, resourceValue } from "./environment.ts"
+import { quote } from "./sandbox.ts"
+
+/** What volumes are filled from, besides what environments are. */
+export interface VolumeSources extends EnvironmentSources {
+  /** Token of the pod's service account for an audience. */
+  serviceAccountToken(audience: string): string
+  /** Folder that keeps a claim's data as long as the mesh lives. */
+  claimFolder(claim: string): string
+}
+
+/**
+ * Makes the folder of every volume and fills it.
+ *
+ * @returns host path by volume name
+ * @throws MissingSourceError when a ConfigMap, Secret or key is not there
+ */
+export function prepareVolumes(spec: PodSpec, folder: string, sources: VolumeSources): Map<string, string> {
+  const paths = new Map<string, string>()
+  for (const volume of spec.volumes ?? []) {
+    const path = join(folder, "volumes", volume.name)
+    paths.set(volume.name, prepare(volume, path, spec, sources))
+  }
+  return paths
+}
+
+function prepare(volume: Volume, path: string, spec: PodSpec, sources: VolumeSources): string {
+  if (volume.hostPath) {
+    if (!existsSync(volume.hostPath.path) && volume.hostPath.type?.endsWith("OrCreate") !== true) {
+      throw new MissingSourceError(
+        `hostPath ${volume.hostPath.path} of volume "${volume.name}" does not exist`,
+      )
+    }
+    return volume.hostPath.path
+  }
+  if (volume.persistentVolumeClaim) {
+    const claim = sources.claimFolder(volume.persistentVolumeClaim.claimName)
+    mkdirSync(claim, { recursive: true, mode: 0o777 })
+    return claim
+  }
+  mkdirSync(path, { recursive: true })
+  if (volume.configMap) {
+    writeKeys(path, sources.configMap(volume.configMap.name), "ConfigMap", volume.configMap)
+  } else if (volume.secret) {
+    writeKeys(path, sources.secret(volume.secret.secretName), "Secret", {
+      ...volume.secret,
+      name: volume.secret.secretName,
+    })
+  } else if (volume.downwardAPI) writeDownward(path, volume.downwardAPI.items ?? [], spec, sources)
+  else if (volume.projected) {
+    for (const source of volume.projected.sources) {
+      if (source.serviceAccountToken) {
+        const { audience = "", path: name } = source.serviceAccountToken
+        writeInto(path, name, sources.serviceAccountToken(audience))
+      }
+      if (source.configMap)
+        writeKeys(path, sources.configMap(source.configMap.name), "ConfigMap", source.configMap)
+      if (source.secret) writeKeys(path, sources.secret(source.secret.name), "Secret", source.secret)
+      if (source.downwardAPI) writeDownward(path, source.downwardAPI.items ?? [], spec, sources)
+    }
+  }
+  return path
+}
+
+function writeKeys(
+  folder: string,
+  data: Readonly<Record<string, string>> | null,
+  kind: string,
+  ref: { name: string; items?: KeyToPath[]; optional?: boolean },
+): void {
+  if (data === null) {
+    if (ref.optional === true) return
+    throw new MissingSourceError(`${kind} "${ref.name}" does not exist`)
+  }
+  const items = ref.items ?? Object.keys(data).map(key => ({ key, path: key }))
+  for (const { key, path } of items) {
+    const value = data[key]
+    if (value !== undefined) writeInto(folder, path, value)
+    else if (ref.optional !== true) throw new MissingSourceError(`${kind} "${ref.name}" has no key "${key}"`)
+  }
+}
+
+function writeDownward(
+  folder: string,
+  items: readonly DownwardItem[],
+  spec: PodSpec,
+  sources: VolumeSources,
+): void {
+  for (const { path, fieldRef, resourceFieldRef } of items) {
+    if (fieldRef) writeInto(folder, path, fieldValue(sources.pod, fieldRef.fieldPath))
+    else if (resourceFieldRef) {
+      const container =
+        spec.containers.find(candidate => candidate.name === resourceFieldRef.containerName) ??
+        spec.containers[0]
+      if (container) writeInto(folder, path, resourceValue(container, resourceFieldRef.resource))
+    }
+  }
+}
+
+function writeInto(folder: string, name: string, content: string): void {
+  const path = normalize(join(folder, name))
+  if (!path.startsWith(`${folder}/`)) throw new Error(`"${name}" would leave its volume`)
+  mkdirSync(dirname(path), { recursive: true })
+  writeFileSync(path, content)
+}
+
+/**
+ * Lines of sh that mount a container's volumes in its own mount namespace. Paths that the host does not have
+ * are made in layers that only the container sees: the host's own folders are never written to.
+ *
+ * @param scratch  folder for those layers
+ */
+export function mountScript(
+  container: Container,
+  volumes: ReadonlyMap<string, string>,
+  scratch: string,
+): string[] {
+  const mounts = [...(container.volumeMounts ?? [])].sort((a, b) => a.mountPath.length - b.mountPath.length)
+  const script: string[] = []
+  const layered = new Set<string>()
+  let layers = 0
+  for (const { name, mountPath, subPath, readOnly } of mounts) {
+    const volume = volumes.get(name)
+    if (volume === undefined) throw new Error(`volume "${name}" is not in the pod`)
+    const source = subPath ? join(volume, subPath) : volume
+    if (!existsSync(source)) mkdirSync(source, { recursive: true, mode: 0o777 })
+    const target = normalize(mountPath)
+    const isFile = statSync(source).isFile()
+    if (!existsSync(target) || statSync(target).isDirectory() === isFile) {
+      const ancestor = existingAncestor(target)
+      if (!layered.has(ancestor)) {
+        layered.add(ancestor)
+        script.push(...layer(ancestor, join(scratch, `layer${layers++}`)))
+      }
+      script.push(`mkdir -p ${quote(isFile ? dirname(target) : target)}`)
+      if (isFile) script.push(`: > ${quote(target)}`)
+    }
+    script.push(`mount --bind ${quote(source)} ${quote(target)}`)
+    if (readOnly === true) {
+      script.push(`mount -o remount,ro,bind ${quote(target)}`)
+    }
+  }
+  return script
+}
+
+/**
+ * A writable layer over a folder: a new folder in memory that shows every entry of the old one.
+ * `/` cannot be covered in place; it is rebuilt and entered with pivot_root, as bubblewrap does.
+ */
+function layer(folder: string, scratch: string): string[] {
+  const root = folder === "/"
+  const target = root ? scratch : folder
+  const script = [`mkdir -p ${quote(scratch)}`]
+  const old = root ? "" : `${scratch}.old`
+  if (!root) script.push(`mkdir -p ${quote(old)}`, `mount --rbind ${quote(folder)} ${quote(old)}`)
+  script.push(`mount -t tmpfs -o mode=0755 tmpfs ${quote(target)}`)
+  for (const name of readdirSync(folder)) {
+    const from = root ? `/${name}` : `${old}/${name}`
+    const to = join(target, name)
+    const entry = entryKind(join(folder, name))
+    if (entry.kind === "link") script.push(`ln -s ${quote(entry.to)} ${quote(to)}`)
+    else if (entry.kind === "folder")
+      script.push(`mkdir ${quote(to)} && mount --rbind ${quote(from)} ${quote(to)}`)
+    else if (entry.kind === "file")
+      script.push(`: > ${quote(to)} && mount --bind ${quote(from)} ${quote(to)}`)
+  }
+  if (root) {
+    script.push(
+      `cd ${quote(target)}`,
+      "mkdir .old",
+      "pivot_root . .old",
+      "umount -l /.old",
+      "rmdir /.old",
+      "cd /",
+    )
+  }
+  return script
+}
+
+function entryKind(path: string): { kind: "folder" | "file" | "other" } | { kind: "link"; to: string } {
+  try {
+    return { kind: "link", to: readlinkSync(path) }
+  } catch {
+    // Not a link: look at what it is.
+  }
+  try {
+    const stat = statSync(path)
+    return { kind: stat.isDirectory() ? "folder" : stat.isFile() ? "file" : "other" }
+  } catch {
+    return { kind: "other" }
+  }
+}
+
+function existingAncestor(path: string): string {
+  let ancestor = dirname(path)
+  while (!existsSync(ancestor)) ancestor = dirname(ancestor)
+  return ancestor
+}
