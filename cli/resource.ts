@@ -70,6 +70,11 @@ export function parseResources(words: readonly string[]): ResourceArgument[] {
   return kinds.flatMap(kind => names.map(name => ({ kind, name })))
 }
 
+/** A kind in the plural, such as `deployments`. */
+export function pluralOf(kind: string): string {
+  return KINDS[kind]?.at(-1) ?? kind
+}
+
 /** A resource as people write it, such as `deploy/web`. */
 export function resourceText(kind: string, name: string): string {
   const word = KINDS[kind]?.[0]

@@ -6,7 +6,7 @@ import { withApi } from "./connect.ts"
 import { Failure, UsageError } from "./failure.ts"
 import { GLOBAL_FLAGS, namespaceOf, WATCH_FLAG, WINDOW_FLAG } from "./flags.ts"
 import { byteRate, type Column, FORMATS, formatOf, millis, percent, rate, render, say } from "./output.ts"
-import { KIND_WORDS, parseResources, type ResourceArgument, resourceText } from "./resource.ts"
+import { KIND_WORDS, parseResources, pluralOf, type ResourceArgument, resourceText } from "./resource.ts"
 import { show } from "./watch.ts"
 
 /** A row of `conduit stat -o json`; null is a figure that no traffic stands behind. */
@@ -129,9 +129,7 @@ export const stat = command({
         }
       })
       if (rows.length === 0)
-        say(
-          `No ${targets.map(target => resourceText(target.kind, "")).join(", ")} found ${place(namespace)}.`,
-        )
+        say(`No ${targets.map(target => pluralOf(target.kind)).join(", ")} found ${place(namespace)}.`)
       if (rows.length === 0 && (format === "table" || format === "wide")) return ""
       return await render(format, rows, columns, row => row)
     })
