@@ -1,0 +1,148 @@
+// Series come, stay while they change or something runs, and go; their number is bounded.
+import { expect, test } from "bun:test"
+import { Endpoint, UNKNOWN_ENDPOINT } from "../balance/mod.ts"
+import { AuthorityLabels, MAX_AUTHORITY_LENGTH, OTHER_AUTHORITY } from "./authority_labels.ts"
+import { HttpMetrics, OUTBOUND, type ScopeLabels } from "./http_series.ts"
+import { IDLE_SERIES_MS, Registry } from "./registry.ts"
+import { type Metric, type Series, SeriesGroup } from "./series.ts"
+import { Telemetry } from "./telemetry.ts"
+
+const HITS: Metric = { name: "hits_total", kind: "counter", help: "Hits." }
+const SCOPE: ScopeLabels = {
+  direction: OUTBOUND,
+  dstService: "web",
+  dstNamespace: "shop",
+  tls: null,
+  clientId: "",
+  route: "",
+}
+
+test("a group without change for ten minutes is dropped as a whole", () => {
+  const registry = new Registry()
+  const group = registry.group("a", key => new SeriesGroup(key))
+  const hits = registry.scalar(group, HITS, [])
+  registry.scalar(group, HITS, [["code", "200"]])
+  const gone: Series[] = []
+  registry.onDrop(series => gone.push(series))
+  registry.sweep(0)
+  hits.value++
+  registry.sweep(60_000)
+  registry.sweep(60_000 + IDLE_SERIES_MS - 1)
+  expect(registry.size).toBe(2)
+  registry.sweep(60_000 + IDLE_SERIES_MS)
+  expect([registry.size, group.dropped, gone.length]).toEqual([0, true, 2])
+  expect(registry.group("a", key => new SeriesGroup(key))).not.toBe(group)
+})
+
+test("a group in which something runs stays", () => {
+  const registry = new Registry()
+  const group = registry.group("a", key => new SeriesGroup(key))
+  registry.scalar(group, HITS, [])
+  group.running = 1
+  for (let i = 0; i <= 3; i++) registry.sweep(i * IDLE_SERIES_MS)
+  expect(group.dropped).toBe(false)
+  group.running = 0
+  registry.sweep(4 * IDLE_SERIES_MS)
+  expect(group.dropped).toBe(true)
+})
+
+test("beyond the cap, new peers share one series instead of growing without bound", () => {
+  const registry = new Registry(100)
+  const http = new HttpMetrics(registry)
+  const authorities = new AuthorityLabels()
+  const authority = authorities.of("web")
+  for (let i = 0; i < 5000; i++) {
+    const endpoint = new Endpoint(`10.0.${i >> 8}.${i & 255}`, 80, UNKNOWN_ENDPOINT)
+    const series = http.requests(http.scope(SCOPE), endpoint, authority)
+    series.request()
+    series.response(200, -1, false, "", 1)
+  }
+  expect(registry.size).toBeLessThan(110)
+  const requests = [...registry.all()].filter(series => series.metric.name === "request_total")
+  const overflow = requests.find(series => series.labels.some(label => label[1] === OTHER_AUTHORITY))
+  expect(overflow).toBeDefined()
+  const total = requests.reduce((sum, series) => sum + ("value" in series ? series.value : 0), 0)
+  expect(total).toBe(5000)
+})
+
+test("the same endpoint, authority and scope give the same series, without a search", () => {
+  const http = new HttpMetrics(new Registry())
+  const authorities = new AuthorityLabels()
+  const endpoint = new Endpoint("10.0.0.1", 80)
+  const scope = http.scope(SCOPE)
+  const a = http.requests(scope, endpoint, authorities.of("a"))
+  const b = http.requests(scope, endpoint, authorities.of("b"))
+  expect(a).not.toBe(b)
+  expect(http.requests(scope, endpoint, authorities.of("a"))).toBe(a)
+  expect(http.requests(http.scope({ ...SCOPE }), endpoint, authorities.of("b"))).toBe(b)
+  // The same address discovered again: another object, the same series.
+  expect(http.requests(scope, new Endpoint("10.0.0.1", 80), authorities.of("a"))).toBe(a)
+})
+
+test("an endpoint that another workload took over is counted under its new name", () => {
+  const registry = new Registry()
+  const http = new HttpMetrics(registry)
+  const authority = new AuthorityLabels().of("a")
+  const endpoint = new Endpoint("10.0.0.1", 80, {
+    ...UNKNOWN_ENDPOINT,
+    workloadKind: "deployment",
+    workload: "old",
+  })
+  const before = http.requests(http.scope(SCOPE), endpoint, authority)
+  endpoint.info = { ...endpoint.info, workload: "new" }
+  expect(http.requests(http.scope(SCOPE), endpoint, authority)).not.toBe(before)
+})
+
+test("authorities beyond the bound become `other`, and places are freed when nothing bears them", () => {
+  const labels = new AuthorityLabels(3)
+  const [a] = [labels.of("a"), labels.of("b"), labels.of("c")]
+  expect(labels.of("d").text).toBe(OTHER_AUTHORITY)
+  expect(labels.of("A")).toBe(a as ReturnType<typeof labels.of>)
+  expect(labels.of("x".repeat(MAX_AUTHORITY_LENGTH + 1)).text).toBe(OTHER_AUTHORITY)
+  labels.retain(new Set(a === undefined ? [] : [a]))
+  expect(labels.of("d").text).toBe("d")
+  expect(labels.of("a")).toBe(a as ReturnType<typeof labels.of>)
+})
+
+test("a sweep frees the authorities of series that went", () => {
+  const clock = { nowMs: 0 }
+  const telemetry = new Telemetry(clock)
+  const scope = telemetry.http.scope(SCOPE)
+  const endpoint = new Endpoint("10.0.0.1", 80)
+  const label = telemetry.authorities.of("a")
+  telemetry.http.requests(scope, endpoint, label).request()
+  telemetry.sweep()
+  expect(telemetry.authorities.of("a")).toBe(label)
+  clock.nowMs += IDLE_SERIES_MS
+  telemetry.sweep()
+  expect(telemetry.authorities.of("a")).not.toBe(label)
+})
+
+test("connections with an error are closed under it, and bytes of open ones count", () => {
+  const clock = { nowMs: 0 }
+  const telemetry = new Telemetry(clock)
+  const open = () =>
+    telemetry.openConnection({
+      direction: OUTBOUND,
+      peer: "src",
+      targetAddress: "10.0.0.1:80",
+      tls: "loopback",
+      clientId: "",
+      dstService: "",
+      dstNamespace: "",
+      dst: null,
+    })
+  const [first, second] = [open(), open()]
+  first.add(10, 20)
+  clock.nowMs = 250
+  first.close(null)
+  first.close("ECONNRESET")
+  second.close("ECONNRESET")
+  const text = telemetry.text()
+  const labels = 'direction="outbound",peer="src",target_addr="10.0.0.1:80",tls="loopback"'
+  expect(text).toContain(`tcp_open_total{${labels}} 2\n`)
+  expect(text).toContain(`tcp_close_total{${labels}} 1\n`)
+  expect(text).toContain(`tcp_close_total{${labels},error="ECONNRESET"} 1\n`)
+  expect(text).toContain(`tcp_read_bytes_total{${labels}} 10\n`)
+  expect(text).toContain(`tcp_connection_duration_ms_sum{${labels}} 500\n`)
+})
