@@ -20,6 +20,11 @@ export const COMMANDS: readonly Entry[] = [
     load: async () => (await import("./metrics.ts")).metrics,
   },
   {
+    name: "dev",
+    summary: "runs manifests on this machine, meshed, without Kubernetes",
+    load: async () => (await import("./dev.ts")).dev,
+  },
+  {
     name: "version",
     summary: "versions of client, control plane and proxies",
     load: async () => (await import("./version.ts")).version,
