@@ -1,5 +1,13 @@
 // A pod's volumes as folders of the mesh's state, and the mounts that show them to a container.
-import { existsSync, mkdirSync, readdirSync, readlinkSync, statSync, writeFileSync } from "node:fs"
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readlinkSync,
+  realpathSync,
+  statSync,
+  writeFileSync,
+} from "node:fs"
 import { dirname, join, normalize } from "node:path"
 import type { Container, DownwardItem, KeyToPath, PodSpec, Volume } from "../../inject/mod.ts"
 import { type EnvironmentSources, fieldValue, MissingSourceError, resourceValue } from "./environment.ts"
@@ -128,7 +136,7 @@ export function mountScript(
     if (volume === undefined) throw new Error(`volume "${name}" is not in the pod`)
     const source = subPath ? join(volume, subPath) : volume
     if (!existsSync(source)) mkdirSync(source, { recursive: true, mode: 0o777 })
-    const target = normalize(mountPath)
+    const target = throughLinks(normalize(mountPath).replace(/(?<=.)\/$/, ""))
     const isFile = statSync(source).isFile()
     if (!existsSync(target) || statSync(target).isDirectory() === isFile) {
       const ancestor = existingAncestor(target)
@@ -148,37 +156,45 @@ export function mountScript(
 }
 
 /**
- * A writable layer over a folder: a new folder in memory that shows every entry of the old one.
- * `/` cannot be covered in place; it is rebuilt and entered with pivot_root, as bubblewrap does.
+ * A writable layer over a folder: a new folder in memory that shows every entry of the old one, then takes its
+ * place. `/` cannot be covered in place; the new one is entered with pivot_root, as bubblewrap does.
  */
 function layer(folder: string, scratch: string): string[] {
-  const root = folder === "/"
-  const target = root ? scratch : folder
-  const script = [`mkdir -p ${quote(scratch)}`]
-  const old = root ? "" : `${scratch}.old`
-  if (!root) script.push(`mkdir -p ${quote(old)}`, `mount --rbind ${quote(folder)} ${quote(old)}`)
-  script.push(`mount -t tmpfs -o mode=0755 tmpfs ${quote(target)}`)
+  const script = [`mkdir -p ${quote(scratch)}`, `mount -t tmpfs -o mode=0755 tmpfs ${quote(scratch)}`]
+  const folders: string[] = []
+  const files: string[] = []
+  const binds: string[] = []
   for (const name of readdirSync(folder)) {
-    const from = root ? `/${name}` : `${old}/${name}`
-    const to = join(target, name)
-    const entry = entryKind(join(folder, name))
+    const from = join(folder, name)
+    const to = join(scratch, name)
+    const entry = entryKind(from)
     if (entry.kind === "link") script.push(`ln -s ${quote(entry.to)} ${quote(to)}`)
-    else if (entry.kind === "folder")
-      script.push(`mkdir ${quote(to)} && mount --rbind ${quote(from)} ${quote(to)}`)
-    else if (entry.kind === "file")
-      script.push(`: > ${quote(to)} && mount --bind ${quote(from)} ${quote(to)}`)
+    else if (entry.kind !== "other") {
+      const list = entry.kind === "folder" ? folders : files
+      list.push(quote(to))
+      binds.push(`${fstab(from)} ${fstab(to)} none rbind 0 0`)
+    }
   }
-  if (root) {
-    script.push(
-      `cd ${quote(target)}`,
-      "mkdir .old",
-      "pivot_root . .old",
-      "umount -l /.old",
-      "rmdir /.old",
-      "cd /",
-    )
-  }
-  return script
+  if (folders.length > 0) script.push(`mkdir ${folders.join(" ")}`)
+  if (files.length > 0) script.push(`touch ${files.join(" ")}`)
+  // One mount for all: a process per entry would cost more than the container.
+  script.push(`printf '%s\\n' ${binds.map(quote).join(" ")} > ${quote(`${scratch}.fstab`)}`)
+  script.push(`mount --all --fstab ${quote(`${scratch}.fstab`)}`)
+  if (folder !== "/") return [...script, `mount --rbind ${quote(scratch)} ${quote(folder)}`]
+  return [
+    ...script,
+    `cd ${quote(scratch)}`,
+    "mkdir .old",
+    "pivot_root . .old",
+    "umount -l /.old",
+    "rmdir /.old",
+    "cd /",
+  ]
+}
+
+/** A path as fstab(5) wants it. */
+function fstab(path: string): string {
+  return path.replace(/[\\ \t\n]/g, letter => `\\${letter.charCodeAt(0).toString(8).padStart(3, "0")}`)
 }
 
 function entryKind(path: string): { kind: "folder" | "file" | "other" } | { kind: "link"; to: string } {
@@ -193,6 +209,12 @@ function entryKind(path: string): { kind: "folder" | "file" | "other" } | { kind
   } catch {
     return { kind: "other" }
   }
+}
+
+/** The path with every link in its existing part followed: /var/run is /run on most machines. */
+function throughLinks(path: string): string {
+  const ancestor = existsSync(path) ? path : existingAncestor(path)
+  return join(realpathSync(ancestor), path.slice(ancestor.length))
 }
 
 function existingAncestor(path: string): string {
