@@ -1,7 +1,7 @@
 // From SIGTERM to the end: unready first, then a window in which both directions go on, then the end as soon as
 // nothing is open. Refusing at once is what makes rollouts fail: clients hear of the end later than the proxy does.
 import type { Logger } from "./log.ts"
-import { callbackTimer, type TimerWheel } from "./net/mod.ts"
+import { type Clock, callbackTimer, type TimerWheel } from "./net/mod.ts"
 
 /** After TERM connections are accepted at least this long: so long do endpoints stay in clients' views. */
 export const DRAIN_WINDOW_MS = 3_000
@@ -11,6 +11,7 @@ const POLL_MS = 100
 
 /** What a shutdown needs. */
 export interface LifecycleOptions {
+  readonly clock: Clock
   readonly timers: TimerWheel
   readonly log: Logger
   /** From TERM to the end at the latest. */
@@ -28,8 +29,6 @@ export class Lifecycle {
   /** TERM came. */
   draining = false
   private readonly options: LifecycleOptions
-  private remainingMs = 0
-  private windowMs = 0
   private done = false
 
   constructor(options: LifecycleOptions) {
@@ -38,7 +37,7 @@ export class Lifecycle {
 
   /** Begins the orderly end; the second call ends at once. */
   terminate(why: string): void {
-    const { log, timers, graceMs, openConnections } = this.options
+    const { clock, log, timers, graceMs, openConnections } = this.options
     if (this.draining) {
       log.warn("second signal: ending at once", { open: openConnections() })
       this.finish()
@@ -47,17 +46,17 @@ export class Lifecycle {
     this.draining = true
     log.info(`${why}: draining`, { open: openConnections(), grace_ms: graceMs })
     this.options.drain()
-    this.remainingMs = graceMs
-    this.windowMs = Math.min(DRAIN_WINDOW_MS, graceMs)
+    // A signal comes outside of the loop's callbacks, so the clock is read at the first poll.
+    let startedMs = Number.NaN
     const poll = callbackTimer(() => {
-      this.remainingMs -= POLL_MS
-      this.windowMs -= POLL_MS
+      if (Number.isNaN(startedMs)) startedMs = clock.nowMs - POLL_MS
+      const passedMs = clock.nowMs - startedMs
       const open = openConnections()
-      if (this.windowMs <= 0 && open === 0) {
-        log.info("all connections have ended")
+      if (passedMs >= graceMs) {
+        if (open > 0) log.warn("the grace period is over; connections are cut", { open })
         this.finish()
-      } else if (this.remainingMs <= 0) {
-        log.warn("the grace period is over; connections are cut", { open })
+      } else if (passedMs >= DRAIN_WINDOW_MS && open === 0) {
+        log.info("all connections have ended")
         this.finish()
       } else {
         timers.schedule(poll, POLL_MS)

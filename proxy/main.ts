@@ -107,6 +107,7 @@ function run(config: Config, log: Logger): void {
   const sweep = setInterval(() => telemetry.sweep(), SWEEP_INTERVAL_MS)
 
   const lifecycle = new Lifecycle({
+    clock,
     timers,
     log,
     graceMs: config.shutdownGraceMs,

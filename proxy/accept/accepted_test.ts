@@ -1,0 +1,377 @@
+// What a redirected connection speaks, and who gets it: over loopback, with engines that only record.
+import { afterEach, expect, test } from "bun:test"
+import type { Socket } from "bun"
+import {
+  Endpoint,
+  EndpointSet,
+  PROTOCOL_DETECT,
+  PROTOCOL_HTTP1,
+  PROTOCOL_TCP,
+  SingleEndpoint,
+  UNKNOWN_ENDPOINT,
+} from "../balance/mod.ts"
+import { createLogger } from "../log.ts"
+import { type Conn, dial, loop, type SocketAddress } from "../net/mod.ts"
+import { OUTBOUND, Telemetry } from "../telemetry/mod.ts"
+import { DETECT_STALL_MS } from "./accepted.ts"
+import { ConnectionTracker } from "./connection_tracker.ts"
+import { Side } from "./side.ts"
+import type { Target } from "./target.ts"
+
+const cleanups: (() => void)[] = []
+afterEach(() => {
+  for (const cleanup of cleanups.splice(0)) cleanup()
+})
+
+interface Fixture {
+  readonly side: Side
+  readonly port: number
+  /** `http1:BYTES` for each connection that an engine got. */
+  readonly engines: string[]
+  readonly telemetry: Telemetry
+  readonly dials: () => number
+}
+
+interface FixtureOptions {
+  readonly protocol?: number
+  readonly opaquePort?: boolean
+  readonly source?: Target["http"]["source"]
+  readonly destination?: SocketAddress | null
+  readonly own?: boolean
+}
+
+function fixture(backendPort: number, options: FixtureOptions = {}): Fixture {
+  const telemetry = new Telemetry(loop.clock)
+  const tracker = new ConnectionTracker(telemetry)
+  const engines: string[] = []
+  let dials = 0
+  const engine = (name: string) => (conn: Conn, first: Uint8Array) => {
+    engines.push(`${name}:${Buffer.from(first).toString()}`)
+    conn.handler = { onOpen() {}, onData() {}, onDrain() {}, onEnd() {}, onClose() {} }
+    conn.write(new TextEncoder().encode(name))
+    return { drain: () => conn.close() }
+  }
+  const labels = {
+    direction: OUTBOUND,
+    dstService: "s",
+    dstNamespace: "n",
+    tls: null,
+    clientId: "",
+    route: "",
+  } as const
+  const source = options.source ?? new SingleEndpoint(new Endpoint("127.0.0.1", backendPort))
+  const target: Target = {
+    protocol: options.protocol ?? PROTOCOL_DETECT,
+    http: { source, labels, defaultAuthority: "" },
+    connectionLabels: {
+      direction: OUTBOUND,
+      peer: "src",
+      targetAddress: "",
+      tls: "loopback",
+      clientId: "",
+      dstService: "s",
+      dstNamespace: "n",
+      dst: null,
+    },
+  }
+  const destination =
+    options.destination === undefined ? { address: "10.0.0.1", port: 7 } : options.destination
+  const side = new Side({
+    direction: OUTBOUND,
+    listenAddresses: ["127.0.0.1"],
+    port: 0,
+    env: {
+      clock: loop.clock,
+      timers: loop.timers,
+      log: createLogger({ sink() {} }),
+      draining: false,
+      dial(endpoint, handler) {
+        dials++
+        return dial(endpoint.address, endpoint.port, handler)
+      },
+    },
+    engines: { http1: engine("http1"), http2: engine("http2") },
+    telemetry,
+    tracker,
+    opaquePorts: options.opaquePort ? [{ from: 7, to: 7 }] : [],
+    originalDestination: () => destination,
+    isOwn: () => options.own ?? false,
+    resolve: (_destination, ready) => ready(target),
+    accessLog: false,
+    random: Math.random,
+  })
+  side.listen()
+  cleanups.push(() => side.stop())
+  return { side, port: side.port, engines, telemetry, dials: () => dials }
+}
+
+interface Backend {
+  readonly port: number
+  readonly connections: () => number
+  readonly heard: () => string
+}
+
+function backend(greeting: string | Uint8Array, reply: (heard: string) => string = heard => heard): Backend {
+  let connections = 0
+  let heard = ""
+  const server = Bun.listen({
+    hostname: "127.0.0.1",
+    port: 0,
+    allowHalfOpen: true,
+    socket: {
+      open(socket) {
+        connections++
+        if (greeting.length > 0) socket.write(greeting)
+      },
+      data(socket, chunk) {
+        heard += chunk.toString()
+        socket.write(reply(chunk.toString()))
+      },
+      end: socket => socket.shutdown(),
+    },
+  })
+  cleanups.push(() => server.stop(true))
+  return { port: server.port, connections: () => connections, heard: () => heard }
+}
+
+class Client {
+  private readonly socket: Promise<Socket>
+  private text = ""
+  private waiting: (() => void)[] = []
+  closed = false
+
+  constructor(port: number) {
+    const wake = () => {
+      for (const one of this.waiting.splice(0)) one()
+    }
+    this.socket = Bun.connect({
+      hostname: "127.0.0.1",
+      port,
+      allowHalfOpen: true,
+      socket: {
+        data: (_socket, chunk) => {
+          this.text += chunk.toString("latin1")
+          wake()
+        },
+        close: () => {
+          this.closed = true
+          wake()
+        },
+      },
+    })
+    cleanups.push(() => void this.socket.then(socket => socket.terminate()))
+  }
+
+  async send(text: string): Promise<void> {
+    ;(await this.socket).write(text)
+  }
+
+  async finish(): Promise<void> {
+    ;(await this.socket).shutdown()
+  }
+
+  async hears(text: string): Promise<void> {
+    while (!this.text.includes(text)) {
+      if (this.closed) throw new Error(`closed after ${JSON.stringify(this.text)}`)
+      await new Promise<void>(resolve => this.waiting.push(resolve))
+    }
+  }
+
+  async isClosed(): Promise<void> {
+    while (!this.closed) await new Promise<void>(resolve => this.waiting.push(resolve))
+  }
+}
+
+function detections(telemetry: Telemetry): Record<string, number> {
+  const found: Record<string, number> = {}
+  for (const series of telemetry.registry.all()) {
+    if (series.metric.name === "proxy_detect_total" && "value" in series) {
+      found[series.labels.find(label => label[0] === "result")?.[1] ?? ""] = series.value
+    }
+  }
+  return found
+}
+
+test.each([
+  ["http1", "GET / HTTP/1.1\r\nhost: a\r\n\r\n"],
+  ["http2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"],
+])("%s goes to its engine with every byte, however it is split", async (name, bytes) => {
+  const { port, engines } = fixture(backend("").port)
+  const client = new Client(port)
+  for (const part of [bytes.slice(0, 2), bytes.slice(2, 5), bytes.slice(5)]) {
+    await client.send(part)
+    await Bun.sleep(2)
+  }
+  await client.hears(name)
+  const given = engines.join("")
+  expect(given.startsWith(`${name}:`)).toBe(true)
+  expect(bytes.startsWith(given.slice(name.length + 1))).toBe(true)
+})
+
+test("other bytes are relayed to the endpoint at once", async () => {
+  const server = backend("", heard => heard.toUpperCase())
+  const { port, telemetry, dials } = fixture(server.port)
+  const client = new Client(port)
+  await client.send("\u0001binary")
+  await client.hears("BINARY")
+  expect(dials()).toBe(1)
+  expect(detections(telemetry)).toEqual({ opaque: 1 })
+})
+
+test("a server that speaks first is heard although the client says nothing, and is remembered", async () => {
+  const { port, telemetry, side } = fixture(backend("220 hello").port)
+  await new Client(port).hears("220 hello")
+  expect(detections(telemetry)).toEqual({ "server-first": 1 })
+  expect(side.memory.recall("10.0.0.1", 7)).toBe(1)
+  const start = performance.now()
+  await new Client(port).hears("220 hello")
+  expect(performance.now() - start).toBeLessThan(20)
+})
+
+test("an HTTP client that is slow to begin still gets its engine, and the spare connection is closed", async () => {
+  const server = backend("")
+  const { port, engines, dials } = fixture(server.port)
+  const client = new Client(port)
+  while (dials() === 0) await Bun.sleep(5)
+  await client.send("GET / HTTP/1.1\r\n\r\n")
+  await client.hears("http1")
+  expect(engines).toHaveLength(1)
+  expect(server.heard()).toBe("")
+})
+
+test("the SETTINGS of an HTTP/2 server that greets first do not make its connection opaque", async () => {
+  const server = backend(new Uint8Array([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+  const { port, engines } = fixture(server.port)
+  const client = new Client(port)
+  while (server.connections() === 0) await Bun.sleep(5)
+  await Bun.sleep(20)
+  await client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+  await client.hears("http2")
+  expect(engines).toHaveLength(1)
+})
+
+test("part of a method that goes no further is relayed after a bounded time", async () => {
+  const { port, telemetry } = fixture(backend("").port)
+  const client = new Client(port)
+  const start = performance.now()
+  await client.send("ABC")
+  await client.hears("ABC")
+  expect(performance.now() - start).toBeGreaterThanOrEqual(DETECT_STALL_MS - 1)
+  expect(performance.now() - start).toBeLessThan(DETECT_STALL_MS + 500)
+  expect(detections(telemetry)).toEqual({ stalled: 1 })
+})
+
+test("a client that only half-closes is passed on to the server", async () => {
+  const server = backend("")
+  const { port } = fixture(server.port)
+  const client = new Client(port)
+  await client.finish()
+  await client.isClosed()
+  expect(server.connections()).toBe(1)
+})
+
+test("on an opaque port HTTP is relayed unread", async () => {
+  const { port, engines } = fixture(backend("").port, { opaquePort: true })
+  const client = new Client(port)
+  await client.send("GET / HTTP/1.1\r\n\r\n")
+  await client.hears("GET /")
+  expect(engines).toEqual([])
+})
+
+test("a hint that a service is TCP is believed", async () => {
+  const { port, engines } = fixture(backend("").port, { protocol: PROTOCOL_TCP })
+  const client = new Client(port)
+  await client.send("GET / HTTP/1.1\r\n\r\n")
+  await client.hears("GET /")
+  expect(engines).toEqual([])
+})
+
+test("with a hint of HTTP no spare connection is dialled for a silent client", async () => {
+  const { port, dials } = fixture(backend("").port, { protocol: PROTOCOL_HTTP1 })
+  const client = new Client(port)
+  await Bun.sleep(80)
+  expect(dials()).toBe(0)
+  await client.send("GET / HTTP/1.1\r\n\r\n")
+  await client.hears("http1")
+})
+
+test("an endpoint that refuses is left for another one, and nothing early is lost", async () => {
+  const dead = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } })
+  const deadPort = dead.port
+  dead.stop(true)
+  const server = backend("")
+  const set = new EndpointSet(() => 0)
+  set.replace(
+    [
+      { address: "127.0.0.1", port: deadPort, info: UNKNOWN_ENDPOINT },
+      { address: "127.0.0.1", port: server.port, info: UNKNOWN_ENDPOINT },
+    ],
+    loop.clock.nowMs,
+  )
+  const { port } = fixture(server.port, { source: set })
+  const client = new Client(port)
+  await client.send("\u0001early")
+  await client.hears("\u0001early")
+  await client.finish()
+  await client.isClosed()
+  await Bun.sleep(5)
+  for (const endpoint of set.endpoints()) expect(endpoint.pending).toBe(0)
+})
+
+test("where nothing answers a raw client gets a reset", async () => {
+  const dead = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } })
+  const deadPort = dead.port
+  dead.stop(true)
+  const { port } = fixture(deadPort)
+  const client = new Client(port)
+  await client.send("\u0001")
+  await client.isClosed()
+})
+
+test.each([
+  ["was not redirected", { destination: null }, "not-redirected"],
+  ["is meant for the proxy itself", { own: true }, "loop"],
+])("a connection that %s is refused and counted", async (_what, options, reason) => {
+  const { port, telemetry } = fixture(1, options)
+  await new Client(port).isClosed()
+  const refused = [...telemetry.registry.all()].find(
+    series => series.metric.name === "proxy_connections_refused_total",
+  )
+  expect(refused?.labels).toContainEqual(["reason", reason])
+})
+
+test("draining ends what an engine serves, and new connections are served and drained too", async () => {
+  const { side, port } = fixture(backend("").port)
+  const before = new Client(port)
+  await before.send("GET / HTTP/1.1\r\n\r\n")
+  await before.hears("http1")
+  side.drain()
+  const after = new Client(port)
+  await after.send("GET / HTTP/1.1\r\n\r\n")
+  await after.hears("http1")
+  await before.finish()
+  await after.finish()
+  await before.isClosed()
+  await after.isClosed()
+  await Bun.sleep(5)
+  expect(side.connections).toBe(0)
+})
+
+test("bytes and connections of a relay are counted to zero open", async () => {
+  const { port, telemetry, side } = fixture(backend("").port)
+  const client = new Client(port)
+  await client.send("\u0001four")
+  await client.hears("four")
+  await client.finish()
+  await client.isClosed()
+  await Bun.sleep(5)
+  const value = (name: string) => {
+    const series = [...telemetry.registry.all()].find(one => one.metric.name === name)
+    return series !== undefined && "value" in series ? series.value : -1
+  }
+  expect(value("tcp_open_total")).toBe(1)
+  expect(value("tcp_open_connections")).toBe(0)
+  expect(value("tcp_read_bytes_total")).toBe(5)
+  expect(value("tcp_write_bytes_total")).toBe(5)
+  expect(side.connections).toBe(0)
+})
