@@ -185,7 +185,9 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
     stop()
     throw error
   }
-  for (const { name, listening } of parts) log.info(`listening ${name} ${host}:${listening.port}`)
+  for (const { name, listening } of parts) {
+    log.info(`listening ${name} ${host.includes(":") ? `[${host}]` : host}:${listening.port}`)
+  }
   return { ports: new Map(parts.map(({ name, listening }) => [name, listening.port])), stop }
 }
 

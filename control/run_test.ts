@@ -363,35 +363,3 @@ test("a taken port is one sentence, and nothing goes on running", async () => {
     `cannot listen on 127.0.0.1:${taken}: another process listens there already`,
   )
 })
-
-test("the program says where it listens, and ends within two seconds of SIGTERM", async () => {
-  const child = Bun.spawn(
-    [
-      process.execPath,
-      join(import.meta.dir, "main.ts"),
-      "all",
-      "--manifests",
-      folder,
-      "--listen-host",
-      "127.0.0.1",
-    ],
-    {
-      env: { ...process.env, ...ANY_PORTS },
-      stderr: "pipe",
-    },
-  )
-  cleanups.push(() => child.kill("SIGKILL"))
-  let output = ""
-  const decoder = new TextDecoder()
-  for await (const chunk of child.stderr) {
-    output += decoder.decode(chunk)
-    if (output.includes("listening admin")) break
-  }
-  for (const service of ["destination", "telemetry", "api", "admin"]) {
-    expect(output).toMatch(new RegExp(`listening ${service} 127\\.0\\.0\\.1:\\d+`))
-  }
-  const started = performance.now()
-  child.kill("SIGTERM")
-  expect(await child.exited).toBe(0)
-  expect(performance.now() - started).toBeLessThan(2000)
-})

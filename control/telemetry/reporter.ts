@@ -14,6 +14,11 @@ export const MAX_DST_PODS_PER_REPORTER = 64
  * until now; one that reported later than this covers the time until its report.
  */
 export const QUIET_AFTER_MS = 2_500
+/**
+ * A proxy older than this store sends all its totals first, in several messages at once. What comes within this time
+ * of its first report is that, and a base; below the shortest time between two reports (0.9 s).
+ */
+export const BASELINE_MS = 800
 /** How many seconds before a window a report may lie and still be the begin of what is counted. */
 const BOUNDARY_SLOTS = 3
 
@@ -78,6 +83,8 @@ export class Reporter {
   private stream = 0
   /** Whether values of series not seen before are counts from 0, or a base of what happened before our time. */
   private countsFromZero: boolean
+  /** Time of the first report, milliseconds since 1970; 0 before. */
+  private firstReportMs = 0
 
   /** @param watchedSinceMs since when reports could have been taken, milliseconds since 1970 */
   constructor(about: telemetryV1.Reporter, watchedSinceMs: number, budget: PeerBudget) {
@@ -116,14 +123,11 @@ export class Reporter {
   /** Notes that a report came, before its values are taken. */
   beginReport(nowMs: number): void {
     this.lastReportMs = nowMs
+    if (this.firstReportMs === 0) this.firstReportMs = nowMs
+    if (nowMs - this.firstReportMs >= BASELINE_MS) this.countsFromZero = true
     // A proxy whose clock runs ahead of ours began no later than it reported.
     if (this.sinceMs === 0 || this.sinceMs > nowMs) this.sinceMs = nowMs
     this.reportTimes[Math.floor(nowMs / 1000) % this.reportTimes.length] = nowMs
-  }
-
-  /** After the first report with values, new series count from zero: they began while we watched. */
-  endReport(hadValues: boolean): void {
-    if (hadValues) this.countsFromZero = true
   }
 
   /** State of a series, made when it is new; null for one that no question asks about, or beyond the caps. */
@@ -280,7 +284,6 @@ export class ReportStream {
       if (state != null) reporter.forget(state)
       this.series.delete(id)
     }
-    reporter.endReport(report.samples.length + report.histograms.length > 0)
   }
 
   /** Ends the stream. */

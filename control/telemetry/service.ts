@@ -83,8 +83,9 @@ async function takeReports(
   try {
     for await (const report of reports) {
       if (stream === null) {
-        if (report.reporter === undefined) {
-          throw new ConnectError("the first message of a stream must name its reporter", Code.InvalidArgument)
+        if (!report.reporter?.namespace || !report.reporter.pod) {
+          const sentence = "the first message of a stream must name its reporter: namespace and pod"
+          throw new ConnectError(sentence, Code.InvalidArgument)
         }
         stream = store.openStream(report.reporter)
         if (stream === null) throw new ConnectError("no room for another proxy", Code.ResourceExhausted)

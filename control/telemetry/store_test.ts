@@ -271,3 +271,25 @@ test("a peer whose series the proxy dropped makes room after the longest window"
   store.sweep(START + 3_602_000)
   expect(store.peerCount).toBe(0)
 })
+
+test("totals of an older proxy are a base also when they come in several messages", () => {
+  const store = new TelemetryStore(START)
+  const proxy = new FakeProxy("web-1", START - 86_400_000)
+  const stream = open(store, proxy)
+  const message = (id: number, value: number) =>
+    create(telemetryV1.ReportRequestSchema, {
+      series: [
+        {
+          id,
+          metric: "response_total",
+          labels: { direction: "inbound", classification: "success", status_code: String(200 + id) },
+        },
+      ],
+      samples: [{ seriesId: id, value }],
+    })
+  stream.take(message(1, 1_000_000), START + 1000)
+  stream.take(message(2, 2_000_000), START + 1300)
+  expect(figures(store, 60_000, START + 1400).http).toBeNull()
+  stream.take(message(3, 5), START + 2000)
+  expect(figures(store, 60_000, START + 2000).http?.responses).toBe(5)
+})
