@@ -120,7 +120,7 @@ function serveRelay(path: string): void {
 
 async function probe(request: ProbeRequest): Promise<void> {
   const outcome = await (request.kind === "tcp" ? probeTcp(request) : probeHttp(request)).catch(
-    (error: unknown) => ({ ok: false, reason: error instanceof Error ? error.message : String(error) }),
+    (error: unknown) => ({ ok: false, reason: reasonOf(error) }),
   )
   say({ probed: { id: request.id, ...outcome } })
 }
@@ -143,7 +143,7 @@ function probeTcp(request: ProbeRequest): Promise<{ ok: boolean; reason: string 
         data() {},
         error() {},
       },
-    }).catch((error: unknown) => done(false, error instanceof Error ? error.message : String(error)))
+    }).catch((error: unknown) => done(false, reasonOf(error)))
   })
 }
 
@@ -163,6 +163,13 @@ async function probeHttp(request: ProbeRequest): Promise<{ ok: boolean; reason: 
   }
   const ok = response.status >= 200 && response.status < 400
   return { ok, reason: ok ? "" : `HTTP status ${response.status}` }
+}
+
+/** The runtime's errors end with advice to programmers. */
+function reasonOf(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error)
+  if (error instanceof Error && error.name === "TimeoutError") return "no answer in time"
+  return text.replace(/ For more information, pass.*$|: Was there a typo in the url or port\?.*$/s, "")
 }
 
 async function main(): Promise<void> {

@@ -5,6 +5,7 @@ import {
   existsSync,
   mkdirSync,
   openSync,
+  readFileSync,
   rmSync,
   statSync,
   truncateSync,
@@ -80,8 +81,10 @@ export async function startContainer(
   const script = join(place.folder, `${name}.sh`)
   const started = join(place.folder, `${name}.started`)
   rmSync(started, { force: true })
-  writeFileSync(script, startScript(what, started), { mode: 0o600 })
-  const log = openSync(place.logFile, "a")
+  writeFileSync(script, startScript(what, started, place.logFile), { mode: 0o600 })
+  // What the tools themselves say is not the container's output.
+  const complaints = join(place.folder, `${name}.err`)
+  const log = openSync(complaints, "w")
   let outer: Bun.Subprocess<"ignore", number, number>
   try {
     outer = Bun.spawn(
@@ -117,7 +120,8 @@ export async function startContainer(
     // It ended before it was seen, or before its command began; the log has the reason.
     if (!existsSync(started)) {
       const { code } = await exited
-      throw new Error(`container "${name}" could not be set up (exit ${code}); its log says why`)
+      const said = readFileSync(complaints, "utf8").trim().split("\n").at(-1) ?? ""
+      throw new Error(`it could not be set up: ${said === "" ? `exit ${code}, see its log` : said}`)
     }
     return { pid: 0, exited, signal: () => {}, kill: () => {} }
   }
@@ -146,12 +150,13 @@ export function withEnvironment(
   return ["env", "-i", ...assignments, ...plain]
 }
 
-function startScript(what: ContainerCommand, started: string): string {
+function startScript(what: ContainerCommand, started: string, logFile: string): string {
   const command = withEnvironment(what.environment, [...becomeUser(what.user, what.group), ...what.command])
   return [
     "set -e",
     ...what.mounts,
     `cd ${quote(what.workingDir)}`,
+    `exec >>${quote(logFile)} 2>&1`,
     `: > ${quote(started)}`,
     "set +e",
     command.map(quote).join(" "),

@@ -47,10 +47,13 @@ function prepare(volume: Volume, path: string, spec: PodSpec, sources: VolumeSou
   }
   if (volume.persistentVolumeClaim) {
     const claim = sources.claimFolder(volume.persistentVolumeClaim.claimName)
-    mkdirSync(claim, { recursive: true, mode: 0o777 })
+    mkdirSync(claim, { recursive: true })
+    chmodSync(claim, 0o777)
     return claim
   }
   mkdirSync(path, { recursive: true })
+  // As a kubelet makes them: any user of the pod may write.
+  if (volume.emptyDir !== undefined || volume.ephemeral !== undefined) chmodSync(path, 0o777)
   if (volume.configMap) {
     writeKeys(path, sources.configMap(volume.configMap.name), "ConfigMap", volume.configMap)
   } else if (volume.secret) {
