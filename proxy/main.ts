@@ -1,5 +1,5 @@
 // The sidecar proxy: reads its environment, builds its parts, serves until SIGTERM.
-import { readFileSync } from "node:fs"
+import { readFileSync, writeSync } from "node:fs"
 import { ConnectionTracker, type ServeHttp } from "./accept/mod.ts"
 import { serveAdmin } from "./admin/mod.ts"
 import { type Config, ConfigError, PROXY_VERSION, readConfig } from "./config.ts"
@@ -181,13 +181,18 @@ function hasIpv6(): boolean {
   }
 }
 
+/** Says why the proxy does not start. */
+function complain(sentence: string): void {
+  writeSync(2, sentence)
+}
+
 function main(): void {
   let config: Config
   try {
     config = readConfig(process.env)
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
-    process.stderr.write(`conduit-proxy: ${error.message}\n`)
+    complain(`conduit-proxy: ${error.message}\n`)
     process.exit(2)
   }
   const log = createLogger({ level: config.logLevel, format: config.logFormat })
@@ -196,7 +201,7 @@ function main(): void {
   } catch (error) {
     const code = errorCode(error)
     const ports = `${config.outboundPort}, ${config.inboundPort} and ${config.adminPort}`
-    process.stderr.write(
+    complain(
       code === "EADDRINUSE"
         ? `conduit-proxy: a port is taken: the proxy needs ${ports}; does another proxy run in this pod?\n`
         : `conduit-proxy: could not start: ${error instanceof Error ? error.message : code}\n`,
