@@ -80,14 +80,12 @@ function addressed(address: string): ControlPlane {
   return { url: `${url.protocol}//${url.host}${port}`, what: address }
 }
 
-/** Local meshes that run on this machine, by name. */
-export async function runningMeshes(): Promise<readonly LocalMesh[]> {
-  return []
-}
-
 /** The search as the command line does it. */
 export function surroundings(): Surroundings {
-  return { env: process.env, localMeshes: runningMeshes }
+  return {
+    env: process.env,
+    localMeshes: async () => await (await import("../deploy/mod.ts")).runningMeshes(),
+  }
 }
 
 /**
