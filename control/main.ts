@@ -1,6 +1,6 @@
 // The control plane's program: `main.ts SERVICE` runs one service, or all of them, until SIGTERM.
 import { createLog } from "./log.ts"
-import { parseSettings, runControlPlane } from "./run.ts"
+import { parseSettings, type RunningControlPlane, runControlPlane } from "./run.ts"
 
 const log = createLog({
   format: process.env.CONDUIT_LOG_FORMAT === "json" ? "json" : "plain",
@@ -12,14 +12,16 @@ if (typeof settings === "string") {
   process.stderr.write(`control: ${settings}\n`)
   process.exit(2)
 }
+let running: RunningControlPlane | undefined
+// Before anything is served: whoever starts us may end us as soon as the log says that we listen.
+for (const signal of ["SIGTERM", "SIGINT"] as const) {
+  process.once(signal, () => {
+    running?.stop()
+    process.exit(0)
+  })
+}
 try {
-  const running = await runControlPlane(settings, log)
-  for (const signal of ["SIGTERM", "SIGINT"] as const) {
-    process.once(signal, () => {
-      running.stop()
-      process.exit(0)
-    })
-  }
+  running = await runControlPlane(settings, log)
 } catch (error) {
   process.stderr.write(`control: ${error instanceof Error ? error.message : String(error)}\n`)
   process.exit(1)

