@@ -1,11 +1,11 @@
 // The sidecar proxy: reads its environment, builds its parts, serves until SIGTERM.
 import { readFileSync, writeSync } from "node:fs"
-import { ConnectionTracker, type ServeHttp } from "./accept/mod.ts"
+import { ConnectionTracker } from "./accept/mod.ts"
 import { serveAdmin } from "./admin/mod.ts"
 import { type Config, ConfigError, PROXY_VERSION, readConfig } from "./config.ts"
 import { createControlPlane } from "./control_plane/mod.ts"
 import { Discovery } from "./discovery/mod.ts"
-import { serveHttp2 } from "./http/mod.ts"
+import { serveHttp1, serveHttp2 } from "./http/mod.ts"
 import { createInbound } from "./inbound/mod.ts"
 import { Lifecycle } from "./lifecycle.ts"
 import { createLogger, type Logger } from "./log.ts"
@@ -32,13 +32,6 @@ const ERRORS: Metric = {
   name: "proxy_errors_total",
   kind: "counter",
   help: "Errors inside the proxy that were caught; each is in the log with its context.",
-}
-
-/** Until the engines are here, HTTP connections are refused. */
-const notYet: ServeHttp = conn => {
-  conn.handler = { onOpen() {}, onData() {}, onDrain() {}, onEnd() {}, onClose() {} }
-  conn.reset()
-  return { drain() {} }
 }
 
 /** Builds the parts and serves. Throws only where listening fails. */
@@ -84,7 +77,7 @@ function run(config: Config, log: Logger): void {
   const shared = {
     ownPorts: [config.outboundPort, config.inboundPort, config.adminPort],
     discovery,
-    engines: { http1: notYet, http2: serveHttp2 },
+    engines: { http1: serveHttp1, http2: serveHttp2 },
     env: { clock, timers, log },
     telemetry,
     tracker,
