@@ -21,6 +21,7 @@ export {
   type HttpTarget,
   MAX_REQUESTS_IN_FLIGHT,
 } from "./http_service.ts"
+export { serveHttp1 } from "./http1_proxy.ts"
 export { serveHttp2 } from "./http2_proxy.ts"
 export * from "./refusal.ts"
 export type { RequestView } from "./request_view.ts"

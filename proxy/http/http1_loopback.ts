@@ -1,0 +1,80 @@
+// A proxy with only its HTTP/1 engine, on loopback: for tests and measurements of the engine alone.
+import { Endpoint, type EndpointSource, SingleEndpoint } from "../balance/mod.ts"
+import { createLogger } from "../log.ts"
+import { dial, type Listener, listen, loop } from "../net/mod.ts"
+import { Telemetry } from "../telemetry/mod.ts"
+import type { Drainable } from "./drainable.ts"
+import type { HttpEnv } from "./env.ts"
+import { Admission, createHttpService } from "./http_service.ts"
+import { serveHttp1 } from "./http1_proxy.ts"
+
+/** A running loopback proxy. */
+export interface Http1Loopback {
+  readonly port: number
+  readonly env: HttpEnv
+  readonly telemetry: Telemetry
+  readonly admission: Admission
+  /** Log lines so far. */
+  readonly lines: string[]
+  /** Connections accepted so far, in order. */
+  readonly connections: Drainable[]
+  close(): void
+}
+
+/** How the loopback proxy differs. */
+export interface Http1LoopbackOptions {
+  /** 0 inbound, 1 outbound. Default 1. */
+  readonly direction?: 0 | 1
+  /** Port to listen on. Default: any. */
+  readonly port?: number
+}
+
+/** One endpoint on 127.0.0.1. */
+export function onPort(port: number): EndpointSource {
+  return new SingleEndpoint(new Endpoint("127.0.0.1", port))
+}
+
+/** The given endpoints, in their order, each tried once. */
+export function inOrder(ports: readonly number[]): EndpointSource {
+  const endpoints = ports.map(port => new Endpoint("127.0.0.1", port))
+  return { pick: tried => endpoints.find(endpoint => !tried.includes(endpoint)) ?? null }
+}
+
+/** Starts a proxy in this process that sends every request to `source`. */
+export function startHttp1Loopback(
+  source: EndpointSource,
+  options: Http1LoopbackOptions = {},
+): Http1Loopback {
+  const lines: string[] = []
+  const log = createLogger({ level: "debug", sink: line => lines.push(line) })
+  const env: HttpEnv = {
+    clock: loop.clock,
+    timers: loop.timers,
+    log,
+    draining: false,
+    dial: (endpoint, handler) => dial(endpoint.address, endpoint.port, handler),
+  }
+  const direction = options.direction ?? 1
+  const telemetry = new Telemetry(loop.clock)
+  const admission = new Admission()
+  const connections: Drainable[] = []
+  const labels = {
+    direction,
+    dstService: "",
+    dstNamespace: "",
+    tls: direction === 0 ? ("disabled" as const) : null,
+    clientId: "",
+    route: "",
+  }
+  const target = { source, labels, defaultAuthority: "" }
+  const listener: Listener = listen({
+    address: "127.0.0.1",
+    port: options.port ?? 0,
+    accept(conn) {
+      const service = createHttpService({ direction, target, telemetry, clock: loop.clock, log, admission })
+      connections.push(serveHttp1(conn, new Uint8Array(0), service, env))
+      return conn.handler
+    },
+  })
+  return { port: listener.port, env, telemetry, admission, lines, connections, close: () => listener.close() }
+}

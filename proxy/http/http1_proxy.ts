@@ -1,0 +1,693 @@
+// The HTTP/1 engine: one accepted connection, its requests one after the other, each passed to an endpoint and its
+// answer back. Bytes are forwarded as the slices they came in wherever nothing must change. RFC 9112.
+import type { Endpoint } from "../balance/mod.ts"
+import { type Conn, type ConnHandler, relay, Timer } from "../net/mod.ts"
+import {
+  BODY_CHUNKED,
+  BODY_LENGTH,
+  BODY_NONE,
+  BODY_TUNNEL,
+  BODY_UNTIL_CLOSE,
+  BodyScanner,
+  CONNECTION_KEEP_ALIVE,
+  describeFault,
+  HeadAssembler,
+  isIdempotent,
+  METHOD_CONNECT,
+  METHOD_HEAD,
+  PARSE_NEED_MORE,
+  RequestHead,
+  spliceHead,
+  TextCache,
+} from "../wire/mod.ts"
+import {
+  NO_GRPC_STATUS,
+  OUTCOME_CLIENT_GONE,
+  OUTCOME_COMPLETE,
+  OUTCOME_REFUSED,
+  OUTCOME_UPSTREAM_GONE,
+  type Outcome,
+} from "./classify.ts"
+import type { Drainable } from "./drainable.ts"
+import type { HttpEnv } from "./env.ts"
+import type { Exchange } from "./exchange.ts"
+import type { HttpService } from "./http_service.ts"
+import { renderAnswer } from "./http1_answer.ts"
+import { poolOf, type Upstream, type UpstreamUser } from "./http1_pool.ts"
+import {
+  PROXY_ERROR_FIELD,
+  REFUSAL_HEAD_TIMEOUT,
+  REFUSAL_HEAD_TOO_LARGE,
+  REFUSAL_MALFORMED,
+  REFUSAL_UPSTREAM_GONE,
+  REFUSAL_UPSTREAM_MALFORMED,
+  type Refusal,
+} from "./refusal.ts"
+
+/** From the first byte of a head to its last: what an honest client takes seconds for, and a slow loris never ends. */
+export const HEAD_TIMEOUT_MS = 30_000
+
+/**
+ * How long a client may rest between requests. Long, because closing an idle connection makes the client's next
+ * request fail if it is on its way; finite, because each costs memory. Envoy's figure.
+ */
+export const DOWNSTREAM_IDLE_MS = 3_600_000
+
+/** How long a client may go on sending a body whose answer it already has, before it is cut. */
+export const BODY_AFTER_ANSWER_MS = 30_000
+
+/**
+ * Serves HTTP/1 on an accepted connection until it closes, or becomes a tunnel.
+ *
+ * @param firstBytes  what was read of it already; may be empty
+ */
+export function serveHttp1(
+  conn: Conn,
+  firstBytes: Uint8Array,
+  service: HttpService,
+  env: HttpEnv,
+): Drainable {
+  const server = new Http1Server(conn, service, env)
+  conn.handler = server
+  if (firstBytes.length > 0) server.onData(conn, firstBytes)
+  return server
+}
+
+/** Authorities as strings; every connection's clients name the same few. */
+const authorities = new TextCache()
+
+/** Waits for a head, or reads one. */
+const READING = 0
+/** A request is on its way or being answered. */
+const EXCHANGING = 1
+/** The last answer is out; what still comes is dropped. */
+const ENDING = 2
+
+const PAUSE_PIPELINE = 1
+const PAUSE_CONNECT = 2
+const PAUSE_BACKPRESSURE = 4
+
+/** What becomes of the connection to the server. */
+const DETACH_KEEP = 0
+const DETACH_CLOSE = 1
+const DETACH_RESET = 2
+
+const NEVER = Number.POSITIVE_INFINITY
+const CLOSE_LINE = "Connection: close\r\n"
+const DROP_PROXY_ERROR: readonly string[] = [PROXY_ERROR_FIELD]
+const DROP_CONNECTION: readonly string[] = ["connection", "keep-alive", "proxy-connection"]
+const DROP_BOTH: readonly string[] = [...DROP_CONNECTION, PROXY_ERROR_FIELD]
+
+class Http1Server extends Timer implements ConnHandler, UpstreamUser, Drainable {
+  private readonly conn: Conn
+  private readonly service: HttpService
+  private readonly env: HttpEnv
+  private readonly head = new RequestHead(authorities)
+  private readonly requestBody = new BodyScanner()
+  private readonly assembler = new HeadAssembler()
+  private state = READING
+  /** PAUSE_ reasons why the client is not read from. */
+  private pauses = 0
+  /** Bytes that came before their time: pipelined requests, a body before the connection, a tunnel's first bytes. */
+  private pending: Uint8Array | null = null
+  private pumping = false
+  private draining = false
+  private deadlineMs = NEVER
+
+  private exchange: Exchange | null = null
+  private endpoint: Endpoint | null = null
+  private upstream: Upstream | null = null
+  /** Head and the body bytes that came with it, kept while the request may have to be sent again. */
+  private first: Uint8Array | null = null
+  private sent = false
+  private retried = false
+  /** A byte of an answer came. */
+  private answered = false
+  /** The final response head was passed on. */
+  private responding = false
+  private responseDone = false
+  private keepUpstream = false
+  private keepDownstream = false
+
+  constructor(conn: Conn, service: HttpService, env: HttpEnv) {
+    super()
+    this.conn = conn
+    this.service = service
+    this.env = env
+    this.deadlineMs = env.clock.nowMs + HEAD_TIMEOUT_MS
+    env.timers.schedule(this, HEAD_TIMEOUT_MS)
+  }
+
+  drain(): void {
+    this.draining = true
+  }
+
+  // The client's side.
+
+  onOpen(): void {}
+
+  onData(_conn: Conn, chunk: Uint8Array): void {
+    if (this.state === READING) {
+      this.pending = chunk
+      this.pump()
+    } else if (this.state === EXCHANGING) {
+      if (this.requestBody.done || !this.sent) this.stash(chunk)
+      else this.forwardBody(chunk)
+    }
+  }
+
+  onDrain(): void {
+    this.upstream?.conn.resume()
+  }
+
+  onEnd(): void {
+    if (this.state === READING) {
+      this.state = ENDING
+      this.conn.close()
+    } else if (this.state === EXCHANGING) {
+      if (!this.requestBody.done) this.clientGone()
+      // The server decides what a FIN behind the request means, as it would without us.
+      else if (this.sent && this.pending === null) this.upstream?.conn.shutdown()
+    }
+  }
+
+  onClose(): void {
+    this.env.timers.cancel(this)
+    this.clientGone()
+  }
+
+  /** Of the timer: deadlines move without touching the wheel, so it may be early. */
+  override fire(): void {
+    const now = this.env.clock.nowMs
+    if (now < this.deadlineMs) {
+      const left = this.deadlineMs - now
+      this.env.timers.schedule(this, Math.min(left, DOWNSTREAM_IDLE_MS))
+    } else if (this.state === READING && !this.assembler.isEmpty) {
+      this.refuseHead(REFUSAL_HEAD_TIMEOUT, "the request head did not come within 30 s")
+    } else if (this.state === EXCHANGING) {
+      this.detach(DETACH_RESET)
+      this.finish()
+    } else {
+      this.state = ENDING
+      this.conn.close()
+    }
+  }
+
+  private setDeadline(delayMs: number): void {
+    this.deadlineMs = this.env.clock.nowMs + delayMs
+    // A later deadline is found by the timer when it fires; only an earlier one has to be told.
+    if (delayMs < DOWNSTREAM_IDLE_MS) this.env.timers.schedule(this, delayMs)
+  }
+
+  private stash(chunk: Uint8Array): void {
+    this.pending = this.pending === null ? chunk : Buffer.concat([this.pending, chunk])
+    this.pause(PAUSE_PIPELINE)
+  }
+
+  private pause(reason: number): void {
+    if (this.pauses === 0) this.conn.pause()
+    this.pauses |= reason
+  }
+
+  private unpause(reason: number): void {
+    if ((this.pauses & reason) === 0) return
+    this.pauses &= ~reason
+    if (this.pauses === 0) this.conn.resume()
+  }
+
+  /** Reads requests from what is pending, one after the other, without recursion. */
+  private pump(): void {
+    if (this.pumping) return
+    this.pumping = true
+    while (this.state === READING && this.pending !== null) {
+      const bytes = this.pending
+      this.pending = null
+      this.readHead(bytes)
+    }
+    this.pumping = false
+    if (this.state !== READING) return
+    this.unpause(PAUSE_PIPELINE)
+    if (this.conn.readEnded) {
+      this.state = ENDING
+      this.conn.close()
+    }
+  }
+
+  private readHead(chunk: Uint8Array): void {
+    const isFirstPiece = this.assembler.isEmpty
+    const bytes = isFirstPiece ? chunk : this.assembler.join(chunk)
+    if (bytes === null) return
+    const { head } = this
+    const end = head.parse(bytes, 0, bytes.length)
+    if (end > 0) {
+      this.begin(bytes, end)
+    } else if (end === PARSE_NEED_MORE) {
+      if (head.start === bytes.length) return
+      this.assembler.keep(bytes, head.start, bytes.length)
+      if (isFirstPiece) this.setDeadline(HEAD_TIMEOUT_MS)
+    } else {
+      const { status, text } = describeFault(end)
+      this.refuseHead(refusalOf(status), text)
+    }
+  }
+
+  private begin(bytes: Uint8Array, headEnd: number): void {
+    const { head, requestBody } = this
+    this.state = EXCHANGING
+    this.deadlineMs = NEVER
+    this.sent = false
+    this.retried = false
+    this.answered = false
+    this.responding = false
+    this.responseDone = false
+    this.keepUpstream = false
+    this.keepDownstream = head.keepsAlive
+    const exchange = this.service.begin(head)
+    this.exchange = exchange
+
+    if (head.isChunked) requestBody.begin(BODY_CHUNKED, 0)
+    else if (head.contentLength > 0) requestBody.begin(BODY_LENGTH, head.contentLength)
+    else requestBody.begin(BODY_NONE, 0)
+    const end = requestBody.scan(bytes, headEnd, bytes.length)
+    if (requestBody.fault !== 0) {
+      this.refuse(REFUSAL_MALFORMED, describeFault(requestBody.fault).text)
+      return
+    }
+    if (end < bytes.length) {
+      this.pending = bytes.subarray(end)
+      this.pause(PAUSE_PIPELINE)
+    }
+    if (exchange.refusal !== null) {
+      this.refuse(exchange.refusal, "")
+      return
+    }
+    this.first = this.firstBytes(bytes, headEnd, end)
+    this.connect(false)
+  }
+
+  /** Head and early body as they are to be sent: the slice itself unless a field must change. */
+  private firstBytes(bytes: Uint8Array, headEnd: number, end: number): Uint8Array {
+    const { head } = this
+    const stripError = head.hasProxyError && this.service.direction === 1
+    if (!stripError && !head.hasSuspectBody) {
+      return head.start === 0 && end === bytes.length ? bytes : bytes.subarray(head.start, end)
+    }
+    const rewritten = head.hasSuspectBody
+      ? spliceHead(head, stripError ? DROP_BOTH : DROP_CONNECTION, CLOSE_LINE)
+      : spliceHead(head, DROP_PROXY_ERROR, "")
+    return end === headEnd ? rewritten : Buffer.concat([rewritten, bytes.subarray(headEnd, end)])
+  }
+
+  /** @param fresh  no connection at rest will do: one has just failed that way */
+  private connect(fresh: boolean): void {
+    // Set by begin(); ended only together with the exchange.
+    const exchange = this.exchange!
+    const endpoint = exchange.pick()
+    if (endpoint === null) {
+      this.refuse(exchange.failure, "")
+      return
+    }
+    this.endpoint = endpoint
+    const pool = poolOf(endpoint, this.env)
+    const upstream = fresh ? null : pool.take(this)
+    if (upstream !== null) {
+      this.upstream = upstream
+      this.sendFirst(upstream)
+      return
+    }
+    // What the client goes on sending waits in its socket, so that nothing is lost if the dial fails.
+    if (!this.requestBody.done) this.pause(PAUSE_CONNECT)
+    this.upstream = pool.dial(this)
+  }
+
+  private sendFirst(upstream: Upstream): void {
+    this.sent = true
+    // Kept since begin(), and dropped only after it was sent.
+    if (!upstream.conn.write(this.first!)) this.pause(PAUSE_BACKPRESSURE)
+    if (this.requestBody.done) {
+      if (this.conn.readEnded && this.pending === null) upstream.conn.shutdown()
+      return
+    }
+    if (this.pending !== null) {
+      const early = this.pending
+      this.pending = null
+      this.unpause(PAUSE_PIPELINE)
+      this.forwardBody(early)
+    }
+    this.unpause(PAUSE_CONNECT)
+  }
+
+  private forwardBody(chunk: Uint8Array): void {
+    const { requestBody, upstream } = this
+    const end = requestBody.scan(chunk, 0, chunk.length)
+    if (requestBody.fault !== 0) {
+      const { text } = describeFault(requestBody.fault)
+      // A broken body must not look complete to the server: what was sent of it is followed by a reset.
+      if (this.responding) this.cut(OUTCOME_CLIENT_GONE)
+      else this.refuse(REFUSAL_MALFORMED, text)
+      return
+    }
+    this.first = null
+    if (
+      upstream !== null &&
+      end > 0 &&
+      !upstream.conn.write(end === chunk.length ? chunk : chunk.subarray(0, end))
+    ) {
+      this.pause(PAUSE_BACKPRESSURE)
+    }
+    if (!requestBody.done) return
+    if (end < chunk.length) this.stash(chunk.subarray(end))
+    if (this.responseDone) {
+      this.detach(this.keepUpstream ? DETACH_KEEP : DETACH_CLOSE)
+      this.finish()
+    }
+  }
+
+  // The server's side.
+
+  upstreamOpened(upstream: Upstream): void {
+    this.sendFirst(upstream)
+  }
+
+  upstreamDrained(): void {
+    this.unpause(PAUSE_BACKPRESSURE)
+  }
+
+  upstreamBytes(upstream: Upstream, chunk: Uint8Array): void {
+    this.answered = true
+    if (this.responseDone) {
+      // Bytes behind a complete response belong to no request.
+      this.keepUpstream = false
+      return
+    }
+    if (this.responding) this.forwardResponse(upstream, chunk)
+    else this.readResponse(upstream, chunk)
+  }
+
+  upstreamEnded(upstream: Upstream): void {
+    this.upstreamGone(upstream, null)
+  }
+
+  upstreamClosed(upstream: Upstream, error: string | null): void {
+    this.upstreamGone(upstream, error)
+  }
+
+  private readResponse(upstream: Upstream, chunk: Uint8Array): void {
+    const bytes = upstream.assembler.isEmpty ? chunk : upstream.assembler.join(chunk)
+    if (bytes === null) return
+    const { head } = upstream
+    const length = bytes.length
+    // Interim responses go out together with what follows them: [from, at) is what waits.
+    let from = 0
+    let at = 0
+    for (;;) {
+      const end = head.parse(bytes, at, length)
+      if (end === PARSE_NEED_MORE) {
+        if (at > from) this.toClient(upstream, bytes.subarray(from, at))
+        if (at < length) upstream.assembler.keep(bytes, at, length)
+        return
+      }
+      if (end < 0) {
+        this.refuse(REFUSAL_UPSTREAM_MALFORMED, describeFault(end).text)
+        return
+      }
+      if (!head.isInterim) {
+        this.respond(upstream, bytes, from, at, end)
+        return
+      }
+      // HTTP/1.0 knows no interim responses (RFC 9110 section 15.2).
+      if (this.head.minor === 0) {
+        if (at > from) this.toClient(upstream, bytes.subarray(from, at))
+        from = end
+      }
+      at = end
+    }
+  }
+
+  /** The final head is bytes[at, headEnd); bytes[from, at) are interim responses still to be passed on. */
+  private respond(upstream: Upstream, bytes: Uint8Array, from: number, at: number, headEnd: number): void {
+    const { head: request, service } = this
+    const { head, body } = upstream
+    const kind = head.bodyKind(request.methodNumber)
+    if (kind === BODY_TUNNEL) {
+      this.openTunnel(upstream, bytes, from)
+      return
+    }
+    body.begin(kind, head.contentLength)
+    const end = body.scan(bytes, headEnd, bytes.length)
+    if (body.fault !== 0) {
+      this.refuse(REFUSAL_UPSTREAM_MALFORMED, describeFault(body.fault).text)
+      return
+    }
+    this.first = null
+    this.responding = true
+    // begin() set it, and it ends with the response.
+    this.exchange!.responseHead(head.status)
+
+    const reusable =
+      kind !== BODY_UNTIL_CLOSE && head.keepsAlive && request.keepsAlive && !request.hasSuspectBody
+    const isDraining = service.direction === 0 && (this.draining || this.env.draining)
+    this.keepUpstream = reusable && end === bytes.length
+    this.keepDownstream =
+      reusable &&
+      !isDraining &&
+      // A client of HTTP/1.0 keeps the connection only where the server says so.
+      (request.minor === 1 || (head.connection & CONNECTION_KEEP_ALIVE) !== 0) &&
+      // What follows a CONNECT was meant for the tunnel that did not come about, not for us.
+      (request.methodNumber !== METHOD_CONNECT || this.pending === null)
+
+    // Only where the client would otherwise think that it may go on.
+    const sayClose =
+      !this.keepDownstream &&
+      request.keepsAlive &&
+      head.keepsAlive &&
+      kind !== BODY_UNTIL_CLOSE &&
+      (request.minor === 1 || (head.connection & CONNECTION_KEEP_ALIVE) !== 0)
+    const stripError = head.hasProxyError && service.direction === 0
+    if (sayClose || stripError) {
+      if (at > from) this.toClient(upstream, bytes.subarray(from, at))
+      const dropped = sayClose ? (stripError ? DROP_BOTH : DROP_CONNECTION) : DROP_PROXY_ERROR
+      const rewritten = spliceHead(head, dropped, sayClose ? CLOSE_LINE : "")
+      this.toClient(
+        upstream,
+        end > headEnd ? Buffer.concat([rewritten, bytes.subarray(headEnd, end)]) : rewritten,
+      )
+    } else {
+      this.toClient(upstream, from === 0 && end === bytes.length ? bytes : bytes.subarray(from, end))
+    }
+    if (body.done) this.completeResponse()
+  }
+
+  private forwardResponse(upstream: Upstream, chunk: Uint8Array): void {
+    const { body } = upstream
+    const end = body.scan(chunk, 0, chunk.length)
+    if (end > 0) this.toClient(upstream, end === chunk.length ? chunk : chunk.subarray(0, end))
+    if (body.fault !== 0) this.cut(OUTCOME_UPSTREAM_GONE)
+    else if (body.done) {
+      if (end < chunk.length) this.keepUpstream = false
+      this.completeResponse()
+    }
+  }
+
+  private toClient(upstream: Upstream, bytes: Uint8Array): void {
+    if (!this.conn.write(bytes)) upstream.conn.pause()
+  }
+
+  private completeResponse(): void {
+    this.responseDone = true
+    this.endExchange(OUTCOME_COMPLETE)
+    if (this.requestBody.done) {
+      this.detach(this.keepUpstream ? DETACH_KEEP : DETACH_CLOSE)
+      this.finish()
+    } else if (this.keepUpstream && this.keepDownstream) {
+      // Answered early; the rest of the body still belongs to this request.
+      this.setDeadline(BODY_AFTER_ANSWER_MS)
+    } else {
+      this.detach(DETACH_RESET)
+      this.finish()
+    }
+  }
+
+  /** 101, or 2xx to CONNECT: from here on the bytes are not ours to read (RFC 9110 sections 7.8 and 9.3.6). */
+  private openTunnel(upstream: Upstream, bytes: Uint8Array, from: number): void {
+    const { head: request, conn } = this
+    const { head } = upstream
+    const wanted = head.status === 101 ? request.wantsUpgrade : true
+    if (!wanted || !this.requestBody.done) {
+      this.refuse(REFUSAL_UPSTREAM_MALFORMED, "an upgrade that the request did not ask for")
+      return
+    }
+    this.exchange?.responseHead(head.status)
+    this.endExchange(OUTCOME_COMPLETE)
+    this.state = ENDING
+    this.env.timers.cancel(this)
+    upstream.user = null
+    this.upstream = null
+    let toClient = bytes.subarray(from)
+    if (head.hasProxyError && this.service.direction === 0) {
+      const rewritten = spliceHead(head, DROP_PROXY_ERROR, "")
+      toClient = Buffer.concat([bytes.subarray(from, head.start), rewritten, bytes.subarray(head.end)])
+    }
+    const clientReads = conn.write(toClient)
+    const early = this.pending
+    this.pending = null
+    const serverReads = early === null || upstream.conn.write(early)
+    this.pauses = 0
+    relay(conn, upstream.conn, ignoreEnd)
+    if (!clientReads) upstream.conn.pause()
+    if (!serverReads) conn.pause()
+  }
+
+  private upstreamGone(upstream: Upstream, error: string | null): void {
+    if (upstream !== this.upstream) return
+    if (this.responseDone) {
+      this.detach(DETACH_RESET)
+      this.finish()
+    } else if (this.responding) {
+      if (upstream.body.kind === BODY_UNTIL_CLOSE && error === null) this.completeResponse()
+      // The client must not take a part for the whole.
+      else this.cut(OUTCOME_UPSTREAM_GONE)
+    } else if (!upstream.opened) {
+      this.dialFailed(error ?? "ECONNREFUSED")
+    } else if (this.maySendAgain(upstream)) {
+      this.retried = true
+      // Both are there while a request is under way.
+      this.exchange!.retry(this.endpoint!)
+      this.detach(DETACH_RESET)
+      this.connect(true)
+    } else {
+      this.refuse(REFUSAL_UPSTREAM_GONE, error ?? "closed before it answered")
+    }
+  }
+
+  private dialFailed(error: string): void {
+    // Both are there while a request is under way.
+    this.exchange!.connectFailed(this.endpoint!, error)
+    this.detach(DETACH_RESET)
+    this.connect(this.retried)
+  }
+
+  /** The keep-alive race: the server closed a kept connection while the request was on its way to it. */
+  private maySendAgain(upstream: Upstream): boolean {
+    return (
+      upstream.reused &&
+      !this.retried &&
+      !this.answered &&
+      this.first !== null &&
+      this.requestBody.done &&
+      isIdempotent(this.head.methodNumber)
+    )
+  }
+
+  // Ends.
+
+  /** The proxy's own answer to a request that it understood. */
+  private refuse(refusal: Refusal, detail: string): void {
+    const { head, exchange } = this
+    this.keepDownstream =
+      this.requestBody.done &&
+      head.keepsAlive &&
+      refusal.status !== 400 &&
+      head.methodNumber !== METHOD_CONNECT &&
+      !(this.service.direction === 0 && (this.draining || this.env.draining))
+    const proxyError = exchange === null ? refusal.reason : exchange.refuse(refusal, detail)
+    this.answer(refusal, proxyError, detail, head.methodNumber === METHOD_HEAD)
+    this.endExchange(OUTCOME_REFUSED)
+    this.detach(DETACH_RESET)
+    this.finish()
+  }
+
+  /** The proxy's own answer to what never became a request. */
+  private refuseHead(refusal: Refusal, text: string): void {
+    this.keepDownstream = false
+    this.answer(refusal, this.service.refuse(refusal, text), text, false)
+    this.finish()
+  }
+
+  private answer(refusal: Refusal, proxyError: string, text: string, withoutBody: boolean): void {
+    this.conn.write(
+      renderAnswer(refusal, {
+        proxyError,
+        text: text === "" ? (EXPLANATIONS[refusal.reason] ?? refusal.reason) : text,
+        close: !this.keepDownstream,
+        confirmKeepAlive: this.head.minor === 0,
+        withoutBody,
+      }),
+    )
+  }
+
+  /** Ready for the next request, or closes. */
+  private finish(): void {
+    this.first = null
+    this.endpoint = null
+    if (!this.keepDownstream || !this.requestBody.done) {
+      this.state = ENDING
+      this.pending = null
+      this.assembler.clear()
+      this.conn.close()
+      return
+    }
+    this.state = READING
+    this.deadlineMs = this.env.clock.nowMs + DOWNSTREAM_IDLE_MS
+    this.unpause(PAUSE_BACKPRESSURE)
+    this.pump()
+  }
+
+  private endExchange(outcome: Outcome): void {
+    const { exchange } = this
+    if (exchange === null) return
+    this.exchange = null
+    exchange.end(outcome, NO_GRPC_STATUS)
+  }
+
+  /** Lets go of the connection to the server: back to rest, or cut so that nothing of this request lingers there. */
+  private detach(how: 0 | 1 | 2): void {
+    const { upstream } = this
+    if (upstream === null) return
+    this.upstream = null
+    upstream.assembler.clear()
+    if (how === DETACH_KEEP) {
+      upstream.conn.resume()
+      upstream.pool.give(upstream)
+    } else if (how === DETACH_CLOSE) {
+      upstream.retire()
+    } else {
+      upstream.discard()
+    }
+  }
+
+  private cut(outcome: Outcome): void {
+    this.endExchange(outcome)
+    this.detach(DETACH_RESET)
+    this.state = ENDING
+    this.conn.reset()
+  }
+
+  private clientGone(): void {
+    this.endExchange(OUTCOME_CLIENT_GONE)
+    this.detach(DETACH_RESET)
+    this.state = ENDING
+    this.pending = null
+    this.first = null
+    this.conn.close()
+  }
+}
+
+/** Texts for refusals that come without a detail of their own. */
+const EXPLANATIONS: Readonly<Record<string, string>> = {
+  "connect-failed": "no endpoint of the service could be connected to",
+  "no-endpoint": "the service has no endpoint that could take the request",
+  overload: "the proxy has too many requests in flight",
+  denied: "policy denies the request",
+  "no-route": "no route matches the request",
+  limited: "too many requests",
+  timeout: "the deadline passed",
+}
+
+function refusalOf(status: number): Refusal {
+  if (status === 400) return REFUSAL_MALFORMED
+  if (status === 431) return REFUSAL_HEAD_TOO_LARGE
+  return { status, grpcStatus: REFUSAL_MALFORMED.grpcStatus, reason: REFUSAL_MALFORMED.reason }
+}
+
+function ignoreEnd(): void {}
