@@ -1,7 +1,6 @@
 // Messages of conduit.destination.v1 to and from what this folder works with.
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf"
-import { destinationV1 } from "../../protos/mod.ts"
 import type { EndpointInfo, EndpointUpdate } from "../balance/mod.ts"
+import { ProtoReader, ProtoWriter } from "../control_plane/mod.ts"
 import { formatIpv4, formatIpv6, parseAddress } from "../net/mod.ts"
 import type { ServiceInfo } from "./destination.ts"
 
@@ -47,95 +46,162 @@ export interface WatchAnswer {
   readonly update: WatchUpdate
 }
 
+const UNKNOWN: WatchUpdate = { kind: "unknown" }
+
+// Field numbers below are those of conduit/destination/v1/destination.proto; tests hold them to the generated code.
+
 /** First message of a stream. */
 export function encodeHello(identity: ProxyIdentity): Uint8Array {
-  const { namespace, pod, node, version } = identity
-  return encode({
-    case: "hello",
-    value: create(destinationV1.HelloSchema, { namespace, pod, node, proxyVersion: version }),
-  })
+  const writer = new ProtoWriter()
+  writer.begin(1)
+  writer.text(1, identity.namespace)
+  writer.text(2, identity.pod)
+  writer.text(3, identity.node)
+  writer.text(4, identity.version)
+  writer.end()
+  return writer.finish()
 }
 
-/** Starts a watch. `version` is what is held already, "" for nothing. The address must be valid. */
+/** Starts a watch. `version` is what is held already, "" for nothing. */
 export function encodeSubscribe(watchId: number, target: WatchTarget, version: string): Uint8Array {
-  const { port } = target
   const ip = parseAddress(target.address)
-  const value = create(destinationV1.SubscribeSchema, {
-    watchId: BigInt(watchId),
-    version,
-    target: ip === null ? { case: "inbound", value: { port } } : { case: "outbound", value: { ip, port } },
-  })
-  return encode({ case: "subscribe", value })
+  const writer = new ProtoWriter()
+  writer.begin(2)
+  writer.varint(1, watchId)
+  writer.begin(ip === null ? 3 : 2)
+  if (ip === null) writer.varint(1, target.port)
+  else {
+    writer.blob(1, ip)
+    writer.varint(2, target.port)
+  }
+  writer.end()
+  writer.text(4, version)
+  writer.end()
+  return writer.finish()
 }
 
 /** Ends a watch. */
 export function encodeUnsubscribe(watchId: number): Uint8Array {
-  return encode({
-    case: "unsubscribe",
-    value: create(destinationV1.UnsubscribeSchema, { watchId: BigInt(watchId) }),
-  })
+  const writer = new ProtoWriter()
+  writer.begin(3)
+  writer.varint(1, watchId)
+  writer.end()
+  return writer.finish()
 }
 
 /**
  * Reads an answer.
  *
- * @throws Error when the bytes are no WatchResponse
+ * @throws ProtoError when the bytes are no WatchResponse
  */
 export function decodeAnswer(bytes: Uint8Array): WatchAnswer {
-  const { watchId, version, update } = fromBinary(destinationV1.WatchResponseSchema, bytes)
-  return { watchId: Number(watchId), version, update: updateOf(update) }
-}
-
-function encode(request: destinationV1.WatchRequest["request"]): Uint8Array {
-  return toBinary(destinationV1.WatchRequestSchema, create(destinationV1.WatchRequestSchema, { request }))
-}
-
-function updateOf(update: destinationV1.WatchResponse["update"]): WatchUpdate {
-  switch (update.case) {
-    case "destination":
-      return destinationOf(update.value)
-    case "endpoints":
-      return {
-        kind: "delta",
-        removed: update.value.removed.map(({ ip, port }) => ({ address: addressText(ip), port })),
-        added: update.value.added.map(endpointUpdate),
-      }
-    case "inbound":
-      return { kind: "inbound", protocol: update.value.protocol }
-    case "unchanged":
-      return { kind: "unchanged" }
-    default:
-      return { kind: "unknown" }
+  const reader = new ProtoReader(bytes)
+  let watchId = 0
+  let version = ""
+  let update = UNKNOWN
+  for (let field = reader.next(); field !== 0; field = reader.next()) {
+    if (field === 1) watchId = reader.varint()
+    else if (field === 2) version = reader.text()
+    else if (field === 3) update = readDestination(reader.message())
+    else if (field === 4) update = readDelta(reader.message())
+    else if (field === 5) update = { kind: "inbound", protocol: readProtocol(reader.message()) }
+    else if (field === 6) {
+      reader.skip()
+      update = { kind: "unchanged" }
+    } else reader.skip()
   }
+  return { watchId, version, update }
 }
 
-function destinationOf({ kind }: destinationV1.Destination): WatchUpdate {
-  switch (kind.case) {
-    case "service": {
-      const { namespace, name, port, fqdn, protocol, endpoints } = kind.value
-      const service = { namespace, name, port, fqdn, protocol }
-      return { kind: "service", service, endpoints: endpoints.map(endpointUpdate) }
-    }
-    case "endpoint":
-      return { kind: "endpoint", info: infoOf(kind.value) }
-    case "external":
-      return { kind: "external" }
-    default:
-      return { kind: "unknown" }
+function readDestination(reader: ProtoReader): WatchUpdate {
+  let update = UNKNOWN
+  for (let field = reader.next(); field !== 0; field = reader.next()) {
+    if (field === 1) update = readService(reader.message())
+    else if (field === 2) update = { kind: "endpoint", info: readEndpoint(reader.message()).info }
+    else if (field === 3) {
+      reader.skip()
+      update = { kind: "external" }
+    } else reader.skip()
   }
+  return update
 }
 
-function endpointUpdate(endpoint: destinationV1.Endpoint): EndpointUpdate {
-  return { address: addressText(endpoint.ip), port: endpoint.port, info: infoOf(endpoint) }
+function readService(reader: ProtoReader): WatchUpdate {
+  let namespace = ""
+  let name = ""
+  let port = 0
+  let protocol = 0
+  let fqdn = ""
+  const endpoints: EndpointUpdate[] = []
+  for (let field = reader.next(); field !== 0; field = reader.next()) {
+    if (field === 1) namespace = reader.text()
+    else if (field === 2) name = reader.text()
+    else if (field === 3) port = reader.varint()
+    else if (field === 5) protocol = reader.varint()
+    else if (field === 6) endpoints.push(readEndpoint(reader.message()))
+    else if (field === 8) fqdn = reader.text()
+    else reader.skip()
+  }
+  return { kind: "service", service: { namespace, name, port, fqdn, protocol }, endpoints }
 }
 
-function infoOf(endpoint: destinationV1.Endpoint): EndpointInfo {
-  const { zone, identity, protocol, namespace, pod, workloadKind, workload, meshed, serviceAccount } =
-    endpoint
-  const weight = endpoint.weight ?? 1
-  return { weight, zone, identity, protocol, namespace, pod, workloadKind, workload, meshed, serviceAccount }
+function readDelta(reader: ProtoReader): WatchUpdate {
+  const removed: AddressPort[] = []
+  const added: EndpointUpdate[] = []
+  for (let field = reader.next(); field !== 0; field = reader.next()) {
+    if (field === 1) {
+      const { address, port } = readEndpoint(reader.message())
+      removed.push({ address, port })
+    } else if (field === 2) added.push(readEndpoint(reader.message()))
+    else reader.skip()
+  }
+  return { kind: "delta", removed, added }
+}
+
+/** An Endpoint, or an EndpointAddress, whose fields are the first two of it. */
+function readEndpoint(reader: ProtoReader): EndpointUpdate {
+  let address = ""
+  let port = 0
+  const info = {
+    weight: 1,
+    zone: "",
+    identity: "",
+    protocol: 0,
+    namespace: "",
+    pod: "",
+    workloadKind: "",
+    workload: "",
+    meshed: false,
+    serviceAccount: "",
+  }
+  for (let field = reader.next(); field !== 0; field = reader.next()) {
+    if (field === 1) address = addressText(reader.view())
+    else if (field === 2) port = reader.varint()
+    else if (field === 3) info.weight = reader.varint()
+    else if (field === 4) info.zone = reader.text()
+    else if (field === 5) info.identity = reader.text()
+    else if (field === 6) info.protocol = reader.varint()
+    else if (field === 7) info.namespace = reader.text()
+    else if (field === 8) info.pod = reader.text()
+    else if (field === 9) info.workloadKind = reader.text()
+    else if (field === 10) info.workload = reader.text()
+    else if (field === 11) info.meshed = reader.varint() !== 0
+    else if (field === 12) info.serviceAccount = reader.text()
+    else reader.skip()
+  }
+  return { address, port, info }
+}
+
+function readProtocol(reader: ProtoReader): number {
+  let protocol = 0
+  for (let field = reader.next(); field !== 0; field = reader.next()) {
+    if (field === 1) protocol = reader.varint()
+    else reader.skip()
+  }
+  return protocol
 }
 
 function addressText(ip: Uint8Array): string {
-  return ip.length === 4 ? formatIpv4(ip, 0) : formatIpv6(ip, 0)
+  if (ip.length === 4) return formatIpv4(ip, 0)
+  return ip.length === 16 ? formatIpv6(ip, 0) : ""
 }

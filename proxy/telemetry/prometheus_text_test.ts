@@ -33,7 +33,7 @@ function parse(text: string): Parsed {
       family = name
       continue
     }
-    const match = /^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)$/.exec(line)
+    const match = /^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{([^\n]*)\})? (\S+)$/.exec(line)
     if (match === null) throw new Error(`no sample: ${line}`)
     const [, name, labelPart, valueText] = match as unknown as [string, string, string | undefined, string]
     const base = types.get(family) === "histogram" ? name.replace(/_(bucket|sum|count)$/, "") : name

@@ -1,7 +1,7 @@
 // Reports of conduit.telemetry.v1, written field by field: a report a second of hundreds of histograms would make
 // tens of thousands of throw-away objects if it went through message objects.
-import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire"
-import { type Histogram, LATENCY_EDGES_MS, type Labels, Scalar, type Series } from "./series.ts"
+import { ProtoWriter } from "../control_plane/mod.ts"
+import { type Histogram, LATENCY_EDGES_MS, Scalar, type Series } from "./series.ts"
 
 /** Who reports. */
 export interface ReporterInfo {
@@ -23,34 +23,41 @@ const REPORT_DROPPED = 5
 
 /** One message under construction. Series must be announced before or with their first sample. */
 export class ReportWriter {
-  private writer = new BinaryWriter()
+  private readonly writer = new ProtoWriter()
   /** Entries written. */
   entries = 0
 
   /** Who reports; on the first message of a stream. */
   reporter(info: ReporterInfo): void {
     this.entries++
-    const writer = this.writer.tag(REPORT_REPORTER, WireType.LengthDelimited).fork()
-    text(writer, 1, info.namespace)
-    text(writer, 2, info.pod)
-    text(writer, 3, info.workloadKind)
-    text(writer, 4, info.workload)
-    text(writer, 5, info.version)
-    writer.tag(6, WireType.Varint).int64(Math.round(info.startedAtMs))
-    writer.tag(7, WireType.LengthDelimited).fork()
-    for (const edge of LATENCY_EDGES_MS) writer.double(edge)
-    writer.join()
-    writer.join()
+    const { writer } = this
+    writer.begin(REPORT_REPORTER)
+    writer.text(1, info.namespace)
+    writer.text(2, info.pod)
+    writer.text(3, info.workloadKind)
+    writer.text(4, info.workload)
+    writer.text(5, info.version)
+    writer.varint(6, Math.round(info.startedAtMs))
+    writer.begin(7)
+    for (const edge of LATENCY_EDGES_MS) writer.rawDouble(edge)
+    writer.end()
+    writer.end()
   }
 
   /** Names a series. */
   announce(series: Series): void {
     this.entries++
-    const writer = this.writer.tag(REPORT_SERIES, WireType.LengthDelimited).fork()
-    writer.tag(1, WireType.Varint).uint32(series.reportId)
-    text(writer, 2, series.metric.name)
-    labels(writer, series.labels)
-    writer.join()
+    const { writer } = this
+    writer.begin(REPORT_SERIES)
+    writer.varint(1, series.reportId)
+    writer.text(2, series.metric.name)
+    for (const [name, value] of series.labels) {
+      writer.begin(3)
+      writer.text(1, name)
+      writer.text(2, value)
+      writer.end()
+    }
+    writer.end()
   }
 
   /** The value of a series now. */
@@ -63,9 +70,10 @@ export class ReportWriter {
   /** Series whose numbers are free again. */
   dropped(ids: readonly number[]): void {
     this.entries++
-    const writer = this.writer.tag(REPORT_DROPPED, WireType.LengthDelimited).fork()
-    for (const id of ids) writer.uint32(id)
-    writer.join()
+    const { writer } = this
+    writer.begin(REPORT_DROPPED)
+    for (const id of ids) writer.rawVarint(id)
+    writer.end()
   }
 
   /** The message; the writer is empty afterwards. */
@@ -75,36 +83,21 @@ export class ReportWriter {
   }
 
   private sample(series: Scalar): void {
-    const writer = this.writer.tag(REPORT_SAMPLES, WireType.LengthDelimited).fork()
-    writer.tag(1, WireType.Varint).uint32(series.reportId)
-    writer.tag(2, WireType.Bit64).double(series.value)
-    writer.join()
+    const { writer } = this
+    writer.begin(REPORT_SAMPLES)
+    writer.varint(1, series.reportId)
+    writer.double(2, series.value)
+    writer.end()
   }
 
   private histogram(series: Histogram): void {
-    const writer = this.writer.tag(REPORT_HISTOGRAMS, WireType.LengthDelimited).fork()
-    writer.tag(1, WireType.Varint).uint32(series.reportId)
-    writer.tag(2, WireType.LengthDelimited).fork()
-    for (const count of series.counts) {
-      // A varint of up to 32 bits needs no 64-bit arithmetic.
-      if (count < 2 ** 32) writer.uint32(count)
-      else writer.uint64(count)
-    }
-    writer.join()
-    writer.tag(3, WireType.Bit64).double(series.sum)
-    writer.join()
+    const { writer } = this
+    writer.begin(REPORT_HISTOGRAMS)
+    writer.varint(1, series.reportId)
+    writer.begin(2)
+    for (const count of series.counts) writer.rawVarint(count)
+    writer.end()
+    writer.double(3, series.sum)
+    writer.end()
   }
-}
-
-function labels(writer: BinaryWriter, pairs: Labels): void {
-  for (const [name, value] of pairs) {
-    writer.tag(3, WireType.LengthDelimited).fork()
-    text(writer, 1, name)
-    text(writer, 2, value)
-    writer.join()
-  }
-}
-
-function text(writer: BinaryWriter, field: number, value: string): void {
-  if (value !== "") writer.tag(field, WireType.LengthDelimited).string(value)
 }

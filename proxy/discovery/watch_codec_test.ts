@@ -1,0 +1,146 @@
+// Our reading and writing of conduit.destination.v1, held to the generated code.
+import { expect, test } from "bun:test"
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf"
+import fc from "fast-check"
+import { destinationV1 } from "../../protos/mod.ts"
+import { formatIpv4, formatIpv6, parseAddress } from "../net/mod.ts"
+import { decodeAnswer, encodeHello, encodeSubscribe, encodeUnsubscribe } from "./watch_codec.ts"
+
+const { Protocol } = destinationV1
+const text = fc.string({ maxLength: 20 })
+const ip = fc.oneof(
+  fc.uint8Array({ minLength: 4, maxLength: 4 }),
+  fc.uint8Array({ minLength: 16, maxLength: 16 }),
+)
+const port = fc.integer({ min: 1, max: 65535 })
+const id = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER })
+const endpoint = fc.record({
+  ip,
+  port,
+  weight: fc.option(fc.nat(1000), { nil: undefined }),
+  zone: text,
+  identity: text,
+  protocol: fc.constantFrom(Protocol.UNSPECIFIED, Protocol.HTTP2, Protocol.TLS),
+  namespace: text,
+  pod: text,
+  workloadKind: text,
+  workload: text,
+  meshed: fc.boolean(),
+  serviceAccount: text,
+})
+
+type Endpoint = typeof endpoint extends fc.Arbitrary<infer T> ? T : never
+
+const addressText = (bytes: Uint8Array) => (bytes.length === 4 ? formatIpv4(bytes, 0) : formatIpv6(bytes, 0))
+
+function expected({ ip: bytes, port: number, weight, ...info }: Endpoint) {
+  return { address: addressText(bytes), port: number, info: { ...info, weight: weight ?? 1 } }
+}
+
+function message({ weight, ...rest }: Endpoint) {
+  const made = create(destinationV1.EndpointSchema, rest)
+  if (weight !== undefined) made.weight = weight
+  return made
+}
+
+function decoded(update: destinationV1.WatchResponse["update"], watchId: number, version: string) {
+  const response = create(destinationV1.WatchResponseSchema, { watchId: BigInt(watchId), version, update })
+  const answer = decodeAnswer(toBinary(destinationV1.WatchResponseSchema, response))
+  expect([answer.watchId, answer.version]).toEqual([watchId, version])
+  return answer.update
+}
+
+test("services, endpoints and deltas are read as they were written", () => {
+  fc.assert(
+    fc.property(
+      fc.array(endpoint, { maxLength: 4 }),
+      id,
+      text,
+      port,
+      (endpoints, watchId, version, number) => {
+        const about = {
+          namespace: "shop",
+          name: "web",
+          port: number,
+          fqdn: "web.shop",
+          protocol: Protocol.TCP,
+        }
+        const service = create(destinationV1.ServiceSchema, {
+          ...about,
+          portName: "http",
+          routes: [create(destinationV1.HttpRouteSchema, { name: "r" })],
+          endpoints: endpoints.map(message),
+        })
+        const destination = create(destinationV1.DestinationSchema, {
+          kind: { case: "service", value: service },
+        })
+        expect(decoded({ case: "destination", value: destination }, watchId, version)).toEqual({
+          kind: "service",
+          service: about,
+          endpoints: endpoints.map(expected),
+        })
+        const delta = create(destinationV1.EndpointsDeltaSchema, {
+          removed: endpoints.map(each => ({ ip: each.ip, port: each.port })),
+          added: endpoints.map(message),
+        })
+        expect(decoded({ case: "endpoints", value: delta }, watchId, version)).toEqual({
+          kind: "delta",
+          removed: endpoints.map(each => ({ address: addressText(each.ip), port: each.port })),
+          added: endpoints.map(expected),
+        })
+        for (const each of endpoints) {
+          const pod = create(destinationV1.DestinationSchema, {
+            kind: { case: "endpoint", value: message(each) },
+          })
+          expect(decoded({ case: "destination", value: pod }, watchId, version)).toEqual({
+            kind: "endpoint",
+            info: expected(each).info,
+          })
+        }
+      },
+    ),
+  )
+})
+
+test("the short answers are told apart", () => {
+  const external = create(destinationV1.DestinationSchema, {
+    kind: { case: "external", value: create(destinationV1.ExternalSchema) },
+  })
+  expect(decoded({ case: "destination", value: external }, 1, "v")).toEqual({ kind: "external" })
+  const inbound = create(destinationV1.InboundPortSchema, { protocol: 2 })
+  expect(decoded({ case: "inbound", value: inbound }, 1, "v")).toEqual({ kind: "inbound", protocol: 2 })
+  const unchanged = create(destinationV1.UnchangedSchema)
+  expect(decoded({ case: "unchanged", value: unchanged }, 1, "v")).toEqual({ kind: "unchanged" })
+  expect(decoded({ case: undefined }, 1, "v")).toEqual({ kind: "unknown" })
+  const nothing = create(destinationV1.DestinationSchema)
+  expect(decoded({ case: "destination", value: nothing }, 1, "v")).toEqual({ kind: "unknown" })
+})
+
+test("requests are written as the control plane reads them", () => {
+  const read = (bytes: Uint8Array) => fromBinary(destinationV1.WatchRequestSchema, bytes).request
+  fc.assert(
+    fc.property(id, ip, port, text, (watchId, bytes, number, version) => {
+      const address = addressText(bytes)
+      expect(read(encodeSubscribe(watchId, { address, port: number }, version))).toMatchObject({
+        case: "subscribe",
+        value: {
+          watchId: BigInt(watchId),
+          version,
+          target: { case: "outbound", value: { ip: parseAddress(address), port: number } },
+        },
+      })
+      expect(read(encodeSubscribe(watchId, { address: "", port: number }, version))).toMatchObject({
+        case: "subscribe",
+        value: { watchId: BigInt(watchId), version, target: { case: "inbound", value: { port: number } } },
+      })
+      expect(read(encodeUnsubscribe(watchId))).toMatchObject({
+        case: "unsubscribe",
+        value: { watchId: BigInt(watchId) },
+      })
+      expect(read(encodeHello({ namespace: version, pod: "p", node: "n", version: "1" }))).toMatchObject({
+        case: "hello",
+        value: { namespace: version, pod: "p", node: "n", proxyVersion: "1" },
+      })
+    }),
+  )
+})
