@@ -51,6 +51,7 @@ const FRAME_RST_STREAM = 3
 const FRAME_SETTINGS = 4
 const FRAME_PING = 6
 const FRAME_GOAWAY = 7
+const FRAME_WINDOW_UPDATE = 8
 const FLAG_END_STREAM = 1
 const FLAG_ACK = 1
 const WINDOW_BYTES = 0x3fffffff
@@ -122,7 +123,7 @@ const SETTINGS_ACK = frame(FRAME_SETTINGS, FLAG_ACK, 0, new Uint8Array(0))
 const CONNECTION_WINDOW = (() => {
   const payload = Buffer.alloc(4)
   payload.writeUInt32BE(WINDOW_BYTES - 65_535, 0)
-  return frame(8, 0, 0, payload)
+  return frame(FRAME_WINDOW_UPDATE, 0, 0, payload)
 })()
 
 // The eight fields of a gRPC call. The first request of a connection puts them into the dynamic table, the
@@ -142,14 +143,19 @@ const H1_REQUEST = Buffer.from(
     "Accept: */*\r\nX-Request-Id: 4f8c3e2a-77aa-4d0e-9a53-0c8f3f5f7e11\r\n\r\n",
 )
 
-/** Reads frames, whatever the chunks; calls back with type, flags, stream and payload length (payload ignored). */
+/** Reads frames, whatever the chunks. Payloads are skipped, but for those of up to 64 bytes, which are handed up. */
 class FrameReader {
-  private head = new Uint8Array(FRAME_HEAD_BYTES)
+  private readonly head = new Uint8Array(FRAME_HEAD_BYTES)
+  private readonly payload = Buffer.alloc(64)
   private have = 0
+  private length = 0
   private skip = 0
-  private readonly onFrame: (type: number, flags: number, stream: number) => void
+  private readonly onFrame: (type: number, flags: number, stream: number, payload: Buffer) => void
 
-  constructor(onFrame: (type: number, flags: number, stream: number) => void, prefaceBytes: number) {
+  constructor(
+    onFrame: (type: number, flags: number, stream: number, payload: Buffer) => void,
+    prefaceBytes: number,
+  ) {
     this.onFrame = onFrame
     this.skip = prefaceBytes
   }
@@ -159,28 +165,37 @@ class FrameReader {
     while (at < chunk.length) {
       if (this.skip > 0) {
         const n = Math.min(this.skip, chunk.length - at)
+        if (this.length <= 64 && this.have === FRAME_HEAD_BYTES) {
+          this.payload.set(chunk.subarray(at, at + n), this.length - this.skip)
+        }
         this.skip -= n
         at += n
         if (this.skip > 0 || this.have < FRAME_HEAD_BYTES) continue
-        this.have = 0
         this.emit()
         continue
       }
       this.head[this.have++] = chunk[at++] ?? 0
       if (this.have < FRAME_HEAD_BYTES) continue
       const h = this.head
-      this.skip = ((h[0] ?? 0) << 16) | ((h[1] ?? 0) << 8) | (h[2] ?? 0)
-      if (this.skip > 0) continue
-      this.have = 0
-      this.emit()
+      this.length = ((h[0] ?? 0) << 16) | ((h[1] ?? 0) << 8) | (h[2] ?? 0)
+      this.skip = this.length
+      if (this.skip === 0) this.emit()
     }
   }
 
   private emit(): void {
     const h = this.head
+    this.have = 0
     const stream = (((h[5] ?? 0) & 0x7f) << 24) | ((h[6] ?? 0) << 16) | ((h[7] ?? 0) << 8) | (h[8] ?? 0)
-    this.onFrame(h[3] ?? 0, h[4] ?? 0, stream)
+    this.onFrame(h[3] ?? 0, h[4] ?? 0, stream, this.payload)
   }
+}
+
+/** A body on its way, as far as the peer's windows let it. */
+interface Sending {
+  readonly stream: number
+  left: number
+  window: number
 }
 
 interface Peer {
@@ -219,18 +234,62 @@ function backendPeer(options: LoadOptions): Peer {
   const headAfterTrailers = Buffer.from([0x88, 0x80 | 64, 0x80 | 63])
   const trailersNext = Buffer.from([0x80 | 62])
   let answered = 0
+  let connectionWindow = 65_535
+  let initialWindow = 65_535
+  const sending = new Map<number, Sending>()
+  const dataFrame = frame(FRAME_DATA, 0, 0, Buffer.alloc(16_384, "x"))
+  const pump = (one: Sending) => {
+    while (one.left > 0) {
+      const n = Math.min(one.left, 16_384, one.window, connectionWindow)
+      if (n <= 0) return
+      one.left -= n
+      one.window -= n
+      connectionWindow -= n
+      const data = Buffer.from(dataFrame.subarray(0, FRAME_HEAD_BYTES + n))
+      data.writeUIntBE(n, 0, 3)
+      data.writeUInt32BE(one.stream, 5)
+      output.push(data)
+    }
+    sending.delete(one.stream)
+    output.push(frame(FRAME_HEADERS, 5, one.stream, answered === 0 ? trailersFirst : trailersNext))
+    answered++
+  }
   output.push(SETTINGS)
   output.push(CONNECTION_WINDOW)
-  const reader = new FrameReader((type, flags, stream) => {
-    if (type === FRAME_SETTINGS && (flags & FLAG_ACK) === 0) output.push(SETTINGS_ACK)
-    if ((type !== FRAME_HEADERS && type !== FRAME_DATA) || (flags & FLAG_END_STREAM) === 0) return
-    const parts = [frame(FRAME_HEADERS, 4, stream, answered === 0 ? headFirst : headAfterTrailers)]
-    for (let at = 0; at < body.length; at += 16_384) {
-      parts.push(frame(FRAME_DATA, 0, stream, body.subarray(at, at + 16_384)))
+  const reader = new FrameReader((type, flags, stream, payload) => {
+    if (type === FRAME_SETTINGS && (flags & FLAG_ACK) === 0) {
+      output.push(SETTINGS_ACK)
+      for (let at = 0; at < 60; at += 6) {
+        if (payload.readUInt16BE(at) === 4) {
+          const value = payload.readUInt32BE(at + 2)
+          for (const one of sending.values()) one.window += value - initialWindow
+          initialWindow = value
+          break
+        }
+      }
+      payload.fill(0)
+      return
     }
-    parts.push(frame(FRAME_HEADERS, 5, stream, answered === 0 ? trailersFirst : trailersNext))
-    output.push(Buffer.concat(parts))
-    answered++
+    if (type === FRAME_WINDOW_UPDATE) {
+      const more = payload.readUInt32BE(0)
+      if (stream !== 0) {
+        const one = sending.get(stream)
+        if (one !== undefined) {
+          one.window += more
+          pump(one)
+        }
+        return
+      }
+      connectionWindow += more
+      for (const one of [...sending.values()]) pump(one)
+      return
+    }
+    if (type === FRAME_RST_STREAM) sending.delete(stream)
+    if ((type !== FRAME_HEADERS && type !== FRAME_DATA) || (flags & FLAG_END_STREAM) === 0) return
+    output.push(frame(FRAME_HEADERS, 4, stream, answered === 0 ? headFirst : headAfterTrailers))
+    const one = { stream, left: body.length, window: initialWindow }
+    sending.set(stream, one)
+    pump(one)
   }, H2_PREFACE_BYTES)
   return { output, data: chunk => reader.feed(chunk), lost() {} }
 }
