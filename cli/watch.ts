@@ -5,7 +5,11 @@ import { say, writeOut } from "./output.ts"
 /** Time between two answers. */
 export const WATCH_INTERVAL_MS = 1000
 
-const HOME_AND_CLEAR = "\u001b[H\u001b[J"
+/** Goes back over what was shown last: up by its lines, or to the top of the screen where it filled it; clears below. */
+function goBack(lines: number, screenLines: number): string {
+  if (lines === 0) return ""
+  return lines < screenLines ? `\u001b[${lines}A\r\u001b[J` : "\u001b[H\u001b[J"
+}
 
 /**
  * Shows an answer once, or every second until interrupted.
@@ -21,14 +25,17 @@ export async function show(watch: boolean, ask: () => Promise<string>): Promise<
   }
   const inPlace = process.stdout.isTTY === true
   let first = true
+  let shownLines = 0
   for (;;) {
     try {
       const text = await ask()
-      writeOut(inPlace ? `${HOME_AND_CLEAR}${text}` : text)
+      writeOut(inPlace ? `${goBack(shownLines, process.stdout.rows)}${text}` : text)
+      shownLines = text.split("\n").length - 1
       first = false
     } catch (error) {
       if (first) throw error
       say(`conduit: ${tell(error).sentence}; trying again`)
+      shownLines = 0
     }
     await new Promise(resolve => setTimeout(resolve, WATCH_INTERVAL_MS))
   }
