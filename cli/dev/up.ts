@@ -18,10 +18,12 @@ import {
   type PodReport,
   preflight,
   type RunningMesh,
+  removeRunnerLog,
   runnerLogFile,
   startMesh,
 } from "../../deploy/mod.ts"
 import { command } from "../command_line/command.ts"
+import { parseDurationMs } from "../command_line/duration.ts"
 import { Failure, UsageError } from "../failure.ts"
 import { CLIENT_VERSION } from "../version.ts"
 import { FILE_FLAGS, filesOf, flagValues, objectsOf } from "./apply.ts"
@@ -77,7 +79,7 @@ export const up = command({
   async run({ args: given, rawArgs }) {
     const name = meshName(given)
     const files = await filesOf(args, rawArgs, "conduit dev up")
-    const timeoutMs = timeoutOf(given.timeout ?? DEFAULT_TIMEOUT)
+    const timeoutMs = parseDurationMs(given.timeout ?? DEFAULT_TIMEOUT, "--timeout")
     const forwards = await forwardsOf(rawArgs, given.namespace ?? "default")
     const conduitNamespace = given["conduit-namespace"] ?? process.env.CONDUIT_NAMESPACE ?? "conduit"
     const objects = await objectsOf(files, given.namespace, conduitNamespace)
@@ -113,6 +115,7 @@ export const up = command({
     await ended.promise
     progress.line("conduit: ending the mesh")
     await mesh.stop()
+    if (process.env[DETACHED] !== undefined) removeRunnerLog(name)
     process.exit(0)
   },
 })
@@ -226,13 +229,6 @@ function lastLines(path: string, count: number): string {
   } catch {
     return ""
   }
-}
-
-function timeoutOf(text: string): number {
-  const match = /^(\d+(?:\.\d+)?)(ms|s|m)$/.exec(text)
-  if (match === null)
-    throw new UsageError(`--timeout cannot be "${text}"; write a duration such as 90s or 2m`)
-  return Number(match[1]) * (match[2] === "m" ? 60_000 : match[2] === "s" ? 1000 : 1)
 }
 
 async function forwardsOf(rawArgs: readonly string[], namespace: string): Promise<ForwardRequest[]> {

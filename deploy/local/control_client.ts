@@ -5,7 +5,14 @@ import type { ExecContext } from "./control_server.ts"
 import type { KubeObject } from "./objects/kube_object.ts"
 import { becomeUser, enterFlags, withEnvironment } from "./pod/container.ts"
 import type { MeshReport } from "./report.ts"
-import { isRunning, type LocalMesh, meshFolder, readState, removeLeftovers } from "./state.ts"
+import {
+  isRunning,
+  type LocalMesh,
+  meshFolder,
+  readState,
+  removeLeftovers,
+  removeRunnerLog,
+} from "./state.ts"
 
 /** A pod may take this long to end on `down`, on top of what the runner grants. */
 const DOWN_TIMEOUT_MS = 20_000
@@ -77,6 +84,7 @@ export async function endMesh(name: string): Promise<boolean> {
     for (let waited = 0; waited < 2_000 && isRunning(state); waited += 20) await Bun.sleep(20)
   }
   const left = await removeLeftovers(name)
+  removeRunnerLog(name)
   return left || state !== null
 }
 

@@ -29,6 +29,7 @@ export {
   meshNames,
   nameComplaint,
   readState,
+  removeRunnerLog,
   runnerLogFile,
   runningMeshes,
 } from "./state.ts"

@@ -64,14 +64,14 @@ export function isWell(pod: PodReport): boolean {
   return pod.ready || pod.phase === "Succeeded" || pod.terminating
 }
 
-/** This many ends of a container, with everything else well, and waiting longer makes no sense. */
-export const HOPELESS_RESTARTS = 3
+/** A container that was restarted this often and ended again, with everything else well, will not change its mind. */
+export const HOPELESS_RESTARTS = 2
 
 /** Whether a pod that is not well will not become so by waiting. */
 export function isHopeless(pod: PodReport): boolean {
   return (
     pod.phase === "Failed" ||
-    pod.containers.some(container => !container.ready && container.restarts >= HOPELESS_RESTARTS)
+    pod.containers.some(container => container.state === "waiting" && container.restarts >= HOPELESS_RESTARTS)
   )
 }
 

@@ -62,6 +62,11 @@ export function runnerLogFile(name: string): string {
   return join(meshRoot(), `${name}.log`)
 }
 
+/** Removes that file; the last thing to go, since it says why the rest went wrong. */
+export function removeRunnerLog(name: string): void {
+  rmSync(`${meshFolder(name)}.log`, { force: true })
+}
+
 /** A sentence about what is wrong with a mesh's name, null when it can be used. */
 export function nameComplaint(name: string): string | null {
   if (/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/.test(name) && name.length <= MAX_NAME_LENGTH) return null
@@ -131,7 +136,6 @@ export async function removeLeftovers(name: string): Promise<boolean> {
   }
   const existed = state !== null || readdirSafe(folder)
   rmSync(folder, { recursive: true, force: true })
-  rmSync(`${folder}.log`, { force: true })
   return existed
 }
 

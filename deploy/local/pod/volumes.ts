@@ -1,5 +1,6 @@
 // A pod's volumes as folders of the mesh's state, and the mounts that show them to a container.
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   readdirSync,
