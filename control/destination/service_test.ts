@@ -254,7 +254,7 @@ test.each([
   const failure = async (): Promise<never> => {
     for (;;) await stream.next()
   }
-  await expect(failure()).rejects.toThrow(sentence)
+  expect(await failure().catch(String)).toContain(sentence)
 })
 
 test("a proxy that does not read is cut before it costs more than its bound", async () => {
