@@ -20,6 +20,8 @@ export interface LifecycleOptions {
   readonly openConnections: () => number
   /** TERM came: inbound connections are to be ended as they become free. */
   readonly drain: () => void
+  /** The drain window is over: inbound connections on which nothing runs are to be closed. Called repeatedly. */
+  readonly closeIdle: () => void
   /** The end; may send a last report. Called once. */
   readonly exit: () => void
 }
@@ -59,6 +61,7 @@ export class Lifecycle {
         log.info("all connections have ended")
         this.finish()
       } else {
+        if (passedMs >= DRAIN_WINDOW_MS) this.options.closeIdle()
         timers.schedule(poll, POLL_MS)
       }
     })

@@ -7,7 +7,7 @@ import { type Clock, TimerWheel } from "./net/mod.ts"
 function fixture(graceMs: number) {
   const clock: Clock = { nowMs: 0 }
   const timers = new TimerWheel(clock)
-  const state = { open: 0, exits: 0, drains: 0 }
+  const state = { open: 0, exits: 0, drains: 0, closings: 0 }
   const lifecycle = new Lifecycle({
     clock,
     timers,
@@ -15,6 +15,7 @@ function fixture(graceMs: number) {
     graceMs,
     openConnections: () => state.open,
     drain: () => state.drains++,
+    closeIdle: () => state.closings++,
     exit: () => state.exits++,
   })
   const pass = (ms: number) => {
@@ -40,7 +41,10 @@ test("what is open holds the end up until it has ended", () => {
   const { lifecycle, state, pass } = fixture(30_000)
   state.open = 1
   lifecycle.terminate("SIGTERM")
+  pass(DRAIN_WINDOW_MS - 200)
+  expect(state.closings).toBe(0)
   pass(20_000)
+  expect(state.closings).toBeGreaterThan(0)
   expect(state.exits).toBe(0)
   state.open = 0
   pass(300)

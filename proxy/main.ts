@@ -106,6 +106,7 @@ function run(config: Config, log: Logger): void {
     graceMs: config.shutdownGraceMs,
     openConnections: () => inbound.connections + outbound.connections,
     drain: () => inbound.drain(),
+    closeIdle: () => inbound.closeIdle(),
     exit() {
       clearInterval(collect)
       clearInterval(sweep)

@@ -93,6 +93,11 @@ export class Accepted implements ConnHandler, ServerDialOwner {
     this.drainable?.drain()
   }
 
+  /** The drain window is over: a kept connection on which nothing runs is closed. */
+  closeIfIdle(): void {
+    this.drainable?.closeIfIdle?.()
+  }
+
   /** What logs say of the connection. */
   fields(): Record<string, string | number> {
     return this.side.fields(this.conn, this.address, this.port, this.id)

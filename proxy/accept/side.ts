@@ -126,6 +126,11 @@ export class Side {
     for (const accepted of this.open) accepted.drain()
   }
 
+  /** Closes kept connections on which nothing runs. */
+  closeIdle(): void {
+    for (const accepted of this.open) accepted.closeIfIdle()
+  }
+
   /** Stops accepting. */
   stop(): void {
     for (const listener of this.listeners) listener.close()
@@ -154,6 +159,7 @@ export class Side {
       admission: this.admission,
       random: this.random,
       fields: accepted.fields(),
+      accessLog: options.accessLog,
     })
     const serve = version === 1 ? options.engines.http1 : options.engines.http2
     const drainable = serve(accepted.conn, firstBytes, service, this.env)

@@ -4,4 +4,6 @@
 export interface Drainable {
   /** Finish what runs, take nothing new, close. HTTP/1 says `Connection: close`, HTTP/2 GOAWAY. */
   drain(): void
+  /** The drain window is over: close now if no request runs. Absent where `drain` sees to it by itself. */
+  closeIfIdle?(): void
 }

@@ -146,14 +146,15 @@ export class Exchange {
     context.admission.inFlight--
     const grpc =
       grpcStatus === NO_GRPC_STATUS && refused !== null && this.isGrpc ? refused.grpcStatus : grpcStatus
+    const error = refused !== null ? refused.reason : (OUTCOME_ERRORS[outcome] ?? "")
+    const latencyMs = now - this.startedMs
+    if (context.accessLog) context.logAccess(this.request, endpoint, this.status, grpc, error, latencyMs)
     if (outcome === OUTCOME_CLIENT_GONE && this.status === 0) {
       // Nothing to classify: neither success nor failure of the server, as in Linkerd.
       context.telemetry.abandoned.value++
       return
     }
     const failure = isFailure(outcome, this.status, grpc, this.isGrpc)
-    const error = refused !== null ? refused.reason : (OUTCOME_ERRORS[outcome] ?? "")
-    const latencyMs = now - this.startedMs
     if (series.dropped) series = context.telemetry.http.requests(this.scope, endpoint, this.authority)
     series.response(this.status, grpc, failure, error, latencyMs)
     if (this.scope.labels.direction === 1) {

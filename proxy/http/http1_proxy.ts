@@ -142,6 +142,10 @@ class Http1Server extends Timer implements ConnHandler, UpstreamUser, Drainable 
     this.draining = true
   }
 
+  closeIfIdle(): void {
+    if (this.state === READING && this.pending === null && this.assembler.isEmpty) this.conn.close()
+  }
+
   // The client's side.
 
   onOpen(): void {}

@@ -1,7 +1,7 @@
 // What an HTTP engine needs of outbound/ or inbound/: where its requests go, and where they are counted.
 import type { Endpoint, EndpointSource } from "../balance/mod.ts"
 import type { Logger } from "../log.ts"
-import type { Clock } from "../net/mod.ts"
+import { type Clock, formatAddress } from "../net/mod.ts"
 import type { Direction, HttpScope, ScopeLabels, Telemetry } from "../telemetry/mod.ts"
 import { Exchange } from "./exchange.ts"
 import { newErrorId, proxyErrorValue, REFUSAL_OVERLOAD, type Refusal } from "./refusal.ts"
@@ -56,6 +56,8 @@ export interface HttpServiceOptions {
   readonly random?: () => number
   /** Facts for the log that tell which connection this is: `conn`, `peer`, `dst`. */
   readonly fields?: Readonly<Record<string, string | number>>
+  /** One log line per exchange. Default: false. */
+  readonly accessLog?: boolean
 }
 
 /** Makes the service of one accepted connection. */
@@ -72,6 +74,7 @@ export class HttpContext implements HttpService {
   readonly log: Logger
   readonly admission: Admission
   readonly random: () => number
+  readonly accessLog: boolean
   private readonly fields: Readonly<Record<string, string | number>>
   private scope: HttpScope
   private labels: ScopeLabels
@@ -85,6 +88,7 @@ export class HttpContext implements HttpService {
     this.admission = options.admission
     this.random = options.random ?? Math.random
     this.fields = options.fields ?? {}
+    this.accessLog = options.accessLog ?? false
     this.labels = options.target.labels
     this.scope = options.telemetry.http.scope(this.labels)
   }
@@ -105,6 +109,28 @@ export class HttpContext implements HttpService {
     this.telemetry.malformed.value++
     this.log.info(`refused: ${refusal.reason}`, { ...this.fields, id, status: refusal.status, detail })
     return proxyErrorValue(refusal, id)
+  }
+
+  /** The access log's line of an exchange that ended; 0 and -1 for no status. */
+  logAccess(
+    request: RequestView,
+    endpoint: Endpoint | null,
+    status: number,
+    grpcStatus: number,
+    error: string,
+    latencyMs: number,
+  ): void {
+    this.log.info("request", {
+      ...this.fields,
+      method: request.method,
+      authority: request.authority,
+      path: request.path,
+      status,
+      ...(grpcStatus >= 0 ? { grpc_status: grpcStatus } : {}),
+      ...(endpoint === null ? {} : { endpoint: formatAddress(endpoint.address, endpoint.port) }),
+      latency_ms: Math.round(latencyMs * 1000) / 1000,
+      ...(error === "" ? {} : { error }),
+    })
   }
 
   /** Logs a refused exchange and gives the value of the conduit-proxy-error field. */

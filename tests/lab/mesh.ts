@@ -15,6 +15,8 @@ export interface MeshedPodOptions {
   readonly redirect?: RedirectOptions
   /** More environment for the proxy. */
   readonly env?: Readonly<Record<string, string>>
+  /** The proxy to run; default: the unbundled proxy/main.ts. */
+  readonly program?: string
   /** Name of the workload; default: the pod's name. */
   readonly workload?: string
 }
@@ -93,7 +95,7 @@ export class Mesh implements AsyncDisposable {
   /** Starts a proxy in a pod. */
   async startProxy(pod: Pod, options: MeshedPodOptions = {}): Promise<LabProcess> {
     const address = `${this.control.ipv4}:${CONTROL_PORT}`
-    const proxy = pod.start([process.execPath, `${ROOT}proxy/main.ts`], {
+    const proxy = pod.start([process.execPath, options.program ?? `${ROOT}proxy/main.ts`], {
       uid: PROXY_UID,
       env: {
         CONDUIT_PROXY_NAMESPACE: "lab",
