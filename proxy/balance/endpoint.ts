@@ -1,6 +1,6 @@
 // One address that serves, with the load that this proxy sees on it. Lives as long as discovery names it, whatever
 // else about it changes, so that load, pools and metrics are never forgotten by an update.
-import { PeakEwma } from "./peak_ewma.ts"
+import { FIRST_GUESS_MS, PeakEwma } from "./peak_ewma.ts"
 
 /** First pause of an endpoint that could not be connected to. */
 export const CONNECT_BACKOFF_MIN_MS = 100
@@ -79,11 +79,17 @@ export class Endpoint {
   asideUntilMs = Number.NEGATIVE_INFINITY
 
   /** @param nowMs  monotonic clock reading */
-  constructor(address: string, port: number, info: EndpointInfo = UNKNOWN_ENDPOINT, nowMs = 0) {
+  constructor(
+    address: string,
+    port: number,
+    info: EndpointInfo = UNKNOWN_ENDPOINT,
+    nowMs = 0,
+    firstGuessMs: number = FIRST_GUESS_MS,
+  ) {
     this.address = address
     this.port = port
     this.info = info
-    this.latency = new PeakEwma(nowMs)
+    this.latency = new PeakEwma(nowMs, firstGuessMs)
   }
 
   /** Cost of one more request: expected latency times those in flight with it, milliseconds. */

@@ -1,6 +1,7 @@
 // The endpoints of one service port: updated in place by discovery, picked from by power of two choices.
 import { Endpoint, type EndpointInfo } from "./endpoint.ts"
 import type { EndpointSource } from "./endpoint_source.ts"
+import { FIRST_GUESS_MS } from "./peak_ewma.ts"
 
 /** One endpoint as discovery names it. */
 export interface EndpointUpdate {
@@ -126,6 +127,7 @@ export class EndpointSet implements EndpointSource {
   }
 
   private put(updates: readonly EndpointUpdate[], nowMs: number): void {
+    const guess = this.newcomerGuess(nowMs)
     for (const { address, port, info } of updates) {
       const key = keyOf(address, port)
       const known = this.byKey.get(key)
@@ -133,13 +135,25 @@ export class EndpointSet implements EndpointSource {
       if (known !== undefined && known.info.pod === info.pod && known.info.namespace === info.namespace) {
         known.info = info
       } else {
-        this.byKey.set(key, new Endpoint(address, port, info, nowMs))
+        this.byKey.set(key, new Endpoint(address, port, info, nowMs, guess))
         known?.remove()
       }
     }
     this.ready.length = 0
     for (const endpoint of this.byKey.values()) if (endpoint.info.weight > 0) this.ready.push(endpoint)
     this.weigh()
+  }
+
+  /**
+   * First guess for endpoints that join: as slow as the slowest that is known. With the plain guess, one that joins
+   * peers of a millisecond would get nothing for half a minute.
+   */
+  private newcomerGuess(nowMs: number): number {
+    let slowest = -1
+    for (const endpoint of this.ready) {
+      if (!endpoint.removed) slowest = Math.max(slowest, endpoint.latency.valueAt(nowMs))
+    }
+    return slowest < 0 ? FIRST_GUESS_MS : Math.min(FIRST_GUESS_MS, slowest)
   }
 
   private weigh(): void {

@@ -215,6 +215,19 @@ test("any sequence of updates leaves exactly the endpoints that the last ones na
   )
 })
 
+test("an endpoint that joins fast ones gets its share at once, not after the first guess has decayed", () => {
+  const set = setOf(2)
+  for (const endpoint of set.endpoints()) endpoint.latency.observe(0.5, 60_000)
+  set.update([], [update(3)], 60_000)
+  let joined = 0
+  for (let i = 0; i < 300; i++) {
+    const endpoint = set.pick(NONE_TRIED, 60_000 + i)
+    endpoint?.latency.observe(0.5, 60_000 + i)
+    if (endpoint?.address === "10.0.0.3") joined++
+  }
+  expect(joined).toBeGreaterThan(30)
+})
+
 test("an address that admits no choice is tried once per exchange", () => {
   const endpoint = new Endpoint("10.0.0.1", 80)
   const single = new SingleEndpoint(endpoint)

@@ -9,11 +9,12 @@ export const DECAY_MS = 10_000
 
 /** Moving average of latencies that jumps to peaks. */
 export class PeakEwma {
-  private valueMs = FIRST_GUESS_MS
+  private valueMs: number
   private updatedMs: number
 
   /** @param nowMs  monotonic clock reading */
-  constructor(nowMs: number) {
+  constructor(nowMs: number, firstGuessMs: number = FIRST_GUESS_MS) {
+    this.valueMs = firstGuessMs
     this.updatedMs = nowMs
   }
 

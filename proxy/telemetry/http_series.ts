@@ -207,6 +207,9 @@ class EndpointSeries {
 /** Entries of an endpoint's cache at most; a cleared cache costs one lookup by text for each that is still in use. */
 const MAX_CACHED = 1024
 
+/** Scopes remembered at most: services called, by route, and clients' identities. A scope made anew finds its series. */
+const MAX_SCOPES = 4096
+
 /** Scope and authority ids below this make one exact number together. */
 const AUTHORITY_IDS = 2 ** 26
 
@@ -225,6 +228,7 @@ export class HttpMetrics {
     const key = JSON.stringify(labels)
     let scope = this.scopes.get(key)
     if (scope === undefined) {
+      if (this.scopes.size >= MAX_SCOPES) this.scopes.clear()
       scope = new HttpScope(this.nextScopeId++, labels)
       this.scopes.set(key, scope)
     }
