@@ -10,7 +10,7 @@ import {
   type ServerHttp2Stream,
 } from "node:http2"
 import { type AddressInfo, createServer as createTcp, type Socket } from "node:net"
-import { type KeepaliveOptions, keepAlive } from "./keepalive.ts"
+import { type KeepaliveOptions, keepAlive, PING_INTERVAL_MS } from "./keepalive.ts"
 
 /** A connection that has sent nothing for this long is closed: it holds a descriptor for nothing. */
 export const FIRST_BYTES_TIMEOUT_MS = 10_000
@@ -69,11 +69,14 @@ export function listen(options: ListenOptions): Promise<Listening> {
     socket.on("close", () => sockets.delete(socket))
     socket.on("error", () => socket.destroy())
     socket.setNoDelay(true)
+    // HTTP/1.1 has no PING: the kernel asks peers that have gone quiet.
+    socket.setKeepAlive(true, PING_INTERVAL_MS)
     peek(socket, isHttp2 => (isHttp2 ? http2 : http1).emit("connection", socket))
   })
   front.maxConnections = MAX_CONNECTIONS
   return new Promise((resolve, reject) => {
-    front.once("error", error => {
+    // Also after it listens: a failed accept (EMFILE) must not end the process, and a second reject does nothing.
+    front.on("error", error => {
       const code = (error as NodeJS.ErrnoException).code
       const reason =
         code === "EADDRINUSE" ? "another process listens there already" : `${code ?? error.message}`
