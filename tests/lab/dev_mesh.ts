@@ -102,7 +102,7 @@ export class DevMesh implements AsyncDisposable {
 
   /** Pods as they are now, the control plane's too. */
   async pods(): Promise<readonly DevPod[]> {
-    const listed = await conduit(["dev", "ps", "--name", this.name, "-A", "-o", "json"])
+    const listed = await conduit(["dev", "ps", "--name", this.name, "-o", "json"])
     if (listed.status !== 0) throw new Error(`conduit dev ps: ${listed.stderr}`)
     this.#pods = JSON.parse(listed.stdout) as DevPod[]
     return this.#pods

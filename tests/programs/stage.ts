@@ -57,7 +57,7 @@ export class Stage implements AsyncDisposable {
 }
 
 function inFolder(folder: string, side: Side, script: string): string {
-  return `export DIR=${folder}/${side} SHARED=${folder}/shared && cd "$DIR" && ${script}`
+  return `export DIR=${folder}/${side} SHARED=${folder}/shared && cd "$DIR" || exit 1\n${script}`
 }
 
 function objectsOf(program: Program, side: Side, folder: string): unknown[] {
