@@ -19,6 +19,11 @@ export class HeadAssembler {
     return this.length === 0
   }
 
+  /** Size of the block that is kept, at most twice the longest head and one chunk. */
+  get keptBytes(): number {
+    return this.bytes?.length ?? 0
+  }
+
   /** Keeps bytes[start, end), in which a parser found no end. */
   keep(bytes: Uint8Array, start: number, end: number): void {
     this.append(bytes, start, end)
