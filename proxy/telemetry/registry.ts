@@ -64,9 +64,14 @@ export class Registry {
     return series
   }
 
-  /** Every series, group by group. */
+  /** Every series, group by group; may be walked with pauses, in which series come and go. */
   *all(): Generator<Series> {
-    for (const group of this.groups.values()) yield* group.series
+    for (const group of this.groups.values()) {
+      for (const series of group.series) {
+        if (group.dropped) break
+        yield series
+      }
+    }
   }
 
   /** Every group. */

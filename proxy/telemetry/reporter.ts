@@ -15,6 +15,12 @@ export const REPORT_JITTER = 0.1
 /** Entries of one message at most; a message stays well below what servers take (64 KiB in the smallest of ours). */
 export const MAX_ENTRIES_PER_MESSAGE = 100
 
+/** Series sent in one go, some 5 ms of work; the rest follows shortly, so that requests do not wait for a report. */
+export const MAX_SERIES_PER_TURN = 500
+
+/** Pause between the parts of a long report. */
+export const TURN_INTERVAL_MS = 20
+
 /** A report waits while more than this is still unsent: a slow server gets fewer reports, not a queue. */
 export const MAX_UNSENT_BYTES = 64 * 1024
 
@@ -48,6 +54,8 @@ export class Reporter implements ControlLinkHandler {
   private droppedIds: number[] = []
   private freeIds: number[] = []
   private nextId = 1
+  /** Where a report was interrupted; null between reports. */
+  private cursor: Iterator<Series> | null = null
 
   constructor(options: ReporterOptions) {
     this.info = options.info
@@ -62,13 +70,17 @@ export class Reporter implements ControlLinkHandler {
   /** Begins to connect and report. */
   start(): void {
     this.link.start()
-    this.schedule()
+    this.tick()
   }
 
   /** The last report: sends what changed and ends the stream properly. Calls nothing back. */
   finish(): void {
     this.timers.cancel(this.timer)
-    if (this.link.up) this.report()
+    if (this.link.up) {
+      // What an interrupted report has left, then what changed since.
+      this.report()
+      this.report()
+    }
     this.link.finish()
   }
 
@@ -78,28 +90,25 @@ export class Reporter implements ControlLinkHandler {
     this.link.stop()
   }
 
-  /** Sends what changed since the last report. */
-  report(): void {
-    const { writer } = this
-    if (this.droppedIds.length > 0) {
-      writer.dropped(this.droppedIds)
-      // Free only now: a number is not used again before the server has heard that it is free.
-      this.freeIds.push(...this.droppedIds)
-      this.droppedIds = []
-      this.flush()
-    }
-    for (const series of this.registry.all()) {
-      const now = series instanceof Scalar ? series.value : series.count
-      if (now === series.reported || !isReported(series)) continue
-      if (Number.isNaN(series.reported)) {
-        if (series.reportId === 0) series.reportId = this.freeIds.pop() ?? this.nextId++
-        writer.announce(series)
-      }
-      series.reported = now
-      writer.value(series)
-      if (writer.entries >= MAX_ENTRIES_PER_MESSAGE) this.flush()
+  /**
+   * Sends what changed since the last report, or goes on with one that was interrupted.
+   *
+   * @param limit  series sent at most
+   * @returns false when interrupted at the limit
+   */
+  report(limit: number = Number.POSITIVE_INFINITY): boolean {
+    this.reportDropped()
+    const cursor = this.cursor ?? this.registry.all()
+    this.cursor = null
+    let sent = 0
+    for (let next = cursor.next(); next.done !== true; next = cursor.next()) {
+      if (!this.reportSeries(next.value)) continue
+      if (++sent < limit) continue
+      this.cursor = cursor
+      break
     }
     this.flush()
+    return this.cursor === null
   }
 
   onOpen(): void {
@@ -107,13 +116,14 @@ export class Reporter implements ControlLinkHandler {
     this.nextId = 1
     this.freeIds = []
     this.droppedIds = []
+    this.cursor = null
     for (const series of this.registry.all()) {
       series.reportId = 0
       series.reported = Number.NaN
     }
     this.writer.reporter(this.info)
     this.flush()
-    this.report()
+    this.tick()
   }
 
   onMessage(_message: Uint8Array): void {}
@@ -121,12 +131,33 @@ export class Reporter implements ControlLinkHandler {
   onDown(_reason: string): void {}
 
   private tick(): void {
-    if (this.link.up && this.link.queuedBytes <= MAX_UNSENT_BYTES) this.report()
-    this.schedule()
+    const mayReport = this.link.up && this.link.queuedBytes <= MAX_UNSENT_BYTES
+    const done = mayReport ? this.report(MAX_SERIES_PER_TURN) : true
+    const pause = REPORT_INTERVAL_MS * (1 + REPORT_JITTER * (2 * this.random() - 1))
+    this.timers.schedule(this.timer, done ? pause : TURN_INTERVAL_MS)
   }
 
-  private schedule(): void {
-    this.timers.schedule(this.timer, REPORT_INTERVAL_MS * (1 + REPORT_JITTER * (2 * this.random() - 1)))
+  private reportDropped(): void {
+    if (this.droppedIds.length === 0) return
+    this.writer.dropped(this.droppedIds)
+    // Free only now: a number is not used again before the server has heard that it is free.
+    this.freeIds.push(...this.droppedIds)
+    this.droppedIds = []
+    this.flush()
+  }
+
+  /** Adds a series to the report if it changed. */
+  private reportSeries(series: Series): boolean {
+    const now = series instanceof Scalar ? series.value : series.count
+    if (now === series.reported || !isReported(series)) return false
+    if (Number.isNaN(series.reported)) {
+      if (series.reportId === 0) series.reportId = this.freeIds.pop() ?? this.nextId++
+      this.writer.announce(series)
+    }
+    series.reported = now
+    this.writer.value(series)
+    if (this.writer.entries >= MAX_ENTRIES_PER_MESSAGE) this.flush()
+    return true
   }
 
   private flush(): void {

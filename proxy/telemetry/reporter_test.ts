@@ -6,7 +6,13 @@ import { telemetryV1 } from "../../protos/mod.ts"
 import type { ControlLinkHandler, Link } from "../control_plane/mod.ts"
 import { TimerWheel } from "../net/mod.ts"
 import { Registry } from "./registry.ts"
-import { MAX_UNSENT_BYTES, REPORT_INTERVAL_MS, Reporter } from "./reporter.ts"
+import {
+  MAX_SERIES_PER_TURN,
+  MAX_UNSENT_BYTES,
+  REPORT_INTERVAL_MS,
+  Reporter,
+  TURN_INTERVAL_MS,
+} from "./reporter.ts"
 import { LATENCY_EDGES_MS, type Metric, SeriesGroup } from "./series.ts"
 
 const REQUESTS: Metric = { name: "request_total", kind: "counter", help: "" }
@@ -114,6 +120,22 @@ test("a series is named once, then only its changes are sent", () => {
   const [change] = link.take()
   expect(change?.series).toEqual([])
   expect(change?.samples).toMatchObject([{ seriesId: series[0]?.id, value: 4 }])
+})
+
+test("a long report is sent in parts, so that requests do not wait for it", () => {
+  const { registry, link, open, wait } = fixture()
+  const count = 2 * MAX_SERIES_PER_TURN + 10
+  for (let i = 0; i < count; i++) {
+    const group = registry.group(`g${i}`, key => new SeriesGroup(key))
+    registry.scalar(group, REQUESTS, [["i", String(i)]]).value = i + 1
+  }
+  open()
+  const parts: number[] = []
+  for (let i = 0; i < 4; i++) {
+    parts.push(link.take().flatMap(message => message.samples).length)
+    wait(TURN_INTERVAL_MS + 5)
+  }
+  expect(parts).toEqual([MAX_SERIES_PER_TURN, MAX_SERIES_PER_TURN, 10, 0])
 })
 
 test("the process's own figures are not reported", () => {
