@@ -87,7 +87,7 @@ export const up = command({
       throw new Failure(`nothing to run: ${files.join(", ")} holds no object that conduit dev runs`)
     const running = findLocalMesh(name)
     if (running !== null) throw new NameTakenError(name, running.state.runner.pid)
-    await preflight()
+    preflight()
     const progress = progressOn(text => process.stderr.write(text), process.stderr.isTTY === true)
     if (given.detach === true && process.env[DETACHED] === undefined) {
       return await detached(name, timeoutMs, given.keep === true, progress)

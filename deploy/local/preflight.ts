@@ -23,8 +23,9 @@ const TOOLS: readonly { readonly names: readonly string[]; readonly debian: stri
     },
   ]
 
-/** @throws PreflightError on the first thing that is missing */
-export async function preflight(): Promise<void> {
+/** Checks the machine; also completes this process's PATH. @throws PreflightError on the first thing that is missing */
+export function preflight(): void {
+  process.env.PATH = completePath(process.env.PATH ?? "")
   if (process.platform !== "linux") {
     throw new PreflightError(
       `conduit dev needs Linux: pods are network namespaces, and ${process.platform} has none`,
@@ -40,10 +41,16 @@ export async function preflight(): Promise<void> {
     const packages = missing.map(({ debian }) => debian).join(" ")
     throw new PreflightError(`conduit dev needs ${list}; on Debian: apt-get install ${packages}`)
   }
-  await tryNamespaces()
+  if (process.getuid?.() !== 0) {
+    throw new PreflightError(
+      "conduit dev needs root: it makes network namespaces and runs proxies as a user of their own (2102), " +
+        "and an ordinary user may do neither; run it with sudo",
+    )
+  }
+  tryNamespaces()
 }
 
-async function tryNamespaces(): Promise<void> {
+function tryNamespaces(): void {
   const flags = ["--fork", "--pid", "--mount-proc", "--net", "--uts", "--ipc"]
   const attempt = Bun.spawnSync(
     ["unshare", ...flags, "sh", "-c", "ip link set lo up && ip link add v0 type veth peer name v1"],
@@ -51,15 +58,21 @@ async function tryNamespaces(): Promise<void> {
   )
   if (attempt.exitCode === 0) return
   const said = attempt.stderr.toString().trim().split("\n").at(-1) ?? ""
-  const who =
-    process.getuid?.() === 0
-      ? "root may not make them here (inside a container? it needs --privileged)"
-      : "it needs root"
+  const why = "root may not make them here; inside a container it needs --privileged"
   throw new PreflightError(
-    `conduit dev cannot make network namespaces: ${said === "" ? who : `${said} (${who})`}`,
+    `conduit dev cannot make network namespaces: ${said === "" ? why : `${said} (${why})`}`,
   )
 }
 
+/** Where tools of the system are, that not everyone's PATH names. */
+const SYSTEM_PATHS = ["/usr/local/sbin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
+
+/** The PATH given, with the system's own folders at its end where it lacks them. */
+export function completePath(path: string): string {
+  const folders = path.split(":").filter(folder => folder !== "")
+  return [...folders, ...SYSTEM_PATHS.filter(folder => !folders.includes(folder))].join(":")
+}
+
 function found(tool: string): boolean {
-  return Bun.which(tool, { PATH: `${process.env.PATH ?? ""}:/usr/sbin:/sbin` }) !== null
+  return Bun.which(tool, { PATH: process.env.PATH ?? "" }) !== null
 }
