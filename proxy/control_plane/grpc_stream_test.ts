@@ -3,7 +3,8 @@ import { afterEach, expect, test } from "bun:test"
 import { createServer, type Http2Server, type ServerHttp2Stream } from "node:http2"
 import { createServer as createTcpServer } from "node:net"
 import { status as grpcStatus, Server, ServerCredentials, type ServerDuplexStream } from "@grpc/grpc-js"
-import { dial, loop } from "../net/mod.ts"
+import fc from "fast-check"
+import { Conn, dial, loop, TimerWheel } from "../net/mod.ts"
 import { GrpcStream, MAX_MESSAGE_BYTES } from "./grpc_stream.ts"
 import { FieldTable } from "./http2_wire.ts"
 
@@ -171,4 +172,117 @@ test("a message beyond the limit ends the stream before room is made for it", as
     grpcStatus.RESOURCE_EXHAUSTED,
     `a message of ${MAX_MESSAGE_BYTES + 1} bytes exceeds the limit of ${MAX_MESSAGE_BYTES}`,
   ])
+})
+
+/** What a server sends, put together by hand. */
+function frame(type: number, flags: number, streamId: number, payload: Uint8Array): Uint8Array {
+  const head = Buffer.alloc(9)
+  head.writeUIntBE(payload.length, 0, 3)
+  head[3] = type
+  head[4] = flags
+  head.writeUInt32BE(streamId, 5)
+  return Buffer.concat([head, payload])
+}
+
+function literal(name: string, value: string): Uint8Array {
+  const bytes = [0, name.length, ...Buffer.from(name), value.length, ...Buffer.from(value)]
+  return Uint8Array.from(bytes)
+}
+
+/** A stream on a connection that never opens: bytes are handed to it. */
+function offline(): {
+  stream: GrpcStream
+  messages: Uint8Array[]
+  ends: { code: number; reason: string }[]
+  conn: Conn
+} {
+  const messages: Uint8Array[] = []
+  const ends: { code: number; reason: string }[] = []
+  const clock = { nowMs: 0 }
+  const stream = new GrpcStream(
+    {
+      onOpen() {},
+      onMessage: message => messages.push(message.slice()),
+      onEnd: (code, reason) => ends.push({ code, reason }),
+    },
+    {
+      authority: "a:1",
+      path: "/a.B/C",
+      userAgent: "t",
+      fields: new FieldTable(),
+      clock,
+      timers: new TimerWheel(clock),
+    },
+  )
+  const conn = new Conn(stream)
+  stream.start(conn)
+  return { stream, messages, ends, conn }
+}
+
+function feed(stream: GrpcStream, conn: Conn, bytes: Uint8Array, cuts: readonly number[]): void {
+  let at = 0
+  for (const cut of [...cuts.map(each => each % (bytes.length + 1)).sort((a, b) => a - b), bytes.length]) {
+    if (cut > at) stream.onData(conn, bytes.slice(at, cut))
+    at = Math.max(at, cut)
+  }
+}
+
+test("messages are the same wherever frames and chunks are cut", () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.uint8Array({ maxLength: 400 }), { maxLength: 6 }),
+      fc.array(fc.nat(5000), { maxLength: 12 }),
+      fc.array(fc.nat(5000), { maxLength: 12 }),
+      fc.nat(40),
+      fc.boolean(),
+      (bodies, dataCuts, chunkCuts, padding, continued) => {
+        const framed = bodies.map(body => {
+          const prefix = Buffer.alloc(5)
+          prefix.writeUInt32BE(body.length, 1)
+          return Buffer.concat([prefix, body])
+        })
+        const data = Buffer.concat(framed)
+        const head = Buffer.concat([literal(":status", "200"), literal("content-type", "application/grpc")])
+        const parts: Uint8Array[] = [frame(4, 0, 0, new Uint8Array(0))]
+        if (continued) parts.push(frame(1, 0, 1, head.subarray(0, 7)), frame(9, 4, 1, head.subarray(7)))
+        else parts.push(frame(1, 4, 1, head))
+        let at = 0
+        for (const cut of [
+          ...dataCuts.map(each => each % (data.length + 1)).sort((a, b) => a - b),
+          data.length,
+        ]) {
+          const piece = data.subarray(at, Math.max(at, cut))
+          at = Math.max(at, cut)
+          const padded = Buffer.concat([Uint8Array.of(padding), piece, new Uint8Array(padding)])
+          parts.push(frame(0, 8, 1, padded), frame(6, 0, 0, new Uint8Array(8)))
+        }
+        parts.push(frame(1, 5, 1, literal("grpc-status", "7")))
+        const { stream, messages, ends, conn } = offline()
+        feed(stream, conn, Buffer.concat(parts), chunkCuts)
+        expect(messages.map(message => [...message])).toEqual(bodies.map(body => [...body]))
+        expect(ends.map(end => end.code)).toEqual([7])
+      },
+    ),
+  )
+})
+
+test("bytes of any kind end the stream at worst, once, and never throw", () => {
+  const anyFrame = fc
+    .tuple(fc.nat(12), fc.nat(255), fc.nat(3), fc.uint8Array({ maxLength: 40 }))
+    .map(([type, flags, streamId, payload]) => frame(type, flags, streamId, payload))
+  fc.assert(
+    fc.property(
+      fc.array(fc.oneof({ weight: 5, arbitrary: anyFrame }, fc.uint8Array({ maxLength: 30 })), {
+        maxLength: 12,
+      }),
+      fc.array(fc.nat(500), { maxLength: 6 }),
+      (frames, cuts) => {
+        const { stream, ends, conn } = offline()
+        feed(stream, conn, Buffer.concat([frame(4, 0, 0, new Uint8Array(0)), ...frames]), cuts)
+        stream.onClose(conn, null)
+        expect(ends).toHaveLength(1)
+      },
+    ),
+    { numRuns: 1000 },
+  )
 })

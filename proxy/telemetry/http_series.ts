@@ -217,6 +217,8 @@ const AUTHORITY_IDS = 2 ** 26
 export class HttpMetrics {
   private readonly registry: Registry
   private readonly scopes = new Map<string, HttpScope>()
+  /** The same by identity: targets share one object among all their connections. */
+  private readonly scopeOf = new WeakMap<ScopeLabels, HttpScope>()
   private nextScopeId = 0
 
   constructor(registry: Registry) {
@@ -225,6 +227,8 @@ export class HttpMetrics {
 
   /** The scope of these labels. */
   scope(labels: ScopeLabels): HttpScope {
+    const known = this.scopeOf.get(labels)
+    if (known !== undefined) return known
     const key = JSON.stringify(labels)
     let scope = this.scopes.get(key)
     if (scope === undefined) {
@@ -232,6 +236,7 @@ export class HttpMetrics {
       scope = new HttpScope(this.nextScopeId++, labels)
       this.scopes.set(key, scope)
     }
+    this.scopeOf.set(labels, scope)
     return scope
   }
 

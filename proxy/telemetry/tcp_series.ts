@@ -114,6 +114,8 @@ export class ConnectionRecord {
 export class TcpMetrics {
   private readonly registry: Registry
   private readonly clock: Clock
+  /** Series by the identity of labels: targets share one object among all their connections. */
+  private readonly seriesOf = new WeakMap<ConnectionLabels, ConnectionSeries>()
 
   constructor(registry: Registry, clock: Clock) {
     this.registry = registry
@@ -122,6 +124,14 @@ export class TcpMetrics {
 
   /** Counts a connection as open. */
   open(labels: ConnectionLabels): ConnectionRecord {
+    const known = this.seriesOf.get(labels)
+    if (known !== undefined && !known.dropped) return new ConnectionRecord(known, this.clock)
+    const series = this.find(labels)
+    this.seriesOf.set(labels, series)
+    return new ConnectionRecord(series, this.clock)
+  }
+
+  private find(labels: ConnectionLabels): ConnectionSeries {
     const outbound = labels.direction === OUTBOUND
     const pairs = compact([
       ["direction", outbound ? "outbound" : "inbound"],
@@ -137,7 +147,6 @@ export class TcpMetrics {
       kept = pairs.slice(0, 2)
       key = `tcp overflow ${labels.direction} ${labels.peer}`
     }
-    const series = this.registry.group(key, newKey => new ConnectionSeries(newKey, this.registry, kept))
-    return new ConnectionRecord(series, this.clock)
+    return this.registry.group(key, newKey => new ConnectionSeries(newKey, this.registry, kept))
   }
 }
