@@ -187,6 +187,47 @@ test("a pod's own address goes to that pod", async () => {
   expect((await call(client.pod, server.pod.ipv4, 7007, "pod\n")).received).toBe("pod\n")
 })
 
+test("a pod that calls a service of which it is the only endpoint reaches itself", async () => {
+  await serve(client.pod, 7070, "echo")
+  const itself = { ip: client.pod.ipv4, port: 7070, pod: "client", workload: "client", meshed: true }
+  await mesh.setTable({
+    outbound: { ...table().outbound, "10.96.0.13:7": { service: "self", port: 7, endpoints: [itself] } },
+  })
+  expect((await call(client.pod, "10.96.0.13", 7, "me\n")).received).toBe("me\n")
+  expect((await call(client.pod, "127.0.0.1", 7070, "loopback\n")).received).toBe("loopback\n")
+})
+
+test("the application's own TLS passes through both proxies unread", async () => {
+  const files = "/tmp/cdlab-tls"
+  await server.pod.run([
+    "sh",
+    "-c",
+    `mkdir -p ${files} && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 ` +
+      `-subj /CN=secret.lab -keyout ${files}/key.pem -out ${files}/cert.pem`,
+  ])
+  const secure = server.pod.start([
+    "sh",
+    "-c",
+    `openssl s_server -accept 7443 -cert ${files}/cert.pem -key ${files}/key.pem -www`,
+  ])
+  await secure.saw("ACCEPT")
+  const { stdout } = await client.pod.run([
+    "curl",
+    "-s",
+    "--cacert",
+    `${files}/cert.pem`,
+    "--connect-to",
+    `secret.lab:443:${server.pod.ipv4}:7443`,
+    "-w",
+    "%{http_code}",
+    "https://secret.lab/",
+  ])
+  expect(stdout).toContain("200")
+  expect(await metric(client.pod, "proxy_detect_total", 'result="tls"')).toBe(1)
+  expect(await metric(server.pod, "proxy_detect_total", 'result="tls"')).toBe(1)
+  await server.pod.run(["rm", "-r", files])
+})
+
 test("a connection from outside the mesh is taken in", async () => {
   expect((await call(outside, server.pod.ipv4, 7007, "in\n")).received).toBe("in\n")
 })
