@@ -21,6 +21,8 @@ export interface RedirectOptions {
   readonly proxyUid?: number
   /** Ports of the pod that are not redirected, besides {@link PROXY_OWN_PORTS}. */
   readonly skipInboundPorts?: readonly PortRange[]
+  /** Addresses whose connections into the pod are not redirected, of the family that the rules are for; none by default. */
+  readonly skipInboundSources?: readonly string[]
   /** Destination ports that are not redirected, besides {@link DNS_PORT}. */
   readonly skipOutboundPorts?: readonly PortRange[]
 }
@@ -28,7 +30,7 @@ export interface RedirectOptions {
 const DEFAULTS = { inboundPort: 4143, outboundPort: 4140, proxyUid: 2102 } as const
 
 /**
- * The nat table of a meshed pod. The same text suits IPv4 and IPv6.
+ * The nat table of a meshed pod. The same text suits IPv4 and IPv6 as long as it names no sources.
  *
  * Feed it to `iptables-restore` (or `ip6tables-restore`) without `--noflush` in the pod's own network
  * namespace: the table is replaced as a whole, so running it twice changes nothing.
@@ -49,6 +51,8 @@ export function redirectRules(options: RedirectOptions = {}): string {
     "-A PREROUTING -p tcp -j CONDUIT_INBOUND",
     "-A OUTPUT -p tcp -j CONDUIT_OUTBOUND",
   ]
+  for (const source of options.skipInboundSources ?? [])
+    lines.push(`-A CONDUIT_INBOUND -s ${source} -j RETURN`)
   for (const ports of multiports([...PROXY_OWN_PORTS, ...(options.skipInboundPorts ?? [])])) {
     lines.push(`-A CONDUIT_INBOUND -p tcp -m multiport --dports ${ports} -j RETURN`)
   }

@@ -17,6 +17,13 @@ test("the admin port is never redirected", () => {
   expect(redirectRules()).toContain("-A CONDUIT_INBOUND -p tcp -m multiport --dports 4190:4191 -j RETURN")
 })
 
+test("connections from a source that is skipped reach the application itself", () => {
+  const inbound = redirectRules({ skipInboundSources: ["10.244.0.2"] })
+    .split("\n")
+    .filter(line => line.startsWith("-A CONDUIT_INBOUND"))
+  expect(inbound[0]).toBe("-A CONDUIT_INBOUND -s 10.244.0.2 -j RETURN")
+})
+
 test("a long list of skipped ports is split where multiport ends", () => {
   const skip = Array.from({ length: 40 }, (_, index) => ({
     from: 100 + index * 10,

@@ -6,6 +6,11 @@ export const POD_NETWORK = "10.244.0.0/16"
 export const POD_NETWORK_V6 = "fd00:10:244::/64"
 /** Next hop of every pod. */
 export const GATEWAY = "10.244.0.1"
+/**
+ * Where probes come from. They are no traffic of the mesh: pods do not redirect this address, so that probing a
+ * hundred times while a pod starts does not show as failed requests.
+ */
+export const PROBE_SOURCE = "10.244.0.2"
 /** Next hop of every pod for IPv6. */
 export const GATEWAY_V6 = "fd00:10:244::1"
 /** All Services' own addresses. */

@@ -8,6 +8,7 @@ import {
   POD_NETWORK,
   POD_NETWORK_V6,
   type PodAddress,
+  PROBE_SOURCE,
   SERVICE_NETWORK,
   SERVICE_NETWORK_V6,
 } from "./addresses.ts"
@@ -140,7 +141,7 @@ export class Network {
       `link add ${link} type veth peer name eth0 netns ${pid}`,
       `addr add ${GATEWAY}/32 dev ${link}`,
       `link set ${link} up`,
-      `route add ${address.v4}/32 dev ${link}`,
+      `route add ${address.v4}/32 dev ${link} src ${PROBE_SOURCE}`,
       ...(this.#v6
         ? [`addr add ${GATEWAY_V6}/128 dev ${link} nodad`, `route add ${address.v6}/128 dev ${link}`]
         : []),
@@ -165,9 +166,9 @@ export class Network {
 
   /** Turns a pod's TCP towards its proxy. @param pid host process id of a process in the pod */
   async redirect(pid: number, options: RedirectOptions): Promise<void> {
-    const rules = redirectRules(options)
-    await this.#restore(pid, "v4", rules, { replace: true })
-    if (this.#v6) await this.#restore(pid, "v6", rules, { replace: true })
+    const v4 = redirectRules({ ...options, skipInboundSources: [PROBE_SOURCE] })
+    await this.#restore(pid, "v4", v4, { replace: true })
+    if (this.#v6) await this.#restore(pid, "v6", redirectRules(options), { replace: true })
   }
 
   /** Makes the Services' addresses lead to these endpoints. */
@@ -246,6 +247,7 @@ function routerSetup(): string {
     "ip link set lo up",
     `ip addr add ${DNS_ADDRESS}/32 dev lo`,
     `ip addr add ${GATEWAY}/32 dev lo`,
+    `ip addr add ${PROBE_SOURCE}/32 dev lo`,
     "echo 1 > /proc/sys/net/ipv4/ip_forward",
     // A pod that has gone answers at once, not after a minute of silence.
     `ip route add unreachable ${POD_NETWORK}`,

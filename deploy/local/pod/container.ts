@@ -115,7 +115,12 @@ export async function startContainer(
     const main = shell === undefined ? undefined : childrenOf(shell)[0]
     return shell === undefined || main === undefined ? undefined : { shell, main }
   })
-  const exited = outer.exited.then(code => ({ code }))
+  // Once it has ended its process ids may be anyone's.
+  let ended = false
+  const exited = outer.exited.then(code => {
+    ended = true
+    return { code }
+  })
   if (first === null) {
     // It ended before it was seen, or before its command began; the log has the reason.
     if (!existsSync(started)) {
@@ -128,8 +133,12 @@ export async function startContainer(
   return {
     pid: first.main,
     exited,
-    signal: which => signal(first.main, which),
-    kill: () => signal(first.shell, "SIGKILL"),
+    signal: which => {
+      if (!ended) signal(first.main, which)
+    },
+    kill: () => {
+      if (!ended) signal(first.shell, "SIGKILL")
+    },
   }
 }
 

@@ -67,5 +67,5 @@ test("resources read as whole units", () => {
 })
 
 test("an expansion leaves shells' own syntax alone", () => {
-  expect(expand("$HOME ${X} $(date) $$", { X: "1" })).toBe("$HOME ${X} $(date) $")
+  expect(expand("$HOME `X` $(date) $$", { X: "1" })).toBe("$HOME `X` $(date) $")
 })

@@ -338,7 +338,9 @@ export class Pod {
       if (ok) return
       status.reason = `${which} probe failed: ${reason}`
       running.signal("SIGTERM")
-      void sleepUntil(this.#graceMs, signal).then(() => running.kill())
+      void sleepUntil(this.#graceMs, signal).then(() => {
+        if (!signal.aborted) running.kill()
+      })
     }
     const begin = () => {
       status.started = true
