@@ -19,6 +19,11 @@ export const QUIET_AFTER_MS = 2_500
  * of its first report is that, and a base; below the shortest time between two reports (0.9 s).
  */
 export const BASELINE_MS = 800
+/**
+ * Longest time between two reports of a proxy that has something to report (1.1 s, and what the network adds). After a
+ * longer one the proxy was quiet: the time before the window held no traffic, and must not dilute what the window holds.
+ */
+export const LONGEST_REPORT_GAP_MS = 1_300
 /** How many seconds before a window a report may lie and still be the begin of what is counted. */
 const BOUNDARY_SLOTS = 3
 
@@ -217,7 +222,7 @@ export class Reporter {
       for (let slot = firstSlot - 1; slot >= firstSlot - BOUNDARY_SLOTS; slot--) {
         const boundary = this.reportTimes[slot % this.reportTimes.length] ?? 0
         if (Math.floor(boundary / 1000) !== slot) continue
-        fromMs = boundary
+        if (fromMs - boundary <= LONGEST_REPORT_GAP_MS) fromMs = boundary
         break
       }
     }

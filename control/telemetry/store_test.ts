@@ -293,3 +293,24 @@ test("totals of an older proxy are a base also when they come in several message
   stream.take(message(3, 5), START + 2000)
   expect(figures(store, 60_000, START + 2000).http?.responses).toBe(5)
 })
+
+test("quiet before a window does not dilute the rate within it", () => {
+  const store = new TelemetryStore(START)
+  const proxy = new FakeProxy("web-1", START)
+  const stream = open(store, proxy)
+  stream.take(proxy.report(true), START + 28_200)
+  for (let second = 30; second <= 40; second++) {
+    if (second > 30) proxy.serve(100)
+    stream.take(proxy.report(), START + second * 1000 + 900)
+  }
+  expect(figures(store, 10_000, START + 40_900).http?.rps).toBeCloseTo(100, 6)
+  const quiet = new TelemetryStore(START)
+  const late = new FakeProxy("web-1", START)
+  const lateStream = open(quiet, late)
+  lateStream.take(late.report(true), START + 28_200)
+  for (let second = 31; second <= 40; second++) {
+    late.serve(100)
+    lateStream.take(late.report(), START + second * 1000 + 900)
+  }
+  expect(figures(quiet, 10_000, START + 40_900).http?.rps).toBeCloseTo(100, 6)
+})
