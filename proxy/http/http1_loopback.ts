@@ -1,7 +1,7 @@
 // A proxy with only its HTTP/1 engine, on loopback: for tests and measurements of the engine alone.
 import { Endpoint, type EndpointSource, SingleEndpoint } from "../balance/mod.ts"
 import { createLogger } from "../log.ts"
-import { dial, type Listener, listen, loop } from "../net/mod.ts"
+import { type Clock, dial, type Listener, listen, loop, type TimerWheel } from "../net/mod.ts"
 import { Telemetry } from "../telemetry/mod.ts"
 import type { Drainable } from "./drainable.ts"
 import type { HttpEnv } from "./env.ts"
@@ -27,6 +27,8 @@ export interface Http1LoopbackOptions {
   readonly direction?: 0 | 1
   /** Port to listen on. Default: any. */
   readonly port?: number
+  /** The engine's clock and timers, for tests that drive them. Default: the loop's. */
+  readonly time?: { readonly clock: Clock; readonly timers: TimerWheel }
 }
 
 /** One endpoint on 127.0.0.1. */
@@ -48,8 +50,8 @@ export function startHttp1Loopback(
   const lines: string[] = []
   const log = createLogger({ level: "debug", sink: line => lines.push(line) })
   const env: HttpEnv = {
-    clock: loop.clock,
-    timers: loop.timers,
+    clock: options.time?.clock ?? loop.clock,
+    timers: options.time?.timers ?? loop.timers,
     log,
     draining: false,
     dial: (endpoint, handler) => dial(endpoint.address, endpoint.port, handler),
