@@ -1,8 +1,8 @@
 // Where links to the control plane are made: what they share is put together here once.
 import type { Logger } from "../log.ts"
 import { type Clock, type Conn, type ConnHandler, dial, type TimerWheel } from "../net/mod.ts"
+import { FieldTable } from "../wire/mod.ts"
 import { ControlLink, type OpenLink } from "./control_link.ts"
-import { FieldTable } from "./http2_wire.ts"
 import { resolveName } from "./resolve_name.ts"
 
 /** What all links share. */

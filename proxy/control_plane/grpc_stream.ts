@@ -8,8 +8,9 @@ import {
   type Timer,
   type TimerWheel,
 } from "../net/mod.ts"
+import { framedMessage, MessageCutter } from "./grpc_messages.ts"
+import { frameOf, type GrpcRequest, openingBytes } from "./grpc_opening.ts"
 import {
-  CLIENT_PREFACE,
   DECODE_OK,
   errorName,
   type FieldTable,
@@ -33,12 +34,8 @@ import {
   MAX_FRAME_BYTES,
   readUint31,
   readUint32,
-  writeFrameHead,
   writeUint32,
 } from "./http2_wire.ts"
-
-/** Largest message taken: the whole state of a Service with tens of thousands of endpoints. */
-export const MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
 /** Flow-control window offered, for stream and connection: a burst of answers after a reconnect needs no round trips. */
 export const RECEIVE_WINDOW_BYTES = 1024 * 1024
@@ -55,12 +52,9 @@ export const PING_TIMEOUT_MS = 3000
 /** gRPC code of a stream that broke. */
 export const GRPC_UNAVAILABLE = 14
 const GRPC_UNKNOWN = 2
-const GRPC_RESOURCE_EXHAUSTED = 8
 
-const MESSAGE_PREFIX_BYTES = 5
 const DEFAULT_WINDOW_BYTES = 65_535
 const STREAM_ID = 1
-const SETTINGS_ENABLE_PUSH = 2
 const SETTINGS_INITIAL_WINDOW_SIZE = 4
 const SETTINGS_MAX_FRAME_SIZE = 5
 
@@ -75,12 +69,7 @@ export interface GrpcStreamHandler {
 }
 
 /** Where a stream goes and what it needs. */
-export interface GrpcStreamOptions {
-  /** `host:port`, for :authority. */
-  readonly authority: string
-  /** `/package.Service/Method`. */
-  readonly path: string
-  readonly userAgent: string
+export interface GrpcStreamOptions extends GrpcRequest {
   readonly fields: FieldTable
   readonly clock: Clock
   readonly timers: TimerWheel
@@ -106,8 +95,7 @@ export class GrpcStream implements ConnHandler {
   private grpcStatus = -1
   private grpcMessage = ""
   private httpStatus = 0
-  private partial: Uint8Array | null = null
-  private partialLength = 0
+  private readonly messages: MessageCutter
   private unacknowledged = 0
   private peerInitialWindow = DEFAULT_WINDOW_BYTES
   private streamWindow = DEFAULT_WINDOW_BYTES
@@ -117,6 +105,8 @@ export class GrpcStream implements ConnHandler {
   private pendingOffset = 0
   /** Bytes sent that flow control still holds back. */
   queuedBytes = 0
+  /** What is sent first, until it is. */
+  private opening: Uint8Array | null
   private finishing = false
   private finished = false
 
@@ -126,10 +116,15 @@ export class GrpcStream implements ConnHandler {
     this.timers = options.timers
     this.decoder = new HpackDecoder(options.fields)
     this.timer = callbackTimer(() => this.onTimer())
-    this.opening = openingBytes(options)
+    this.opening = openingBytes(options, STREAM_ID, RECEIVE_WINDOW_BYTES)
+    this.messages = new MessageCutter({
+      onMessage: message => {
+        this.received++
+        handler.onMessage(message)
+      },
+      onError: (code, reason) => this.end(code, reason),
+    })
   }
-
-  private opening: Uint8Array | null
 
   /** Sends the preface and the request's head over a connection that was dialled with this as its handler. */
   start(conn: Conn): void {
@@ -142,9 +137,7 @@ export class GrpcStream implements ConnHandler {
   /** Sends one message; it waits where flow control says so. */
   send(message: Uint8Array): void {
     if (this.over || this.finishing) return
-    const framed = new Uint8Array(MESSAGE_PREFIX_BYTES + message.length)
-    writeUint32(framed, 1, message.length)
-    framed.set(message, MESSAGE_PREFIX_BYTES)
+    const framed = framedMessage(message)
     this.pending.push(framed)
     this.queuedBytes += framed.length
     this.pump()
@@ -343,48 +336,8 @@ export class GrpcStream implements ConnHandler {
       return
     }
     const start = flags & FLAG_PADDED ? 1 : 0
-    this.messages(payload.subarray(start, payload.length - (padding - start)))
+    this.messages.take(payload.subarray(start, payload.length - (padding - start)))
     if (!this.over && flags & FLAG_END_STREAM) this.endOfStream()
-  }
-
-  /** Cuts messages out of DATA: prefix of a flag and a length, then the message. */
-  private messages(bytes: Uint8Array): void {
-    let at = 0
-    while (!this.over && at < bytes.length) {
-      if (this.partial === null) this.partial = new Uint8Array(MESSAGE_PREFIX_BYTES)
-      const take = Math.min(this.partial.length - this.partialLength, bytes.length - at)
-      this.partial.set(bytes.subarray(at, at + take), this.partialLength)
-      this.partialLength += take
-      at += take
-      if (this.partialLength < this.partial.length) return
-      if (this.partialLength === MESSAGE_PREFIX_BYTES && !this.sized()) continue
-      const message = this.partial.subarray(MESSAGE_PREFIX_BYTES)
-      this.partial = null
-      this.partialLength = 0
-      this.received++
-      this.handler.onMessage(message)
-    }
-  }
-
-  /** The prefix is here: makes room for the message. True when the message has no bytes and is complete. */
-  private sized(): boolean {
-    const prefix = this.partial as Uint8Array
-    const length = readUint32(prefix, 1)
-    if (prefix[0] !== 0) {
-      this.end(GRPC_UNKNOWN, "the server compressed a message, which was not offered")
-      return false
-    }
-    if (length > MAX_MESSAGE_BYTES) {
-      this.end(
-        GRPC_RESOURCE_EXHAUSTED,
-        `a message of ${length} bytes exceeds the limit of ${MAX_MESSAGE_BYTES}`,
-      )
-      return false
-    }
-    if (length === 0) return true
-    this.partial = new Uint8Array(MESSAGE_PREFIX_BYTES + length)
-    this.partial.set(prefix)
-    return false
   }
 
   /** Sends what flow control lets through. */
@@ -419,10 +372,7 @@ export class GrpcStream implements ConnHandler {
 
   private sendFrame(type: number, flags: number, streamId: number, payload: Uint8Array): void {
     if (this.conn === null || this.over) return
-    const frame = new Uint8Array(FRAME_HEAD_BYTES + payload.length)
-    writeFrameHead(frame, 0, payload.length, type, flags, streamId)
-    frame.set(payload, FRAME_HEAD_BYTES)
-    this.conn.send(frame)
+    this.conn.send(frameOf(type, flags, streamId, payload))
   }
 
   private onTimer(): void {
@@ -443,7 +393,7 @@ export class GrpcStream implements ConnHandler {
     this.over = true
     this.timers.cancel(this.timer)
     this.input = null
-    this.partial = null
+    this.messages.stop()
     this.pending = []
     this.queuedBytes = 0
     this.conn?.close()
@@ -453,62 +403,6 @@ export class GrpcStream implements ConnHandler {
 }
 
 const NOTHING = new Uint8Array(0)
-
-/** Preface, SETTINGS, a connection window, and the request's HEADERS. */
-function openingBytes(options: GrpcStreamOptions): Uint8Array {
-  const settings = new Uint8Array(12)
-  settings[1] = SETTINGS_ENABLE_PUSH
-  settings[7] = SETTINGS_INITIAL_WINDOW_SIZE
-  writeUint32(settings, 8, RECEIVE_WINDOW_BYTES)
-  const window = new Uint8Array(4)
-  writeUint32(window, 0, RECEIVE_WINDOW_BYTES - DEFAULT_WINDOW_BYTES)
-  const block = literalFields([
-    [":method", "POST"],
-    [":scheme", "http"],
-    [":path", options.path],
-    [":authority", options.authority],
-    ["te", "trailers"],
-    ["content-type", "application/grpc+proto"],
-    ["user-agent", options.userAgent],
-  ])
-  const parts: Uint8Array[] = [
-    CLIENT_PREFACE,
-    frameOf(FRAME_SETTINGS, 0, 0, settings),
-    frameOf(FRAME_WINDOW_UPDATE, 0, 0, window),
-    frameOf(FRAME_HEADERS, FLAG_END_HEADERS, STREAM_ID, block),
-  ]
-  return Buffer.concat(parts)
-}
-
-function frameOf(type: number, flags: number, streamId: number, payload: Uint8Array): Uint8Array {
-  const frame = new Uint8Array(FRAME_HEAD_BYTES + payload.length)
-  writeFrameHead(frame, 0, payload.length, type, flags, streamId)
-  frame.set(payload, FRAME_HEAD_BYTES)
-  return frame
-}
-
-/** Fields as literals without indexing (RFC 7541 section 6.2.2). */
-function literalFields(fields: readonly (readonly [string, string])[]): Uint8Array {
-  const bytes: number[] = []
-  for (const [name, value] of fields) {
-    bytes.push(0)
-    pushLiteral(bytes, name)
-    pushLiteral(bytes, value)
-  }
-  return Uint8Array.from(bytes)
-}
-
-function pushLiteral(bytes: number[], text: string): void {
-  const octets = Buffer.from(text, "latin1")
-  if (octets.length < 127) bytes.push(octets.length)
-  else {
-    let rest = octets.length - 127
-    bytes.push(127)
-    for (; rest >= 128; rest >>>= 7) bytes.push((rest & 127) | 128)
-    bytes.push(rest)
-  }
-  bytes.push(...octets)
-}
 
 /** grpc-message is percent-encoded; what is not valid stays as it is. */
 function decodeMessage(text: string): string {

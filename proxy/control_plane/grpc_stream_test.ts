@@ -5,7 +5,8 @@ import { createServer as createTcpServer } from "node:net"
 import { status as grpcStatus, Server, ServerCredentials, type ServerDuplexStream } from "@grpc/grpc-js"
 import fc from "fast-check"
 import { Conn, dial, loop, TimerWheel } from "../net/mod.ts"
-import { GrpcStream, MAX_MESSAGE_BYTES } from "./grpc_stream.ts"
+import { MAX_MESSAGE_BYTES } from "./grpc_messages.ts"
+import { GrpcStream } from "./grpc_stream.ts"
 import { FieldTable } from "./http2_wire.ts"
 
 const closers: (() => void)[] = []
