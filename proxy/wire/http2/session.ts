@@ -151,7 +151,7 @@ export class Session implements FrameSink {
     this.nextLocalId += 2
     this.register(stream, id)
     this.sendHead(stream, fields, endStream)
-    if (stream.pending) this.pumpStream(stream)
+    if (stream.pending) this.flushStream(stream)
   }
 
   /** Server: takes the stream of a request just received; `endStream` as told by the event. */
@@ -256,7 +256,11 @@ export class Session implements FrameSink {
       target.enqueue(bytes, start, end)
       this.heldBytes += length
       if (endStream) target.queueEnd = END_STREAM
-      session?.block_(target)
+      if (session !== null && !session.dead) {
+        // A part may fit the windows.
+        this.flushRun()
+        session.flushStream(target)
+      }
       return
     }
     target.sendWindow -= length
@@ -332,6 +336,16 @@ export class Session implements FrameSink {
     this.releasable = 0
   }
 
+  /** Sends what a stream has queued, in turn with others that wait. */
+  flushStream(stream: Stream): void {
+    if (stream.queuedBytes === 0) {
+      this.pumpStream(stream)
+      return
+    }
+    this.lineUp(stream)
+    this.pumpBlocked()
+  }
+
   /** The socket takes output again: sends what waited, a frame of each stream in turn. */
   pump(): void {
     this.writer.congested = false
@@ -356,7 +370,7 @@ export class Session implements FrameSink {
     while (stream.queuedBytes > 0) {
       const limit = Math.min(stream.sendWindow, this.sendWindow, frame.MAX_FRAME_BYTES)
       if (limit <= 0 || writer.congested || turn <= 0) {
-        this.block_(stream)
+        this.lineUp(stream)
         return
       }
       const piece = stream.dequeue(limit)
@@ -389,7 +403,7 @@ export class Session implements FrameSink {
   }
 
   /** Lines a stream up for `pump`. */
-  private block_(stream: Stream): void {
+  lineUp(stream: Stream): void {
     if (stream.blocked || stream.sendWindow <= 0) return
     stream.blocked = true
     const last = this.lastBlocked
@@ -793,7 +807,7 @@ export class Session implements FrameSink {
     stream.sendWindow += increment
     if (stream.sendWindow > MAX_WINDOW_BYTES) {
       this.streamError(stream, frame.FLOW_CONTROL_ERROR, "a window over 2^31-1")
-    } else if (stream.queuedBytes > 0 && !stream.blocked) this.pumpStream(stream)
+    } else if (stream.queuedBytes > 0) this.flushStream(stream)
   }
 
   private resetReceived(streamId: number, bytes: Uint8Array, start: number, end: number): void {
