@@ -38,9 +38,7 @@ export class Report {
       `  ${mark}  ${result.step.name.padEnd(24)} ${counts}${result.seconds.toFixed(1)} s   ${result.step.what}`,
     )
     if (result.failed === 0) return
-    const lines = result.output.trimEnd().split("\n")
-    // A test file says everything about its passing tests too: leave those out.
-    const telling = result.step.counted ? lines.filter(line => !line.startsWith("(pass)")) : lines
+    const telling = tellingLines(result)
     if (telling.length > SHOWN_LINES) this.#line(`        ... all of it is in ${this.#logs}`)
     for (const line of telling.slice(-SHOWN_LINES)) this.#line(`        ${line}`)
   }
@@ -67,4 +65,12 @@ export class Report {
     const names = [...this.#running].map(([name, since]) => `${name} ${Math.round((now - since) / 1000)} s`)
     this.#out.write(`\r\u001b[K${names.length === 0 ? "" : `  ${names.join(", ")}`}`)
   }
+}
+
+/** What a failed step's output says about failures: passing tests, and files in which all passed, are left out. */
+function tellingLines(result: StepResult): string[] {
+  const output = result.output.trimEnd()
+  if (!result.step.counted) return output.split("\n")
+  const withoutPasses = output.replace(/^\(pass\).*\n/gm, "")
+  return withoutPasses.replace(/^\S+_test\.ts:\n\n(?=\S+_test\.ts:\n|\n)/gm, "").split("\n")
 }
