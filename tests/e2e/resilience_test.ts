@@ -14,6 +14,8 @@ const KILL_AGAIN_MS = 100
 /** Longest time for all pods of a Deployment to be replaced. */
 const ROLLOUT_LIMIT_MS = 60_000
 const SET_UP_TIMEOUT_MS = 120_000
+const SHOP = "deploy/local/demo/main.ts"
+const HEALTH_PORT = 8081
 
 function deployment(
   name: string,
@@ -22,7 +24,9 @@ function deployment(
   command: string[],
   revision: string,
 ): KubeObject {
-  const probe = name === "cart" ? { tcpSocket: { port } } : { httpGet: { path: "/ready", port } }
+  // Services of the shop tell on a port of their own whether they are ready; the proxy leaves it alone.
+  const ofShop = command.includes(SHOP)
+  const probe = ofShop ? { httpGet: { path: "/ready", port: HEALTH_PORT } } : { tcpSocket: { port } }
   return {
     apiVersion: "apps/v1",
     kind: "Deployment",
@@ -31,7 +35,13 @@ function deployment(
       replicas,
       selector: { matchLabels: { app: name } },
       template: {
-        metadata: { labels: { app: name }, annotations: { "test/revision": revision } },
+        metadata: {
+          labels: { app: name },
+          annotations: {
+            "test/revision": revision,
+            "config.conduit.io/skip-inbound-ports": `${HEALTH_PORT}`,
+          },
+        },
         spec: {
           terminationGracePeriodSeconds: 10,
           containers: [
@@ -39,6 +49,7 @@ function deployment(
               name,
               image: "none",
               command,
+              ...(ofShop ? { env: [{ name: "HEALTH_PORT", value: `${HEALTH_PORT}` }] } : {}),
               ports: [{ containerPort: port }],
               readinessProbe: { ...probe, periodSeconds: 1 },
             },
@@ -58,7 +69,6 @@ function service(name: string, port: number): KubeObject {
   }
 }
 
-const SHOP = "deploy/local/demo/main.ts"
 const catalog = (revision: string) => deployment("catalog", 3, 8080, ["bun", SHOP, "catalog"], revision)
 const cart = (revision: string) => deployment("cart", 2, 9090, ["bun", SHOP, "cart"], revision)
 

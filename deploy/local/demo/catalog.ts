@@ -21,13 +21,12 @@ export const PRODUCTS: readonly Product[] = [
   { key: "stool", name: "Stool", cents: 7600 },
 ]
 
-/** Starts the catalog: `GET /products`, `GET /products/KEY` (404 for a key it does not know), `GET /ready`. */
+/** Starts the catalog: `GET /products`, `GET /products/KEY` (404 for a key it does not know). */
 export function startCatalog(listen: ListenOptions): Service {
   const server = Bun.serve({
     hostname: listen.host,
     port: listen.port,
     routes: {
-      "/ready": new Response("ready\n"),
       "/products": () => Response.json(PRODUCTS),
       "/products/:key": request => {
         const product = PRODUCTS.find(each => each.key === request.params.key)

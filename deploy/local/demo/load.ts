@@ -232,7 +232,6 @@ export function startLoad(
     port: listen.port,
     idleTimeout: 60,
     routes: {
-      "/ready": new Response("ready\n"),
       "/counts": () => Response.json(generator.counts()),
       "/pause": {
         async POST() {

@@ -1,5 +1,6 @@
 // The demo shop's program: `bun deploy/local/demo/main.ts SERVICE` runs one of its services until SIGTERM.
-// PORT says where it listens (8080; 9090 for gRPC, 7000 for the ledger), HOST on which address (0.0.0.0).
+// PORT says where it listens (8080; 9090 for gRPC, 7000 for the ledger), HOST on which address (0.0.0.0);
+// HEALTH_PORT, where set, on which port `GET /ready` is answered.
 import { addressesFrom, type ListenOptions, type Service, type ShopAddresses } from "./service.ts"
 
 /** After SIGTERM a service goes on serving this long: callers learn only then that it leaves. */
@@ -39,6 +40,12 @@ try {
   const service = await known.start({ host: process.env.HOST ?? "0.0.0.0", port }, addressesFrom(process.env))
   console.log(`${name}: listening on port ${service.port}`)
   let leaving = false
+  const health = Number(process.env.HEALTH_PORT ?? 0)
+  if (health !== 0)
+    Bun.serve({
+      port: health,
+      fetch: () => (leaving ? new Response("leaving\n", { status: 503 }) : new Response("ready\n")),
+    })
   const leave = async () => {
     if (leaving) return
     leaving = true

@@ -1,7 +1,7 @@
 // The shop's notifications: a WebSocket that echoes each topic subscribed to with a number.
 import type { ListenOptions, Service } from "./service.ts"
 
-/** Starts the notifications: `GET /socket` upgrades, `GET /ready`. */
+/** Starts the notifications: `GET /socket` upgrades. */
 export function startNotify(listen: ListenOptions): Service {
   let sent = 0
   const server = Bun.serve({
@@ -9,7 +9,6 @@ export function startNotify(listen: ListenOptions): Service {
     port: listen.port,
     fetch(request, server) {
       const { pathname } = new URL(request.url)
-      if (pathname === "/ready") return new Response("ready\n")
       if (pathname !== "/socket") return new Response("not found\n", { status: 404 })
       if (server.upgrade(request)) return undefined
       return new Response("this is a WebSocket\n", { status: 426 })

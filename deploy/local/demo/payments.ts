@@ -7,7 +7,7 @@ export const PAYMENTS_FAIL_EVERY = 20
 
 /**
  * Starts the payments: `POST /charge {"cents": N}` writes to the ledger and answers 200 with the entry's number;
- * each PAYMENTS_FAIL_EVERY-th charge is answered 500 without touching the ledger. `GET /ready`.
+ * each PAYMENTS_FAIL_EVERY-th charge is answered 500 without touching the ledger..
  *
  * @param ledger  HOST:PORT of the ledger
  */
@@ -25,7 +25,6 @@ export function startPayments(listen: ListenOptions, ledger: string): Service {
     hostname: listen.host,
     port: listen.port,
     routes: {
-      "/ready": new Response("ready\n"),
       "/charge": {
         async POST(request) {
           const { cents } = (await request.json()) as { cents: number }

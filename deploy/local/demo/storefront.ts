@@ -9,7 +9,7 @@ import { CartService } from "./shop_pb.ts"
  * Starts the storefront:
  * `GET /` asks the catalog once; `GET /product/KEY` asks the catalog once;
  * `POST /checkout?customer=C` asks the cart once, then payments once, whatever the cart said.
- * A failure of one of them is answered 502. `GET /ready` asks none.
+ * A failure of one of them is answered 502.
  */
 export function startStorefront(
   listen: ListenOptions,
@@ -20,7 +20,6 @@ export function startStorefront(
     hostname: listen.host,
     port: listen.port,
     routes: {
-      "/ready": new Response("ready\n"),
       "/": async () => {
         const answer = await fetch(`${addresses.catalog}/products`)
         if (!answer.ok) return failed("catalog", `answered ${answer.status}`)
