@@ -2,6 +2,7 @@
 import { openSync, readFileSync } from "node:fs"
 import {
   checkInject,
+  checkOwner,
   culprit,
   endMesh,
   type ForwardRequest,
@@ -14,6 +15,7 @@ import {
   type MeshReport,
   meshFolder,
   meshReport,
+  meshRoot,
   NameTakenError,
   type PodReport,
   preflight,
@@ -21,6 +23,7 @@ import {
   removeRunnerLog,
   runnerLogFile,
   startMesh,
+  userNamespace,
 } from "../../deploy/mod.ts"
 import { command } from "../command_line/command.ts"
 import { parseDurationMs } from "../command_line/duration.ts"
@@ -87,11 +90,14 @@ export const up = command({
       throw new Failure(`nothing to run: ${files.join(", ")} holds no object that conduit dev runs`)
     const running = findLocalMesh(name)
     if (running !== null) throw new NameTakenError(name, running.state.runner.pid)
-    preflight()
+    const namespace = userNamespace({ outlive: given.detach === true })
+    if (namespace.length === 0) preflight()
+    else checkOwner(meshRoot())
     const progress = progressOn(text => process.stderr.write(text), process.stderr.isTTY === true)
     if (given.detach === true && process.env[DETACHED] === undefined) {
-      return await detached(name, timeoutMs, given.keep === true, progress)
+      return await detached(name, namespace, timeoutMs, given.keep === true, progress)
     }
+    if (namespace.length > 0) return await inNamespace(namespace)
     const ended = Promise.withResolvers<void>()
     const follow = files.filter(file => file !== "-")
     const mesh = await startMesh({
@@ -115,7 +121,7 @@ export const up = command({
     await ended.promise
     progress.line("conduit: ending the mesh")
     await mesh.stop()
-    if (process.env[DETACHED] !== undefined) removeRunnerLog(name)
+    removeRunnerLog(name)
     process.exit(0)
   },
 })
@@ -135,12 +141,31 @@ async function foreground(mesh: RunningMesh, timeoutMs: number, progress: Progre
   progress.line("Ctrl-C ends it")
 }
 
-async function detached(name: string, timeoutMs: number, keep: boolean, progress: Progress): Promise<void> {
+/** The same command again, as root of a user namespace. */
+async function inNamespace(namespace: readonly string[]): Promise<void> {
+  const child = Bun.spawn([...namespace, process.execPath, process.argv[1] ?? "", ...process.argv.slice(2)], {
+    stdin: "inherit",
+    stdout: "inherit",
+    stderr: "inherit",
+  })
+  // A terminal interrupts both; the one inside ends the mesh, and this one waits for it.
+  process.on("SIGINT", () => child.kill("SIGTERM"))
+  process.on("SIGTERM", () => child.kill("SIGTERM"))
+  process.exit(await child.exited)
+}
+
+async function detached(
+  name: string,
+  namespace: readonly string[],
+  timeoutMs: number,
+  keep: boolean,
+  progress: Progress,
+): Promise<void> {
   const begunMs = performance.now()
   const log = runnerLogFile(name)
   const script = process.argv[1] ?? ""
   const words = process.argv.slice(2)
-  const child = Bun.spawn(["setsid", process.execPath, script, ...words], {
+  const child = Bun.spawn(["setsid", ...namespace, process.execPath, script, ...words], {
     stdin: "ignore",
     stdout: openSync(log, "w"),
     stderr: openSync(log, "a"),

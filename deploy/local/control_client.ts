@@ -59,7 +59,10 @@ export async function execCommand(
     ...command,
   ])
   const enterFolder = ["sh", "-c", 'cd -- "$1" 2>/dev/null; shift; exec "$@"', "sh", context.workingDir]
-  return [...enterFlags(context.pid), ...enterFolder, ...inside]
+  const [nsenter = "nsenter", ...flags] = enterFlags(context.pid)
+  // Without root the mesh is in a user namespace of its own; see user_namespace.ts.
+  const user = process.getuid?.() === 0 ? [] : ["--user"]
+  return [nsenter, ...user, ...flags, ...enterFolder, ...inside]
 }
 
 /** File that holds what a container printed. */

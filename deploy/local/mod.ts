@@ -27,9 +27,11 @@ export {
   type MeshState,
   meshFolder,
   meshNames,
+  meshRoot,
   nameComplaint,
   readState,
   removeRunnerLog,
   runnerLogFile,
   runningMeshes,
 } from "./state.ts"
+export { checkOwner, userNamespace } from "./user_namespace.ts"

@@ -41,12 +41,6 @@ export function preflight(): void {
     const packages = missing.map(({ debian }) => debian).join(" ")
     throw new PreflightError(`conduit dev needs ${list}; on Debian: apt-get install ${packages}`)
   }
-  if (process.getuid?.() !== 0) {
-    throw new PreflightError(
-      "conduit dev needs root: it makes network namespaces and runs proxies as a user of their own (2102), " +
-        "and an ordinary user may do neither; run it with sudo",
-    )
-  }
   tryNamespaces()
 }
 

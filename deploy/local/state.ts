@@ -8,9 +8,9 @@
 //   <root>/NAME.log            what the runner of a detached mesh says
 //   <root>/NAME/pods/, volumes/, build/, bin/   the runner's own
 //
-// <root> is /run/conduit/dev for root, else $XDG_RUNTIME_DIR/conduit/dev.
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
-import { join } from "node:path"
+// <root> is /run/conduit/dev for root, else /tmp/conduit-UID/dev.
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from "node:fs"
+import { dirname, join } from "node:path"
 import { isAlive, markedPids, signal, startTimeOf } from "./net/processes.ts"
 
 /** Longest name of a mesh: its sockets' paths must fit into 107 bytes. */
@@ -43,12 +43,9 @@ export interface LocalMesh {
 
 /** Folder that holds a folder per mesh. */
 export function meshRoot(env: Readonly<Record<string, string | undefined>> = process.env): string {
-  if (env.CONDUIT_DEV_ROOT) return env.CONDUIT_DEV_ROOT
-  if (process.getuid?.() === 0 && !env.CONDUIT_DEV_USERNS) return "/run/conduit/dev"
-  return join(
-    env.XDG_RUNTIME_DIR ?? `/tmp/conduit-${env.CONDUIT_DEV_USERNS ?? process.getuid?.() ?? 0}`,
-    "conduit/dev",
-  )
+  const uid = env.CONDUIT_DEV_USERNS ?? String(process.getuid?.() ?? 0)
+  // Not $XDG_RUNTIME_DIR: nobody but its owner can go there, and proxies run as another user.
+  return uid === "0" ? "/run/conduit/dev" : `/tmp/conduit-${uid}/dev`
 }
 
 /** Folder of the mesh of that name. */
@@ -65,6 +62,15 @@ export function runnerLogFile(name: string): string {
 /** Removes that file; the last thing to go, since it says why the rest went wrong. */
 export function removeRunnerLog(name: string): void {
   rmSync(`${meshFolder(name)}.log`, { force: true })
+  const root = meshRoot()
+  if (!root.startsWith("/tmp/")) return
+  try {
+    // Only when the last mesh has gone; rmdir refuses otherwise.
+    rmdirSync(root)
+    rmdirSync(dirname(root))
+  } catch {
+    // Another mesh lives there, or nothing ever did.
+  }
 }
 
 /** A sentence about what is wrong with a mesh's name, null when it can be used. */

@@ -1,7 +1,16 @@
 // `conduit dev` as people type it: a mesh in namespaces of its own, from `up` to nothing left behind.
 // Pods here are not meshed; what the proxies do is for the tests of the proxy.
 import { afterAll, beforeAll, expect, test } from "bun:test"
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
@@ -146,6 +155,7 @@ console.log(JSON.stringify(counts))
 
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "conduit-dev-test-"))
+  chmodSync(folder, 0o755)
   writeFileSync(join(folder, "server.ts"), SERVER)
   writeFileSync(join(folder, "caller.ts"), CALLER)
 })
@@ -323,6 +333,24 @@ test("a bad manifest is named by file, document and line, and nothing is started
   ])
   expect((await dev("dvt-one", "up")).code).toBe(2)
   expect((await dev("Bad_Name", "ps")).code).toBe(2)
+})
+
+test("an ordinary user without user ids to give away is told what is missing", async () => {
+  const file = manifest("client.yaml", CLIENT)
+  const nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
+  const child = Bun.spawn([...nobody, process.execPath, join(ROOT, "cli/main.ts"), "dev", "up", "-f", file], {
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+    cwd: "/",
+    env: { ...process.env, HOME: "/tmp", CONDUIT_DEV_NAME: "dvt-none" },
+  })
+  const [stderr, code] = await Promise.all([new Response(child.stderr).text(), child.exited])
+  expect(code).toBe(1)
+  expect(stderr).toContain(
+    "conduit: conduit dev without root needs a user namespace with user ids of its own, and ",
+  )
+  expect(stderr).toContain("or run it with sudo")
 })
 
 test(

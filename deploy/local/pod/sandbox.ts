@@ -48,7 +48,8 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
       const target = realTarget(to)
       return target === null ? [] : [`mount --bind ${quote(from)} ${quote(target)}`]
     }),
-    `printf %s ${quote(options.hostname)} > /proc/sys/kernel/hostname`,
+    // The file is not writable in a user namespace; the program may be missing.
+    `hostname ${quote(options.hostname)} 2>/dev/null || printf %s ${quote(options.hostname)} > /proc/sys/kernel/hostname`,
     "[ ! -e /proc/sys/net/ipv6/conf/default/accept_dad ] || echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad",
     // As container runtimes set it: ports below 1024 need no rights inside a pod.
     "echo 0 > /proc/sys/net/ipv4/ip_unprivileged_port_start || true",
