@@ -45,9 +45,9 @@ export class AuthorityLabels {
     return label
   }
 
-  /** Forgets labels that no series bears any more, so that their places are free again. */
-  retain(used: ReadonlySet<AuthorityLabel>): void {
-    for (const [text, label] of this.byText) if (!used.has(label)) this.byText.delete(text)
+  /** Forgets labels whose text no series bears any more, so that their places are free again. */
+  retain(used: ReadonlySet<string>): void {
+    for (const text of this.byText.keys()) if (!used.has(text)) this.byText.delete(text)
     this.last = null
   }
 

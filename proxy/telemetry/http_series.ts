@@ -152,20 +152,11 @@ abstract class ResponseGroup extends SeriesGroup {
 /** The series of one scope, authority and endpoint. */
 export class RequestSeries extends ResponseGroup {
   readonly authority: AuthorityLabel | null
-  /** What the labels were made from; an update of the endpoint makes other labels. */
-  readonly info: EndpointInfo | null
   private readonly requests: Scalar
 
-  constructor(
-    key: string,
-    registry: Registry,
-    labels: Labels,
-    authority: AuthorityLabel | null,
-    info: EndpointInfo | null,
-  ) {
+  constructor(key: string, registry: Registry, labels: Labels, authority: AuthorityLabel | null) {
     super(key, registry, labels, RESPONSE_TOTAL, RESPONSE_LATENCY)
     this.authority = authority
-    this.info = info
     this.requests = registry.scalar(this, REQUEST_TOTAL, labels)
   }
 
@@ -199,9 +190,22 @@ export class RouteSeries extends ResponseGroup {
 
 /** Cache on an endpoint: series by scope and authority. */
 class EndpointSeries {
+  /** What the labels were made from; an update of the endpoint may make others. */
+  info: EndpointInfo
   lastKey = -1
   last: RequestSeries | null = null
   readonly byKey = new Map<number, RequestSeries>()
+
+  constructor(info: EndpointInfo) {
+    this.info = info
+  }
+
+  renew(info: EndpointInfo): void {
+    this.info = info
+    this.lastKey = -1
+    this.last = null
+    this.byKey.clear()
+  }
 }
 
 /** Entries of an endpoint's cache at most; a cleared cache costs one lookup by text for each that is still in use. */
@@ -246,12 +250,12 @@ export class HttpMetrics {
     // Only this class writes the slot.
     let cache = endpoint.series as EndpointSeries | null
     if (cache === null) {
-      cache = new EndpointSeries()
+      cache = new EndpointSeries(endpoint.info)
       endpoint.series = cache
-    }
+    } else if (cache.info !== endpoint.info) cache.renew(endpoint.info)
     const key = scope.id * AUTHORITY_IDS + authority.id
     const last = cache.lastKey === key ? cache.last : (cache.byKey.get(key) ?? null)
-    if (last !== null && !last.dropped && last.info === endpoint.info) {
+    if (last !== null && !last.dropped) {
       cache.lastKey = key
       cache.last = last
       return last
@@ -284,14 +288,10 @@ export class HttpMetrics {
   }
 
   private find(scope: HttpScope, endpoint: Endpoint | null, authority: AuthorityLabel): RequestSeries {
-    const info = endpoint === null ? null : endpoint.info
     const labels = requestLabels(scope.labels, endpoint, authority)
     const key = `http ${JSON.stringify(labels)}`
     if (!this.registry.full || this.registry.has(key)) {
-      return this.registry.group(
-        key,
-        newKey => new RequestSeries(newKey, this.registry, labels, authority, info),
-      )
+      return this.registry.group(key, newKey => new RequestSeries(newKey, this.registry, labels, authority))
     }
     const overflow: Labels = [
       ["direction", scope.labels.direction === INBOUND ? "inbound" : "outbound"],
@@ -299,7 +299,7 @@ export class HttpMetrics {
     ]
     return this.registry.group(
       `http overflow ${scope.labels.direction}`,
-      newKey => new RequestSeries(newKey, this.registry, overflow, null, info),
+      newKey => new RequestSeries(newKey, this.registry, overflow, null),
     )
   }
 }

@@ -1,6 +1,6 @@
 // Everything that a proxy counts, behind one object: made once in main, handed to both directions and to admin.
 import type { Clock } from "../net/mod.ts"
-import { type AuthorityLabel, AuthorityLabels } from "./authority_labels.ts"
+import { AuthorityLabels } from "./authority_labels.ts"
 import { HttpMetrics, RequestSeries } from "./http_series.ts"
 import { ProcessMetrics } from "./process_metrics.ts"
 import { prometheusText } from "./prometheus_text.ts"
@@ -87,9 +87,9 @@ export class Telemetry {
   /** Drops series without change for ten minutes; to be called every `SWEEP_INTERVAL_MS`. */
   sweep(): void {
     this.registry.sweep(this.clock.nowMs)
-    const used = new Set<AuthorityLabel>()
+    const used = new Set<string>()
     for (const group of this.registry.allGroups()) {
-      if (group instanceof RequestSeries && group.authority !== null) used.add(group.authority)
+      if (group instanceof RequestSeries && group.authority !== null) used.add(group.authority.text)
     }
     this.authorities.retain(used)
   }
