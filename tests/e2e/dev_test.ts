@@ -337,8 +337,12 @@ test("a bad manifest is named by file, document and line, and nothing is started
 
 test("an ordinary user without user ids to give away is told what is missing", async () => {
   const file = manifest("client.yaml", CLIENT)
-  const nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
-  const child = Bun.spawn([...nobody, process.execPath, join(ROOT, "cli/main.ts"), "dev", "up", "-f", file], {
+  // The checkout is shown at /mnt, in a mount namespace of its own: it may lie where nobody cannot go.
+  const shown = process.execPath.replace(ROOT, "/mnt/")
+  const script =
+    'mount --bind "$1" /mnt && shift && exec setpriv --reuid=65534 --regid=65534 --clear-groups -- "$@"'
+  const words = [shown, "/mnt/cli/main.ts", "dev", "up", "-f", file]
+  const child = Bun.spawn(["unshare", "--mount", "sh", "-c", script, "sh", ROOT, ...words], {
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
