@@ -133,16 +133,20 @@ async function show(mesh: DemoMesh, showing: Showing): Promise<number> {
       told = reason
     }
   }
-  if (signal.aborted && terminal) screen.clear()
+  if (signal.aborted) {
+    const last = await figuresOf(api, Math.min(elapsedMs(), TOTALS_WINDOW_MS))
+    if (terminal) screen.clear()
+    print([paint.bold(`The shop in the mesh, over ${clock(elapsedMs())}`), "", ...tables(last, paint)])
+    return 0
+  }
 
-  const last = await figuresOf(api, Math.min(elapsedMs(), TOTALS_WINDOW_MS))
   const loadAfter = await load(mesh, "pause")
-  const seconds = ((loadAfter.runningMs - loadBefore.runningMs) / 1000).toFixed(1)
-  if (terminal) screen.clear()
-  print([paint.bold(`The shop in the mesh, over ${seconds} s`), "", ...tables(last, paint), ""])
-  if (signal.aborted) return 0
-
   const meshAfter = await settledTotals(api)
+  const loadMs = loadAfter.runningMs - loadBefore.runningMs
+  const last = overPeriod(await figuresOf(api, elapsedMs()), loadMs)
+  if (terminal) screen.clear()
+  const title = paint.bold(`The shop in the mesh, over ${(loadMs / 1000).toFixed(1)} s`)
+  print([title, "", ...tables(last, paint), ""])
   const comparisons = compare(
     between(answersFromLoad(loadBefore), answersFromLoad(loadAfter)),
     between(meshBefore, meshAfter),
@@ -161,6 +165,16 @@ async function show(mesh: DemoMesh, showing: Showing): Promise<number> {
   }
   process.stderr.write(`demo: ${reason}\n`)
   return 1
+}
+
+/**
+ * Figures whose rates are over the time in which calls were sent: the window that they were asked for also holds the
+ * moments in which the last calls ended and were reported.
+ */
+function overPeriod(figures: Figures, periodMs: number): Figures {
+  for (const { http } of [...figures.stat.rows, ...figures.edges.edges])
+    if (http !== undefined) http.rps = Number(http.responses) / (periodMs / 1000)
+  return figures
 }
 
 /** What the generator itself saw: calls by kind, failures by reason. */
