@@ -1,5 +1,5 @@
 // Answers of the proxy's own, as HTTP/1.1 bytes (RFC 9112 section 4).
-import { PROXY_ERROR_FIELD, type Refusal } from "./refusal.ts"
+import { PROXY_ERROR_FIELD, REFUSAL_HEAD_TOO_LARGE, REFUSAL_MALFORMED, type Refusal } from "./refusal.ts"
 
 const REASONS: Readonly<Record<number, string>> = {
   400: "Bad Request",
@@ -15,11 +15,22 @@ const REASONS: Readonly<Record<number, string>> = {
   505: "HTTP Version Not Supported",
 }
 
+/** Texts for refusals that come without a detail of their own. */
+const EXPLANATIONS: Readonly<Record<string, string>> = {
+  "connect-failed": "no endpoint of the service could be connected to",
+  "no-endpoint": "the service has no endpoint that could take the request",
+  overload: "the proxy has too many requests in flight",
+  denied: "policy denies the request",
+  "no-route": "no route matches the request",
+  limited: "too many requests",
+  timeout: "the deadline passed",
+}
+
 /** How to put an answer. */
 export interface AnswerOptions {
   /** Value of the conduit-proxy-error field. */
   readonly proxyError: string
-  /** One clause for people. */
+  /** One clause for people; "" for what the refusal itself says. */
   readonly text: string
   /** Say that the connection ends here. */
   readonly close: boolean
@@ -32,10 +43,18 @@ export interface AnswerOptions {
 /** The whole answer, head and body. */
 export function renderAnswer(refusal: Refusal, options: AnswerOptions): Uint8Array {
   const reason = REASONS[refusal.status] ?? "Error"
-  const body = `${refusal.status} ${reason}: ${options.text} (${options.proxyError})\n`
+  const text = options.text === "" ? (EXPLANATIONS[refusal.reason] ?? refusal.reason) : options.text
+  const body = `${refusal.status} ${reason}: ${text} (${options.proxyError})\n`
   let head = `HTTP/1.1 ${refusal.status} ${reason}\r\n${PROXY_ERROR_FIELD}: ${options.proxyError}\r\n`
   head += `content-type: text/plain; charset=utf-8\r\ncontent-length: ${Buffer.byteLength(body)}\r\n`
   if (options.close) head += "connection: close\r\n"
   else if (options.confirmKeepAlive) head += "connection: keep-alive\r\n"
   return Buffer.from(options.withoutBody ? `${head}\r\n` : `${head}\r\n${body}`)
+}
+
+/** The refusal of a malformed head that is answered with `status`. */
+export function refusalOf(status: number): Refusal {
+  if (status === 400) return REFUSAL_MALFORMED
+  if (status === 431) return REFUSAL_HEAD_TOO_LARGE
+  return { status, grpcStatus: REFUSAL_MALFORMED.grpcStatus, reason: REFUSAL_MALFORMED.reason }
 }

@@ -3,6 +3,7 @@ import { afterEach, expect, test } from "bun:test"
 import { createServer as createHttpServer } from "node:http"
 import type { EndpointSource } from "../balance/mod.ts"
 import { CONN_HIGH_WATER_BYTES, TimerWheel } from "../net/mod.ts"
+import { HEAD_TIMEOUT_MS } from "./http1_client.ts"
 import {
   type Http1Loopback,
   type Http1LoopbackOptions,
@@ -11,7 +12,6 @@ import {
   startHttp1Loopback,
 } from "./http1_loopback.ts"
 import { POOL_IDLE_MS } from "./http1_pool.ts"
-import { HEAD_TIMEOUT_MS } from "./http1_proxy.ts"
 import { closedPort, type RawPeer, type RawServer, rawClient, rawServer } from "./raw_peer.ts"
 
 const cleanups: (() => void)[] = []

@@ -1,24 +1,20 @@
 // The HTTP/1 engine: one accepted connection, its requests one after the other, each passed to an endpoint and its
 // answer back. Bytes are forwarded as the slices they came in wherever nothing must change. RFC 9112.
 import type { Endpoint } from "../balance/mod.ts"
-import { type Conn, type ConnHandler, relay, Timer } from "../net/mod.ts"
+import { type Conn, relay } from "../net/mod.ts"
 import {
   BODY_CHUNKED,
   BODY_LENGTH,
   BODY_NONE,
   BODY_TUNNEL,
   BODY_UNTIL_CLOSE,
-  BodyScanner,
   CONNECTION_KEEP_ALIVE,
   describeFault,
-  HeadAssembler,
   isIdempotent,
   METHOD_CONNECT,
   METHOD_HEAD,
   PARSE_NEED_MORE,
-  RequestHead,
   spliceHead,
-  TextCache,
 } from "../wire/mod.ts"
 import {
   NO_GRPC_STATUS,
@@ -33,25 +29,15 @@ import type { HttpEnv } from "./env.ts"
 import type { Exchange } from "./exchange.ts"
 import type { HttpService } from "./http_service.ts"
 import { renderAnswer } from "./http1_answer.ts"
+import { ClientSide, ENDING, PAUSE_BACKPRESSURE, PAUSE_CONNECT, PAUSE_PIPELINE } from "./http1_client.ts"
 import { poolOf, type Upstream, type UpstreamUser } from "./http1_pool.ts"
 import {
   PROXY_ERROR_FIELD,
-  REFUSAL_HEAD_TIMEOUT,
-  REFUSAL_HEAD_TOO_LARGE,
   REFUSAL_MALFORMED,
   REFUSAL_UPSTREAM_GONE,
   REFUSAL_UPSTREAM_MALFORMED,
   type Refusal,
 } from "./refusal.ts"
-
-/** From the first byte of a head to its last: what an honest client takes seconds for, and a slow loris never ends. */
-export const HEAD_TIMEOUT_MS = 30_000
-
-/**
- * How long a client may rest between requests. Long, because closing an idle connection makes the client's next
- * request fail if it is on its way; finite, because each costs memory. Envoy's figure.
- */
-export const DOWNSTREAM_IDLE_MS = 3_600_000
 
 /** How long a client may go on sending a body whose answer it already has, before it is cut. */
 export const BODY_AFTER_ANSWER_MS = 30_000
@@ -73,53 +59,22 @@ export function serveHttp1(
   return server
 }
 
-/** Authorities as strings; every connection's clients name the same few. */
-const authorities = new TextCache()
-
-/** Waits for a head, or reads one. */
-const READING = 0
-/** A request is on its way or being answered. */
-const EXCHANGING = 1
-/** The last answer is out; what still comes is dropped. */
-const ENDING = 2
-
-const PAUSE_PIPELINE = 1
-const PAUSE_CONNECT = 2
-const PAUSE_BACKPRESSURE = 4
-
 /** What becomes of the connection to the server. */
 const DETACH_KEEP = 0
 const DETACH_CLOSE = 1
 const DETACH_RESET = 2
 
-const NEVER = Number.POSITIVE_INFINITY
 const CLOSE_LINE = "Connection: close\r\n"
 const DROP_PROXY_ERROR: readonly string[] = [PROXY_ERROR_FIELD]
 const DROP_CONNECTION: readonly string[] = ["connection", "keep-alive", "proxy-connection"]
 const DROP_BOTH: readonly string[] = [...DROP_CONNECTION, PROXY_ERROR_FIELD]
 
-class Http1Server extends Timer implements ConnHandler, UpstreamUser, Drainable {
-  private readonly conn: Conn
-  private readonly service: HttpService
-  private readonly env: HttpEnv
-  private readonly head = new RequestHead(authorities)
-  private readonly requestBody = new BodyScanner()
-  private readonly assembler = new HeadAssembler()
-  private state = READING
-  /** PAUSE_ reasons why the client is not read from. */
-  private pauses = 0
-  /** Bytes that came before their time: pipelined requests, a body before the connection, a tunnel's first bytes. */
-  private pending: Uint8Array | null = null
-  private pumping = false
-  private draining = false
-  private deadlineMs = NEVER
-
+class Http1Server extends ClientSide implements UpstreamUser {
   private exchange: Exchange | null = null
   private endpoint: Endpoint | null = null
   private upstream: Upstream | null = null
   /** Head and the body bytes that came with it, kept while the request may have to be sent again. */
   private first: Uint8Array | null = null
-  private sent = false
   private retried = false
   /** A byte of an answer came. */
   private answered = false
@@ -129,136 +84,8 @@ class Http1Server extends Timer implements ConnHandler, UpstreamUser, Drainable 
   private keepUpstream = false
   private keepDownstream = false
 
-  constructor(conn: Conn, service: HttpService, env: HttpEnv) {
-    super()
-    this.conn = conn
-    this.service = service
-    this.env = env
-    this.deadlineMs = env.clock.nowMs + HEAD_TIMEOUT_MS
-    env.timers.schedule(this, HEAD_TIMEOUT_MS)
-  }
-
-  drain(): void {
-    this.draining = true
-  }
-
-  closeIfIdle(): void {
-    if (this.state === READING && this.pending === null && this.assembler.isEmpty) this.conn.close()
-  }
-
-  // The client's side.
-
-  onOpen(): void {}
-
-  onData(_conn: Conn, chunk: Uint8Array): void {
-    if (this.state === READING) {
-      this.pending = chunk
-      this.pump()
-    } else if (this.state === EXCHANGING) {
-      if (this.requestBody.done || !this.sent) this.stash(chunk)
-      else this.forwardBody(chunk)
-    }
-  }
-
-  onDrain(): void {
-    this.upstream?.conn.resume()
-  }
-
-  onEnd(): void {
-    if (this.state === READING) {
-      this.state = ENDING
-      this.conn.close()
-    } else if (this.state === EXCHANGING) {
-      if (!this.requestBody.done) this.clientGone()
-      // The server decides what a FIN behind the request means, as it would without us.
-      else if (this.sent && this.pending === null) this.upstream?.conn.shutdown()
-    }
-  }
-
-  onClose(): void {
-    this.env.timers.cancel(this)
-    this.clientGone()
-  }
-
-  /** Of the timer: deadlines move without touching the wheel, so it may be early. */
-  override fire(): void {
-    const now = this.env.clock.nowMs
-    if (now < this.deadlineMs) {
-      const left = this.deadlineMs - now
-      this.env.timers.schedule(this, Math.min(left, DOWNSTREAM_IDLE_MS))
-    } else if (this.state === READING && !this.assembler.isEmpty) {
-      this.refuseHead(REFUSAL_HEAD_TIMEOUT, "the request head did not come within 30 s")
-    } else if (this.state === EXCHANGING) {
-      this.detach(DETACH_RESET)
-      this.finish()
-    } else {
-      this.state = ENDING
-      this.conn.close()
-    }
-  }
-
-  private setDeadline(delayMs: number): void {
-    this.deadlineMs = this.env.clock.nowMs + delayMs
-    // A later deadline is found by the timer when it fires; only an earlier one has to be told.
-    if (delayMs < DOWNSTREAM_IDLE_MS) this.env.timers.schedule(this, delayMs)
-  }
-
-  private stash(chunk: Uint8Array): void {
-    this.pending = this.pending === null ? chunk : Buffer.concat([this.pending, chunk])
-    this.pause(PAUSE_PIPELINE)
-  }
-
-  private pause(reason: number): void {
-    if (this.pauses === 0) this.conn.pause()
-    this.pauses |= reason
-  }
-
-  private unpause(reason: number): void {
-    if ((this.pauses & reason) === 0) return
-    this.pauses &= ~reason
-    if (this.pauses === 0) this.conn.resume()
-  }
-
-  /** Reads requests from what is pending, one after the other, without recursion. */
-  private pump(): void {
-    if (this.pumping) return
-    this.pumping = true
-    while (this.state === READING && this.pending !== null) {
-      const bytes = this.pending
-      this.pending = null
-      this.readHead(bytes)
-    }
-    this.pumping = false
-    if (this.state !== READING) return
-    this.unpause(PAUSE_PIPELINE)
-    if (this.conn.readEnded) {
-      this.state = ENDING
-      this.conn.close()
-    }
-  }
-
-  private readHead(chunk: Uint8Array): void {
-    const isFirstPiece = this.assembler.isEmpty
-    const bytes = isFirstPiece ? chunk : this.assembler.join(chunk)
-    if (bytes === null) return
-    const { head } = this
-    const end = head.parse(bytes, 0, bytes.length)
-    if (end > 0) {
-      this.begin(bytes, end)
-    } else if (end === PARSE_NEED_MORE) {
-      if (head.start === bytes.length) return
-      this.assembler.keep(bytes, head.start, bytes.length)
-      if (isFirstPiece) this.setDeadline(HEAD_TIMEOUT_MS)
-    } else {
-      const { status, text } = describeFault(end)
-      this.refuseHead(refusalOf(status), text)
-    }
-  }
-
-  private begin(bytes: Uint8Array, headEnd: number): void {
+  protected override begin(bytes: Uint8Array, headEnd: number): void {
     const { head, requestBody } = this
-    this.state = EXCHANGING
-    this.deadlineMs = NEVER
     this.sent = false
     this.retried = false
     this.answered = false
@@ -341,7 +168,7 @@ class Http1Server extends Timer implements ConnHandler, UpstreamUser, Drainable 
     this.unpause(PAUSE_CONNECT)
   }
 
-  private forwardBody(chunk: Uint8Array): void {
+  protected override forwardBody(chunk: Uint8Array): void {
     const { requestBody, upstream } = this
     const end = requestBody.scan(chunk, 0, chunk.length)
     if (requestBody.fault !== 0) {
@@ -602,7 +429,7 @@ class Http1Server extends Timer implements ConnHandler, UpstreamUser, Drainable 
   }
 
   /** The proxy's own answer to what never became a request. */
-  private refuseHead(refusal: Refusal, text: string): void {
+  protected override refuseHead(refusal: Refusal, text: string): void {
     this.keepDownstream = false
     this.answer(refusal, this.service.refuse(refusal, text), text, false)
     this.finish()
@@ -612,7 +439,7 @@ class Http1Server extends Timer implements ConnHandler, UpstreamUser, Drainable 
     this.conn.write(
       renderAnswer(refusal, {
         proxyError,
-        text: text === "" ? (EXPLANATIONS[refusal.reason] ?? refusal.reason) : text,
+        text,
         close: !this.keepDownstream,
         confirmKeepAlive: this.head.minor === 0,
         withoutBody,
@@ -624,17 +451,8 @@ class Http1Server extends Timer implements ConnHandler, UpstreamUser, Drainable 
   private finish(): void {
     this.first = null
     this.endpoint = null
-    if (!this.keepDownstream || !this.requestBody.done) {
-      this.state = ENDING
-      this.pending = null
-      this.assembler.clear()
-      this.conn.close()
-      return
-    }
-    this.state = READING
-    this.deadlineMs = this.env.clock.nowMs + DOWNSTREAM_IDLE_MS
-    this.unpause(PAUSE_BACKPRESSURE)
-    this.pump()
+    if (this.keepDownstream && this.requestBody.done) this.readNext()
+    else this.close()
   }
 
   private endExchange(outcome: Outcome): void {
@@ -667,31 +485,26 @@ class Http1Server extends Timer implements ConnHandler, UpstreamUser, Drainable 
     this.conn.reset()
   }
 
-  private clientGone(): void {
+  protected override requestEnded(): void {
+    // The server decides what a FIN behind the request means, as it would without us.
+    if (this.sent) this.upstream?.conn.shutdown()
+  }
+
+  protected override answerTooLate(): void {
+    this.detach(DETACH_RESET)
+    this.finish()
+  }
+
+  override onDrain(): void {
+    this.upstream?.conn.resume()
+  }
+
+  protected override clientGone(): void {
     this.endExchange(OUTCOME_CLIENT_GONE)
     this.detach(DETACH_RESET)
-    this.state = ENDING
-    this.pending = null
     this.first = null
-    this.conn.close()
+    this.close()
   }
-}
-
-/** Texts for refusals that come without a detail of their own. */
-const EXPLANATIONS: Readonly<Record<string, string>> = {
-  "connect-failed": "no endpoint of the service could be connected to",
-  "no-endpoint": "the service has no endpoint that could take the request",
-  overload: "the proxy has too many requests in flight",
-  denied: "policy denies the request",
-  "no-route": "no route matches the request",
-  limited: "too many requests",
-  timeout: "the deadline passed",
-}
-
-function refusalOf(status: number): Refusal {
-  if (status === 400) return REFUSAL_MALFORMED
-  if (status === 431) return REFUSAL_HEAD_TOO_LARGE
-  return { status, grpcStatus: REFUSAL_MALFORMED.grpcStatus, reason: REFUSAL_MALFORMED.reason }
 }
 
 function ignoreEnd(): void {}
