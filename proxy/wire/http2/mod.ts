@@ -16,12 +16,8 @@ export { type ByteSink, OUTPUT_HIGH_WATER_BYTES } from "./frame_writer.ts"
 export { withoutProxyError } from "./head_scan.ts"
 export type { HeaderField } from "./header_field.ts"
 export { MAX_HEADER_FIELDS, MAX_HEADER_LIST_BYTES } from "./hpack_decoder.ts"
-export {
-  CONNECTION_WINDOW_BYTES,
-  discardQueue,
-  MAX_CONCURRENT_STREAMS,
-  Session,
-  type SessionEvents,
-} from "./session.ts"
+export { Session } from "./session.ts"
+export type { SessionEvents } from "./session_events.ts"
+export { CONNECTION_WINDOW_BYTES, discardQueue, MAX_CONCURRENT_STREAMS } from "./session_output.ts"
 export { MAX_WINDOW_BYTES, STREAM_WINDOW_BYTES } from "./settings.ts"
 export { END_TRAILERS, Stream } from "./stream.ts"

@@ -1,133 +1,34 @@
-// One HTTP/2 connection (RFC 9113), without its socket: frames in become events, calls become frames out. It keeps
-// the compression state, the windows and the limits, and bridges DATA from stream to stream without copying it.
+// One HTTP/2 connection (RFC 9113), without its socket: frames in become events, calls become frames out. This is the
+// receiving half: it keeps the decoder's state, and decides what is malformed, out of place, or too much.
 import type { FieldTable } from "./field_table.ts"
-import { FloodGuard, SETTINGS_COST } from "./flood_guard.ts"
+import { SETTINGS_COST } from "./flood_guard.ts"
 import * as frame from "./frame.ts"
 import { FrameReader, type FrameSink } from "./frame_reader.ts"
-import { type ByteSink, FrameWriter } from "./frame_writer.ts"
-import { HeadScan } from "./head_scan.ts"
+import type { ByteSink } from "./frame_writer.ts"
+import { HeaderBlock } from "./header_block.ts"
 import type { HeaderField } from "./header_field.ts"
-import { DECODE_INVALID, DECODE_TOO_LARGE, HpackDecoder, MAX_HEADER_LIST_BYTES } from "./hpack_decoder.ts"
-import { MAX_WINDOW_BYTES, PeerSettings, STREAM_WINDOW_BYTES } from "./settings.ts"
-import { END_NONE, END_STREAM, END_TRAILERS, type Stream } from "./stream.ts"
-
-/** Streams that a client may have open at once, announced as SETTINGS_MAX_CONCURRENT_STREAMS. */
-export const MAX_CONCURRENT_STREAMS = 100
-
-/** Window of a connection, octets: two bandwidth-delay products of a cluster network. */
-export const CONNECTION_WINDOW_BYTES = 1_048_576
-
-/**
- * Octets received on one connection that may wait in streams' queues before the connection's window is held back too.
- * Below it, a stalled reader stalls its own stream only; above it, memory counts more than fairness.
- */
-export const MAX_HELD_BYTES = 4 * 1_048_576
-
-/** Longest header block in its compressed form, and so the end of a flood of CONTINUATION frames (CVE-2024-27316). */
-export const MAX_HEADER_BLOCK_BYTES = MAX_HEADER_LIST_BYTES
-
-/** CONTINUATION frames of one block; honest senders fill them, so that nine suffice for the longest. */
-export const MAX_CONTINUATIONS = 32
-
-/** Output that may wait before a peer that goes on asking for more, but does not read, loses its connection. */
-export const MAX_OUTPUT_BACKLOG_BYTES = 2 * 1_048_576
-
-/** Streams whose late frames are expected, since we reset them and the peer may not know yet (section 5.1). */
-const REMEMBERED_RESETS = 128
-
-/** Takes what happens on a connection. All calls are made from within `receive` or `pump`. */
-export interface SessionEvents {
-  /** A well-formed request; `session.scan` tells more. Open it with `accept`, or `refuse` it. */
-  onRequest(id: number, fields: HeaderField[], endStream: boolean): void
-  /** A request whose head is over the limits: answer 431. */
-  onRequestTooLarge(id: number, endStream: boolean): void
-  /** A request that was malformed, and reset. */
-  onRequestMalformed(message: string): void
-  /** A well-formed response head, interim (1xx) or final. */
-  onResponse(stream: Stream, fields: HeaderField[], endStream: boolean): void
-  onTrailers(stream: Stream, fields: HeaderField[]): void
-  /** END_STREAM came, and what came before it has been passed on or queued. Follows `onResponse` and `onTrailers` too. */
-  onRemoteEnd(stream: Stream): void
-  /** END_STREAM was sent. */
-  onLocalEnd(stream: Stream): void
-  /** The peer reset the stream, which is closed now. */
-  onReset(stream: Stream, code: number): void
-  /** The peer broke the protocol on the stream; it was reset with `code` and is closed now. */
-  onStreamError(stream: Stream, code: number, message: string): void
-  onSettings(): void
-  onGoaway(lastId: number, code: number): void
-  onPingAck(): void
-  /** The stream was closed, in whatever way; `streams` no longer holds it. */
-  onClosed(stream: Stream): void
-  /** The peer broke the protocol; GOAWAY was sent. Close the connection. */
-  onConnectionError(code: number, message: string): void
-}
-
-/** How a session is made. */
-export interface SessionOptions {
-  /** Whether we are the server of this connection. */
-  readonly server: boolean
-  /** Monotonic clock reading, ms. */
-  readonly nowMs: number
-}
+import { DECODE_INVALID, DECODE_TOO_LARGE, HpackDecoder } from "./hpack_decoder.ts"
+import type { SessionEvents } from "./session_events.ts"
+import { MAX_CONCURRENT_STREAMS, type SessionOptions, SessionOutput } from "./session_output.ts"
+import { MAX_WINDOW_BYTES } from "./settings.ts"
+import type { Stream } from "./stream.ts"
 
 /** One end of an HTTP/2 connection. */
-export class Session implements FrameSink {
-  readonly server: boolean
-  readonly peerSettings: PeerSettings = new PeerSettings()
-  readonly scan: HeadScan = new HeadScan()
-  readonly streams: Map<number, Stream> = new Map()
-  readonly writer: FrameWriter
-  /** Monotonic clock reading, ms; set before `receive`. */
-  nowMs: number
+export class Session extends SessionOutput implements FrameSink {
   /** Highest stream id that the peer opened. */
   lastPeerId = 0
-  /** Streams above this are refused: we sent GOAWAY. */
-  acceptUpTo: number = MAX_WINDOW_BYTES
-  /** The connection failed or closed; nothing more is read or written. */
-  dead = false
-  /** The owner closes the connection once its last stream is closed. */
-  draining = false
   /** When something was received last, ms. */
   receivedMs: number
-  private readonly events: SessionEvents
   private readonly reader: FrameReader
   private readonly decoder: HpackDecoder
-  private readonly guard: FloodGuard
-  private nextLocalId = 1
-  private sendWindow = STREAM_WINDOW_BYTES
-  private receiveWindow = CONNECTION_WINDOW_BYTES
-  private releasable = 0
-  private heldBytes = 0
+  private readonly block = new HeaderBlock()
   private settingsSeen = false
-  // The header block under way.
-  private block: Uint8Array | null = null
-  private blockLength = 0
-  private blockId = 0
-  private blockEnds = false
-  private continuations = 0
-  // DATA frames that lie side by side and go to one connection, with their heads rewritten.
-  private runTarget: Session | null = null
-  private runBytes: Uint8Array | null = null
-  private runStart = 0
-  private runEnd = 0
-  // The tail of a ring of streams with something to send that had to wait.
-  private lastBlocked: Stream | null = null
-  private readonly resetIds = new Int32Array(REMEMBERED_RESETS)
-  private resetCount = 0
-  // Consecutive frames are often of one stream.
-  private recent: Stream | null = null
 
   constructor(sink: ByteSink, fields: FieldTable, events: SessionEvents, options: SessionOptions) {
-    this.server = options.server
-    this.events = events
-    this.nowMs = options.nowMs
+    super(sink, events, options)
     this.receivedMs = options.nowMs
     this.reader = new FrameReader(this, options.server)
     this.decoder = new HpackDecoder(fields)
-    this.guard = new FloodGuard(options.nowMs)
-    this.writer = new FrameWriter(sink)
-    this.writer.preface(options.server, MAX_CONCURRENT_STREAMS, CONNECTION_WINDOW_BYTES)
   }
 
   /** Takes bytes from the socket. `chunk` belongs to the session from here on, and is altered. */
@@ -138,27 +39,9 @@ export class Session implements FrameSink {
     this.flushRun()
   }
 
-  /** Whether another stream may be opened by us now. */
-  get canOpen(): boolean {
-    return (
-      !this.dead && this.streams.size < this.peerSettings.maxStreams && this.nextLocalId < MAX_WINDOW_BYTES
-    )
-  }
-
-  /** Client: opens `stream` with a request's head, then sends what it has queued. */
-  open(stream: Stream, fields: readonly HeaderField[], endStream: boolean): void {
-    const id = this.nextLocalId
-    this.nextLocalId += 2
-    this.register(stream, id)
-    this.sendHead(stream, fields, endStream)
-    if (stream.pending) this.flushStream(stream)
-  }
-
-  /** Server: takes the stream of a request just received; `endStream` as told by the event. */
-  accept(stream: Stream, id: number, endStream: boolean): void {
-    this.register(stream, id)
-    stream.remoteEnded = endStream
-    stream.bodyLeft = this.scan.contentLength
+  override die(): void {
+    super.die()
+    this.reader.stopped = true
   }
 
   /** Server: resets a stream that was not accepted. */
@@ -168,316 +51,18 @@ export class Session implements FrameSink {
     this.countReset(0)
   }
 
-  /** Sends a head: a request's, a response's (interim ones without `endStream`). Nothing of the stream may be queued. */
-  sendHead(stream: Stream, fields: readonly HeaderField[], endStream: boolean): void {
-    if (this.dead || stream.closed) return
-    this.guard.usefulFrame()
-    this.writer.headers(stream.id, fields, endStream)
-    this.checkBacklog()
-    if (endStream) this.localEnd(stream)
-  }
-
-  /** Sends trailers, after what is queued. */
-  sendTrailers(stream: Stream, fields: HeaderField[]): void {
-    if (this.dead || stream.closed || stream.localEnded) return
-    if (stream.pending) {
-      stream.queueEnd = END_TRAILERS
-      stream.trailers = fields
-      return
-    }
-    this.writer.headers(stream.id, fields, true)
-    this.localEnd(stream)
-  }
-
-  /** Sends END_STREAM, after what is queued. */
-  sendEnd(stream: Stream): void {
-    if (this.dead || stream.closed || stream.localEnded) return
-    if (stream.pending) {
-      stream.queueEnd = END_STREAM
-      return
-    }
-    this.writer.dataHead(stream.id, 0, true)
-    this.localEnd(stream)
-  }
-
-  /** Closes a stream that the peer said it never looked at, without a frame. */
-  forget(stream: Stream): void {
-    this.close(stream)
-  }
-
-  /** Resets a stream; it is closed on return. */
-  reset(stream: Stream, code: number): void {
-    if (stream.closed) return
-    this.rememberReset(stream.id)
-    if (!this.dead) this.writer.reset(stream.id, code)
-    this.close(stream)
-  }
-
-  /** Sends GOAWAY; streams of the peer above `lastId` are refused from now on. */
-  goaway(lastId: number, code: number): void {
-    if (this.dead) return
-    this.acceptUpTo = Math.min(this.acceptUpTo, lastId)
-    this.draining = true
-    this.writer.goaway(lastId, code)
-  }
-
-  /** The connection is gone: no more frames. Streams are the owner's to end. */
-  die(): void {
-    this.flushRun()
-    this.dead = true
-    this.reader.stopped = true
-    this.lastBlocked = null
-  }
-
-  /** Passes on DATA received on `source` to `target`, or queues it where windows, sockets or states do not allow. */
-  private bridge(
-    source: Stream,
-    target: Stream,
-    bytes: Uint8Array,
-    headAt: number,
-    start: number,
-    end: number,
-    endStream: boolean,
-  ): void {
-    const session = target.session
-    const length = end - start
-    if (target.closed || target.localEnded) {
-      this.release(source, length)
-      return
-    }
-    if (
-      session === null ||
-      target.queuedBytes > 0 ||
-      // An END_STREAM that carries nothing needs no window.
-      (length > 0 &&
-        (length > target.sendWindow || length > session.sendWindow || session.writer.congested)) ||
-      session.dead
-    ) {
-      target.enqueue(bytes, start, end)
-      this.heldBytes += length
-      if (endStream) target.queueEnd = END_STREAM
-      if (session !== null && !session.dead) {
-        // A part may fit the windows.
-        this.flushRun()
-        session.flushStream(target)
-      }
-      return
-    }
-    target.sendWindow -= length
-    session.sendWindow -= length
-    target.bodySent += length
-    session.guard.usefulFrame()
-    if (headAt >= 0) {
-      frame.writeFrameHead(
-        bytes,
-        headAt,
-        length,
-        frame.FRAME_DATA,
-        endStream ? frame.FLAG_END_STREAM : 0,
-        target.id,
-      )
-      if (this.runTarget === session && this.runEnd === headAt) {
-        this.runEnd = end
-      } else {
-        this.flushRun()
-        this.runTarget = session
-        this.runBytes = bytes
-        this.runStart = headAt
-        this.runEnd = end
-      }
-    } else {
-      this.flushRun()
-      session.writer.data(target.id, bytes, start, end, endStream)
-    }
-    this.release(source, length)
-    if (endStream) {
-      // The end may let the owner close the connection, and that must not overtake the run.
-      if (session.draining) this.flushRun()
-      session.localEnd(target)
-    }
-  }
-
-  /** Hands over the run of DATA frames. Must come before anything else is written to other connections. */
-  private flushRun(): void {
-    const target = this.runTarget
-    if (target === null) return
-    // Set together with runTarget.
-    const bytes = this.runBytes!
-    this.runTarget = null
-    this.runBytes = null
-    if (!target.dead) target.writer.frames(bytes, this.runStart, this.runEnd)
-  }
-
-  /** `length` octets received on `stream` have been passed on or dropped: lets the peer send as many again. */
-  release(stream: Stream, length: number): void {
-    stream.releasable += length
-    if (
-      stream.releasable >= STREAM_WINDOW_BYTES >> 1 &&
-      !stream.remoteEnded &&
-      !stream.closed &&
-      !this.dead
-    ) {
-      stream.receiveWindow += stream.releasable
-      this.writer.windowUpdate(stream.id, stream.releasable)
-      stream.releasable = 0
-    }
-  }
-
-  /** Octets received here that waited in a queue have left it. */
-  unhold(length: number): void {
-    this.heldBytes -= length
-    if (this.releasable > 0) this.releaseConnection()
-  }
-
-  private releaseConnection(): void {
-    if (this.releasable < CONNECTION_WINDOW_BYTES >> 1 || this.heldBytes > MAX_HELD_BYTES || this.dead) return
-    this.receiveWindow += this.releasable
-    this.writer.windowUpdate(0, this.releasable)
-    this.releasable = 0
-  }
-
-  /** Sends what a stream has queued, in turn with others that wait. */
-  flushStream(stream: Stream): void {
-    if (stream.queuedBytes === 0) {
-      this.pumpStream(stream)
-      return
-    }
-    this.lineUp(stream)
-    this.pumpBlocked()
-  }
-
-  /** The socket takes output again: sends what waited, a frame of each stream in turn. */
-  pump(): void {
-    this.writer.congested = false
-    this.pumpBlocked()
-  }
-
-  private pumpBlocked(): void {
-    let last = this.lastBlocked
-    while (last !== null && this.sendWindow > 0 && !this.writer.congested && !this.dead) {
-      // A ring: the last one's successor is the first.
-      const stream = last.nextBlocked as Stream
-      this.unlinkFirst(last, stream)
-      this.pumpStream(stream)
-      last = this.lastBlocked
-    }
-  }
-
-  /** Sends from a stream's queue: up to a quarter of the high-water mark, then it is the next one's turn. */
-  private pumpStream(stream: Stream): void {
-    const writer = this.writer
-    let turn = 65_536
-    while (stream.queuedBytes > 0) {
-      const limit = Math.min(stream.sendWindow, this.sendWindow, frame.MAX_FRAME_BYTES)
-      if (limit <= 0 || writer.congested || turn <= 0) {
-        this.lineUp(stream)
-        return
-      }
-      const piece = stream.dequeue(limit)
-      const ends = stream.queuedBytes === 0 && stream.queueEnd === END_STREAM
-      stream.sendWindow -= piece.length
-      this.sendWindow -= piece.length
-      stream.bodySent += piece.length
-      turn -= piece.length
-      this.guard.usefulFrame()
-      writer.data(stream.id, piece, 0, piece.length, ends)
-      credit(stream, piece.length)
-      if (ends) {
-        stream.queueEnd = END_NONE
-        this.localEnd(stream)
-        return
-      }
-    }
-    const end = stream.queueEnd
-    stream.queueEnd = END_NONE
-    if (end === END_TRAILERS) {
-      // Set together with queueEnd.
-      const trailers = stream.trailers!
-      stream.trailers = null
-      writer.headers(stream.id, trailers, true)
-      this.localEnd(stream)
-    } else if (end === END_STREAM) {
-      writer.dataHead(stream.id, 0, true)
-      this.localEnd(stream)
-    }
-  }
-
-  /** Lines a stream up for `pump`. */
-  lineUp(stream: Stream): void {
-    if (stream.blocked || stream.sendWindow <= 0) return
-    stream.blocked = true
-    const last = this.lastBlocked
-    if (last === null) stream.nextBlocked = stream
-    else {
-      stream.nextBlocked = last.nextBlocked
-      last.nextBlocked = stream
-    }
-    this.lastBlocked = stream
-  }
-
-  private unlinkFirst(last: Stream, first: Stream): void {
-    if (last === first) this.lastBlocked = null
-    else last.nextBlocked = first.nextBlocked
-    first.nextBlocked = null
-    first.blocked = false
-  }
-
-  private unblock(stream: Stream): void {
-    if (!stream.blocked) return
-    const last = this.lastBlocked
-    let before = last
-    while (before !== null && before.nextBlocked !== stream) {
-      before = before.nextBlocked
-      if (before === last) return
-    }
-    if (before === null) return
-    if (before === stream) this.lastBlocked = null
-    else {
-      before.nextBlocked = stream.nextBlocked
-      if (this.lastBlocked === stream) this.lastBlocked = before
-    }
-    stream.nextBlocked = null
-    stream.blocked = false
-  }
-
-  private register(stream: Stream, id: number): void {
-    stream.id = id
-    stream.session = this
-    stream.sendWindow = this.peerSettings.windowBytes
-    stream.receiveWindow = STREAM_WINDOW_BYTES
-    stream.openedMs = this.nowMs
-    this.streams.set(id, stream)
-  }
-
-  private localEnd(stream: Stream): void {
-    stream.localEnded = true
-    if (stream.remoteEnded) this.close(stream)
-    this.events.onLocalEnd(stream)
-  }
-
-  private remoteEnd(stream: Stream): void {
-    stream.remoteEnded = true
-    if (stream.localEnded) this.close(stream)
-    this.events.onRemoteEnd(stream)
-  }
-
-  /** Takes a stream off the connection. */
-  private close(stream: Stream): void {
-    if (stream.closed) return
-    stream.closed = true
-    this.unblock(stream)
-    if (!stream.keepQueue || stream.bodySent > 0) discardQueue(stream)
-    if (this.recent === stream) this.recent = null
-    this.streams.delete(stream.id)
-    this.events.onClosed(stream)
-  }
-
   private find(id: number): Stream | undefined {
     const recent = this.recent
     if (recent !== null && recent.id === id) return recent
     const stream = this.streams.get(id)
     if (stream !== undefined) this.recent = stream
     return stream
+  }
+
+  private remoteEnd(stream: Stream): void {
+    stream.remoteEnded = true
+    if (stream.localEnded) this.close(stream)
+    this.events.onRemoteEnd(stream)
   }
 
   // ---- frames in ----
@@ -507,7 +92,7 @@ export class Session implements FrameSink {
       this.fail(frame.PROTOCOL_ERROR, "the first frame is not SETTINGS")
       return
     }
-    if (this.block !== null && type !== frame.FRAME_CONTINUATION) {
+    if (this.block.streamId !== 0 && type !== frame.FRAME_CONTINUATION) {
       this.fail(frame.PROTOCOL_ERROR, "a header block is interrupted by another frame")
       return
     }
@@ -576,7 +161,7 @@ export class Session implements FrameSink {
     last: boolean,
     padding: number,
   ): void {
-    if (!this.settingsSeen || this.block !== null || streamId === 0) {
+    if (!this.settingsSeen || this.block.streamId !== 0 || streamId === 0) {
       this.flushRun()
       this.fail(frame.PROTOCOL_ERROR, "DATA out of place")
       return
@@ -666,36 +251,19 @@ export class Session implements FrameSink {
       this.headerBlock(streamId, bytes, start, end, endStream)
       return
     }
-    this.block = new Uint8Array(Math.max(2 * (end - start), 1024))
-    this.block.set(bytes.subarray(start, end))
-    this.blockLength = end - start
-    this.blockId = streamId
-    this.blockEnds = endStream
-    this.continuations = 0
+    this.block.begin(streamId, endStream, bytes, start, end)
   }
 
   private continuation(flags: number, streamId: number, bytes: Uint8Array, start: number, end: number): void {
-    let block = this.block
-    if (block === null || streamId !== this.blockId) {
+    const block = this.block
+    if (block.streamId === 0 || streamId !== block.streamId) {
       this.fail(frame.PROTOCOL_ERROR, "CONTINUATION without a header block to continue")
-      return
-    }
-    const length = this.blockLength + end - start
-    if (++this.continuations > MAX_CONTINUATIONS || length > MAX_HEADER_BLOCK_BYTES) {
+    } else if (!block.append(bytes, start, end)) {
       this.fail(frame.ENHANCE_YOUR_CALM, "a header block over the limits")
-      return
+    } else if ((flags & frame.FLAG_END_HEADERS) !== 0) {
+      const length = block.length
+      this.headerBlock(streamId, block.finish(), 0, length, block.endStream)
     }
-    if (length > block.length) {
-      const larger = new Uint8Array(length * 2)
-      larger.set(block.subarray(0, this.blockLength))
-      block = larger
-      this.block = larger
-    }
-    block.set(bytes.subarray(start, end), this.blockLength)
-    this.blockLength = length
-    if ((flags & frame.FLAG_END_HEADERS) === 0) return
-    this.block = null
-    this.headerBlock(streamId, block, 0, length, this.blockEnds)
   }
 
   private headerBlock(id: number, bytes: Uint8Array, start: number, end: number, endStream: boolean): void {
@@ -899,12 +467,6 @@ export class Session implements FrameSink {
     }
   }
 
-  private checkBacklog(): void {
-    if (this.writer.sink.queuedBytes > MAX_OUTPUT_BACKLOG_BYTES) {
-      this.fail(frame.ENHANCE_YOUR_CALM, "the peer asks and does not read")
-    }
-  }
-
   private streamError(stream: Stream, code: number, message: string): void {
     this.flushRun()
     const age = this.nowMs - stream.openedMs
@@ -913,33 +475,10 @@ export class Session implements FrameSink {
     this.countReset(age)
   }
 
-  private fail(code: number, message: string): void {
+  protected override fail(code: number, message: string): void {
     if (this.dead) return
     this.writer.goaway(this.lastPeerId, code)
     this.die()
     this.events.onConnectionError(code, message)
   }
-
-  private rememberReset(id: number): void {
-    this.resetIds[this.resetCount++ % REMEMBERED_RESETS] = id
-  }
-
-  private wasReset(id: number): boolean {
-    return this.resetIds.includes(id)
-  }
-}
-
-/** Gives back to the sender what left a stream's queue. */
-function credit(stream: Stream, length: number): void {
-  const source = stream.peer
-  const session = source === null ? null : source.session
-  if (source === null || session === null) return
-  session.unhold(length)
-  session.release(source, length)
-}
-
-/** Drops what waits on a stream that will not be sent any more, so that its sender is not held back for it. */
-export function discardQueue(stream: Stream): void {
-  const dropped = stream.dropQueue()
-  if (dropped > 0) credit(stream, dropped)
 }

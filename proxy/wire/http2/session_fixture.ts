@@ -5,7 +5,8 @@ import type { ByteSink } from "./frame_writer.ts"
 import type { HeaderField } from "./header_field.ts"
 import { HpackDecoder } from "./hpack_decoder.ts"
 import type { HpackEncoder } from "./hpack_encoder.ts"
-import { Session, type SessionEvents } from "./session.ts"
+import { Session } from "./session.ts"
+import type { SessionEvents } from "./session_events.ts"
 import { Stream } from "./stream.ts"
 
 /** Keeps output in memory. */

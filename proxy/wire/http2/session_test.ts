@@ -4,8 +4,8 @@ import { describe, expect, test } from "bun:test"
 import { FieldTable } from "./field_table.ts"
 import { EARLY_RESET_MS, MAX_EARLY_RESETS, MAX_IDLE_FRAMES } from "./flood_guard.ts"
 import * as frame from "./frame.ts"
+import { MAX_CONTINUATIONS } from "./header_block.ts"
 import { MAX_HEADER_FIELDS, MAX_HEADER_LIST_BYTES } from "./hpack_decoder.ts"
-import { MAX_CONCURRENT_STREAMS, MAX_CONTINUATIONS } from "./session.ts"
 import {
   CLIENT_HELLO,
   frameBytes,
@@ -20,6 +20,7 @@ import {
   TestSession,
   word,
 } from "./session_fixture.ts"
+import { MAX_CONCURRENT_STREAMS } from "./session_output.ts"
 import { Stream } from "./stream.ts"
 
 function server(): TestSession {

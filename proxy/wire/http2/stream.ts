@@ -1,6 +1,6 @@
 // One stream of one connection (RFC 9113 section 5): its windows, its state, and what waits to be sent on it.
 import type { HeaderField } from "./header_field.ts"
-import type { Session } from "./session.ts"
+import type { SessionOutput } from "./session_output.ts"
 
 /** Nothing ends the stream after the queue. */
 export const END_NONE = 0
@@ -16,7 +16,7 @@ const COPY_RATIO = 4
 export class Stream {
   /** 0 before it is opened. */
   id = 0
-  session: Session | null = null
+  session: SessionOutput | null = null
   /** The stream that bytes received here go out on, and whose bytes go out here; null: they are dropped. */
   peer: Stream | null = null
   /** Octets that may be sent; negative after the peer shrank its window (section 6.9.2). */
