@@ -1,17 +1,15 @@
 // The side that faces calls to the application: every connection goes on to the address and port it came for.
-import { type ConnectionTracker, type HttpEngines, Side } from "../accept/mod.ts"
-import type { Endpoint } from "../balance/mod.ts"
+import { type ConnectionTracker, EndpointLabels, type HttpEngines, Side } from "../accept/mod.ts"
 import type { HttpEnv } from "../http/mod.ts"
 import {
   type Conn,
   dial,
-  formatAddress,
   INBOUND_CONNECT_TIMEOUT_MS,
   originalDestination,
   type SocketAddress,
 } from "../net/mod.ts"
 import type { PortRange } from "../port_ranges.ts"
-import { type ConnectionLabels, INBOUND, type Telemetry } from "../telemetry/mod.ts"
+import { INBOUND, type Telemetry } from "../telemetry/mod.ts"
 import { LocalTarget, type PortSettings } from "./local_target.ts"
 
 /** Addresses and ports of the pod that are remembered; a scan of all ports must not fill the memory. */
@@ -45,6 +43,7 @@ export interface InboundOptions {
 /** Makes the inbound side; call `listen` on it. */
 export function createInbound(options: InboundOptions): Side {
   const { tracker, discovery } = options
+  const labels = new EndpointLabels(INBOUND)
   const targets = new Map<string, LocalTarget>()
   const env: HttpEnv = {
     clock: options.env.clock,
@@ -55,7 +54,7 @@ export function createInbound(options: InboundOptions): Side {
       const conn = dial(endpoint.address, endpoint.port, handler, {
         connectTimeoutMs: INBOUND_CONNECT_TIMEOUT_MS,
       })
-      tracker.dialled(conn, () => labelsOf(endpoint))
+      tracker.dialled(conn, () => labels.of(endpoint))
       return conn
     },
   }
@@ -82,17 +81,4 @@ export function createInbound(options: InboundOptions): Side {
       ready(target)
     },
   })
-}
-
-function labelsOf(endpoint: Endpoint): ConnectionLabels {
-  return {
-    direction: INBOUND,
-    peer: "dst",
-    targetAddress: formatAddress(endpoint.address, endpoint.port),
-    tls: "loopback",
-    clientId: "",
-    dstService: "",
-    dstNamespace: "",
-    dst: null,
-  }
 }

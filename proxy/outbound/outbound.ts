@@ -1,11 +1,10 @@
 // The side that faces the application's calls: what stands behind the address, then the shared accept path.
-import { type ConnectionTracker, type HttpEngines, Side } from "../accept/mod.ts"
-import type { Endpoint } from "../balance/mod.ts"
+import { type ConnectionTracker, EndpointLabels, type HttpEngines, Side } from "../accept/mod.ts"
 import type { Destination } from "../discovery/mod.ts"
 import type { HttpEnv } from "../http/mod.ts"
-import { type Conn, dial, formatAddress, originalDestination, type SocketAddress } from "../net/mod.ts"
+import { type Conn, dial, originalDestination, type SocketAddress } from "../net/mod.ts"
 import type { PortRange } from "../port_ranges.ts"
-import { type ConnectionLabels, OUTBOUND, type Telemetry } from "../telemetry/mod.ts"
+import { OUTBOUND, type Telemetry } from "../telemetry/mod.ts"
 import { DestinationTarget } from "./destination_target.ts"
 
 /** Where destinations come from; `Discovery` of discovery/. */
@@ -38,6 +37,7 @@ export interface OutboundOptions {
 /** Makes the outbound side; call `listen` on it. */
 export function createOutbound(options: OutboundOptions): Side {
   const { tracker, discovery } = options
+  const labels = new EndpointLabels(OUTBOUND)
   const targets = new WeakMap<Destination, DestinationTarget>()
   const targetOf = (destination: Destination): DestinationTarget => {
     let target = targets.get(destination)
@@ -54,7 +54,7 @@ export function createOutbound(options: OutboundOptions): Side {
     draining: false,
     dial(endpoint, handler) {
       const conn = dial(endpoint.address, endpoint.port, handler)
-      tracker.dialled(conn, () => labelsOf(endpoint))
+      tracker.dialled(conn, () => labels.of(endpoint))
       return conn
     },
   }
@@ -81,17 +81,4 @@ export function redirectedFrom(conn: Conn): SocketAddress | null {
 
 function isLoopback(address: string): boolean {
   return address.startsWith("127.") || address === "::1"
-}
-
-function labelsOf(endpoint: Endpoint): ConnectionLabels {
-  return {
-    direction: OUTBOUND,
-    peer: "dst",
-    targetAddress: formatAddress(endpoint.address, endpoint.port),
-    tls: endpoint.info.meshed ? "disabled" : "no_identity",
-    clientId: "",
-    dstService: "",
-    dstNamespace: "",
-    dst: endpoint.info,
-  }
 }

@@ -1,0 +1,33 @@
+// Labels of connections that are dialled: one object per endpoint, so that telemetry finds the series by it.
+import type { Endpoint } from "../balance/mod.ts"
+import { formatAddress } from "../net/mod.ts"
+import { type ConnectionLabels, type Direction, OUTBOUND } from "../telemetry/mod.ts"
+
+/** Makes and keeps the labels; they change when discovery tells something else of the endpoint. */
+export class EndpointLabels {
+  private readonly direction: Direction
+  private readonly byEndpoint = new WeakMap<Endpoint, ConnectionLabels>()
+
+  constructor(direction: Direction) {
+    this.direction = direction
+  }
+
+  /** Labels of a connection to an endpoint. */
+  of(endpoint: Endpoint): ConnectionLabels {
+    const known = this.byEndpoint.get(endpoint)
+    if (known !== undefined && known.dst === endpoint.info) return known
+    const outbound = this.direction === OUTBOUND
+    const labels: ConnectionLabels = {
+      direction: this.direction,
+      peer: "dst",
+      targetAddress: formatAddress(endpoint.address, endpoint.port),
+      tls: outbound ? (endpoint.info.meshed ? "disabled" : "no_identity") : "loopback",
+      clientId: "",
+      dstService: "",
+      dstNamespace: "",
+      dst: endpoint.info,
+    }
+    this.byEndpoint.set(endpoint, labels)
+    return labels
+  }
+}
