@@ -1,7 +1,7 @@
 // A proxy with only its HTTP/2 engine, on loopback: for tests and measurements of the engine alone.
 import { Endpoint, type EndpointSource, SingleEndpoint } from "../balance/mod.ts"
 import { createLogger } from "../log.ts"
-import { dial, type Listener, listen, loop } from "../net/mod.ts"
+import { type Clock, dial, type Listener, listen, loop, type TimerWheel } from "../net/mod.ts"
 import { Telemetry } from "../telemetry/mod.ts"
 import type { Drainable } from "./drainable.ts"
 import type { HttpEnv } from "./env.ts"
@@ -25,6 +25,10 @@ export interface LoopbackOptions {
   readonly direction?: 0 | 1
   /** Port to listen on. Default: any. */
   readonly port?: number
+  /** A clock that the test drives. Default: the loop's. */
+  readonly clock?: Clock
+  /** Timers on that clock. Default: the loop's. */
+  readonly timers?: TimerWheel
 }
 
 /** Endpoints on 127.0.0.1, chosen in turn. */
@@ -46,16 +50,17 @@ export function roundRobin(ports: readonly number[]): EndpointSource {
 /** Starts a proxy in this process that sends every stream to `source`. */
 export function startLoopbackProxy(source: EndpointSource, options: LoopbackOptions = {}): LoopbackProxy {
   const lines: string[] = []
+  const clock = options.clock ?? loop.clock
   const log = createLogger({ level: "debug", sink: line => lines.push(line) })
   const env: HttpEnv = {
-    clock: loop.clock,
-    timers: loop.timers,
+    clock,
+    timers: options.timers ?? loop.timers,
     log,
     draining: false,
     dial: (endpoint, handler) => dial(endpoint.address, endpoint.port, handler),
   }
   const direction = options.direction ?? 1
-  const telemetry = new Telemetry(loop.clock)
+  const telemetry = new Telemetry(clock)
   const admission = new Admission()
   const connections: Drainable[] = []
   const target = {
@@ -78,7 +83,7 @@ export function startLoopbackProxy(source: EndpointSource, options: LoopbackOpti
         direction,
         target,
         telemetry,
-        clock: loop.clock,
+        clock,
         log,
         admission,
       })

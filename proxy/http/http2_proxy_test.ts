@@ -1,6 +1,8 @@
 // The HTTP/2 engine between scripted clients and servers on loopback: what passes, what is retried, what is answered,
 // and how each side learns of the other's end.
 import { expect, test } from "bun:test"
+import { Endpoint, SingleEndpoint } from "../balance/mod.ts"
+import { TimerWheel } from "../net/mod.ts"
 import * as frame from "../wire/http2/frame.ts"
 import {
   CLIENT_HELLO,
@@ -11,7 +13,8 @@ import {
   settingsFrame,
   word,
 } from "../wire/http2/session_fixture.ts"
-import { roundRobin, startLoopbackProxy } from "./http2_loopback.ts"
+import { type LoopbackOptions, roundRobin, startLoopbackProxy } from "./http2_loopback.ts"
+import { KEEPALIVE_PING_MS, KEEPALIVE_TIMEOUT_MS, UPSTREAM_IDLE_MS } from "./http2_upstream.ts"
 import { type WirePeer, type WireServer, wireClient, wireServer } from "./http2_wire_peer.ts"
 
 const END = frame.FLAG_END_STREAM
@@ -35,7 +38,7 @@ function deadPort(): number {
 
 async function scene(
   servers: number,
-  options: { hello?: Uint8Array; direction?: 0 | 1; dead?: number } = {},
+  options: LoopbackOptions & { readonly hello?: Uint8Array; readonly dead?: number } = {},
 ): Promise<{
   client: WirePeer
   servers: WireServer[]
@@ -45,7 +48,7 @@ async function scene(
   const made = Array.from({ length: servers }, () => wireServer(options.hello ?? settingsFrame()))
   const dead = Array.from({ length: options.dead ?? 0 }, deadPort)
   const proxy = startLoopbackProxy(roundRobin([...dead, ...made.map(server => server.port)]), {
-    direction: options.direction ?? 1,
+    ...options,
   })
   const client = await wireClient(proxy.port, CLIENT_HELLO)
   return { client, servers: made, server: made[0] as WireServer, proxy }
@@ -332,4 +335,78 @@ test("a client that does not read holds its server back, and nobody else's", asy
   expect(up.lines.filter(line => line.startsWith("WINDOW_UPDATE 1"))).toEqual([])
   client.send(frameBytes(frame.FRAME_WINDOW_UPDATE, 0, 1, word(65_535)))
   expect(await up.line("WINDOW_UPDATE 1")).toBe("WINDOW_UPDATE 1 32768")
+})
+
+/** A clock and its timers, driven by the test. */
+function drivenTime(): { clock: { nowMs: number }; timers: TimerWheel; pass(ms: number): void } {
+  const clock = { nowMs: 1000 }
+  const timers = new TimerWheel(clock)
+  return {
+    clock,
+    timers,
+    pass(ms) {
+      // In steps, since a timer that fires may set another.
+      for (const until = clock.nowMs + ms; clock.nowMs < until; ) {
+        clock.nowMs = Math.min(until, clock.nowMs + 1000)
+        timers.advance()
+      }
+    },
+  }
+}
+
+test("a silent server is asked by PING while streams are open, and left if it does not answer", async () => {
+  const { clock, timers, pass } = drivenTime()
+  const { client, server } = await scene(1, { clock, timers })
+  client.send(headersFrame(1, REQUEST, END))
+  const up = await server.peer(0)
+  await up.line("HEADERS 1")
+  pass(KEEPALIVE_PING_MS + 10)
+  await up.line("PING")
+  up.send(frameBytes(frame.FRAME_PING, frame.FLAG_ACK, 0, new Uint8Array(8)))
+  up.send(headersFrame(1, [[":status", "103"]]))
+  await client.line("HEADERS 1")
+  pass(KEEPALIVE_TIMEOUT_MS + 10)
+  expect(up.closed).toBe(false)
+  // Silent since the answer, which is as long ago as the timeout.
+  pass(KEEPALIVE_PING_MS - KEEPALIVE_TIMEOUT_MS + 10)
+  await up.line("PING")
+  pass(KEEPALIVE_TIMEOUT_MS + 10)
+  expect(await client.line("HEADERS 1")).toContain(
+    ":status=502 content-length=0 conduit-proxy-error=upstream-gone",
+  )
+  await up.closing()
+})
+
+test("a connection without streams is closed after the idle time, and another is made when needed", async () => {
+  const { clock, timers, pass } = drivenTime()
+  const { client, server } = await scene(1, { clock, timers })
+  client.send(headersFrame(1, REQUEST, END))
+  const up = await server.peer(0)
+  await up.line("HEADERS 1")
+  up.send(headersFrame(1, OK, END))
+  await client.line("HEADERS 1")
+  pass(UPSTREAM_IDLE_MS - 2000)
+  expect(up.lines).toEqual([])
+  pass(KEEPALIVE_PING_MS)
+  expect(await up.line("GOAWAY")).toBe("GOAWAY 0 NO_ERROR")
+  await up.closing()
+  client.send(headersFrame(3, REQUEST, END))
+  await (await server.peer(1)).line("HEADERS 1")
+})
+
+test("an endpoint that is dropped keeps its streams and loses its idle connections", async () => {
+  const server = wireServer(settingsFrame())
+  const endpoint = new Endpoint("127.0.0.1", server.port)
+  const proxy = startLoopbackProxy(new SingleEndpoint(endpoint))
+  const client = await wireClient(proxy.port, CLIENT_HELLO)
+  client.send(headersFrame(1, REQUEST))
+  const up = await server.peer(0)
+  await up.line("HEADERS 1")
+  endpoint.remove()
+  client.send(data(1, 10, END))
+  await up.line("DATA 1")
+  up.send(headersFrame(1, OK, END))
+  expect(await client.line("HEADERS 1")).toBe("HEADERS 1 :status=200 END")
+  await up.closing()
+  expect(endpoint.pending).toBe(0)
 })
