@@ -79,8 +79,9 @@ export class DemoMesh {
   /** Ends the mesh. @throws MeshError when something is left of it */
   async end(): Promise<void> {
     this.#runner.kill("SIGTERM")
-    const late = Bun.sleep(END_LIMIT_MS).then(() => "late")
-    if ((await Promise.race([this.#runner.exited, late])) === "late") this.#runner.kill("SIGKILL")
+    const force = setTimeout(() => this.#runner.kill("SIGKILL"), END_LIMIT_MS)
+    await this.#runner.exited
+    clearTimeout(force)
     // Finds nothing, after a good end.
     const down = await conduit(this.#options, ["down"])
     if (down.status !== 0) throw new MeshError(`the local mesh could not be ended: ${lastLine(down.stderr)}`)
