@@ -115,7 +115,7 @@ test("a real client's ClientHello is understood", async () => {
   const bytes = await new Promise<Uint8Array>(resolve => {
     const server = createServer((socket: Socket) => {
       socket.on("error", () => {})
-      socket.once("data", data => {
+      socket.once("data", (data: Uint8Array) => {
         socket.destroy()
         server.close()
         resolve(data)
