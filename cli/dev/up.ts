@@ -7,7 +7,6 @@ import {
   endMesh,
   type ForwardRequest,
   findLocalMesh,
-  isHopeless,
   isWell,
   type LocalMesh,
   loadManifests,
@@ -17,6 +16,7 @@ import {
   meshReport,
   meshRoot,
   NameTakenError,
+  Patience,
   type PodReport,
   preflight,
   type RunningMesh,
@@ -217,12 +217,13 @@ async function settle(
   progress: Progress,
 ): Promise<Outcome> {
   const deadlineMs = performance.now() + timeoutMs
+  const patience = new Patience()
   for (;;) {
     const report = await ask()
     progress.update(report.pods)
-    const unwell = report.pods.filter(pod => !isWell(pod))
+    const unwell = report.pods.filter(pod => !isWell(pod, Date.now()))
     if (unwell.length === 0 && report.pods.length > 0) return { report, unwell }
-    if (unwell.length > 0 && unwell.every(isHopeless)) return { report, unwell }
+    if (patience.isOver(unwell)) return { report, unwell }
     if (performance.now() > deadlineMs) return { report, unwell }
     await Bun.sleep(POLL_MS)
   }

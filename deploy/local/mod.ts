@@ -12,7 +12,7 @@ export {
 export { type KubeObject, objectKey } from "./objects/kube_object.ts"
 export { type LoadOptions, loadManifests, ManifestError, type Manifests } from "./objects/load.ts"
 export { PreflightError, preflight } from "./preflight.ts"
-export { culprit, isHopeless, isWell, type MeshReport, type PodReport } from "./report.ts"
+export { culprit, isWell, type MeshReport, Patience, type PodReport } from "./report.ts"
 export {
   type ForwardRequest,
   NameTakenError,

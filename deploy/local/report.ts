@@ -59,20 +59,50 @@ export function reportOf(pod: Pod, cluster: Cluster): PodReport {
   }
 }
 
-/** Whether a pod is as it should be: ready, or done. */
-export function isWell(pod: PodReport): boolean {
-  return pod.ready || pod.phase === "Succeeded" || pod.terminating
+/** A container without a readiness probe must have run this long: one that exits at once was never well. */
+export const STEADY_MS = 400
+
+/** Whether a pod is as it should be: ready and not only for a blink, or done. */
+export function isWell(pod: PodReport, nowMs: number): boolean {
+  if (pod.terminating || pod.phase === "Succeeded") return true
+  const blink = (container: ContainerStatus) =>
+    container.kind !== "init" && !container.probed && nowMs - container.runningSinceMs < STEADY_MS
+  return pod.ready && !pod.containers.some(blink)
 }
 
-/** A container that was restarted this often and ended again, with everything else well, will not change its mind. */
-export const HOPELESS_RESTARTS = 2
+/** Finds out that waiting longer makes no sense: what is not well fails over and over though all else is well. */
+export class Patience {
+  #restarts: Map<string, number> | null = null
 
-/** Whether a pod that is not well will not become so by waiting. */
-export function isHopeless(pod: PodReport): boolean {
-  return (
-    pod.phase === "Failed" ||
-    pod.containers.some(container => container.state === "waiting" && container.restarts >= HOPELESS_RESTARTS)
-  )
+  /**
+   * Looks at the pods that are not well; all others are.
+   *
+   * @returns true once each of them has failed for good, or has ended again after a restart that came later than
+   *   the first look at which only such pods were left: whatever it waited for was there
+   */
+  isOver(unwell: readonly PodReport[]): boolean {
+    if (unwell.length === 0 || !unwell.every(isCrashing)) {
+      this.#restarts = null
+      return false
+    }
+    const before = this.#restarts
+    this.#restarts ??= new Map(unwell.map(pod => [keyOf(pod), pod.restarts]))
+    return unwell.every(pod => {
+      if (pod.phase === "Failed") return true
+      const waiting = pod.containers.some(
+        container => container.state === "waiting" && container.restarts > 0,
+      )
+      return waiting && before !== null && pod.restarts > (before.get(keyOf(pod)) ?? pod.restarts)
+    })
+  }
+}
+
+function isCrashing(pod: PodReport): boolean {
+  return pod.phase === "Failed" || pod.containers.some(container => container.restarts > 0)
+}
+
+function keyOf(pod: PodReport): string {
+  return `${pod.namespace}/${pod.name}`
 }
 
 /** The container that keeps a pod from being ready; the first one that runs into trouble. */

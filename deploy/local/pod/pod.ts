@@ -60,6 +60,10 @@ export interface ContainerStatus {
   started: boolean
   restarts: number
   exitCode: number | null
+  /** Whether a readiness probe vouches for it. */
+  readonly probed: boolean
+  /** When its present run began; wall clock, milliseconds since the epoch. */
+  runningSinceMs: number
 }
 
 type Phase = "Pending" | "Running" | "Succeeded" | "Failed"
@@ -289,7 +293,7 @@ export class Pod {
         logFile: this.#host.logFile(this.namespace, this.name, spec.name),
       })
       slot.running = running
-      Object.assign(status, { state: "running", reason: "", pid: running.pid })
+      Object.assign(status, { state: "running", reason: "", pid: running.pid, runningSinceMs: Date.now() })
       this.#probe(slot, running, run.signal, onStarted)
       this.#change()
       const { code } = await running.exited
@@ -528,6 +532,8 @@ function newSlot(spec: Container, kind: ContainerStatus["kind"]): Slot {
       started: false,
       restarts: 0,
       exitCode: null,
+      probed: spec.readinessProbe !== undefined,
+      runningSinceMs: 0,
     },
     running: null,
     done: Promise.resolve(),
