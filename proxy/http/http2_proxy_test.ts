@@ -2,7 +2,7 @@
 // and how each side learns of the other's end.
 import { expect, test } from "bun:test"
 import { Endpoint, SingleEndpoint } from "../balance/mod.ts"
-import { TimerWheel } from "../net/mod.ts"
+import { CONN_HIGH_WATER_BYTES, TimerWheel } from "../net/mod.ts"
 import * as frame from "../wire/http2/frame.ts"
 import {
   CLIENT_HELLO,
@@ -13,6 +13,7 @@ import {
   settingsFrame,
   word,
 } from "../wire/http2/session_fixture.ts"
+import { OUTPUT_HIGH_WATER_BYTES } from "../wire/mod.ts"
 import { type LoopbackOptions, roundRobin, startLoopbackProxy } from "./http2_loopback.ts"
 import { KEEPALIVE_PING_MS, KEEPALIVE_TIMEOUT_MS, UPSTREAM_IDLE_MS } from "./http2_upstream.ts"
 import { type WirePeer, type WireServer, wireClient, wireServer } from "./http2_wire_peer.ts"
@@ -335,6 +336,10 @@ test("a client that does not read holds its server back, and nobody else's", asy
   expect(up.lines.filter(line => line.startsWith("WINDOW_UPDATE 1"))).toEqual([])
   client.send(frameBytes(frame.FRAME_WINDOW_UPDATE, 0, 1, word(65_535)))
   expect(await up.line("WINDOW_UPDATE 1")).toBe("WINDOW_UPDATE 1 32768")
+})
+
+test("DATA waits no earlier than the connection tells of draining", () => {
+  expect(OUTPUT_HIGH_WATER_BYTES).toBeGreaterThanOrEqual(CONN_HIGH_WATER_BYTES)
 })
 
 /** A clock and its timers, driven by the test. */

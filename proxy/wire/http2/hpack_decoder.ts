@@ -189,6 +189,6 @@ export class HpackDecoder {
 /** Slots for a table of so many octets: each entry counts for at least 32. A power of two. */
 function ringLength(bytes: number): number {
   let length = 16
-  while (length < bytes / 32 + 1) length *= 2
+  while (length < bytes / 32) length *= 2
   return length
 }

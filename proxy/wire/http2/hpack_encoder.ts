@@ -11,6 +11,11 @@ const SLOTS = 256
 /** Most entries that the table can hold: each counts for at least 32 octets. */
 const RING = 128
 
+// What stands for the tables of an encoder that inserted nothing yet; looked into, never written.
+const NO_FIELDS: (HeaderField | null)[] = []
+const NO_SEQUENCES = new Float64Array(0)
+const NO_BYTES = new Uint16Array(0)
+
 /** Octets that a field takes at most beyond its name's and value's literals. */
 const FIELD_OVERHEAD = 8
 
@@ -22,9 +27,10 @@ export class HpackEncoder {
   /** Size updates that the next block must begin with (section 4.2): the lowest since then, and the last; -1 none. */
   private lowestUpdate = -1
   private lastUpdate = -1
-  private readonly slotField: (HeaderField | null)[] = new Array(SLOTS).fill(null)
-  private readonly slotSequence = new Float64Array(SLOTS)
-  private readonly ringBytes = new Uint16Array(RING)
+  // The map and the ring, made at the first insertion: idle connections have none.
+  private slotField: (HeaderField | null)[] = NO_FIELDS
+  private slotSequence: Float64Array = NO_SEQUENCES
+  private ringBytes: Uint16Array = NO_BYTES
   /** Sequence numbers of the entry inserted next and of the oldest one kept. */
   private nextSequence = 0
   private oldestSequence = 0
@@ -80,12 +86,19 @@ export class HpackEncoder {
     const size = field.size
     // A field that would push out half of the others does not pay.
     if (size > this.capacityBytes >> 1) return writeLiteral(field, 0, 4, out, at)
+    if (this.slotField === NO_FIELDS) this.makeTable()
     this.evictTo(this.capacityBytes - size)
     this.ringBytes[this.nextSequence % RING] = size
     this.usedBytes += size
     this.slotField[slot] = field
     this.slotSequence[slot] = this.nextSequence++
     return writeLiteral(field, 0x40, 6, out, at)
+  }
+
+  private makeTable(): void {
+    this.slotField = new Array(SLOTS).fill(null)
+    this.slotSequence = new Float64Array(SLOTS)
+    this.ringBytes = new Uint16Array(RING)
   }
 
   private evictTo(bytes: number): void {

@@ -68,7 +68,8 @@ export abstract class SessionOutput {
   private runStart = 0
   private runEnd = 0
   private readonly blocked = new BlockedStreams()
-  private readonly resetIds = new Int32Array(REMEMBERED_RESETS)
+  /** Made at the first reset: most connections see none. */
+  private resetIds: Int32Array | null = null
   private resetCount = 0
 
   constructor(sink: ByteSink, events: SessionEvents, options: SessionOptions) {
@@ -373,11 +374,12 @@ export abstract class SessionOutput {
   }
 
   protected rememberReset(id: number): void {
+    this.resetIds ??= new Int32Array(REMEMBERED_RESETS)
     this.resetIds[this.resetCount++ % REMEMBERED_RESETS] = id
   }
 
   protected wasReset(id: number): boolean {
-    return this.resetIds.includes(id)
+    return this.resetIds?.includes(id) ?? false
   }
 }
 
