@@ -1,10 +1,8 @@
 // The local cluster itself: objects in, pods out. It reconciles workloads as Kubernetes' controllers do and
 // keeps Services, names and the manifests folder in step with what runs.
-import { createHmac } from "node:crypto"
-import { mkdirSync } from "node:fs"
 import { join } from "node:path"
 import { type InjectResult, inject, type WorkloadKind } from "../inject/mod.ts"
-import { DNS_ADDRESS, fnv1a, PodAddresses, ServiceAddresses } from "./net/addresses.ts"
+import { DNS_ADDRESS, PodAddresses, ServiceAddresses } from "./net/addresses.ts"
 import { CLUSTER_DOMAIN } from "./net/dns_zone.ts"
 import type { Network } from "./net/network.ts"
 import { type BackendPod, rulesOf, wantsV6, zoneOf } from "./net/service_view.ts"
@@ -19,16 +17,17 @@ import {
 } from "./objects/kube_object.ts"
 import type { ManifestsFolder } from "./objects/manifests_folder.ts"
 import { Pod, type PodHost } from "./pod/pod.ts"
-import type { VolumeSources } from "./pod/volumes.ts"
+import { PodSources } from "./pod_sources.ts"
 import {
-  type Plan,
-  type PodView,
-  planDaemonSet,
-  planDeployment,
-  planJob,
-  planReplicaSet,
-  planStatefulSet,
-} from "./workloads/plan.ts"
+  claimVolumes,
+  ownerReference,
+  ownLabels,
+  planFor,
+  podName,
+  replicaSet,
+  templateHash,
+} from "./workloads/controllers.ts"
+import type { PodView } from "./workloads/plan.ts"
 
 /** Changes are gathered this long before packet rules, names and manifests follow. */
 const SYNC_DELAY_MS = 5
@@ -91,7 +90,7 @@ export class Cluster {
   readonly #podAddresses = new PodAddresses()
   readonly #skipped = new Map<string, string>()
   readonly #serviceAddresses = new ServiceAddresses()
-  readonly #tokenKey = crypto.randomUUID()
+  readonly #sources: PodSources
   readonly #host: PodHost
   #syncTimer: ReturnType<typeof setTimeout> | null = null
   #syncing: Promise<void> = Promise.resolve()
@@ -101,6 +100,7 @@ export class Cluster {
 
   constructor(options: ClusterOptions) {
     this.#options = options
+    this.#sources = new PodSources(this.#objects, join(options.folder, "volumes"))
     this.#host = this.#podHost()
   }
 
@@ -412,7 +412,7 @@ export class Cluster {
 
   #podHost(): PodHost {
     const options = this.#options
-    const sources = (pod: KubeObject) => this.#sources(pod)
+    const sources = (pod: KubeObject) => this.#sources.of(pod)
     return {
       meshId: options.meshId,
       network: options.network,
@@ -425,7 +425,7 @@ export class Cluster {
         HOME: process.env.HOME ?? "/",
         LANG: process.env.LANG ?? "C.UTF-8",
         HOSTNAME: pod.metadata.name,
-        ...this.#serviceLinks(pod),
+        ...this.#sources.serviceLinks(pod),
       }),
       sources,
       resolvConf: namespace =>
@@ -441,177 +441,6 @@ export class Cluster {
         }),
     }
   }
-
-  /** WEB_SERVICE_HOST and its like (kubernetes.io: "Discovering services", environment variables). */
-  #serviceLinks(pod: KubeObject): Record<string, string> {
-    const variables: Record<string, string> = {}
-    if ((pod.spec as { enableServiceLinks?: boolean }).enableServiceLinks === false) return variables
-    for (const service of this.#objects.values()) {
-      if (service.kind !== "Service" || service.metadata.namespace !== pod.metadata.namespace) continue
-      const { clusterIP, ports = [] } = serviceSpec(service)
-      if (clusterIP === undefined || clusterIP === "None" || ports[0] === undefined) continue
-      const prefix = service.metadata.name.toUpperCase().replaceAll("-", "_")
-      variables[`${prefix}_SERVICE_HOST`] = clusterIP
-      variables[`${prefix}_SERVICE_PORT`] = String(ports[0].port)
-      for (const { name, port } of ports) {
-        if (name)
-          variables[`${prefix}_SERVICE_PORT_${name.toUpperCase().replaceAll("-", "_")}`] = String(port)
-      }
-    }
-    return variables
-  }
-
-  #sources(pod: KubeObject): VolumeSources {
-    const namespace = pod.metadata.namespace ?? "default"
-    return {
-      pod,
-      configMap: name =>
-        this.#objects.get(`ConfigMap/${namespace}/${name}`)?.data ??
-        this.#emptyMap("ConfigMap", namespace, name),
-      secret: name => {
-        const secret = this.#objects.get(`Secret/${namespace}/${name}`)
-        if (secret === undefined) return null
-        const decoded = Object.entries(secret.data ?? {}).map(
-          ([key, value]) => [key, Buffer.from(value, "base64").toString("utf8")] as const,
-        )
-        return Object.fromEntries(decoded)
-      },
-      serviceAccountToken: audience => this.#token(pod, audience),
-      claimFolder: claim => {
-        const folder = join(this.#options.folder, "volumes", `${namespace}_${claim}`)
-        mkdirSync(folder, { recursive: true })
-        return folder
-      },
-    }
-  }
-
-  #emptyMap(kind: string, namespace: string, name: string): Record<string, string> | null {
-    return this.#objects.has(`${kind}/${namespace}/${name}`) ? {} : null
-  }
-
-  /** A token in the shape of Kubernetes' own; nobody outside this mesh has its key. */
-  #token(pod: KubeObject, audience: string): string {
-    const account = (pod.spec as { serviceAccountName?: string }).serviceAccountName ?? "default"
-    const now = Math.floor(Date.now() / 1000)
-    const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url")
-    const claims = {
-      iss: "https://conduit.local",
-      sub: `system:serviceaccount:${pod.metadata.namespace}:${account}`,
-      aud: [audience],
-      iat: now,
-      exp: now + 86_400,
-      "kubernetes.io": {
-        namespace: pod.metadata.namespace,
-        pod: { name: pod.metadata.name, uid: pod.metadata.uid },
-        serviceaccount: { name: account },
-      },
-    }
-    const body = `${part({ alg: "HS256", typ: "JWT" })}.${part(claims)}`
-    return `${body}.${createHmac("sha256", this.#tokenKey).update(body).digest("base64url")}`
-  }
-}
-
-function planFor(object: KubeObject, hash: string, pods: readonly PodView[]): Plan {
-  const spec = workloadSpec(object)
-  switch (object.kind) {
-    case "Deployment":
-      return planDeployment(spec, hash, pods)
-    case "ReplicaSet":
-      return planReplicaSet(spec, pods)
-    case "StatefulSet":
-      return planStatefulSet(object.metadata.name, spec, hash, pods)
-    case "DaemonSet":
-      return planDaemonSet(hash, pods)
-    case "Job":
-      return planJob(spec, hash, pods)
-    default:
-      return { create: pods.length === 0 ? [object.metadata.name] : [], remove: [] }
-  }
-}
-
-/** Short hash of what pods are made from; a changed template is a new one. */
-function templateHash(object: KubeObject): string {
-  const template = templateOf(object)
-  const text = JSON.stringify([template.metadata?.labels, template.metadata?.annotations, template.spec])
-  return (fnv1a(text).toString(36) + fnv1a(`${text}.`).toString(36)).slice(0, 10)
-}
-
-function podName(owner: KubeObject, hash: string): string {
-  const random = fnv1a(crypto.randomUUID()).toString(36).padStart(5, "0").slice(-5)
-  return owner.kind === "Deployment"
-    ? `${owner.metadata.name}-${hash}-${random}`
-    : `${owner.metadata.name}-${random}`
-}
-
-function ownLabels(owner: KubeObject, hash: string, name: string): Record<string, string> {
-  switch (owner.kind) {
-    case "Deployment":
-      return { "pod-template-hash": hash }
-    case "StatefulSet":
-      return {
-        "controller-revision-hash": hash,
-        "statefulset.kubernetes.io/pod-name": name,
-        "apps.kubernetes.io/pod-index": name.slice(name.lastIndexOf("-") + 1),
-      }
-    case "Job":
-      return { "job-name": owner.metadata.name, "batch.kubernetes.io/job-name": owner.metadata.name }
-    default:
-      return {}
-  }
-}
-
-function ownerReference(owner: KubeObject, hash: string) {
-  const viaReplicaSet = owner.kind === "Deployment"
-  return {
-    apiVersion: owner.apiVersion,
-    kind: viaReplicaSet ? "ReplicaSet" : owner.kind,
-    name: viaReplicaSet ? `${owner.metadata.name}-${hash}` : owner.metadata.name,
-    uid: viaReplicaSet ? `${owner.metadata.uid}-${hash}` : (owner.metadata.uid ?? ""),
-    controller: true,
-    blockOwnerDeletion: true,
-  }
-}
-
-function replicaSet(
-  owner: KubeObject,
-  hash: string,
-  status: { replicas: number; readyReplicas: number },
-): KubeObject {
-  const template = templateOf(owner)
-  const labels = { ...template.metadata?.labels, "pod-template-hash": hash }
-  return {
-    apiVersion: "apps/v1",
-    kind: "ReplicaSet",
-    metadata: {
-      name: `${owner.metadata.name}-${hash}`,
-      namespace: owner.metadata.namespace ?? "default",
-      uid: `${owner.metadata.uid}-${hash}`,
-      labels,
-      ownerReferences: [
-        {
-          apiVersion: owner.apiVersion,
-          kind: owner.kind,
-          name: owner.metadata.name,
-          uid: owner.metadata.uid ?? "",
-          controller: true,
-          blockOwnerDeletion: true,
-        },
-      ],
-    },
-    spec: {
-      replicas: status.replicas,
-      selector: { matchLabels: labels },
-      template: { metadata: { labels } },
-    },
-    status,
-  }
-}
-
-function claimVolumes(owner: KubeObject, pod: string) {
-  return (workloadSpec(owner).volumeClaimTemplates ?? []).map(({ metadata }) => ({
-    name: metadata.name,
-    persistentVolumeClaim: { claimName: `${metadata.name}-${pod}` },
-  }))
 }
 
 function backendOf(pod: Pod, v6: boolean): BackendPod {

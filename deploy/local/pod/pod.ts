@@ -16,6 +16,7 @@ import type { KubeObject } from "../objects/kube_object.ts"
 import { BackOff } from "./back_off.ts"
 import { type RunningContainer, startContainer } from "./container.ts"
 import { environmentOf, expand, MissingSourceError } from "./environment.ts"
+import { hostsFile } from "./hosts_file.ts"
 import { execProbe, type ProbeOutcome, runProbe } from "./probe.ts"
 import { type Sandbox, startSandbox } from "./sandbox.ts"
 import { mountScript, prepareVolumes, type VolumeSources } from "./volumes.ts"
@@ -196,7 +197,7 @@ export class Pod {
       meshId: host.meshId,
       folder,
       hostname,
-      hosts: hostsFile(this, hostname),
+      hosts: hostsFile(this.spec, this.namespace, hostname, this.address.v4),
       resolvConf: host.resolvConf(this.namespace),
       mounts: host.sandboxMounts,
     })
@@ -552,18 +553,6 @@ async function endContainer(slot: Slot, graceMs: number): Promise<void> {
 function portNamed(spec: Container, name: string): number | null {
   if (/^\d+$/.test(name)) return Number(name)
   return spec.ports?.find(port => port.name === name)?.containerPort ?? null
-}
-
-function hostsFile(pod: Pod, hostname: string): string {
-  const { subdomain, hostAliases } = pod.spec
-  const full = subdomain === undefined ? "" : `${hostname}.${subdomain}.${pod.namespace}.svc.cluster.local\t`
-  return [
-    "127.0.0.1\tlocalhost",
-    "::1\tlocalhost ip6-localhost ip6-loopback",
-    `${pod.address.v4}\t${full}${hostname}`,
-    ...(hostAliases ?? []).map(alias => `${alias.ip}\t${alias.hostnames.join("\t")}`),
-    "",
-  ].join("\n")
 }
 
 function aborted(signal: AbortSignal): Promise<void> {
