@@ -30,16 +30,23 @@ export const NAMESPACE_FLAG = {
   },
 } as const
 
+/** What chooses a mesh: `--name`, or the `--mesh` that every command has. */
+export interface MeshArgs {
+  readonly name?: string | undefined
+  readonly mesh?: unknown
+}
+
 /** The name given, or the default. @throws UsageError when it cannot be one */
-export function meshName(args: { readonly name?: string | undefined }): string {
-  const name = args.name || process.env.CONDUIT_DEV_NAME || "dev"
+export function meshName(args: MeshArgs): string {
+  const name =
+    args.name || (typeof args.mesh === "string" && args.mesh) || process.env.CONDUIT_DEV_NAME || "dev"
   const complaint = nameComplaint(name)
   if (complaint !== null) throw new UsageError(complaint)
   return name
 }
 
 /** The running mesh that is meant. @throws Failure when it does not run */
-export async function runningMesh(args: { readonly name?: string | undefined }): Promise<LocalMesh> {
+export async function runningMesh(args: MeshArgs): Promise<LocalMesh> {
   const name = meshName(args)
   const mesh = findLocalMesh(name)
   if (mesh !== null) return mesh
