@@ -44,8 +44,8 @@ export interface Program {
   /** What the proxies must have seen, per server. */
   readonly seen: Readonly<Record<string, SeenAs>>
   /**
-   * Case that prints how long the server's greeting took, in milliseconds, several times: the median meshed may be
-   * at most 100 ms above the median direct.
+   * Case that prints how long the server's greeting took, in milliseconds, several times: none meshed may be
+   * more than 100 ms above the fastest direct.
    */
   readonly greeting?: Case
 }
