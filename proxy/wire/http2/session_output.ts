@@ -84,6 +84,11 @@ export abstract class SessionOutput {
   /** Ends the connection for what the peer did: GOAWAY, and no more. */
   protected abstract fail(code: number, message: string): void
 
+  /** Octets received on this connection that wait in queues of streams of others. */
+  get waitingBytes(): number {
+    return this.heldBytes
+  }
+
   /** Whether another stream may be opened by us now. */
   get canOpen(): boolean {
     return (
