@@ -444,6 +444,13 @@ describe("flow control", () => {
     expect(up.sent()).toEqual(["DATA 1 100", "DATA 1 200", "DATA 1 0 END"])
   })
 
+  test("DATA of another stream in between stays out of what is passed on", () => {
+    const { down, up } = bridged()
+    // Stream 3 has no peer: what comes on it is dropped.
+    down.receive(headersFrame(3, REQUEST), joined(data(100), data(70, 0, 3), data(50)))
+    expect(up.sent()).toEqual(["DATA 1 100", "DATA 1 50"])
+  })
+
   test("a frame cut anywhere is passed on in pieces that add up", () => {
     const whole = joined(data(300), data(50, frame.FLAG_END_STREAM))
     for (let cut = 1; cut < whole.length; cut++) {
