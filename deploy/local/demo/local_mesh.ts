@@ -1,6 +1,6 @@
 // The local mesh that the demo runs in, started and ended by the same `conduit dev` that people type.
 import type { Subprocess } from "bun"
-import { findLocalMesh, isHopeless, isWell, type LocalMesh, meshReport } from "../mod.ts"
+import { findLocalMesh, isWell, type LocalMesh, meshReport, Patience } from "../mod.ts"
 
 /** What the demo asks of its mesh. */
 export interface LocalMeshOptions {
@@ -60,14 +60,15 @@ export class DemoMesh {
    */
   async ready(signal: AbortSignal): Promise<string> {
     const startMs = performance.now()
+    const patience = new Patience()
     while (!signal.aborted) {
       if (this.#runner.exitCode !== null) throw new MeshError("the local mesh did not start")
       this.#mesh = findLocalMesh(this.#options.name)
       if (this.#mesh !== null && this.#mesh.apiAddr !== "") {
         const { pods } = await meshReport(this.#mesh)
-        const unwell = pods.filter(pod => !isWell(pod))
+        const unwell = pods.filter(pod => !isWell(pod, Date.now()))
         if (unwell.length === 0 && pods.length > 0) break
-        if (unwell.length > 0 && unwell.every(isHopeless)) throw new MeshError(`not ready: ${names(unwell)}`)
+        if (patience.isOver(unwell)) throw new MeshError(`not ready: ${names(unwell)}`)
         if (performance.now() - startMs > READY_LIMIT_MS)
           throw new MeshError(`not ready within ${READY_LIMIT_MS / 1000} s: ${names(unwell)}`)
       }
