@@ -152,7 +152,9 @@ export class Cluster {
   /** Deletes objects; a workload's pods end in good order, a namespace takes all that is in it. */
   delete(objects: readonly Pick<KubeObject, "kind" | "metadata">[]): Change[] {
     const changes: Change[] = []
-    for (const object of objects) {
+    // Namespaces last: what is deleted by name beside its namespace was there.
+    const isNamespace = (object: { readonly kind: string }) => Number(object.kind === "Namespace")
+    for (const object of objects.toSorted((a, b) => isNamespace(a) - isNamespace(b))) {
       const key = objectKey(object)
       const known = this.#objects.get(key)
       const pod = object.kind === "Pod" ? this.#pods.get(podKeyOf(object)) : undefined

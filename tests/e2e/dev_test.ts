@@ -230,6 +230,14 @@ test(
       'not found in the local mesh "dvt-one": Deployment "web"',
     )
 
+    // A file that holds a namespace and what is in it is deleted whole.
+    const namespace = "apiVersion: v1\nkind: Namespace\nmetadata: { name: extra }\n---\n"
+    const inside = "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: inside, namespace: extra }\n"
+    const whole = manifest("extra.yaml", namespace + inside)
+    expect((await dev(mesh, "apply", "-f", whole)).code).toBe(0)
+    const deleted = await dev(mesh, "delete", "-f", whole)
+    expect(deleted).toMatchObject({ code: 0, stdout: "configmap/inside deleted\nnamespace/extra deleted\n" })
+
     const state = stateOf(mesh)
     const pids = (await pods(mesh)).flatMap(line => line.pid ?? [])
     expect((await dev(mesh, "down")).code).toBe(0)
