@@ -105,7 +105,7 @@ export class ServerDial implements ConnHandler {
     const endpoint = this.endpoint
     this.release()
     if (this.abandoned) return
-    if (conn.remotePort !== 0) {
+    if (conn.wasOpen) {
       this.owner.serverClosed(error)
       return
     }

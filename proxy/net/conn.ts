@@ -76,11 +76,9 @@ export class Conn implements TurnTask {
   data: unknown = null
   /** Bookkeeping of the owner; null for none. */
   observer: ConnObserver | null = null
-  /** Peer's address as text (IPv4-mapped as IPv4), empty until open. Still there after the end. */
+  /** Peer's address as text (IPv4-mapped as IPv4), also after the end. */
   remoteAddress = ""
   remotePort = 0
-  localAddress = ""
-  localPort = 0
   /** File descriptor, -1 before open and after the end. */
   fd = -1
   /** Bytes that came so far. */
@@ -91,6 +89,8 @@ export class Conn implements TurnTask {
   queuedBytes = 0
   /** False before `onOpen` of a dial and after the end. */
   open = false
+  /** It has been open, now or earlier: a dial that failed never was. */
+  wasOpen = false
   /** The peer sent its FIN. */
   readEnded = false
   /** It is over; `onClose` has been or is about to be called. */
@@ -121,6 +121,16 @@ export class Conn implements TurnTask {
 
   constructor(handler: ConnHandler) {
     this.handler = handler
+  }
+
+  /** Own address as text, empty unless open; a system call. */
+  get localAddress(): string {
+    return this.socket === null ? "" : unmapped(this.socket.localAddress)
+  }
+
+  /** Own port, 0 unless open; a system call. */
+  get localPort(): number {
+    return this.socket?.localPort ?? 0
   }
 
   /** Whether output is still taken: no `shutdown`, `close`, `reset` or end so far. */
@@ -287,11 +297,13 @@ export class Conn implements TurnTask {
     Conn.openSockets++
     this.socket = socket
     this.open = true
+    this.wasOpen = true
     this.fd = (socket as unknown as { readonly fd: number }).fd
-    this.remoteAddress = unmapped(socket.remoteAddress)
-    this.remotePort = socket.remotePort
-    this.localAddress = unmapped(socket.localAddress)
-    this.localPort = socket.localPort
+    // A dialled connection knows whom it dialled; each name asked for is a system call.
+    if (this.remotePort === 0) {
+      this.remoteAddress = unmapped(socket.remoteAddress)
+      this.remotePort = socket.remotePort
+    }
     if (this.timer !== null) loop.timers.cancel(this.timer)
     if (this.paused) socket.pause()
     if (this.queuedBytes > 0) this.markDirty()

@@ -23,6 +23,8 @@ export interface DialOptions {
  */
 export function dial(address: string, port: number, handler: ConnHandler, options: DialOptions = {}): Conn {
   const conn = new Conn(handler)
+  conn.remoteAddress = address
+  conn.remotePort = port
   if (Conn.openSockets >= socketLimit()) {
     conn.dialFailed({ code: "EMFILE" })
     return conn

@@ -38,7 +38,6 @@ export function listen(options: ListenOptions): Listener {
       open(socket) {
         const conn = new Conn(unclaimed)
         socket.data = conn
-        tuneSocket((socket as unknown as { readonly fd: number }).fd)
         conn.attach(socket)
         if (Conn.openSockets > socketLimit()) {
           conn.reset()
@@ -54,6 +53,8 @@ export function listen(options: ListenOptions): Listener {
       },
     },
   })
+  // Accepted sockets inherit the options, which saves system calls on each.
+  tuneSocket((server as unknown as { readonly fd: number }).fd)
   return { port: server.port, close: () => server.stop(false) }
 }
 

@@ -14,7 +14,6 @@ export const TCP_USER_TIMEOUT_MS = 30_000
 const SOL_SOCKET = 1
 const SO_KEEPALIVE = 9
 const IPPROTO_TCP = 6
-const TCP_NODELAY = 1
 const TCP_KEEPIDLE = 4
 const TCP_KEEPINTVL = 5
 const TCP_KEEPCNT = 6
@@ -70,13 +69,13 @@ function setInteger(fd: number, level: number, option: number, integer: number):
 }
 
 /**
- * Turns Nagle's algorithm off, keepalive and the user timeout on.
+ * Turns keepalive and the user timeout on (the runtime itself turns Nagle's algorithm off). Sockets that a listening
+ * one accepts inherit both.
  *
  * @returns whether the kernel took all of them; a closed descriptor gives false
  */
 export function tuneSocket(fd: number): boolean {
   return (
-    setInteger(fd, IPPROTO_TCP, TCP_NODELAY, 1) &&
     setInteger(fd, SOL_SOCKET, SO_KEEPALIVE, 1) &&
     setInteger(fd, IPPROTO_TCP, TCP_KEEPIDLE, TCP_KEEPALIVE_SECONDS) &&
     setInteger(fd, IPPROTO_TCP, TCP_KEEPINTVL, TCP_KEEPALIVE_SECONDS) &&
