@@ -74,7 +74,8 @@ test("HTTP/2 with prior knowledge arrives as HTTP/2, the streams of one connecti
   expect(load.stdout).toContain("400 succeeded, 0 failed")
   for (const pod of ["first", "second"]) {
     const sent = await metric(client.pod, "request_total", `dst_pod="${pod}"`, `authority="${WEB}:82"`)
-    expect(sent).toBeGreaterThan(40)
+    // The one whose first answer was slow (cold code) is asked less for a while, never not at all.
+    expect(sent).toBeGreaterThan(5)
   }
 })
 
