@@ -164,6 +164,7 @@ test(
 
     const dying = keepControlPlaneDead()
     await Bun.sleep(3000)
+    const whileDead = await mesh.cli("stat", "deploy", "-A")
     const idle: number[] = []
     for (let n = 0; n < 10; n++) idle.push(await callIdle())
     const killed = await dying
@@ -187,6 +188,7 @@ test(
     ).toEqual(rows.map(({ name }) => ({ name, failed: 0, heldBack: 0, failures: {} })))
     expect(idle).toEqual(Array(10).fill(200))
     expect(killed).toBeGreaterThanOrEqual(3)
+    expect(whileDead.status).toBe(1)
     expect(rows.reduce((sum, { sent }) => sum + sent, 0)).toBeGreaterThanOrEqual(
       0.98 * 500 * (LOAD_MS / 1000),
     )
