@@ -48,7 +48,8 @@ export interface ExecOptions {
 /** What is still to be ended, should the test's process end first. */
 const onExit = new Set<() => void>()
 
-function guard(end: () => void): void {
+/** Has something done when the test's process ends, also by a signal. Gives what takes it back. */
+export function beforeExit(end: () => void): () => void {
   if (onExit.size === 0) {
     process.once("exit", () => {
       for (const each of onExit) each()
@@ -57,6 +58,7 @@ function guard(end: () => void): void {
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => process.exit(1))
   }
   onExit.add(end)
+  return () => onExit.delete(end)
 }
 
 /** A running local mesh. `await using mesh = await DevMesh.up(...)` ends it at the end of the block. */
@@ -64,21 +66,20 @@ export class DevMesh implements AsyncDisposable {
   /** Name as `conduit dev --name` takes it. */
   readonly name: string
   readonly #folder: string
-  readonly #onExit: () => void
+  readonly #unguard: () => void
   #pods: readonly DevPod[] = []
 
   private constructor(name: string, folder: string) {
     this.name = name
     this.#folder = folder
-    this.#onExit = () => {
+    this.#unguard = beforeExit(() => {
       Bun.spawnSync({
         cmd: conduitCommand(["dev", "down", "--name", name]),
         cwd: PROJECT_ROOT,
         stdin: "ignore",
       })
       rmSync(folder, { recursive: true, force: true })
-    }
-    guard(this.#onExit)
+    })
   }
 
   /**
@@ -159,7 +160,7 @@ export class DevMesh implements AsyncDisposable {
 
   /** Ends the mesh. @throws Error when something is left of it */
   async [Symbol.asyncDispose](): Promise<void> {
-    onExit.delete(this.#onExit)
+    this.#unguard()
     const down = await conduit(["dev", "down", "--name", this.name])
     rmSync(this.#folder, { recursive: true, force: true })
     if (down.status !== 0) throw new Error(`conduit dev down: ${down.stderr}`)

@@ -3,7 +3,7 @@
 import { chmodSync, mkdirSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { DevMesh, type Ended, run } from "../lab/dev_mesh.ts"
+import { beforeExit, DevMesh, type Ended, run } from "../lab/dev_mesh.ts"
 import type { Case, Program } from "./program.ts"
 
 /** The two sides of the stage, which are namespaces. */
@@ -14,15 +14,23 @@ const SIDES: readonly Side[] = ["direct", "meshed"]
 export class Stage implements AsyncDisposable {
   readonly mesh: DevMesh
   readonly #folder: string
+  readonly #removeFolder: () => void
 
-  private constructor(mesh: DevMesh, folder: string) {
+  private constructor(mesh: DevMesh, folder: string, removeFolder: () => void) {
     this.mesh = mesh
     this.#folder = folder
+    this.#removeFolder = removeFolder
   }
 
   /** Prepares the program's files, and starts its servers and clients. @throws Error when they do not get ready */
   static async set(program: Program): Promise<Stage> {
     const folder = mkdtempSync(join(tmpdir(), `conduit-program-${program.name}-`))
+    const remove = () => rmSync(folder, { recursive: true, force: true })
+    const unguard = beforeExit(remove)
+    const removeFolder = () => {
+      unguard()
+      remove()
+    }
     try {
       // Servers that give up root must still find their files.
       chmodSync(folder, 0o755)
@@ -33,9 +41,9 @@ export class Stage implements AsyncDisposable {
         if (prepared.status !== 0) throw new Error(`${program.name}: cannot prepare: ${prepared.stderr}`)
       }
       const objects = SIDES.flatMap(side => objectsOf(program, side, folder))
-      return new Stage(await DevMesh.up({ name: program.name, objects }), folder)
+      return new Stage(await DevMesh.up({ name: program.name, objects }), folder, removeFolder)
     } catch (error) {
-      rmSync(folder, { recursive: true, force: true })
+      removeFolder()
       throw error
     }
   }
@@ -51,7 +59,7 @@ export class Stage implements AsyncDisposable {
     try {
       await this.mesh[Symbol.asyncDispose]()
     } finally {
-      rmSync(this.#folder, { recursive: true, force: true })
+      this.#removeFolder()
     }
   }
 }
