@@ -17,6 +17,8 @@ export interface MeshedPodOptions {
   readonly env?: Readonly<Record<string, string>>
   /** The proxy to run; default: the unbundled proxy/main.ts. */
   readonly program?: string
+  /** Arguments of the runtime that come before the program, such as `--smol`. */
+  readonly runtimeArgs?: readonly string[]
   /** Name of the workload; default: the pod's name. */
   readonly workload?: string
 }
@@ -95,7 +97,8 @@ export class Mesh implements AsyncDisposable {
   /** Starts a proxy in a pod. */
   async startProxy(pod: Pod, options: MeshedPodOptions = {}): Promise<LabProcess> {
     const address = `${this.control.ipv4}:${CONTROL_PORT}`
-    const proxy = pod.start([process.execPath, options.program ?? `${ROOT}proxy/main.ts`], {
+    const program = options.program ?? `${ROOT}proxy/main.ts`
+    const proxy = pod.start([process.execPath, ...(options.runtimeArgs ?? []), program], {
       uid: PROXY_UID,
       env: {
         CONDUIT_PROXY_NAMESPACE: "lab",
