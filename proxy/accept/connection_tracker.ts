@@ -41,6 +41,7 @@ class TrackedConn implements ConnObserver {
   collect(): void {
     const { bytesRead, bytesWritten } = this.conn
     if (bytesRead === this.read && bytesWritten === this.written) return
+    this.tracker.bytesPassed += bytesRead - this.read + bytesWritten - this.written
     this.record?.add(bytesRead - this.read, bytesWritten - this.written)
     this.read = bytesRead
     this.written = bytesWritten
@@ -50,6 +51,8 @@ class TrackedConn implements ConnObserver {
 /** All proxied connections of the process, accepted and dialled. */
 export class ConnectionTracker {
   readonly telemetry: Telemetry
+  /** Bytes read and written by all connections, as of the last `collect`. */
+  bytesPassed = 0
   private readonly open = new Set<TrackedConn>()
 
   constructor(telemetry: Telemetry) {
