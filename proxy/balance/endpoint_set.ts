@@ -3,6 +3,9 @@ import { Endpoint, type EndpointInfo } from "./endpoint.ts"
 import type { EndpointSource } from "./endpoint_source.ts"
 import { FIRST_GUESS_MS } from "./peak_ewma.ts"
 
+/** Costs that differ by less are alike. One request more in flight doubles the cost of an idle endpoint, and decides. */
+export const ALIKE_FACTOR = 2
+
 /** One endpoint as discovery names it. */
 export interface EndpointUpdate {
   /** Text form of the address. */
@@ -82,10 +85,25 @@ export class EndpointSet implements EndpointSource {
     const second = this.ready[j]!
     const firstUsable = first.asideUntilMs <= nowMs && !(tried.length > 0 && tried.includes(first))
     const secondUsable = second.asideUntilMs <= nowMs && !(tried.length > 0 && tried.includes(second))
-    if (firstUsable && secondUsable) return second.cost(nowMs) < first.cost(nowMs) ? second : first
+    if (firstUsable && secondUsable) return this.cheaper(first, second, nowMs)
     if (firstUsable) return first
     if (secondUsable) return second
     return this.walk(tried, nowMs)
+  }
+
+  /**
+   * The cheaper of two. Costs within a factor of `ALIKE_FACTOR` are more noise than news, so both get a share there, the
+   * cheaper one the larger: otherwise one lucky millisecond would draw all of a quiet service's requests to one pod.
+   */
+  private cheaper(first: Endpoint, second: Endpoint, nowMs: number): Endpoint {
+    const firstCost = first.cost(nowMs)
+    const secondCost = second.cost(nowMs)
+    const better = secondCost < firstCost ? second : first
+    const worse = better === first ? second : first
+    const low = Math.min(firstCost, secondCost)
+    const ratio = low > 0 ? Math.max(firstCost, secondCost) / low : 1
+    if (ratio >= ALIKE_FACTOR) return better
+    return this.random() * 2 * (ALIKE_FACTOR - 1) < ALIKE_FACTOR - ratio ? worse : better
   }
 
   /** Index of an endpoint at random, by weight where weights differ. */

@@ -10,6 +10,7 @@ import {
 } from "./endpoint.ts"
 import { EndpointSet, type EndpointUpdate } from "./endpoint_set.ts"
 import { NONE_TRIED, SingleEndpoint } from "./endpoint_source.ts"
+import { COLD_SAMPLES } from "./peak_ewma.ts"
 
 /** Deterministic randomness (mulberry32). */
 function seeded(seed: number): () => number {
@@ -84,7 +85,9 @@ test("of two endpoints the one with less in flight is chosen", () => {
 test("a slow endpoint gets less than a fast one while both are loaded", () => {
   const set = setOf(3)
   const endpoints = [...set.endpoints()]
-  for (const [i, endpoint] of endpoints.entries()) endpoint.latency.observe(i === 0 ? 400 : 40, 0)
+  for (const [i, endpoint] of endpoints.entries()) {
+    for (let n = 0; n <= COLD_SAMPLES; n++) endpoint.latency.observe(i === 0 ? 400 : 40, 0)
+  }
   const counts = new Map<Endpoint, number>()
   for (let i = 0; i < 110; i++) {
     const endpoint = set.pick(NONE_TRIED, 0)
@@ -212,6 +215,27 @@ test("any sequence of updates leaves exactly the endpoints that the last ones na
         expect(picked?.removed ?? false).toBe(false)
       }
     }),
+  )
+})
+
+test("one request after the other reaches every endpoint alike, though first answers are slow and the others vary", () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 2, max: 5 }), fc.integer(), (count, seed) => {
+      const set = setOf(count, seed)
+      const random = seeded(seed + 1)
+      const counts = new Map<Endpoint, number>()
+      for (let i = 0; i < 200; i++) {
+        const nowMs = i * 50
+        const endpoint = set.pick(NONE_TRIED, nowMs)
+        if (endpoint === null) throw new Error("nothing picked")
+        const seen = counts.get(endpoint) ?? 0
+        counts.set(endpoint, seen + 1)
+        endpoint.latency.observe(seen === 0 ? 80 : 1.5 + random(), nowMs)
+      }
+      expect(counts.size).toBe(count)
+      for (const n of counts.values()) expect(n).toBeGreaterThan(200 / count / 4)
+    }),
+    { numRuns: 50 },
   )
 })
 
