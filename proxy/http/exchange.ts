@@ -30,6 +30,7 @@ export class Exchange {
   private readonly isGrpc: boolean
   private readonly startedMs: number
   private pickedMs: number
+  private pickingSinceMs: number
   private tried: Endpoint[] | null = null
   private picks = 0
   private status = 0
@@ -56,6 +57,7 @@ export class Exchange {
     const now = context.clock.nowMs
     this.startedMs = now
     this.pickedMs = now
+    this.pickingSinceMs = now
   }
 
   /** What to answer when `pick` returned null: no endpoint at all, or none that could be connected to. */
@@ -66,7 +68,8 @@ export class Exchange {
   /** An endpoint not tried yet in this exchange, or null: answer `failure`. */
   pick(): Endpoint | null {
     const now = this.context.clock.nowMs
-    if (this.picks > 0 && (this.picks >= MAX_PICKS || now - this.startedMs >= PICK_BUDGET_MS)) return null
+    if (this.picks > 0 && (this.picks >= MAX_PICKS || now - this.pickingSinceMs >= PICK_BUDGET_MS))
+      return null
     const endpoint = this.context.target.source.pick(this.tried ?? NONE_TRIED, now)
     if (endpoint === null) return null
     this.picks++
@@ -78,7 +81,10 @@ export class Exchange {
     return endpoint
   }
 
-  /** No connection to the endpoint came about, so nothing was sent; `pick` again is allowed. */
+  /**
+   * No connection to the endpoint came about, or its own proxy says that none to the application did: the request did
+   * not arrive, and `pick` again is allowed.
+   */
   connectFailed(endpoint: Endpoint, error: string): void {
     if (endpoint !== this.endpoint) return
     endpoint.connectFailed(this.context.clock.nowMs, this.context.random())
@@ -91,10 +97,15 @@ export class Exchange {
 
   /**
    * A kept connection closed before any byte of the answer came and the request may be sent again: the endpoint
-   * is not to blame, and `pick` may choose it again.
+   * is not to blame, and `pick` may choose it again, unless it kept the request waiting. The time for picks begins anew:
+   * a connection to a dead node takes longer to be given up than picks are allowed.
    */
   retry(endpoint: Endpoint): void {
-    if (endpoint === this.endpoint) this.release(endpoint)
+    if (endpoint !== this.endpoint) return
+    const now = this.context.clock.nowMs
+    this.observeWait(endpoint, now)
+    this.pickingSinceMs = now
+    this.release(endpoint)
   }
 
   /** The final response head came (not 1xx). */
@@ -105,6 +116,15 @@ export class Exchange {
     const now = this.context.clock.nowMs
     endpoint.latency.observe(now - this.pickedMs, now)
     if (endpoint.connectFailures > 0) endpoint.connected()
+  }
+
+  /**
+   * As `responseHead`, of an answer by the endpoint's proxy which says that the application was not reached. It is
+   * passed on; the endpoint steps aside as after a connect that failed, for its fast answers would draw ever more.
+   */
+  unreachedHead(status: number): void {
+    this.status = status
+    this.endpoint?.connectFailed(this.context.clock.nowMs, this.context.random())
   }
 
   /**
@@ -132,11 +152,7 @@ export class Exchange {
     const now = context.clock.nowMs
     const endpoint = this.endpoint
     if (endpoint !== null) {
-      // An endpoint that lets a request wait and then fails is as slow as it let it wait, at least.
-      if (this.status === 0) {
-        const waited = now - this.pickedMs
-        if (waited > endpoint.latency.valueAt(now)) endpoint.latency.observe(waited, now)
-      }
+      if (this.status === 0) this.observeWait(endpoint, now)
       endpoint.pending--
     }
     if (!this.counted) this.count(null)
@@ -172,6 +188,12 @@ export class Exchange {
     this.counted = true
     series.request()
     if (this.scope.labels.direction === 1) http.route(this.scope).request()
+  }
+
+  /** An endpoint that lets a request wait and then fails is as slow as it let it wait, at least. */
+  private observeWait(endpoint: Endpoint, nowMs: number): void {
+    const waited = nowMs - this.pickedMs
+    if (waited > endpoint.latency.valueAt(nowMs)) endpoint.latency.observe(waited, nowMs)
   }
 
   private release(endpoint: Endpoint): void {

@@ -261,6 +261,31 @@ test("a retry on a fresh connection blames nobody and may choose the same endpoi
   expect(metrics("request_total")[0]).toEndWith(" 1")
 })
 
+test("a request that waited long on a connection that proved dead is picked for anew, elsewhere", () => {
+  const set = new EndpointSet(Math.random)
+  const pods = ["dead", "living"].map((pod, n) => ({
+    address: `10.0.0.${n}`,
+    port: 80,
+    info: { ...INFO, pod },
+  }))
+  set.replace(pods, 0)
+  const { service, clock } = fixture(set)
+  const warm = service.begin(GET)
+  warm.pick()
+  warm.responseHead(200)
+  warm.end(OUTCOME_COMPLETE, NO_GRPC_STATUS)
+  const exchange = service.begin(GET)
+  const first = exchange.pick() as Endpoint
+  clock.nowMs += 10 * PICK_BUDGET_MS
+  exchange.retry(first)
+  const second = exchange.pick()
+  expect(second).not.toBeNull()
+  expect(second).not.toBe(first)
+  exchange.connectFailed(second as Endpoint, "ECONNREFUSED")
+  clock.nowMs += PICK_BUDGET_MS
+  expect(exchange.pick()).toBeNull()
+})
+
 test("requests beyond the limit in flight are refused until others end", () => {
   const endpoint = new Endpoint("10.0.0.1", 80, INFO)
   const { service, admission } = fixture(new SingleEndpoint(endpoint), VOTING, 2)
