@@ -1,19 +1,20 @@
 // From TERM to the end, the clock driven by hand.
 import { expect, test } from "bun:test"
-import { DRAIN_WINDOW_MS, Lifecycle } from "./lifecycle.ts"
+import { DRAIN_WINDOW_MS, Lifecycle, OUTBOUND_QUIET_MS } from "./lifecycle.ts"
 import { createLogger } from "./log.ts"
 import { type Clock, TimerWheel } from "./net/mod.ts"
 
 function fixture(graceMs: number) {
   const clock: Clock = { nowMs: 0 }
   const timers = new TimerWheel(clock)
-  const state = { open: 0, exits: 0, drains: 0, closings: 0 }
+  const state = { open: 0, outboundUsedMs: Number.NEGATIVE_INFINITY, exits: 0, drains: 0, closings: 0 }
   const lifecycle = new Lifecycle({
     clock,
     timers,
     log: createLogger({ sink() {} }),
     graceMs,
     openConnections: () => state.open,
+    outboundUsedMs: () => state.outboundUsedMs,
     drain: () => state.drains++,
     closeIdle: () => state.closings++,
     exit: () => state.exits++,
@@ -24,7 +25,7 @@ function fixture(graceMs: number) {
       timers.advance()
     }
   }
-  return { lifecycle, state, pass }
+  return { clock, lifecycle, state, pass }
 }
 
 test("with nothing open the end comes after the drain window, not before", () => {
@@ -48,6 +49,18 @@ test("what is open holds the end up until it has ended", () => {
   expect(state.exits).toBe(0)
   state.open = 0
   pass(300)
+  expect(state.exits).toBe(1)
+})
+
+test("an application that goes on calling is served to the last, one short connection after the other", () => {
+  const { clock, lifecycle, state, pass } = fixture(30_000)
+  lifecycle.terminate("SIGTERM")
+  for (let i = 0; i < 10; i++) {
+    state.outboundUsedMs = clock.nowMs
+    pass(OUTBOUND_QUIET_MS / 2)
+  }
+  expect(state.exits).toBe(0)
+  pass(OUTBOUND_QUIET_MS)
   expect(state.exits).toBe(1)
 })
 

@@ -111,6 +111,7 @@ function run(config: Config, log: Logger): void {
     log,
     graceMs: config.shutdownGraceMs,
     openConnections: () => inbound.connections + outbound.connections,
+    outboundUsedMs: () => outbound.usedMs,
     drain: () => inbound.drain(),
     closeIdle: () => inbound.closeIdle(),
     exit() {

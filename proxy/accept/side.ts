@@ -63,6 +63,8 @@ export class Side {
   readonly log: Logger
   readonly memory = new ProtocolMemory()
   readonly random: () => number
+  /** Clock reading when a connection was last accepted or ended. */
+  usedMs = Number.NEGATIVE_INFINITY
   private readonly options: SideOptions
   private readonly admission = new Admission()
   private readonly open = new Set<Accepted>()
@@ -177,8 +179,14 @@ export class Side {
     }
   }
 
+  /** For `Accepted`: a connection's figures bear the name that the client's TLS asks for. */
+  named(conn: Conn, serverName: string): void {
+    this.options.tracker.named(conn, serverName)
+  }
+
   private finished(accepted: Accepted, error: string | null): void {
     this.open.delete(accepted)
+    this.usedMs = this.env.clock.nowMs
     const level = this.options.accessLog ? "info" : "debug"
     if (!this.log.enabled(level)) return
     this.log[level]("connection ended", {
@@ -211,6 +219,7 @@ export class Side {
       if (conn.closed) return
       const accepted = new Accepted(this, conn, target, destination.address, destination.port, id)
       this.open.add(accepted)
+      this.usedMs = this.env.clock.nowMs
       this.options.tracker.accepted(conn, target.connectionLabels, error => this.finished(accepted, error))
       accepted.start()
     })
