@@ -2,7 +2,13 @@
 import type { MessageInitShape } from "@bufbuild/protobuf"
 import { Code, ConnectError } from "@connectrpc/connect"
 import type { EndpointInfoSchema, EndpointsRequest, EndpointsResponseSchema } from "../../protos/mod.ts"
-import type { ClusterStore, ServicePort, ServiceRecord, ServingAddress } from "../cluster/mod.ts"
+import {
+  type ClusterStore,
+  endpointsOf,
+  type ServicePort,
+  type ServiceRecord,
+  type ServingAddress,
+} from "../cluster/mod.ts"
 import { compareResources } from "./resources.ts"
 
 /**
@@ -41,7 +47,7 @@ export function endpoints(
 }
 
 function addressesOf(store: ClusterStore, service: ServiceRecord, port: ServicePort): ServingAddress[] {
-  return ([4, 6] as const).flatMap(family => store.endpointsOf(service, port, family))
+  return ([4, 6] as const).flatMap(family => endpointsOf(store, service, port, family))
 }
 
 function infoOf(

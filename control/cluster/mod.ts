@@ -13,5 +13,6 @@ export {
 } from "./model.ts"
 export { MultiMap } from "./multi_map.ts"
 export { hasPort } from "./port_list.ts"
+export { endpointsOf, podPort, type ServingAddress } from "./serving_addresses.ts"
 export type { ClusterSource } from "./source.ts"
-export { type ClusterDirt, ClusterStore, type ServingAddress } from "./store.ts"
+export { type ClusterDirt, ClusterStore } from "./store.ts"

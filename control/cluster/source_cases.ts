@@ -1,6 +1,7 @@
 // The shared table of cases that every source of cluster state is held to: objects in their standard shapes go in,
 // what the store then answers must come out. Run by manifests_test.ts, and by each further source's own test.
 import { ipFamily } from "./ip_address.ts"
+import { endpointsOf } from "./serving_addresses.ts"
 import type { ClusterStore } from "./store.ts"
 
 /** A Kubernetes object in its standard shape. */
@@ -120,9 +121,9 @@ function endpoints(ip: string, port: number): (store: ClusterStore) => unknown {
   return store => {
     const found = store.serviceAt(ip, port)
     if (found === undefined) return null
-    return store
-      .endpointsOf(found.service, found.port, ipFamily(ip))
-      .map(address => `${address.ip} ${address.port}`)
+    return endpointsOf(store, found.service, found.port, ipFamily(ip)).map(
+      address => `${address.ip} ${address.port}`,
+    )
   }
 }
 
@@ -131,7 +132,7 @@ function endpointsByName(name: string, family: 4 | 6 = 4): (store: ClusterStore)
   return store => {
     const found = store.service(NAMESPACE, name)
     return found?.ports.flatMap(port =>
-      store.endpointsOf(found, port, family).map(({ ip, port: to }) => `${ip} ${to}`),
+      endpointsOf(store, found, port, family).map(({ ip, port: to }) => `${ip} ${to}`),
     )
   }
 }
@@ -536,7 +537,7 @@ export const SOURCE_CASES: readonly SourceCase[] = [
         ],
         ask: store => {
           const found = store.serviceAt("10.96.0.1", 80)
-          return found && store.endpointsOf(found.service, found.port, 4).map(address => address.zone)
+          return found && endpointsOf(store, found.service, found.port, 4).map(address => address.zone)
         },
         answer: ["z1"],
       },

@@ -1,6 +1,5 @@
 // The model of the cluster in memory: records by key, the indexes that the services ask, and change events
 // that say which answers may be different now. Sources write it; destination, api and others read it.
-import { ipFamily } from "./ip_address.ts"
 import {
   type ClusterObject,
   type NamespaceRecord,
@@ -30,16 +29,6 @@ export interface ClusterDirt {
   readonly ips: ReadonlySet<string>
   /** Keys (`pod/namespace/name`) of pods whose own settings may differ. */
   readonly pods: ReadonlySet<string>
-}
-
-/** An address that serves a port of a Service. */
-export interface ServingAddress {
-  readonly ip: string
-  readonly port: number
-  /** Pod behind it, null when none is known. */
-  readonly pod: PodRecord | null
-  /** Zone of its node, empty when unknown. */
-  readonly zone: string
 }
 
 type Listener = (dirt: ClusterDirt) => void
@@ -216,77 +205,14 @@ export class ClusterStore {
     return object.opaquePorts ?? this.namespace(object.namespace)?.opaquePorts ?? null
   }
 
-  /** Port of a pod that a Service's port leads to; undefined when the pod has no port of the target's name. */
-  podPort(pod: PodRecord, port: ServicePort): number | undefined {
-    if (typeof port.targetPort === "number") return port.targetPort
-    return pod.ports.find(
-      declared => declared.name === port.targetPort && declared.protocol === port.protocol,
-    )?.port
-  }
-
   /** Zone of a node, empty when unknown. */
   zoneOf(nodeName: string): string {
     return (this.objects.get(`node//${nodeName}`) as NodeRecord | undefined)?.zone ?? ""
   }
 
-  /**
-   * Addresses of one family that serve a port of a Service, as the endpoint controller and kube-proxy choose
-   * them: ready pods; with `publishNotReadyAddresses` all; and when no pod is ready, those that still are while
-   * they terminate (KEP-1669), so that the last pod of a rollout goes on serving. In order of address.
-   */
-  endpointsOf(service: ServiceRecord, port: ServicePort, family: 4 | 6): ServingAddress[] {
-    const found = new Map<string, ServingAddress>()
-    if (service.selector === null) this.addSlices(service, port, family, found)
-    else this.addSelected(service, port, family, found)
-    return [...found.values()].sort((a, b) => (a.ip === b.ip ? a.port - b.port : a.ip < b.ip ? -1 : 1))
-  }
-
-  private addSelected(
-    service: ServiceRecord,
-    port: ServicePort,
-    family: 4 | 6,
-    found: Map<string, ServingAddress>,
-  ): void {
-    const last: ServingAddress[] = []
-    for (const pod of this.selectedBy(service)) {
-      if (pod.finished) continue
-      const ip = pod.ips.find(candidate => ipFamily(candidate) === family)
-      const target = this.podPort(pod, port)
-      if (ip === undefined || target === undefined) continue
-      const address = { ip, port: target, pod, zone: this.zoneOf(pod.nodeName) }
-      if (service.publishNotReadyAddresses || (pod.ready && !pod.terminating))
-        found.set(`${ip} ${target}`, address)
-      else if (pod.ready) last.push(address)
-    }
-    if (found.size === 0) for (const address of last) found.set(`${address.ip} ${address.port}`, address)
-  }
-
-  private addSlices(
-    service: ServiceRecord,
-    port: ServicePort,
-    family: 4 | 6,
-    found: Map<string, ServingAddress>,
-  ): void {
-    for (const slice of this.slicesByService.get(objectKey(service))) {
-      for (const group of slice.groups) {
-        const target = group.ports.find(
-          candidate => candidate.name === port.name && candidate.protocol === port.protocol,
-        )
-        if (target === undefined) continue
-        for (const endpoint of group.endpoints) {
-          if (ipFamily(endpoint.ip) !== family) continue
-          if (!endpoint.ready && !service.publishNotReadyAddresses) continue
-          const pod = endpoint.pod === "" ? undefined : this.pod(service.namespace, endpoint.pod)
-          const zone = endpoint.zone || this.zoneOf(endpoint.nodeName)
-          found.set(`${endpoint.ip} ${target.port}`, {
-            ip: endpoint.ip,
-            port: target.port,
-            pod: pod ?? null,
-            zone,
-          })
-        }
-      }
-    }
+  /** EndpointSlices and Endpoints that were made for a Service, by its controller or by hand. */
+  slicesOf(service: ServiceRecord): Iterable<SliceRecord> {
+    return this.slicesByService.get(objectKey(service))
   }
 
   // ---- indexes ----

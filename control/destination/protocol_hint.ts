@@ -4,6 +4,7 @@ import {
   type ClusterStore,
   hasPort,
   type PodRecord,
+  podPort,
   type ServicePort,
   type ServiceRecord,
 } from "../cluster/mod.ts"
@@ -74,7 +75,7 @@ export function podPortProtocol(store: ClusterStore, pod: PodRecord, port: numbe
   let agreed: destinationV1.Protocol = PROTOCOL_UNSPECIFIED
   for (const service of store.servicesOf(pod)) {
     for (const candidate of service.ports) {
-      if (candidate.protocol !== "TCP" || store.podPort(pod, candidate) !== port) continue
+      if (candidate.protocol !== "TCP" || podPort(pod, candidate) !== port) continue
       const hint = servicePortProtocol(store, service, candidate)
       if (hint === PROTOCOL_UNSPECIFIED) continue
       if (agreed !== PROTOCOL_UNSPECIFIED && agreed !== hint) return PROTOCOL_UNSPECIFIED

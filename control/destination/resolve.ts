@@ -3,6 +3,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf"
 import { destinationV1 } from "../../protos/mod.ts"
 import {
   type ClusterStore,
+  endpointsOf,
   ipFamily,
   ipToBytes,
   objectKey,
@@ -61,9 +62,9 @@ export function resolveOutbound(
         protocol: servicePortProtocol(store, service, servicePort),
         fqdn: `${service.name}.${service.namespace}.svc.${options.clusterDomain ?? "cluster.local"}`,
       },
-      endpoints: store
-        .endpointsOf(service, servicePort, ipFamily(ip))
-        .map(address => serviceEndpoint(store, address)),
+      endpoints: endpointsOf(store, service, servicePort, ipFamily(ip)).map(address =>
+        serviceEndpoint(store, address),
+      ),
       dependsOn: objectKey(service),
     }
   }
