@@ -16,6 +16,7 @@ import {
   DETECT_NEED_MORE,
   DETECT_TLS,
   detect,
+  isHostName,
   readClientHello,
 } from "../wire/mod.ts"
 import {
@@ -63,6 +64,10 @@ export class Accepted implements ConnHandler, ServerDialOwner {
   /** Detection is over: bytes are relayed once the server is there. */
   private opaque = false
   private drainable: Drainable | null = null
+  /** Host name that the client's own TLS asks for; "" when none is known. */
+  private serverName = ""
+  /** The rest of a ClientHello is waited for. */
+  private awaitsHello = false
 
   constructor(side: Side, conn: Conn, target: Target, address: string, port: number, id: number) {
     this.side = side
@@ -100,7 +105,9 @@ export class Accepted implements ConnHandler, ServerDialOwner {
 
   /** What logs say of the connection. */
   fields(): Record<string, string | number> {
-    return this.side.fields(this.conn, this.address, this.port, this.id)
+    const fields = this.side.fields(this.conn, this.address, this.port, this.id)
+    if (this.serverName !== "") fields.sni = this.serverName
+    return fields
   }
 
   // The client's side.
@@ -183,11 +190,19 @@ export class Accepted implements ConnHandler, ServerDialOwner {
     } else if (detection === DETECT_TLS) {
       const hello = readClientHello(bytes, bytes.length)
       if (hello.state === CLIENT_HELLO_NEED_MORE) {
-        this.stall()
+        // Only a name is missing, so the wait is bounded as a whole: a client that drips is not held up for it.
+        if (!this.awaitsHello) this.stall()
+        this.awaitsHello = true
         return
       }
-      if (hello.serverName !== "" && this.side.log.enabled("debug")) {
-        this.side.log.debug("TLS of the application", { ...this.fields(), sni: hello.serverName })
+      // Anything may stand in a ClientHello: what is no host name becomes no label and no field of a log.
+      if (isHostName(hello.serverName)) {
+        this.serverName = hello.serverName
+        this.side.named(this.conn, hello.serverName)
+      }
+      if (this.side.log.enabled("debug")) {
+        const alpn = hello.protocols.filter(isPrintable).join(",")
+        this.side.log.debug("TLS of the application", { ...this.fields(), ...(alpn === "" ? {} : { alpn }) })
       }
       this.learnClientFirst()
       this.relayOpaque("tls")
@@ -271,12 +286,22 @@ export class Accepted implements ConnHandler, ServerDialOwner {
   private join(server: Conn): void {
     this.disarm()
     const dial = this.dial
+    if (this.serverName !== "") this.side.named(server, this.serverName)
     if (this.early.length > 0) {
       server.write(this.early)
       this.early = NO_BYTES
     }
     relay(this.conn, server, () => dial?.release())
   }
+}
+
+/** Whether every character is a visible one of ASCII, so that a log line stays one line. */
+function isPrintable(text: string): boolean {
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    if (code < 0x21 || code > 0x7e) return false
+  }
+  return true
 }
 
 /** Whether a server's first bytes are the SETTINGS frame that HTTP/2 begins with (RFC 9113 section 3.4). */

@@ -29,6 +29,7 @@ interface Fixture {
   /** `http1:BYTES` for each connection that an engine got. */
   readonly engines: string[]
   readonly telemetry: Telemetry
+  readonly tracker: ConnectionTracker
   readonly dials: () => number
 }
 
@@ -102,7 +103,7 @@ function fixture(backendPort: number, options: FixtureOptions = {}): Fixture {
   })
   side.listen()
   cleanups.push(() => side.stop())
-  return { side, port: side.port, engines, telemetry, dials: () => dials }
+  return { side, port: side.port, engines, telemetry, tracker, dials: () => dials }
 }
 
 interface Backend {
@@ -162,7 +163,7 @@ class Client {
     cleanups.push(() => void this.socket.then(socket => socket.terminate()))
   }
 
-  async send(text: string): Promise<void> {
+  async send(text: string | Uint8Array): Promise<void> {
     ;(await this.socket).write(text)
   }
 
@@ -374,4 +375,90 @@ test("bytes and connections of a relay are counted to zero open", async () => {
   expect(value("tcp_read_bytes_total")).toBe(5)
   expect(value("tcp_write_bytes_total")).toBe(5)
   expect(side.connections).toBe(0)
+})
+
+/** A ClientHello with a server name, as one record. */
+function clientHello(serverName: string): Buffer {
+  const vector = (width: number, content: Uint8Array) => {
+    const length = Buffer.alloc(width)
+    length.writeUIntBE(content.length, 0, width)
+    return Buffer.concat([length, content])
+  }
+  const name = Buffer.concat([Buffer.from([0]), vector(2, Buffer.from(serverName, "latin1"))])
+  const body = Buffer.concat([
+    Buffer.from([3, 3]),
+    Buffer.alloc(32, 7),
+    vector(1, Buffer.alloc(0)),
+    vector(2, Buffer.from([0x13, 1])),
+    vector(1, Buffer.from([0])),
+    vector(2, Buffer.concat([Buffer.from([0, 0]), vector(2, vector(2, name))])),
+  ])
+  const message = Buffer.concat([Buffer.from([1]), vector(3, body)])
+  return Buffer.concat([Buffer.from([22, 3, 1]), vector(2, message)])
+}
+
+function openOf(telemetry: Telemetry, authority: string): number {
+  const bears = authority === "" ? "" : `,authority="${authority}"`
+  const start = `tcp_open_total{direction="outbound",peer="src"${bears},`
+  const lines = telemetry.text().split("\n")
+  const line = lines.find(text => text.startsWith(start) && (bears !== "" || !text.includes("authority=")))
+  return line === undefined ? 0 : Number(line.slice(line.lastIndexOf(" ") + 1))
+}
+
+test("the name in a ClientHello becomes the authority of the connection's figures", async () => {
+  const server = backend("")
+  const { port, telemetry, tracker } = fixture(server.port)
+  const client = new Client(port)
+  const hello = clientHello("Web.Shop")
+  void client.send(hello)
+  await client.hears(hello.toString("latin1").slice(-8))
+  tracker.collect()
+  expect(openOf(telemetry, "web.shop")).toBe(1)
+  expect(openOf(telemetry, "")).toBe(0)
+})
+
+test("a connection that was counted before it told its name is counted under the name from then on", async () => {
+  const server = backend("")
+  const { port, telemetry, tracker } = fixture(server.port)
+  const client = new Client(port)
+  const hello = clientHello("web.shop")
+  void client.send(hello.subarray(0, 20))
+  await Bun.sleep(20)
+  tracker.collect()
+  expect(openOf(telemetry, "")).toBe(1)
+  void client.send(hello.subarray(20))
+  await client.hears(hello.toString("latin1").slice(-8))
+  tracker.collect()
+  expect(openOf(telemetry, "web.shop")).toBe(1)
+  const open = telemetry.text().match(/^tcp_open_connections\{.*peer="src".*$/gm) ?? []
+  expect(open.map(line => [line.includes("authority="), line.slice(-2)]).sort()).toEqual([
+    [false, " 0"],
+    [true, " 1"],
+  ])
+})
+
+test("what is no host name becomes no label, and the bytes pass all the same", async () => {
+  const server = backend("")
+  const { port, telemetry, tracker } = fixture(server.port)
+  const client = new Client(port)
+  const hello = clientHello('a"b\nc')
+  void client.send(hello)
+  await client.hears(hello.toString("latin1").slice(-8))
+  tracker.collect()
+  expect(openOf(telemetry, "")).toBe(1)
+  expect(telemetry.text()).not.toContain("authority=")
+})
+
+test("a ClientHello that drips is relayed in bounded time, however it goes on", async () => {
+  const server = backend("")
+  const { port } = fixture(server.port)
+  const client = new Client(port)
+  const hello = clientHello("web.shop")
+  const begunMs = performance.now()
+  for (let at = 0; server.heard() === "" && at < hello.length; at++) {
+    void client.send(hello.subarray(at, at + 1))
+    await Bun.sleep(DETECT_STALL_MS / 5)
+  }
+  expect(server.heard()).not.toBe("")
+  expect(performance.now() - begunMs).toBeLessThan(4 * DETECT_STALL_MS)
 })

@@ -1,6 +1,6 @@
 // Keeps account of open connections: bytes into the metrics while they live, what is open at shutdown.
 import type { Conn, ConnObserver } from "../net/mod.ts"
-import type { ConnectionLabels, ConnectionRecord, Telemetry } from "../telemetry/mod.ts"
+import type { AuthorityLabel, ConnectionLabels, ConnectionRecord, Telemetry } from "../telemetry/mod.ts"
 
 /** Told of the end of an accepted connection, whoever serves it by then. */
 export type ConnectionEnded = (error: string | null) => void
@@ -11,7 +11,14 @@ class TrackedConn implements ConnObserver {
   private readonly conn: Conn
   private readonly labels: () => ConnectionLabels
   private readonly ended: ConnectionEnded | null
+  /**
+   * Made late, when somebody looks or the connection ends: the client's TLS may first tell a name for it, and a
+   * counter once raised cannot be lowered.
+   */
   private record: ConnectionRecord | null = null
+  private authority: AuthorityLabel | null = null
+  private opened = false
+  private openedMs = 0
   private read = 0
   private written = 0
 
@@ -28,7 +35,15 @@ class TrackedConn implements ConnObserver {
   }
 
   connOpened(): void {
-    this.record = this.tracker.telemetry.openConnection(this.labels())
+    this.opened = true
+    this.openedMs = this.tracker.telemetry.nowMs
+  }
+
+  named(authority: AuthorityLabel): void {
+    this.authority = authority
+    // Counted already without a name: that one closes, so that in every series opened less closed is open.
+    this.record?.leave()
+    this.record = null
   }
 
   connClosed(_conn: Conn, error: string | null): void {
@@ -39,10 +54,12 @@ class TrackedConn implements ConnObserver {
   }
 
   collect(): void {
+    if (!this.opened) return
+    this.record ??= this.tracker.telemetry.openConnection(this.labels(), this.authority, this.openedMs)
     const { bytesRead, bytesWritten } = this.conn
     if (bytesRead === this.read && bytesWritten === this.written) return
     this.tracker.bytesPassed += bytesRead - this.read + bytesWritten - this.written
-    this.record?.add(bytesRead - this.read, bytesWritten - this.written)
+    this.record.add(bytesRead - this.read, bytesWritten - this.written)
     this.read = bytesRead
     this.written = bytesWritten
   }
@@ -79,7 +96,13 @@ export class ConnectionTracker {
     conn.observer = tracked
   }
 
-  /** Brings the byte counters up to date; to be called before they are shown or reported. */
+  /** A connection is for that name, as its client's TLS says: its figures bear it as `authority`. */
+  named(conn: Conn, serverName: string): void {
+    const tracked = conn.observer
+    if (tracked instanceof TrackedConn) tracked.named(this.telemetry.authorities.of(serverName))
+  }
+
+  /** Brings all figures of connections up to date; to be called before they are shown or reported. */
   collect(): void {
     for (const tracked of this.open) tracked.collect()
   }

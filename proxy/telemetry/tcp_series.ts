@@ -1,6 +1,7 @@
 // The series of TCP connections: opened, open, closed, bytes, duration; per direction, peer and destination.
 import type { EndpointInfo } from "../balance/mod.ts"
 import type { Clock } from "../net/mod.ts"
+import type { AuthorityLabel } from "./authority_labels.ts"
 import { compact, type Direction, destinationLabels, OUTBOUND, type TlsLabel } from "./http_series.ts"
 import type { Registry } from "./registry.ts"
 import { type Histogram, type Labels, type Metric, type Scalar, SeriesGroup } from "./series.ts"
@@ -44,7 +45,9 @@ export interface ConnectionLabels {
 }
 
 /** Series of connections with the same labels. */
-class ConnectionSeries extends SeriesGroup {
+export class ConnectionSeries extends SeriesGroup {
+  /** Name that clients asked for in their TLS; null where none is known. */
+  readonly authority: AuthorityLabel | null
   readonly opened: Scalar
   readonly open: Scalar
   readonly read: Scalar
@@ -54,8 +57,9 @@ class ConnectionSeries extends SeriesGroup {
   private readonly labels: Labels
   private readonly closed = new Map<string, Scalar>()
 
-  constructor(key: string, registry: Registry, labels: Labels) {
+  constructor(key: string, registry: Registry, labels: Labels, authority: AuthorityLabel | null) {
     super(key)
+    this.authority = authority
     this.registry = registry
     this.labels = labels
     this.opened = registry.scalar(this, OPEN_TOTAL, labels)
@@ -84,10 +88,10 @@ export class ConnectionRecord {
   private closed = false
 
   /** Made by `TcpMetrics.open`. */
-  constructor(series: ConnectionSeries, clock: Clock) {
+  constructor(series: ConnectionSeries, clock: Clock, openedMs: number) {
     this.series = series
     this.clock = clock
-    this.openedMs = clock.nowMs
+    this.openedMs = openedMs
     series.running++
     series.opened.value++
     series.open.value++
@@ -102,10 +106,16 @@ export class ConnectionRecord {
   /** The connection is over; calls after the first do nothing. `error` is a short code, null for a clean end. */
   close(error: string | null): void {
     if (this.closed) return
+    this.series.duration.observe(this.clock.nowMs - this.openedMs)
+    this.leave(error)
+  }
+
+  /** The connection goes on under other labels: closed here, with no duration since it has not ended. */
+  leave(error: string | null = null): void {
+    if (this.closed) return
     this.closed = true
     this.series.running--
     this.series.open.value--
-    this.series.duration.observe(this.clock.nowMs - this.openedMs)
     this.series.close(error ?? "")
   }
 }
@@ -122,20 +132,23 @@ export class TcpMetrics {
     this.clock = clock
   }
 
-  /** Counts a connection as open. */
-  open(labels: ConnectionLabels): ConnectionRecord {
+  /** Counts a connection as open since `openedMs`. */
+  open(labels: ConnectionLabels, authority: AuthorityLabel | null, openedMs: number): ConnectionRecord {
+    // Named connections are found by key: a handshake costs a hundred times as much.
+    if (authority !== null) return new ConnectionRecord(this.find(labels, authority), this.clock, openedMs)
     const known = this.seriesOf.get(labels)
-    if (known !== undefined && !known.dropped) return new ConnectionRecord(known, this.clock)
-    const series = this.find(labels)
+    if (known !== undefined && !known.dropped) return new ConnectionRecord(known, this.clock, openedMs)
+    const series = this.find(labels, null)
     this.seriesOf.set(labels, series)
-    return new ConnectionRecord(series, this.clock)
+    return new ConnectionRecord(series, this.clock, openedMs)
   }
 
-  private find(labels: ConnectionLabels): ConnectionSeries {
+  private find(labels: ConnectionLabels, authority: AuthorityLabel | null): ConnectionSeries {
     const outbound = labels.direction === OUTBOUND
     const pairs = compact([
       ["direction", outbound ? "outbound" : "inbound"],
       ["peer", labels.peer],
+      ["authority", authority?.text ?? ""],
       ["target_addr", labels.targetAddress],
       ["tls", labels.tls],
       ["client_id", labels.clientId],
@@ -146,7 +159,8 @@ export class TcpMetrics {
     if (this.registry.full && !this.registry.has(key)) {
       kept = pairs.slice(0, 2)
       key = `tcp overflow ${labels.direction} ${labels.peer}`
+      return this.registry.group(key, newKey => new ConnectionSeries(newKey, this.registry, kept, null))
     }
-    return this.registry.group(key, newKey => new ConnectionSeries(newKey, this.registry, kept))
+    return this.registry.group(key, newKey => new ConnectionSeries(newKey, this.registry, kept, authority))
   }
 }

@@ -1,12 +1,12 @@
 // Everything that a proxy counts, behind one object: made once in main, handed to both directions and to admin.
 import type { Clock } from "../net/mod.ts"
-import { AuthorityLabels } from "./authority_labels.ts"
+import { type AuthorityLabel, AuthorityLabels } from "./authority_labels.ts"
 import { HttpMetrics, RequestSeries } from "./http_series.ts"
 import { ProcessMetrics } from "./process_metrics.ts"
 import { prometheusText } from "./prometheus_text.ts"
 import { Registry } from "./registry.ts"
 import { type Labels, type Metric, Scalar, type Series, SeriesGroup } from "./series.ts"
-import { type ConnectionLabels, type ConnectionRecord, TcpMetrics } from "./tcp_series.ts"
+import { type ConnectionLabels, type ConnectionRecord, ConnectionSeries, TcpMetrics } from "./tcp_series.ts"
 
 const ABANDONED: Metric = {
   name: "request_abandoned_total",
@@ -69,9 +69,23 @@ export class Telemetry {
     this.collectors.push(() => ofProcess.collect())
   }
 
-  /** Counts a connection as open; add bytes and close through what is returned. */
-  openConnection(labels: ConnectionLabels): ConnectionRecord {
-    return this.tcp.open(labels)
+  /**
+   * Counts a connection as open; add bytes and close through what is returned.
+   *
+   * @param authority  name that the client asked for in its TLS, null for none
+   * @param openedMs  reading of the clock when it was opened; default: now
+   */
+  openConnection(
+    labels: ConnectionLabels,
+    authority: AuthorityLabel | null = null,
+    openedMs: number = this.clock.nowMs,
+  ): ConnectionRecord {
+    return this.tcp.open(labels, authority, openedMs)
+  }
+
+  /** The clock that durations are taken by, milliseconds. */
+  get nowMs(): number {
+    return this.clock.nowMs
   }
 
   /** Adds figures that are read only when somebody asks. */
@@ -89,7 +103,8 @@ export class Telemetry {
     this.registry.sweep(this.clock.nowMs)
     const used = new Set<string>()
     for (const group of this.registry.allGroups()) {
-      if (group instanceof RequestSeries && group.authority !== null) used.add(group.authority.text)
+      const bears = group instanceof RequestSeries || group instanceof ConnectionSeries
+      if (bears && group.authority !== null) used.add(group.authority.text)
     }
     this.authorities.retain(used)
   }

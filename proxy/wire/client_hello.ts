@@ -27,6 +27,35 @@ export interface ClientHello {
   readonly protocols: readonly string[]
 }
 
+/** RFC 1035 section 2.3.4. */
+const HOST_NAME_BYTES_MAX = 253
+const HOST_LABEL_BYTES_MAX = 63
+
+/**
+ * Whether a server name is a DNS host name in lower case: letters, digits, `-` and the `_` that people use, in labels
+ * of 1 to 63 bytes. RFC 6066 section 3 allows nothing else, no address and no final dot.
+ */
+export function isHostName(name: string): boolean {
+  if (name.length === 0 || name.length > HOST_NAME_BYTES_MAX) return false
+  let label = 0
+  let isNumeric = true
+  for (let i = 0; i < name.length; i++) {
+    const code = name.charCodeAt(i)
+    if (code === 0x2e) {
+      if (label === 0) return false
+      label = 0
+      isNumeric = true
+      continue
+    }
+    const isDigit = code >= 0x30 && code <= 0x39
+    if (!isDigit && !(code >= 0x61 && code <= 0x7a) && code !== 0x2d && code !== 0x5f) return false
+    if (!isDigit) isNumeric = false
+    if (++label > HOST_LABEL_BYTES_MAX) return false
+  }
+  // A last label of digits alone is an address.
+  return label > 0 && !isNumeric
+}
+
 const NEED_MORE: ClientHello = { state: CLIENT_HELLO_NEED_MORE, serverName: "", protocols: [] }
 const MALFORMED: ClientHello = { state: CLIENT_HELLO_MALFORMED, serverName: "", protocols: [] }
 

@@ -7,6 +7,7 @@ import {
   CLIENT_HELLO_COMPLETE,
   CLIENT_HELLO_MALFORMED,
   CLIENT_HELLO_NEED_MORE,
+  isHostName,
   readClientHello,
 } from "./client_hello.ts"
 
@@ -146,4 +147,28 @@ test("damaged bytes never throw, and the result does not depend on what lies beh
     ),
     { numRuns: 2000 },
   )
+})
+
+test.each([
+  ["web.shop.svc.cluster.local", true],
+  ["a", true],
+  ["my_db-0.db", true],
+  ["xn--bcher-kva.example", true],
+  [`${"a".repeat(63)}.example`, true],
+  ["", false],
+  [".", false],
+  ["a..b", false],
+  [".a", false],
+  ["a.", false],
+  ["10.0.0.1", false],
+  ["fd00::1", false],
+  ["a b", false],
+  ['a"}', false],
+  ["a\n", false],
+  ["Web", false],
+  ["b\u00fccher.example", false],
+  [`${"a".repeat(64)}.example`, false],
+  [`${"a.".repeat(126)}bc`, false],
+])("%p is a host name: %p", (name, expected) => {
+  expect(isHostName(name)).toBe(expected)
 })
