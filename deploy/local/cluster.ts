@@ -1,38 +1,22 @@
 // The local cluster itself: objects in, pods out. It reconciles workloads as Kubernetes' controllers do and
 // keeps Services, names and the manifests folder in step with what runs.
 import { join } from "node:path"
-import { type InjectResult, inject, type WorkloadKind } from "../inject/mod.ts"
-import { DNS_ADDRESS, PodAddresses, ServiceAddresses } from "./net/addresses.ts"
+import { DNS_ADDRESS, PodAddresses } from "./net/addresses.ts"
 import { CLUSTER_DOMAIN } from "./net/dns_zone.ts"
 import type { Network } from "./net/network.ts"
-import { type BackendPod, rulesOf, wantsV6, zoneOf } from "./net/service_view.ts"
-import {
-  CLUSTER_SCOPED,
-  KINDS,
-  type KubeObject,
-  objectKey,
-  serviceSpec,
-  templateOf,
-  workloadSpec,
-} from "./objects/kube_object.ts"
+import { rulesOf, zoneOf } from "./net/service_view.ts"
+import { ApiDefaults } from "./objects/api_defaults.ts"
+import { KINDS, type KubeObject, objectKey, serviceSpec } from "./objects/kube_object.ts"
 import type { ManifestsFolder } from "./objects/manifests_folder.ts"
 import { Pod, type PodHost } from "./pod/pod.ts"
 import { PodSources } from "./pod_sources.ts"
-import {
-  claimVolumes,
-  ownerReference,
-  ownLabels,
-  planFor,
-  podName,
-  replicaSet,
-  templateHash,
-} from "./workloads/controllers.ts"
+import { backendOf, type OwnedPod, shownObjects } from "./pod_views.ts"
+import { planFor, podName, templateHash } from "./workloads/controllers.ts"
 import type { PodView } from "./workloads/plan.ts"
+import { podObject } from "./workloads/pod_object.ts"
 
 /** Changes are gathered this long before packet rules, names and manifests follow. */
 const SYNC_DELAY_MS = 5
-/** Name that pods are told as their node's. */
-export const NODE_NAME = "local"
 
 /** What a cluster is made of. */
 export interface ClusterOptions {
@@ -63,33 +47,14 @@ export interface Change {
   readonly action: "created" | "configured" | "unchanged" | "deleted" | "not found"
 }
 
-interface Owned {
-  readonly pod: Pod
-  readonly ownerKey: string
-  readonly hash: string
-}
-
-/** Checks what only inject can: settings and annotations. @throws SettingError */
-export function checkInject(object: KubeObject, conduitNamespace: string): InjectResult | null {
-  if (KINDS[object.kind] !== "workload") return null
-  return inject(templateOf(object), {
-    namespace: object.metadata.namespace ?? "default",
-    workload: { kind: object.kind as WorkloadKind, name: object.metadata.name },
-    byDefault: "enabled",
-    conduitNamespace,
-    version: "0",
-    nativeSidecar: true,
-  })
-}
-
 /** A running cluster. */
 export class Cluster {
   readonly #options: ClusterOptions
   readonly #objects = new Map<string, KubeObject>()
-  readonly #pods = new Map<string, Owned>()
+  readonly #pods = new Map<string, OwnedPod>()
   readonly #podAddresses = new PodAddresses()
   readonly #skipped = new Map<string, string>()
-  readonly #serviceAddresses = new ServiceAddresses()
+  readonly #defaults: ApiDefaults
   readonly #sources: PodSources
   readonly #host: PodHost
   #syncTimer: ReturnType<typeof setTimeout> | null = null
@@ -100,6 +65,7 @@ export class Cluster {
 
   constructor(options: ClusterOptions) {
     this.#options = options
+    this.#defaults = new ApiDefaults(options.network.hasV6)
     this.#sources = new PodSources(this.#objects, join(options.folder, "volumes"))
     this.#host = this.#podHost()
   }
@@ -137,7 +103,7 @@ export class Cluster {
   apply(objects: readonly KubeObject[]): Change[] {
     const changes = objects.map(given => {
       const before = this.#objects.get(objectKey(given))
-      const object = this.#complete(structuredClone(given), before)
+      const object = this.#defaults.fill(structuredClone(given), before)
       const same = before !== undefined && comparable(before) === comparable(object)
       const action = before === undefined ? "created" : same ? "unchanged" : "configured"
       if (!same) this.#objects.set(objectKey(object), object)
@@ -187,7 +153,7 @@ export class Cluster {
   #forget(key: string): void {
     const object = this.#objects.get(key)
     this.#objects.delete(key)
-    if (object?.kind === "Service") this.#serviceAddresses.release(key)
+    if (object !== undefined) this.#defaults.release(object)
     this.#removePods(key)
   }
 
@@ -197,55 +163,8 @@ export class Cluster {
 
   #ensureNamespace(name: string | undefined): void {
     if (name === undefined || this.#objects.has(`Namespace//${name}`)) return
-    const object = this.#complete({ apiVersion: "v1", kind: "Namespace", metadata: { name } }, undefined)
+    const object = this.#defaults.fill({ apiVersion: "v1", kind: "Namespace", metadata: { name } }, undefined)
     this.#objects.set(objectKey(object), object)
-  }
-
-  /** Fills what the API server would. */
-  #complete(object: KubeObject, before: KubeObject | undefined): KubeObject {
-    const { metadata } = object
-    metadata.uid = before?.metadata.uid ?? crypto.randomUUID()
-    metadata.creationTimestamp = before?.metadata.creationTimestamp ?? new Date().toISOString()
-    if (!CLUSTER_SCOPED.includes(object.kind)) metadata.namespace ??= "default"
-    if (object.kind === "Namespace") {
-      metadata.labels = { ...metadata.labels, "kubernetes.io/metadata.name": metadata.name }
-      object.status = { phase: "Active" }
-    }
-    if (object.kind === "Service") this.#completeService(object)
-    if (object.kind === "Secret" && object.stringData !== undefined) {
-      const encoded = Object.entries(object.stringData).map(([key, value]) => [key, btoa8(value)] as const)
-      object.data = { ...object.data, ...Object.fromEntries(encoded) }
-      delete object.stringData
-    }
-    return object
-  }
-
-  #completeService(service: KubeObject): void {
-    const spec = serviceSpec(service)
-    spec.type ??= "ClusterIP"
-    for (const port of spec.ports ?? []) {
-      port.protocol ??= "TCP"
-      port.targetPort ??= port.port
-    }
-    if (spec.type === "ExternalName") return
-    if (spec.clusterIP === "None") {
-      spec.clusterIPs = ["None"]
-      return
-    }
-    const address = this.#serviceAddresses.take(objectKey(service))
-    const v6 = this.#options.network.hasV6 && wantsV6(service)
-    const v6First = spec.ipFamilies?.[0] === "IPv6"
-    const onlyV6 = v6First && spec.ipFamilies?.length === 1 && !spec.ipFamilyPolicy?.endsWith("DualStack")
-    const families = !v6
-      ? [address.v4]
-      : onlyV6
-        ? [address.v6]
-        : v6First
-          ? [address.v6, address.v4]
-          : [address.v4, address.v6]
-    spec.clusterIPs = families
-    spec.clusterIP = families[0] ?? address.v4
-    service.spec = spec as Record<string, unknown>
   }
 
   /** In a moment, once: what a plan does changes pods, and those changes must not plan in its midst. */
@@ -292,40 +211,14 @@ export class Cluster {
 
   #create(owner: KubeObject, hash: string, wantedName: string): void {
     const namespace = owner.metadata.namespace ?? "default"
-    const kind = owner.kind as WorkloadKind
     const name = wantedName !== "" ? wantedName : podName(owner, hash)
-    const template = templateOf(owner)
-    const result = inject(template, {
-      namespace,
-      workload: { kind, name: owner.metadata.name },
+    const { object, skipped } = podObject(owner, hash, name, {
       namespaceAnnotations: this.#objects.get(`Namespace//${namespace}`)?.metadata.annotations ?? {},
       byDefault: this.#options.defaultInject,
       conduitNamespace: this.#options.conduitNamespace,
       version: this.#options.version,
-      nativeSidecar: true,
     })
-    const { metadata, spec } = structuredClone(result.template)
-    const set = kind === "StatefulSet"
-    const object: KubeObject = {
-      apiVersion: "v1",
-      kind: "Pod",
-      metadata: {
-        name,
-        namespace,
-        uid: kind === "Pod" ? (owner.metadata.uid ?? crypto.randomUUID()) : crypto.randomUUID(),
-        creationTimestamp: new Date().toISOString(),
-        labels: { ...metadata?.labels, ...ownLabels(owner, hash, name) },
-        annotations: { ...metadata?.annotations },
-        ...(kind === "Pod" ? {} : { ownerReferences: [ownerReference(owner, hash)] }),
-      },
-      spec: {
-        ...spec,
-        nodeName: NODE_NAME,
-        ...(set ? { hostname: name, subdomain: workloadSpec(owner).serviceName } : {}),
-        ...(set ? { volumes: [...(spec.volumes ?? []), ...claimVolumes(owner, name)] } : {}),
-      },
-    }
-    if (result.skipped !== null) this.#skipped.set(`${namespace}/${name}`, result.skipped)
+    if (skipped !== null) this.#skipped.set(`${namespace}/${name}`, skipped)
     const pod = new Pod(object, this.#podAddresses.take(), this.#host)
     this.#pods.set(podKey(pod), { pod, ownerKey: objectKey(owner), hash })
     pod.start()
@@ -379,37 +272,13 @@ export class Cluster {
 
   async #sync(): Promise<void> {
     if (this.#closing) return
-    this.#options.manifests.write(this.#shownObjects())
+    this.#options.manifests.write(shownObjects(this.#objects.values(), [...this.#pods.values()]))
     const objects = [...this.#objects.values()]
     const services = objects.filter(object => object.kind === "Service")
     const slices = objects.filter(object => object.kind === "EndpointSlice" || object.kind === "Endpoints")
     const backends = this.pods.map(pod => backendOf(pod, this.#options.network.hasV6))
     this.#options.network.setZone(zoneOf(services, backends, slices))
     await this.#options.network.setServices(rulesOf(services, backends, slices))
-  }
-
-  *#shownObjects(): Generator<KubeObject> {
-    const owned = [...this.#pods.values()]
-    for (const object of this.#objects.values()) {
-      if (object.kind === "Pod") continue
-      if (KINDS[object.kind] !== "workload") {
-        yield object
-        continue
-      }
-      const mine = owned.filter(({ ownerKey }) => ownerKey === objectKey(object))
-      const count = (list: readonly Owned[]) => ({
-        replicas: list.filter(({ pod }) => !pod.terminating).length,
-        readyReplicas: list.filter(({ pod }) => pod.ready).length,
-      })
-      yield { ...object, status: { ...count(mine) } }
-      if (object.kind !== "Deployment") continue
-      const hashes = new Set([templateHash(object), ...mine.map(({ hash }) => hash)])
-      for (const hash of hashes) {
-        const pods = mine.filter(owner => owner.hash === hash)
-        yield replicaSet(object, hash, count(pods))
-      }
-    }
-    for (const { pod } of owned) yield pod.object
   }
 
   #podHost(): PodHost {
@@ -445,27 +314,6 @@ export class Cluster {
   }
 }
 
-function backendOf(pod: Pod, v6: boolean): BackendPod {
-  const containers = [...(pod.spec.containers ?? []), ...(pod.spec.initContainers ?? [])]
-  return {
-    namespace: pod.namespace,
-    name: pod.name,
-    labels: pod.object.metadata.labels ?? {},
-    ips: v6 ? [pod.address.v4, pod.address.v6] : [pod.address.v4],
-    ready: pod.ready,
-    present: !pod.terminating && !pod.finished,
-    hostname: pod.spec.hostname,
-    subdomain: pod.spec.subdomain,
-    portNamed: name => {
-      for (const container of containers) {
-        const port = container.ports?.find(candidate => candidate.name === name)
-        if (port !== undefined) return port.containerPort
-      }
-      return null
-    },
-  }
-}
-
 function comparable(object: KubeObject): string {
   const { status: _status, ...rest } = object
   return JSON.stringify(rest)
@@ -481,8 +329,4 @@ function podKey(pod: Pod): string {
 
 function podKeyOf(object: Pick<KubeObject, "metadata">): string {
   return `${object.metadata.namespace ?? "default"}/${object.metadata.name}`
-}
-
-function btoa8(text: string): string {
-  return Buffer.from(text, "utf8").toString("base64")
 }

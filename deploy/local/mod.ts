@@ -1,5 +1,5 @@
 // The face of deploy/local: a cluster on one Linux machine, and how to find and drive one that runs.
-export { type Change, checkInject } from "./cluster.ts"
+export type { Change } from "./cluster.ts"
 export {
   applyObjects,
   deleteObjects,
@@ -35,3 +35,4 @@ export {
   runningMeshes,
 } from "./state.ts"
 export { checkOwner, userNamespace } from "./user_namespace.ts"
+export { checkInject } from "./workloads/pod_object.ts"
