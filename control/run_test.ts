@@ -264,10 +264,12 @@ test("selectors choose by label, and say plainly what they do not know", async (
     Code.NotFound,
     'deployment "nope" is not known in namespace "shop"',
   ])
-  expect(await failure({ kind: "pod", labelSelector: "a b c" })).toEqual([
-    Code.InvalidArgument,
-    expect.stringContaining("no label requirement"),
-  ])
+  for (const labelSelector of ["a b c", "a=("]) {
+    expect(await failure({ kind: "pod", labelSelector })).toEqual([
+      Code.InvalidArgument,
+      expect.stringContaining(`the label selector "${labelSelector}" cannot be read`),
+    ])
+  }
 })
 
 test("endpoints are those that proxies get", async () => {
