@@ -65,6 +65,16 @@ export class Exchange {
     return this.tried === null ? REFUSAL_NO_ENDPOINT : REFUSAL_CONNECT_FAILED
   }
 
+  /**
+   * What to say about `failure`: the error of the connect that failed last, "" for none.
+   *
+   * @param podIsEnding  the application was told to end, as this proxy was, and will not come back
+   */
+  failureDetail(podIsEnding: boolean): string {
+    if (this.connectError === "" || !podIsEnding) return this.connectError
+    return `${this.connectError}: the pod is ending`
+  }
+
   /** An endpoint not tried yet in this exchange, or null: answer `failure`. */
   pick(): Endpoint | null {
     const now = this.context.clock.nowMs

@@ -1,11 +1,12 @@
 // A proxy with only its HTTP/1 engine, on loopback: for tests and measurements of the engine alone.
-import { Endpoint, type EndpointSource, SingleEndpoint } from "../balance/mod.ts"
+import { Endpoint, type EndpointSource, SingleEndpoint, UNKNOWN_ENDPOINT } from "../balance/mod.ts"
 import { createLogger } from "../log.ts"
 import { type Clock, dial, type Listener, listen, loop, type TimerWheel } from "../net/mod.ts"
 import { Telemetry } from "../telemetry/mod.ts"
+import { ReplayBudget } from "../wire/mod.ts"
 import type { Drainable } from "./drainable.ts"
 import type { HttpEnv } from "./env.ts"
-import { Admission, createHttpService } from "./http_service.ts"
+import { Admission, createHttpService, MAX_REQUESTS_IN_FLIGHT } from "./http_service.ts"
 import { serveHttp1 } from "./http1_proxy.ts"
 
 /** A running loopback proxy. */
@@ -27,6 +28,8 @@ export interface Http1LoopbackOptions {
   readonly direction?: 0 | 1
   /** Port to listen on. Default: any. */
   readonly port?: number
+  /** Octets of bodies kept to be sent again. Default: that of `ReplayBudget`. */
+  readonly replayBytes?: number
   /** The engine's clock and timers, for tests that drive them. Default: the loop's. */
   readonly time?: { readonly clock: Clock; readonly timers: TimerWheel }
 }
@@ -36,9 +39,9 @@ export function onPort(port: number): EndpointSource {
   return new SingleEndpoint(new Endpoint("127.0.0.1", port))
 }
 
-/** The given endpoints, in their order, each tried once. */
-export function inOrder(ports: readonly number[]): EndpointSource {
-  const endpoints = ports.map(port => new Endpoint("127.0.0.1", port))
+/** The given endpoints, in their order, each tried once. `meshed`: each has a proxy of its own. */
+export function inOrder(ports: readonly number[], meshed = false): EndpointSource {
+  const endpoints = ports.map(port => new Endpoint("127.0.0.1", port, { ...UNKNOWN_ENDPOINT, meshed }))
   return { pick: tried => endpoints.find(endpoint => !tried.includes(endpoint)) ?? null }
 }
 
@@ -58,7 +61,8 @@ export function startHttp1Loopback(
   }
   const direction = options.direction ?? 1
   const telemetry = new Telemetry(loop.clock)
-  const admission = new Admission()
+  const replay = new ReplayBudget(options.replayBytes)
+  const admission = new Admission(MAX_REQUESTS_IN_FLIGHT, replay)
   const connections: Drainable[] = []
   const labels = {
     direction,

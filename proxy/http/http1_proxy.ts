@@ -14,6 +14,7 @@ import {
   METHOD_CONNECT,
   METHOD_HEAD,
   PARSE_NEED_MORE,
+  ReplayBody,
   spliceHead,
 } from "../wire/mod.ts"
 import {
@@ -32,6 +33,7 @@ import { renderAnswer } from "./http1_answer.ts"
 import { ClientSide, ENDING, PAUSE_BACKPRESSURE, PAUSE_CONNECT, PAUSE_PIPELINE } from "./http1_client.ts"
 import { poolOf, type Upstream, type UpstreamUser } from "./http1_pool.ts"
 import {
+  neverReached,
   PROXY_ERROR_FIELD,
   REFUSAL_MALFORMED,
   REFUSAL_UPSTREAM_GONE,
@@ -75,7 +77,11 @@ class Http1Server extends ClientSide implements UpstreamUser {
   private upstream: Upstream | null = null
   /** Head and the body bytes that came with it, kept while the request may have to be sent again. */
   private first: Uint8Array | null = null
+  /** What was sent of the body after `first`, kept as long; null while there is no body. */
+  private rest: ReplayBody | null = null
   private retried = false
+  /** An interim response was read, so that the application has seen the request. */
+  private interim = false
   /** A byte of an answer came. */
   private answered = false
   /** The final response head was passed on. */
@@ -88,6 +94,7 @@ class Http1Server extends ClientSide implements UpstreamUser {
     const { head, requestBody } = this
     this.sent = false
     this.retried = false
+    this.interim = false
     this.answered = false
     this.responding = false
     this.responseDone = false
@@ -113,6 +120,10 @@ class Http1Server extends ClientSide implements UpstreamUser {
       return
     }
     this.first = this.firstBytes(bytes, headEnd, end)
+    if (end > headEnd) {
+      this.rest = new ReplayBody(this.service.replay)
+      this.rest.reserve(end - headEnd)
+    }
     this.connect(false)
   }
 
@@ -135,7 +146,8 @@ class Http1Server extends ClientSide implements UpstreamUser {
     const exchange = this.exchange!
     const endpoint = exchange.pick()
     if (endpoint === null) {
-      this.refuse(exchange.failure, "")
+      const podIsEnding = this.service.direction === 0 && this.env.draining
+      this.refuse(exchange.failure, podIsEnding ? exchange.failureDetail(true) : "")
       return
     }
     this.endpoint = endpoint
@@ -155,6 +167,7 @@ class Http1Server extends ClientSide implements UpstreamUser {
     this.sent = true
     // Kept since begin(), and dropped only after it was sent.
     if (!upstream.conn.write(this.first!)) this.pause(PAUSE_BACKPRESSURE)
+    if (this.rest !== null) this.sendRest(upstream, this.rest)
     if (this.requestBody.done) {
       if (this.conn.readEnded && this.pending === null) upstream.conn.shutdown()
       return
@@ -178,7 +191,7 @@ class Http1Server extends ClientSide implements UpstreamUser {
       else this.refuse(REFUSAL_MALFORMED, text)
       return
     }
-    this.first = null
+    if (this.first !== null) this.keep(chunk, end)
     if (
       upstream !== null &&
       end > 0 &&
@@ -192,6 +205,32 @@ class Http1Server extends ClientSide implements UpstreamUser {
       this.detach(this.keepUpstream ? DETACH_KEEP : DETACH_CLOSE)
       this.finish()
     }
+  }
+
+  /** Keeps a part of the body that is sent, or lets go of all when that would be too much. */
+  private keep(chunk: Uint8Array, end: number): void {
+    this.rest ??= new ReplayBody(this.service.replay)
+    this.rest.keep(chunk, 0, end)
+    if (!this.rest.whole) this.forgetRequest()
+  }
+
+  /** Sends what was sent to another server before, behind `first`. */
+  private sendRest(upstream: Upstream, rest: ReplayBody): void {
+    if (!rest.whole) {
+      this.forgetRequest()
+      return
+    }
+    for (let i = 0; i < rest.pieces; i++) {
+      if (!upstream.conn.write(rest.piece(i))) this.pause(PAUSE_BACKPRESSURE)
+    }
+  }
+
+  /** The request will not be sent again. */
+  private forgetRequest(): void {
+    this.first = null
+    if (this.rest === null) return
+    this.rest.drop()
+    this.rest = null
   }
 
   // The server's side.
@@ -246,6 +285,7 @@ class Http1Server extends ClientSide implements UpstreamUser {
         this.respond(upstream, bytes, from, at, end)
         return
       }
+      this.interim = true
       // HTTP/1.0 knows no interim responses (RFC 9110 section 15.2).
       if (this.head.minor === 0) {
         if (at > from) this.toClient(upstream, bytes.subarray(from, at))
@@ -260,6 +300,10 @@ class Http1Server extends ClientSide implements UpstreamUser {
     const { head: request, service } = this
     const { head, body } = upstream
     const kind = head.bodyKind(request.methodNumber)
+    // Only the proxy of a meshed endpoint may say what the field says.
+    const stripError = head.hasProxyError && !this.trustsEndpoint()
+    const unreached =
+      head.hasProxyError && !stripError && neverReached(head.header(PROXY_ERROR_FIELD) as string)
     if (kind === BODY_TUNNEL) {
       this.openTunnel(upstream, bytes, from)
       return
@@ -270,10 +314,12 @@ class Http1Server extends ClientSide implements UpstreamUser {
       this.refuse(REFUSAL_UPSTREAM_MALFORMED, describeFault(body.fault).text)
       return
     }
-    this.first = null
+    if (unreached && this.sendElsewhere(upstream, end === bytes.length)) return
+    this.forgetRequest()
     this.responding = true
     // begin() set it, and it ends with the response.
-    this.exchange!.responseHead(head.status)
+    if (unreached) this.exchange!.unreachedHead(head.status)
+    else this.exchange!.responseHead(head.status)
 
     const reusable =
       kind !== BODY_UNTIL_CLOSE && head.keepsAlive && request.keepsAlive && !request.hasSuspectBody
@@ -294,7 +340,6 @@ class Http1Server extends ClientSide implements UpstreamUser {
       head.keepsAlive &&
       kind !== BODY_UNTIL_CLOSE &&
       (request.minor === 1 || (head.connection & CONNECTION_KEEP_ALIVE) !== 0)
-    const stripError = head.hasProxyError && service.direction === 0
     if (sayClose || stripError) {
       if (at > from) this.toClient(upstream, bytes.subarray(from, at))
       const dropped = sayClose ? (stripError ? DROP_BOTH : DROP_CONNECTION) : DROP_PROXY_ERROR
@@ -307,6 +352,34 @@ class Http1Server extends ClientSide implements UpstreamUser {
       this.toClient(upstream, from === 0 && end === bytes.length ? bytes : bytes.subarray(from, end))
     }
     if (body.done) this.completeResponse()
+  }
+
+  /** Whether a proxy of the mesh stands before the endpoint's application and strips what that makes up. */
+  private trustsEndpoint(): boolean {
+    return this.service.direction === 1 && this.endpoint !== null && this.endpoint.info.meshed
+  }
+
+  /**
+   * The endpoint's proxy says that the request did not reach the application. False if it cannot be sent again.
+   *
+   * @param alone  nothing came behind what is known of the answer
+   */
+  private sendElsewhere(upstream: Upstream, alone: boolean): boolean {
+    if (this.first === null || this.interim) return false
+    const { head, body } = upstream
+    // Both are there while a request is under way.
+    this.exchange!.connectFailed(this.endpoint!, `by its proxy: ${head.header(PROXY_ERROR_FIELD)}`)
+    const whole = body.done && alone && body.kind !== BODY_UNTIL_CLOSE
+    const reusable = whole && head.keepsAlive && this.head.keepsAlive && !this.head.hasSuspectBody
+    const { done } = this.requestBody
+    // The next server gets what is kept before the client is read again.
+    this.sent = false
+    this.answered = false
+    if (!done) this.pause(PAUSE_CONNECT)
+    this.unpause(PAUSE_BACKPRESSURE)
+    this.detach(reusable && done ? DETACH_KEEP : DETACH_RESET)
+    this.connect(false)
+    return true
   }
 
   private forwardResponse(upstream: Upstream, chunk: Uint8Array): void {
@@ -355,7 +428,7 @@ class Http1Server extends ClientSide implements UpstreamUser {
     upstream.user = null
     this.upstream = null
     let toClient = bytes.subarray(from)
-    if (head.hasProxyError && this.service.direction === 0) {
+    if (head.hasProxyError && !this.trustsEndpoint()) {
       const rewritten = spliceHead(head, DROP_PROXY_ERROR, "")
       toClient = Buffer.concat([bytes.subarray(from, head.start), rewritten, bytes.subarray(head.end)])
     }
@@ -449,7 +522,7 @@ class Http1Server extends ClientSide implements UpstreamUser {
 
   /** Ready for the next request, or closes. */
   private finish(): void {
-    this.first = null
+    this.forgetRequest()
     this.endpoint = null
     if (this.keepDownstream && this.requestBody.done) this.readNext()
     else this.close()
@@ -458,6 +531,7 @@ class Http1Server extends ClientSide implements UpstreamUser {
   private endExchange(outcome: Outcome): void {
     const { exchange } = this
     if (exchange === null) return
+    this.forgetRequest()
     this.exchange = null
     exchange.end(outcome, NO_GRPC_STATUS)
   }
@@ -502,7 +576,7 @@ class Http1Server extends ClientSide implements UpstreamUser {
   protected override clientGone(): void {
     this.endExchange(OUTCOME_CLIENT_GONE)
     this.detach(DETACH_RESET)
-    this.first = null
+    this.forgetRequest()
     this.close()
   }
 }

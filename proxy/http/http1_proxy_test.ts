@@ -4,6 +4,7 @@ import type { EndpointSource } from "../balance/mod.ts"
 import {
   type Http1Loopback,
   type Http1LoopbackOptions,
+  inOrder,
   onPort,
   startHttp1Loopback,
 } from "./http1_loopback.ts"
@@ -22,10 +23,10 @@ interface Scene {
 }
 
 async function scene(
-  options: Http1LoopbackOptions & { readonly source?: EndpointSource } = {},
+  options: Http1LoopbackOptions & { readonly source?: (port: number) => EndpointSource } = {},
 ): Promise<Scene> {
   const server = await rawServer()
-  const proxy = startHttp1Loopback(options.source ?? onPort(server.port), options)
+  const proxy = startHttp1Loopback((options.source ?? onPort)(server.port), options)
   const client = await rawClient(proxy.port)
   cleanups.push(
     () => server.close(),
@@ -227,14 +228,15 @@ test("draining outbound changes nothing", async () => {
   }
 })
 
-test("conduit-proxy-error of an application is stripped; that of a proxy passes", async () => {
+test("conduit-proxy-error of an application is stripped; that of an endpoint with a proxy passes", async () => {
   const answer = "HTTP/1.1 200 OK\r\nConduit-Proxy-Error: forged\r\nContent-Length: 2\r\n\r\nhi"
   const stripped = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
-  for (const [direction, expected] of [
-    [0, stripped],
-    [1, answer],
+  for (const [direction, meshed, expected] of [
+    [0, false, stripped],
+    [1, false, stripped],
+    [1, true, answer],
   ] as const) {
-    const { client, server } = await scene({ direction })
+    const { client, server } = await scene({ direction, source: port => inOrder([port], meshed) })
     client.send(GET)
     const upstream = await server.peer(0)
     await upstream.take("\r\n\r\n")
@@ -259,7 +261,7 @@ test("HTTP/1.0 is served, kept alive where both sides say so, and never answered
     upstream.send(answer)
     expect(await client.take("hi")).toBe(answer)
   }
-  const other = await rawClient((await scene({ source: onPort(server.port) })).proxy.port)
+  const other = await rawClient((await scene({ source: () => onPort(server.port) })).proxy.port)
   cleanups.push(() => other.socket.destroy())
   other.send("GET / HTTP/1.0\r\n\r\n")
   const upstream = await server.peer(1)

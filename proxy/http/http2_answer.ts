@@ -7,12 +7,14 @@ import { PROXY_ERROR_FIELD, type Refusal } from "./refusal.ts"
  *
  * @param proxyError  value of the conduit-proxy-error field
  * @param isGrpc  the caller speaks gRPC and gets a gRPC status with HTTP 200
+ * @param podIsEnding  the refusal comes of the pod being about to end, which gRPC callers are told
  */
 export function answerFields(
   table: FieldTable,
   refusal: Refusal,
   proxyError: string,
   isGrpc: boolean,
+  podIsEnding = false,
 ): HeaderField[] {
   const error = table.transientField(PROXY_ERROR_FIELD, proxyError)
   if (isGrpc) {
@@ -20,7 +22,10 @@ export function answerFields(
       table.transientField(":status", "200"),
       table.transientField("content-type", "application/grpc"),
       table.transientField("grpc-status", String(refusal.grpcStatus)),
-      table.transientField("grpc-message", `conduit: ${refusal.reason}`),
+      table.transientField(
+        "grpc-message",
+        `conduit: ${refusal.reason}${podIsEnding ? ": the pod is ending" : ""}`,
+      ),
       error,
     ]
   }

@@ -1,17 +1,20 @@
 // A proxy with only its HTTP/2 engine, on loopback: for tests and measurements of the engine alone.
-import { Endpoint, type EndpointSource, SingleEndpoint } from "../balance/mod.ts"
+import { Endpoint, type EndpointSource, SingleEndpoint, UNKNOWN_ENDPOINT } from "../balance/mod.ts"
 import { createLogger } from "../log.ts"
 import { type Clock, dial, type Listener, listen, loop, type TimerWheel } from "../net/mod.ts"
 import { Telemetry } from "../telemetry/mod.ts"
+import { ReplayBudget } from "../wire/mod.ts"
 import type { Drainable } from "./drainable.ts"
 import type { HttpEnv } from "./env.ts"
-import { Admission, createHttpService } from "./http_service.ts"
+import { Admission, createHttpService, MAX_REQUESTS_IN_FLIGHT } from "./http_service.ts"
 import { serveHttp2 } from "./http2_proxy.ts"
 
 /** A running loopback proxy. */
 export interface LoopbackProxy {
   readonly port: number
   readonly env: HttpEnv
+  readonly telemetry: Telemetry
+  readonly admission: Admission
   /** Log lines so far. */
   readonly lines: string[]
   /** Connections accepted so far, in order. */
@@ -29,11 +32,13 @@ export interface LoopbackOptions {
   readonly clock?: Clock
   /** Timers on that clock. Default: the loop's. */
   readonly timers?: TimerWheel
+  /** Octets of bodies kept to be sent again. Default: that of `ReplayBudget`. */
+  readonly replayBytes?: number
 }
 
-/** Endpoints on 127.0.0.1, chosen in turn. */
-export function roundRobin(ports: readonly number[]): EndpointSource {
-  const endpoints = ports.map(port => new Endpoint("127.0.0.1", port))
+/** Endpoints on 127.0.0.1, chosen in turn. `meshed`: each has a proxy of its own. */
+export function roundRobin(ports: readonly number[], meshed = false): EndpointSource {
+  const endpoints = ports.map(port => new Endpoint("127.0.0.1", port, { ...UNKNOWN_ENDPOINT, meshed }))
   if (endpoints.length === 1) return new SingleEndpoint(endpoints[0] as Endpoint)
   let next = 0
   return {
@@ -61,7 +66,8 @@ export function startLoopbackProxy(source: EndpointSource, options: LoopbackOpti
   }
   const direction = options.direction ?? 1
   const telemetry = new Telemetry(clock)
-  const admission = new Admission()
+  const replay = new ReplayBudget(options.replayBytes)
+  const admission = new Admission(MAX_REQUESTS_IN_FLIGHT, replay)
   const connections: Drainable[] = []
   const target = {
     source,
@@ -92,5 +98,5 @@ export function startLoopbackProxy(source: EndpointSource, options: LoopbackOpti
       return conn.handler
     },
   })
-  return { port: listener.port, env, lines, connections, close: () => listener.close() }
+  return { port: listener.port, env, telemetry, admission, lines, connections, close: () => listener.close() }
 }

@@ -1,5 +1,6 @@
 // Connections of one endpoint that HTTP/2 streams share. Another is opened when those there are full.
 import type { Endpoint } from "../balance/mod.ts"
+import { Timer } from "../net/mod.ts"
 import type { FieldTable } from "../wire/mod.ts"
 import type { HttpEnv } from "./env.ts"
 import type { UpstreamStream } from "./http2_stream.ts"
@@ -14,6 +15,12 @@ export const MAX_CONNECTIONS_PER_ENDPOINT = 64
 
 /** Requests that wait for a stream once all connections of an endpoint are full (others' balancers queue as many). */
 export const MAX_WAITING_PER_ENDPOINT = 1024
+
+/**
+ * How long they wait at most: an endpoint that is full for so long will not catch up with what queues, and the caller
+ * should hear of it while that still helps (Linkerd fails fast after as long).
+ */
+export const POOL_WAIT_MS = 3_000
 
 /** What the engine's connections in one direction share. */
 export interface Http2Shared {
@@ -32,13 +39,15 @@ export function poolOf(endpoint: Endpoint, shared: Http2Shared): Http2Pool {
 }
 
 /** Connections to one endpoint, and requests that wait for one. */
-export class Http2Pool {
+export class Http2Pool extends Timer {
   readonly endpoint: Endpoint
   readonly shared: Http2Shared
   private readonly connections: Http2Upstream[] = []
+  /** Who has waited longest comes first. */
   private readonly waiting: UpstreamStream[] = []
 
   constructor(endpoint: Endpoint, shared: Http2Shared) {
+    super()
     this.endpoint = endpoint
     this.shared = shared
   }
@@ -58,7 +67,11 @@ export class Http2Pool {
       connections.push(upstream)
       upstream.take(up)
     } else if (this.waiting.length < MAX_WAITING_PER_ENDPOINT) {
+      const { clock, timers } = this.shared.env
+      // Moved on from a connection that ended, it has waited already.
+      if (up.waitingSinceMs === 0) up.waitingSinceMs = clock.nowMs
       this.waiting.push(up)
+      if (!this.scheduled) timers.schedule(this, POOL_WAIT_MS)
     } else up.down.answer(REFUSAL_OVERLOAD, "all connections of the endpoint are full")
   }
 
@@ -68,6 +81,25 @@ export class Http2Pool {
       // Not empty.
       const up = this.waiting.shift()!
       if (up.down.up === up) upstream.take(up)
+    }
+  }
+
+  /** Of the timer: refuses those that have waited too long. */
+  override fire(): void {
+    const { clock, timers } = this.shared.env
+    const { waiting } = this
+    for (;;) {
+      const up = waiting[0]
+      if (up === undefined) return
+      if (up.down.up === up) {
+        const left = up.waitingSinceMs + POOL_WAIT_MS - clock.nowMs
+        if (left > 0) {
+          timers.schedule(this, left)
+          return
+        }
+        waiting.shift()
+        up.down.answer(REFUSAL_OVERLOAD, "no connection of the endpoint had room in time")
+      } else waiting.shift()
     }
   }
 

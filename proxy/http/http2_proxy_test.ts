@@ -148,7 +148,7 @@ test("a kept connection that closes as a GET is sent costs the client nothing", 
 })
 
 test("REFUSED_STREAM is tried elsewhere while the request is whole, else passed on", async () => {
-  const { client, servers } = await scene(2)
+  const { client, servers } = await scene(2, { replayBytes: 50 })
   client.send(headersFrame(1, REQUEST, END))
   const first = await (servers[0] as WireServer).peer(0)
   await first.line("HEADERS 1")
@@ -157,7 +157,8 @@ test("REFUSED_STREAM is tried elsewhere while the request is whole, else passed 
   await second.line("HEADERS 1")
   second.send(headersFrame(1, OK, END))
   expect(await client.line("HEADERS 1")).toBe("HEADERS 1 :status=200 END")
-  client.send(headersFrame(3, REQUEST), data(3, 10))
+  // More than is kept to be sent again.
+  client.send(headersFrame(3, REQUEST), data(3, 100))
   await first.line("DATA 3")
   first.send(reset(3, frame.REFUSED_STREAM))
   expect(await client.line("RST_STREAM 3")).toBe("RST_STREAM 3 REFUSED_STREAM")

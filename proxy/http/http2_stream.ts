@@ -5,6 +5,7 @@ import {
   CANCEL,
   CONNECT_ERROR,
   discardQueue,
+  END_STREAM,
   END_TRAILERS,
   ENHANCE_YOUR_CALM,
   type HeaderField,
@@ -12,6 +13,7 @@ import {
   INTERNAL_ERROR,
   NO_ERROR,
   REFUSED_STREAM,
+  ReplayBody,
   Stream,
   withoutProxyError,
 } from "../wire/mod.ts"
@@ -27,7 +29,14 @@ import { answerFields } from "./http2_answer.ts"
 import type { Http2Downstream } from "./http2_downstream.ts"
 import { poolOf } from "./http2_pool.ts"
 import type { Http2Upstream } from "./http2_upstream.ts"
-import { REFUSAL_UPSTREAM_GONE, REFUSAL_UPSTREAM_MALFORMED, type Refusal } from "./refusal.ts"
+import {
+  neverReached,
+  PROXY_ERROR_FIELD,
+  REFUSAL_CONNECT_FAILED,
+  REFUSAL_UPSTREAM_GONE,
+  REFUSAL_UPSTREAM_MALFORMED,
+  type Refusal,
+} from "./refusal.ts"
 import type { RequestView } from "./request_view.ts"
 
 /** Times that a request which no server looked at is sent anew, connects that failed aside. */
@@ -38,12 +47,15 @@ export class UpstreamStream extends Stream {
   readonly down: DownstreamStream
   /** The connection it is on or waits for; null while none is chosen. */
   upstream: Http2Upstream | null = null
+  /** Clock reading when it began to wait for room in its pool. */
+  waitingSinceMs = 0
 
   constructor(down: DownstreamStream) {
     super()
     this.down = down
     this.peer = down
     this.keepQueue = true
+    this.bodyless = down.isHead
   }
 }
 
@@ -58,6 +70,8 @@ export class DownstreamStream extends Stream implements RequestView {
   /** Extended CONNECT (RFC 8441): only for servers that announced it. */
   readonly extendedConnect: boolean
   up: UpstreamStream | null = null
+  /** The request is HEAD. */
+  readonly isHead: boolean
   private readonly methodField: HeaderField | null
   private readonly pathField: HeaderField | null
   private readonly authorityField: HeaderField | null
@@ -67,8 +81,12 @@ export class DownstreamStream extends Stream implements RequestView {
   /** The final response head was passed on. */
   private answered = false
   private over = false
+  /** An interim response head was passed on. */
+  private interim = false
   private grpcStatus = NO_GRPC_STATUS
   private resends = 0
+  /** Trailers of the request, while it may have to be sent again. */
+  private trailersSent: HeaderField[] | null = null
 
   /** Reads what the owner's session scanned last. */
   constructor(owner: Http2Downstream, fields: HeaderField[], endStream: boolean) {
@@ -82,6 +100,8 @@ export class DownstreamStream extends Stream implements RequestView {
     this.methodField = scan.method
     this.pathField = scan.path
     this.authorityField = scan.authority ?? scan.host
+    const method = scan.method
+    this.isHead = method !== null && method.length === 4 && method.value === "HEAD"
   }
 
   get method(): string {
@@ -110,8 +130,7 @@ export class DownstreamStream extends Stream implements RequestView {
       return
     }
     const up = new UpstreamStream(this)
-    const method = this.methodField
-    up.bodyless = method !== null && method.length === 4 && method.value === "HEAD"
+    if (!this.endsWithHead) up.replay = new ReplayBody(this.owner.service.replay)
     this.up = up
     this.peer = up
     this.dispatch(up)
@@ -121,7 +140,7 @@ export class DownstreamStream extends Stream implements RequestView {
   private dispatch(up: UpstreamStream): void {
     const endpoint = this.exchange.pick()
     this.endpoint = endpoint
-    if (endpoint === null) this.answer(this.exchange.failure)
+    if (endpoint === null) this.answer(this.exchange.failure, this.exchange.failureDetail(this.isEnding()))
     else poolOf(endpoint, this.owner.shared).take(up)
   }
 
@@ -150,15 +169,38 @@ export class DownstreamStream extends Stream implements RequestView {
 
   /** Sends the request anew if all of it is still here. */
   private resend(up: UpstreamStream): boolean {
-    const whole = up.bodySent === 0 && (this.endsWithHead || !up.localEnded)
-    if (this.answered || this.over || !whole || this.resends >= MAX_RESENDS) return false
+    if (!this.isWhole(up) || this.resends >= MAX_RESENDS) return false
     this.resends++
-    up.unopen()
-    up.upstream = null
     // Picked before it was sent.
     this.exchange.retry(this.endpoint!)
-    this.dispatch(up)
+    this.dispatch(this.renew(up))
     return true
+  }
+
+  /** Whether all of the request that came is still here, and no final answer yet. */
+  private isWhole(up: UpstreamStream): boolean {
+    return up === this.up && !this.answered && !this.over && up.whole
+  }
+
+  /** Another stream to the server in the place of one that nobody looked at, with the request as it was. */
+  private renew(up: UpstreamStream): UpstreamStream {
+    const next = new UpstreamStream(this)
+    next.takeBody(up)
+    if (this.trailersSent !== null) {
+      next.queueEnd = END_TRAILERS
+      next.trailers = this.trailersSent
+    } else if (this.remoteEnded && !this.endsWithHead) next.queueEnd = END_STREAM
+    this.up = next
+    this.peer = next
+    // Its bytes, should any come, are not the answer's.
+    up.peer = null
+    up.upstream = null
+    return next
+  }
+
+  /** The pod of the application that is called is about to end. */
+  private isEnding(): boolean {
+    return this.owner.service.direction === 0 && this.owner.shared.env.draining
   }
 
   private isIdempotent(): boolean {
@@ -173,12 +215,33 @@ export class DownstreamStream extends Stream implements RequestView {
     // A stream with a session, since it is open.
     const scan = up.session!.scan
     const passed = scan.hasProxyError && this.stripsErrors() ? withoutProxyError(fields) : fields
-    if (scan.status >= 200) {
-      this.answered = true
+    if (scan.status < 200) {
+      this.interim = true
+    } else {
       this.grpcStatus = scan.grpcStatus
-      this.exchange.responseHead(scan.status)
+      // What was not stripped is the word of the endpoint's proxy.
+      const error = scan.hasProxyError && passed === fields ? proxyErrorOf(fields) : ""
+      if (error !== "" && neverReached(error)) {
+        if (this.sendElsewhere(up, error, endStream)) return
+        this.exchange.unreachedHead(scan.status)
+      } else this.exchange.responseHead(scan.status)
+      this.answered = true
+      up.replay?.drop()
+      this.trailersSent = null
     }
     this.owner.session.sendHead(this, passed, endStream)
+  }
+
+  /** The endpoint's proxy says that the request did not reach the application. False if it cannot be sent again. */
+  private sendElsewhere(up: UpstreamStream, error: string, endStream: boolean): boolean {
+    if (!this.isWhole(up) || this.interim) return false
+    const next = this.renew(up)
+    // A stream with a session, since an answer came on it.
+    if (!up.localEnded || !endStream) up.session!.reset(up, CANCEL)
+    // Picked before it was sent.
+    this.exchange.connectFailed(this.endpoint!, `by its proxy: ${error}`)
+    this.dispatch(next)
+    return true
   }
 
   /** Trailers of the response came. */
@@ -194,6 +257,7 @@ export class DownstreamStream extends Stream implements RequestView {
   requestTrailers(fields: HeaderField[]): void {
     const up = this.up
     if (up === null) return
+    if (!this.answered) this.trailersSent = fields
     if (up.session === null) {
       up.queueEnd = END_TRAILERS
       up.trailers = fields
@@ -252,7 +316,8 @@ export class DownstreamStream extends Stream implements RequestView {
     this.exchange.end(OUTCOME_REFUSED, NO_GRPC_STATUS)
     this.cancelUpstream(CANCEL)
     const session = this.owner.session
-    session.sendHead(this, answerFields(this.owner.shared.fields, refusal, value, this.isGrpc), true)
+    const ending = refusal === REFUSAL_CONNECT_FAILED && this.isEnding()
+    session.sendHead(this, answerFields(this.owner.shared.fields, refusal, value, this.isGrpc, ending), true)
     // The rest of the request is not wanted (RFC 9113 section 8.1).
     session.reset(this, NO_ERROR)
   }
@@ -272,6 +337,7 @@ export class DownstreamStream extends Stream implements RequestView {
     if (up === null) return
     // `peer` stays: what waits here came from there, and is given back there. What still comes is dropped.
     this.up = null
+    up.replay?.drop()
     discardQueue(up)
     up.keepQueue = false
     if (up.session !== null) up.session.reset(up, code)
@@ -280,6 +346,12 @@ export class DownstreamStream extends Stream implements RequestView {
       up.upstream?.withdraw(up)
     }
   }
+}
+
+/** Value of the first conduit-proxy-error field. */
+function proxyErrorOf(fields: readonly HeaderField[]): string {
+  for (const field of fields) if (field.name.text === PROXY_ERROR_FIELD) return field.value
+  return ""
 }
 
 /** Codes that mean the same to the other side; the rest speak of one connection only. */

@@ -23,6 +23,18 @@ export class WirePeer {
   }
 
   private skip: number
+  private readonly bodies = new Map<number, string>()
+
+  /** What came in DATA on a stream, one character an octet. */
+  body(streamId: number): string {
+    return this.bodies.get(streamId) ?? ""
+  }
+
+  private keepBody(bytes: Uint8Array, at: number, length: number): void {
+    const id = (bytes[at + 8] ?? 0) | ((bytes[at + 7] ?? 0) << 8)
+    const text = Buffer.from(bytes.subarray(at + 9, at + 9 + length)).toString("latin1")
+    this.bodies.set(id, this.body(id) + text)
+  }
 
   /** Sends bytes. */
   send(...parts: Uint8Array[]): void {
@@ -73,6 +85,7 @@ export class WirePeer {
     while (bytes.length - end >= 9) {
       const length = ((bytes[end] ?? 0) << 16) | ((bytes[end + 1] ?? 0) << 8) | (bytes[end + 2] ?? 0)
       if (bytes.length - end < 9 + length) break
+      if (bytes[end + 3] === 0) this.keepBody(bytes, end, length)
       end += 9 + length
     }
     for (const line of this.reader.read(bytes.subarray(0, end))) {

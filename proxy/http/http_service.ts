@@ -3,6 +3,7 @@ import type { Endpoint, EndpointSource } from "../balance/mod.ts"
 import type { Logger } from "../log.ts"
 import { type Clock, formatAddress } from "../net/mod.ts"
 import type { Direction, HttpScope, ScopeLabels, Telemetry } from "../telemetry/mod.ts"
+import { ReplayBudget } from "../wire/mod.ts"
 import { Exchange } from "./exchange.ts"
 import { newErrorId, proxyErrorValue, REFUSAL_OVERLOAD, type Refusal } from "./refusal.ts"
 import type { RequestView } from "./request_view.ts"
@@ -14,9 +15,12 @@ export const MAX_REQUESTS_IN_FLIGHT = 100_000
 export class Admission {
   inFlight = 0
   readonly limit: number
+  /** Of the bodies that are kept to be sent again. */
+  readonly replay: ReplayBudget
 
-  constructor(limit: number = MAX_REQUESTS_IN_FLIGHT) {
+  constructor(limit: number = MAX_REQUESTS_IN_FLIGHT, replay: ReplayBudget = new ReplayBudget()) {
     this.limit = limit
+    this.replay = replay
   }
 }
 
@@ -34,6 +38,8 @@ export interface HttpTarget {
 export interface HttpService {
   /** 0 inbound, 1 outbound. */
   readonly direction: Direction
+  /** What bodies that are kept to be sent again may take. */
+  readonly replay: ReplayBudget
   /** Starts the exchange of a request. Never throws. */
   begin(request: RequestView): Exchange
   /**
@@ -73,6 +79,7 @@ export class HttpContext implements HttpService {
   readonly clock: Clock
   readonly log: Logger
   readonly admission: Admission
+  readonly replay: ReplayBudget
   readonly random: () => number
   readonly accessLog: boolean
   private readonly fields: Readonly<Record<string, string | number>>
@@ -86,6 +93,7 @@ export class HttpContext implements HttpService {
     this.clock = options.clock
     this.log = options.log
     this.admission = options.admission
+    this.replay = options.admission.replay
     this.random = options.random ?? Math.random
     this.fields = options.fields ?? {}
     this.accessLog = options.accessLog ?? false

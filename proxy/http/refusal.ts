@@ -45,6 +45,18 @@ export const REFUSAL_CIRCUIT_OPEN: Refusal = { status: 503, grpcStatus: 14, reas
 /** A deadline passed. */
 export const REFUSAL_TIMEOUT: Refusal = { status: 504, grpcStatus: 4, reason: "timeout" }
 
+/**
+ * Whether the value of another proxy's conduit-proxy-error field says that nothing of the request reached the
+ * application behind it, so that it may be sent elsewhere whatever its method. True of one reason only.
+ */
+export function neverReached(proxyError: string): boolean {
+  const { reason } = REFUSAL_CONNECT_FAILED
+  return (
+    proxyError.startsWith(reason) &&
+    (proxyError.length === reason.length || proxyError[reason.length] === ";")
+  )
+}
+
 /** Every refusal, for tests and documentation. */
 export const REFUSALS: readonly Refusal[] = [
   REFUSAL_MALFORMED,

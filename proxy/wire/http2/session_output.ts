@@ -208,6 +208,7 @@ export abstract class SessionOutput {
     target.sendWindow -= length
     session.sendWindow -= length
     target.bodySent += length
+    if (target.replay !== null) target.replay.keep(bytes, start, end)
     session.guard.usefulFrame()
     if (headAt >= 0) {
       frame.writeFrameHead(
@@ -317,6 +318,7 @@ export abstract class SessionOutput {
       stream.sendWindow -= piece.length
       this.sendWindow -= piece.length
       stream.bodySent += piece.length
+      if (stream.replay !== null) stream.replay.keep(piece, 0, piece.length)
       turn -= piece.length
       this.guard.usefulFrame()
       writer.data(stream.id, piece, 0, piece.length, ends)
@@ -366,7 +368,7 @@ export abstract class SessionOutput {
     if (stream.closed) return
     stream.closed = true
     this.blocked.remove(stream)
-    if (!stream.keepQueue || stream.bodySent > 0) discardQueue(stream)
+    if (!stream.keepQueue || !stream.whole) discardQueue(stream)
     if (this.recent === stream) this.recent = null
     this.streams.delete(stream.id)
     this.events.onClosed(stream)
@@ -388,17 +390,23 @@ export abstract class SessionOutput {
   }
 }
 
-/** Gives back to the sender what left a stream's queue. */
+/** Gives back to the sender what left a stream's queue, but for what was given back when it was sent before. */
 function credit(stream: Stream, length: number): void {
+  const repeated = Math.min(stream.repeatedBytes, length)
+  stream.repeatedBytes -= repeated
+  giveBack(stream, length - repeated)
+}
+
+function giveBack(stream: Stream, length: number): void {
   const source = stream.peer
   const session = source === null ? null : source.session
-  if (source === null || session === null) return
+  if (length === 0 || source === null || session === null) return
   session.unhold(length)
   session.release(source, length)
 }
 
 /** Drops what waits on a stream that will not be sent any more, so that its sender is not held back for it. */
 export function discardQueue(stream: Stream): void {
-  const dropped = stream.dropQueue()
-  if (dropped > 0) credit(stream, dropped)
+  const repeated = stream.repeatedBytes
+  giveBack(stream, stream.dropQueue() - repeated)
 }

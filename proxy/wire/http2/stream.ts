@@ -1,4 +1,5 @@
 // One stream of one connection (RFC 9113 section 5): its windows, its state, and what waits to be sent on it.
+import type { ReplayBody } from "../replay_body.ts"
 import type { HeaderField } from "./header_field.ts"
 import type { SessionOutput } from "./session_output.ts"
 
@@ -37,10 +38,14 @@ export class Stream {
   headReceived = false
   /** The request was HEAD: the response bears no body. */
   bodyless = false
-  /** As long as nothing of the body was sent, closing keeps what waits: it may be sent on another connection. */
+  /** Closing keeps what waits as long as the request may be sent anew on another connection: see `whole`. */
   keepQueue = false
   /** Octets of body sent so far. */
   bodySent = 0
+  /** Keeps what was sent of the body; null for a stream that is never sent anew. */
+  replay: ReplayBody | null = null
+  /** Octets at the queue's beginning that were sent before on another stream, and given back to the sender then. */
+  repeatedBytes = 0
   /** Clock reading when it was opened. */
   openedMs = 0
   /** Octets that wait. */
@@ -53,6 +58,11 @@ export class Stream {
   // Links of the session's ring of blocked streams.
   blocked = false
   nextBlocked: Stream | null = null
+
+  /** Whether all of the body that came is still here: sent parts in `replay`, the others in the queue. */
+  get whole(): boolean {
+    return this.bodySent === 0 || (this.replay?.whole ?? false)
+  }
 
   /** Whether anything waits to be sent. */
   get pending(): boolean {
@@ -94,21 +104,38 @@ export class Stream {
     this.queue = null
     this.queueHead = 0
     this.queuedBytes = 0
+    this.repeatedBytes = 0
     this.queueEnd = END_NONE
     this.trailers = null
     return dropped
   }
 
-  /** Back to the state before it was opened, keeping the queue: to be sent on another connection. */
-  unopen(): void {
-    this.id = 0
-    this.session = null
-    this.closed = false
-    this.localEnded = false
-    this.remoteEnded = false
-    this.headReceived = false
-    this.bodyLeft = -1
-    this.releasable = 0
-    this.blocked = false
+  /**
+   * Takes over the body of a stream that was closed before anyone looked at it: what it sent, then what it had not.
+   * `from` must be `whole`, and is empty after.
+   */
+  takeBody(from: Stream): void {
+    const replay = from.replay
+    if (replay !== null) {
+      for (let i = 0; i < replay.pieces; i++) {
+        const piece = replay.piece(i)
+        this.enqueue(piece, 0, piece.length)
+      }
+      replay.rewind()
+      from.replay = null
+      this.replay = replay
+    }
+    this.repeatedBytes = this.queuedBytes + from.repeatedBytes
+    const { queue } = from
+    if (queue !== null) {
+      for (let i = from.queueHead; i < queue.length; i++) {
+        // i < length
+        const piece = queue[i]!
+        this.enqueue(piece, 0, piece.length)
+      }
+    }
+    this.queueEnd = from.queueEnd
+    this.trailers = from.trailers
+    from.dropQueue()
   }
 }
