@@ -1,6 +1,7 @@
 // What the runner tells other commands about its pods, and how it judges whether all of them are well.
 import type { Cluster } from "./cluster.ts"
-import type { ContainerStatus, Pod } from "./pod/pod.ts"
+import type { Pod } from "./pod/pod.ts"
+import type { ContainerStatus } from "./pod/pod_status.ts"
 
 /** One pod, as `conduit dev ps` and its kin see it. */
 export interface PodReport {

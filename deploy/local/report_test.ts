@@ -1,6 +1,6 @@
 // When a mesh counts as up, and when waiting for it makes no sense.
 import { expect, test } from "bun:test"
-import type { ContainerStatus } from "./pod/pod.ts"
+import type { ContainerStatus } from "./pod/pod_status.ts"
 import { isWell, Patience, type PodReport } from "./report.ts"
 
 function container(more: Partial<ContainerStatus> = {}): ContainerStatus {
