@@ -24,6 +24,7 @@ export interface WorkloadSpec {
     rollingUpdate?: { maxSurge?: number | string; maxUnavailable?: number | string }
   }
   serviceName?: string
+  podManagementPolicy?: string
   volumeClaimTemplates?: { metadata: { name: string } }[]
   completions?: number
   parallelism?: number

@@ -54,7 +54,10 @@ export function planReplicaSet(spec: WorkloadSpec, pods: readonly PodView[]): Pl
   }
 }
 
-/** StatefulSet: name-0 to name-(n-1); updates go one by one from the highest, each when all others are ready. */
+/**
+ * StatefulSet: name-0 to name-(n-1). Each starts when all before it are ready and the highest ends first, one at a
+ * time, unless podManagementPolicy is Parallel; updates go one by one from the highest, each when all others are ready.
+ */
 export function planStatefulSet(
   name: string,
   spec: WorkloadSpec,
@@ -62,15 +65,22 @@ export function planStatefulSet(
   pods: readonly PodView[],
 ): Plan {
   const wanted = Array.from({ length: spec.replicas ?? 1 }, (_, ordinal) => `${name}-${ordinal}`)
-  const present = new Set(pods.map(pod => pod.name))
-  const surplus = pods.filter(pod => !pod.terminating && !wanted.includes(pod.name))
-  const create = wanted.filter(pod => !present.has(pod))
-  if (create.length > 0 || surplus.length > 0) return { create, remove: names(surplus) }
+  const present = new Map(pods.map(pod => [pod.name, pod]))
+  const ending = pods.some(pod => pod.terminating && !wanted.includes(pod.name))
+  const surplus = names(pods.filter(pod => !pod.terminating && !wanted.includes(pod.name)).sort(highestFirst))
+  const missing = wanted.filter(pod => !present.has(pod))
+  const parallel = spec.podManagementPolicy === "Parallel"
+  const before = wanted.slice(0, wanted.indexOf(missing[0] ?? ""))
+  const mayStart = parallel || before.every(pod => isSettled(present.get(pod)))
+  const create = mayStart ? missing.slice(0, parallel ? missing.length : 1) : []
+  const remove = parallel ? surplus : ending ? [] : surplus.slice(0, 1)
+  if (create.length > 0 || remove.length > 0) return { create, remove }
+  // A pod that an edit is to mend is replaced at once: what waits for it would wait for ever.
   const outdated = pods.filter(pod => pod.hash !== hash)
   const broken = outdated.filter(pod => !pod.ready && !pod.terminating)
   if (broken.length > 0) return { create: [], remove: names(broken) }
   if (pods.some(pod => pod.terminating || !pod.ready)) return NOTHING
-  const last = [...outdated].sort((a, b) => ordinalOf(b.name) - ordinalOf(a.name))[0]
+  const last = [...outdated].sort(highestFirst)[0]
   return last === undefined ? NOTHING : { create: [], remove: [last.name] }
 }
 
@@ -120,6 +130,14 @@ function names(pods: readonly PodView[]): string[] {
 /** Pods that are not ready first, then the youngest. */
 function leastUseful(pods: readonly PodView[]): PodView[] {
   return [...pods].sort((a, b) => Number(a.ready) - Number(b.ready) || b.createdMs - a.createdMs)
+}
+
+function isSettled(pod: PodView | undefined): boolean {
+  return pod?.ready === true && !pod.terminating
+}
+
+function highestFirst(a: PodView, b: PodView): number {
+  return ordinalOf(b.name) - ordinalOf(a.name)
 }
 
 function ordinalOf(name: string): number {

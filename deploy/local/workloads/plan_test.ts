@@ -111,7 +111,7 @@ test("a rollout never has fewer ready pods or more pods than allowed, and ends",
 
 test("a StatefulSet has stable names and is updated from the last, one by one", () => {
   const spec = { template, replicas: 2 }
-  expect(planStatefulSet("db", spec, "a", []).create).toEqual(["db-0", "db-1"])
+  expect(planStatefulSet("db", spec, "a", []).create).toEqual(["db-0"])
   const pods = [pod("db-0", "a"), pod("db-1", "a")]
   expect(planStatefulSet("db", spec, "b", pods)).toEqual({ create: [], remove: ["db-1"] })
   const ending = [pod("db-0", "a"), pod("db-1", "a", { terminating: true })]
@@ -120,6 +120,35 @@ test("a StatefulSet has stable names and is updated from the last, one by one", 
   const half = [pod("db-0", "a"), pod("db-1", "b")]
   expect(planStatefulSet("db", spec, "b", half)).toEqual({ create: [], remove: ["db-0"] })
   expect(planStatefulSet("db", { template, replicas: 1 }, "a", pods).remove).toEqual(["db-1"])
+})
+
+test("pods of a StatefulSet start in order, each when those before it are ready", () => {
+  const spec = { template, replicas: 3 }
+  const starting = pod("db-0", "a", { ready: false })
+  expect(planStatefulSet("db", spec, "a", [starting])).toEqual({ create: [], remove: [] })
+  expect(planStatefulSet("db", spec, "a", [pod("db-0", "a")]).create).toEqual(["db-1"])
+  const first = pod("db-0", "a", { terminating: true })
+  expect(planStatefulSet("db", spec, "a", [first, pod("db-1", "a")]).create).toEqual([])
+  expect(planStatefulSet("db", spec, "a", [pod("db-1", "a"), pod("db-2", "a")]).create).toEqual(["db-0"])
+  const parallel = { ...spec, podManagementPolicy: "Parallel" }
+  expect(planStatefulSet("db", parallel, "a", [starting]).create).toEqual(["db-1", "db-2"])
+})
+
+test("a StatefulSet shrinks from the highest, one at a time", () => {
+  const spec = { template, replicas: 1 }
+  // In the order of numbers, not of letters.
+  const pods = ["db-2", "db-10", "db-0", "db-9"].map(name => pod(name, "a"))
+  expect(planStatefulSet("db", spec, "a", pods).remove).toEqual(["db-10"])
+  const ending = pods.map(each => (each.name === "db-10" ? { ...each, terminating: true } : each))
+  expect(planStatefulSet("db", spec, "a", ending)).toEqual({ create: [], remove: [] })
+  const parallel = { ...spec, podManagementPolicy: "Parallel" }
+  expect(planStatefulSet("db", parallel, "a", pods).remove).toEqual(["db-10", "db-9", "db-2"])
+})
+
+test("an edit mends a StatefulSet whose first pod never became ready", () => {
+  const spec = { template, replicas: 2 }
+  const broken = pod("db-0", "a", { ready: false })
+  expect(planStatefulSet("db", spec, "b", [broken])).toEqual({ create: [], remove: ["db-0"] })
 })
 
 test("a DaemonSet has one pod, replaced after it has gone", () => {
