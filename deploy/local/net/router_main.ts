@@ -2,6 +2,7 @@
 // that probes pods. It holds no state of its own: the runner tells it everything over standard input.
 import { DNS_ADDRESS } from "./addresses.ts"
 import { chased, EMPTY_ZONE, failure, resolve, targetQuery } from "./dns_zone.ts"
+import { probeGrpc } from "./grpc_probe.ts"
 import { type FromRouter, type ProbeRequest, readMessages, type ToRouter } from "./router_protocol.ts"
 import { newTunnel, pushTo, type Tunnel, tunnelHandlers } from "./tunnel.ts"
 
@@ -119,10 +120,14 @@ function serveRelay(path: string): void {
 }
 
 async function probe(request: ProbeRequest): Promise<void> {
-  const outcome = await (request.kind === "tcp" ? probeTcp(request) : probeHttp(request)).catch(
-    (error: unknown) => ({ ok: false, reason: reasonOf(error) }),
-  )
+  const outcome = await ask(request).catch((error: unknown) => ({ ok: false, reason: reasonOf(error) }))
   say({ probed: { id: request.id, ...outcome } })
+}
+
+function ask(request: ProbeRequest): Promise<{ ok: boolean; reason: string }> {
+  const { kind, host, port, path, timeoutMs } = request
+  if (kind === "grpc") return probeGrpc(host, port, path, timeoutMs)
+  return kind === "tcp" ? probeTcp(request) : probeHttp(request)
 }
 
 function probeTcp(request: ProbeRequest): Promise<{ ok: boolean; reason: string }> {

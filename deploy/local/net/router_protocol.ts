@@ -4,10 +4,10 @@ import type { DnsZone } from "./dns_zone.ts"
 /** A check that the router makes of a pod, because only it can reach pods. */
 export interface ProbeRequest {
   readonly id: number
-  readonly kind: "http" | "https" | "tcp"
+  readonly kind: "http" | "https" | "tcp" | "grpc"
   readonly host: string
   readonly port: number
-  /** Path and query, for HTTP. */
+  /** Path and query, for HTTP; the service asked about, for gRPC. */
   readonly path: string
   readonly headers: readonly (readonly [string, string])[]
   readonly timeoutMs: number

@@ -236,11 +236,12 @@ export class ContainerLife {
       return Promise.resolve({ ok: false, reason: `the container has no port named "${named}"` })
     }
     const http = probe.httpGet
+    const overTls = http?.scheme?.toUpperCase() === "HTTPS"
     return this.#home.network.probe({
-      kind: http ? (http.scheme?.toUpperCase() === "HTTPS" ? "https" : "http") : "tcp",
+      kind: probe.grpc ? "grpc" : http ? (overTls ? "https" : "http") : "tcp",
       host: (target as { host?: string } | undefined)?.host ?? this.#home.address,
       port,
-      path: http?.path ?? "/",
+      path: probe.grpc ? (probe.grpc.service ?? "") : (http?.path ?? "/"),
       headers: (http?.httpHeaders ?? []).map(({ name, value }) => [name, value] as const),
       timeoutMs,
     })
