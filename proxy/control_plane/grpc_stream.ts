@@ -8,17 +8,16 @@ import {
   type Timer,
   type TimerWheel,
 } from "../net/mod.ts"
-import { framedMessage, MessageCutter } from "./grpc_messages.ts"
+import { MessageCutter } from "./grpc_messages.ts"
 import { frameOf, type GrpcRequest, openingBytes } from "./grpc_opening.ts"
+import { GrpcOutput } from "./grpc_output.ts"
+import { GrpcResponse } from "./grpc_response.ts"
 import {
-  DECODE_OK,
   errorName,
   type FieldTable,
   FLAG_ACK,
-  FLAG_END_HEADERS,
   FLAG_END_STREAM,
   FLAG_PADDED,
-  FLAG_PRIORITY,
   FRAME_CONTINUATION,
   FRAME_DATA,
   FRAME_GOAWAY,
@@ -29,8 +28,6 @@ import {
   FRAME_RST_STREAM,
   FRAME_SETTINGS,
   FRAME_WINDOW_UPDATE,
-  type HeaderField,
-  HpackDecoder,
   MAX_FRAME_BYTES,
   readUint31,
   readUint32,
@@ -39,9 +36,6 @@ import {
 
 /** Flow-control window offered, for stream and connection: a burst of answers after a reconnect needs no round trips. */
 export const RECEIVE_WINDOW_BYTES = 1024 * 1024
-
-/** Header blocks of a response are a few hundred octets; more is no gRPC server. */
-export const MAX_HEADER_BLOCK_BYTES = 16 * 1024
 
 /** Silence after which a PING asks whether the peer is alive (Linkerd: 10 s). */
 export const PING_INTERVAL_MS = 10_000
@@ -53,10 +47,7 @@ export const PING_TIMEOUT_MS = 3000
 export const GRPC_UNAVAILABLE = 14
 const GRPC_UNKNOWN = 2
 
-const DEFAULT_WINDOW_BYTES = 65_535
 const STREAM_ID = 1
-const SETTINGS_INITIAL_WINDOW_SIZE = 4
-const SETTINGS_MAX_FRAME_SIZE = 5
 
 /** What happens on a stream. */
 export interface GrpcStreamHandler {
@@ -82,7 +73,7 @@ export class GrpcStream implements ConnHandler {
   private readonly handler: GrpcStreamHandler
   private readonly clock: Clock
   private readonly timers: TimerWheel
-  private readonly decoder: HpackDecoder
+  private readonly response: GrpcResponse
   private readonly timer: Timer
   private conn: Conn | null = null
   private over = false
@@ -90,31 +81,18 @@ export class GrpcStream implements ConnHandler {
   private pinging = false
   private heardMs = 0
   private input: Uint8Array | null = null
-  private headerBlock: Uint8Array | null = null
-  private headersEndStream = false
-  private grpcStatus = -1
-  private grpcMessage = ""
-  private httpStatus = 0
   private readonly messages: MessageCutter
+  private readonly output: GrpcOutput
   private unacknowledged = 0
-  private peerInitialWindow = DEFAULT_WINDOW_BYTES
-  private streamWindow = DEFAULT_WINDOW_BYTES
-  private connectionWindow = DEFAULT_WINDOW_BYTES
-  private peerFrameBytes = MAX_FRAME_BYTES
-  private pending: Uint8Array[] = []
-  private pendingOffset = 0
-  /** Bytes sent that flow control still holds back. */
-  queuedBytes = 0
   /** What is sent first, until it is. */
   private opening: Uint8Array | null
-  private finishing = false
-  private finished = false
 
   constructor(handler: GrpcStreamHandler, options: GrpcStreamOptions) {
     this.handler = handler
     this.clock = options.clock
     this.timers = options.timers
-    this.decoder = new HpackDecoder(options.fields)
+    this.response = new GrpcResponse(options.fields)
+    this.output = new GrpcOutput(STREAM_ID, frame => this.conn?.send(frame))
     this.timer = callbackTimer(() => this.onTimer())
     this.opening = openingBytes(options, STREAM_ID, RECEIVE_WINDOW_BYTES)
     this.messages = new MessageCutter({
@@ -136,17 +114,17 @@ export class GrpcStream implements ConnHandler {
 
   /** Sends one message; it waits where flow control says so. */
   send(message: Uint8Array): void {
-    if (this.over || this.finishing) return
-    const framed = framedMessage(message)
-    this.pending.push(framed)
-    this.queuedBytes += framed.length
-    this.pump()
+    if (!this.over) this.output.send(message)
   }
 
   /** No more messages will be sent; the server may still answer. */
   finish(): void {
-    this.finishing = true
-    this.pump()
+    if (!this.over) this.output.finish()
+  }
+
+  /** Bytes sent that flow control still holds back. */
+  get queuedBytes(): number {
+    return this.output.queuedBytes
   }
 
   /** Ends it now. `onEnd` is called with code 0 unless it was before. */
@@ -212,7 +190,7 @@ export class GrpcStream implements ConnHandler {
       this.end(GRPC_UNAVAILABLE, "the server does not speak HTTP/2; is this a gRPC port?")
       return
     }
-    if (this.headerBlock !== null && type !== FRAME_CONTINUATION) {
+    if (this.response.inBlock && type !== FRAME_CONTINUATION) {
       this.end(GRPC_UNAVAILABLE, "the server broke off a header block")
       return
     }
@@ -230,7 +208,7 @@ export class GrpcStream implements ConnHandler {
         }
         return
       case FRAME_WINDOW_UPDATE:
-        if (payload.length === 4) this.windowUpdate(streamId, readUint31(payload, 0))
+        if (payload.length === 4) this.output.grant(streamId, readUint31(payload, 0))
         return
       case FRAME_PUSH_PROMISE:
         this.end(GRPC_UNAVAILABLE, "the server pushed, which was switched off")
@@ -238,87 +216,40 @@ export class GrpcStream implements ConnHandler {
     }
     if (streamId !== STREAM_ID) return
     if (type === FRAME_DATA) this.data(flags, payload)
-    else if (type === FRAME_HEADERS) this.headers(flags, payload)
-    else if (type === FRAME_CONTINUATION) this.continuation(flags, payload)
+    else if (type === FRAME_HEADERS || type === FRAME_CONTINUATION) this.headers(type, flags, payload)
     else if (type === FRAME_RST_STREAM && payload.length === 4) {
       this.end(GRPC_UNAVAILABLE, `the server reset the stream: ${errorName(readUint32(payload, 0))}`)
     }
   }
 
   private settings(payload: Uint8Array): void {
-    for (let at = 0; at + 6 <= payload.length; at += 6) {
-      const id = readUint32(payload, at) >>> 16
-      const value = readUint32(payload, at + 2)
-      if (id === SETTINGS_INITIAL_WINDOW_SIZE) {
-        this.streamWindow += value - this.peerInitialWindow
-        this.peerInitialWindow = value
-      } else if (id === SETTINGS_MAX_FRAME_SIZE && value >= MAX_FRAME_BYTES) {
-        this.peerFrameBytes = Math.min(value, MAX_FRAME_BYTES)
-      }
-    }
+    this.output.settings(payload)
     this.sendFrame(FRAME_SETTINGS, FLAG_ACK, 0, NOTHING)
     if (!this.spoken) {
       this.spoken = true
       this.timers.schedule(this.timer, PING_INTERVAL_MS)
       this.handler.onOpen()
-    }
-    this.pump()
+      if (this.over) return
+      this.output.open()
+    } else this.output.pump()
   }
 
-  private windowUpdate(streamId: number, increment: number): void {
-    if (streamId === 0) this.connectionWindow += increment
-    else if (streamId === STREAM_ID) this.streamWindow += increment
-    this.pump()
-  }
-
-  private headers(flags: number, payload: Uint8Array): void {
-    const start = (flags & FLAG_PADDED ? 1 : 0) + (flags & FLAG_PRIORITY ? 5 : 0)
-    const padding = flags & FLAG_PADDED ? (payload[0] ?? 0) : 0
-    if (start + padding > payload.length) {
-      this.end(GRPC_UNAVAILABLE, "the server sent a header block with too much padding")
-      return
-    }
-    this.headersEndStream = (flags & FLAG_END_STREAM) !== 0
-    this.headerBlock = payload.slice(start, payload.length - padding)
-    if (flags & FLAG_END_HEADERS) this.headersDone()
-  }
-
-  private continuation(flags: number, payload: Uint8Array): void {
-    const before = this.headerBlock
-    if (before === null || before.length + payload.length > MAX_HEADER_BLOCK_BYTES) {
-      this.end(GRPC_UNAVAILABLE, "the server sent a header block that is too long or out of place")
-      return
-    }
-    const block = new Uint8Array(before.length + payload.length)
-    block.set(before)
-    block.set(payload, before.length)
-    this.headerBlock = block
-    if (flags & FLAG_END_HEADERS) this.headersDone()
-  }
-
-  private headersDone(): void {
-    const block = this.headerBlock ?? NOTHING
-    this.headerBlock = null
-    const fields: HeaderField[] = []
-    if (this.decoder.decode(block, 0, block.length, fields) !== DECODE_OK) {
-      this.end(GRPC_UNAVAILABLE, "the server sent a header block that is not valid HPACK")
-      return
-    }
-    for (const field of fields) {
-      const name = field.name.text
-      if (name === ":status") this.httpStatus = Number(field.value)
-      else if (name === "grpc-status") this.grpcStatus = Number(field.value)
-      else if (name === "grpc-message") this.grpcMessage = decodeMessage(field.value)
-    }
-    if (this.headersEndStream) this.endOfStream()
-    else if (this.httpStatus !== 200 && this.httpStatus >= 200) {
-      this.end(GRPC_UNAVAILABLE, `the server answered HTTP status ${this.httpStatus}`)
+  private headers(type: number, flags: number, payload: Uint8Array): void {
+    const { response } = this
+    const complaint =
+      type === FRAME_HEADERS ? response.begin(flags, payload) : response.continue(flags, payload)
+    if (complaint !== null) this.end(GRPC_UNAVAILABLE, complaint)
+    else if (response.inBlock) return
+    else if (response.endsStream) this.endOfStream()
+    else if (response.httpStatus !== 200 && response.httpStatus >= 200) {
+      this.end(GRPC_UNAVAILABLE, `the server answered HTTP status ${response.httpStatus}`)
     }
   }
 
   private endOfStream(): void {
-    if (this.grpcStatus >= 0) this.end(this.grpcStatus, this.grpcMessage)
-    else this.end(GRPC_UNKNOWN, `the stream ended without a gRPC status (HTTP status ${this.httpStatus})`)
+    const { grpcStatus, grpcMessage, httpStatus } = this.response
+    if (grpcStatus >= 0) this.end(grpcStatus, grpcMessage)
+    else this.end(GRPC_UNKNOWN, `the stream ended without a gRPC status (HTTP status ${httpStatus})`)
   }
 
   private data(flags: number, payload: Uint8Array): void {
@@ -338,36 +269,6 @@ export class GrpcStream implements ConnHandler {
     const start = flags & FLAG_PADDED ? 1 : 0
     this.messages.take(payload.subarray(start, payload.length - (padding - start)))
     if (!this.over && flags & FLAG_END_STREAM) this.endOfStream()
-  }
-
-  /** Sends what flow control lets through. */
-  private pump(): void {
-    const conn = this.conn
-    if (conn === null || this.over || !this.spoken) return
-    while (this.pending.length > 0 && this.streamWindow > 0 && this.connectionWindow > 0) {
-      // length > 0
-      const first = this.pending[0]!
-      const left = first.length - this.pendingOffset
-      const length = Math.min(left, this.streamWindow, this.connectionWindow, this.peerFrameBytes)
-      this.sendFrame(
-        FRAME_DATA,
-        0,
-        STREAM_ID,
-        first.subarray(this.pendingOffset, this.pendingOffset + length),
-      )
-      this.streamWindow -= length
-      this.connectionWindow -= length
-      this.queuedBytes -= length
-      this.pendingOffset += length
-      if (this.pendingOffset === first.length) {
-        this.pending.shift()
-        this.pendingOffset = 0
-      }
-    }
-    if (this.finishing && !this.finished && this.pending.length === 0) {
-      this.finished = true
-      this.sendFrame(FRAME_DATA, FLAG_END_STREAM, STREAM_ID, NOTHING)
-    }
   }
 
   private sendFrame(type: number, flags: number, streamId: number, payload: Uint8Array): void {
@@ -394,8 +295,7 @@ export class GrpcStream implements ConnHandler {
     this.timers.cancel(this.timer)
     this.input = null
     this.messages.stop()
-    this.pending = []
-    this.queuedBytes = 0
+    this.output.stop()
     this.conn?.close()
     this.conn = null
     this.handler.onEnd(code, reason)
@@ -403,12 +303,3 @@ export class GrpcStream implements ConnHandler {
 }
 
 const NOTHING = new Uint8Array(0)
-
-/** grpc-message is percent-encoded; what is not valid stays as it is. */
-function decodeMessage(text: string): string {
-  try {
-    return decodeURIComponent(text)
-  } catch {
-    return text
-  }
-}
