@@ -1,114 +1,153 @@
-// What a rollout looks like to those who call, under steady load of both HTTP versions: the proxy of the pod that goes
-// gets its TERM first, clients hear of it a second later, and nobody sees a failure; nor does the pod's own traffic.
+// Applications that close their listeners at once on TERM are rolled under load, with several replicas each: no
+// HTTP POST and no gRPC call fails, since what reached no application is sent to another.
 import { afterAll, beforeAll, expect, test } from "bun:test"
-import { type LabProcess, Mesh, type MeshedPod } from "../lab/mod.ts"
+import type { LoadCounts } from "../../deploy/local/demo/load.ts"
+import { applyObjects, findLocalMesh, type KubeObject, type LocalMesh, meshReport } from "../../deploy/mod.ts"
+import { DevMesh } from "../lab/dev_mesh.ts"
+import { sumOf } from "../lab/prometheus_text.ts"
 
-const PEER = new URL("../lab/http_peer.ts", import.meta.url).pathname
-const SERVICE = "10.96.7.1"
-/** How long endpoints of a pod that goes stay in clients' views. */
-const LATE_NEWS_MS = 1_000
-const LOAD_MS = 12_000
+const SET_UP_TIMEOUT_MS = 120_000
+/** Longest time for all pods of a Deployment to be replaced. */
+const ROLLOUT_LIMIT_MS = 60_000
+/** Times that each Deployment is rolled. */
+const ROLLOUTS = 3
+const REPLICAS = 3
+/** How long an application does not listen after USR2, as rollout_app.ts says. */
+const AWAY_MS = 3000
 
-let mesh: Mesh
-let client: MeshedPod
-let leaving: MeshedPod
-let staying: MeshedPod
+function deployment(role: string, replicas: number, port: number, revision: string): KubeObject {
+  return {
+    apiVersion: "apps/v1",
+    kind: "Deployment",
+    metadata: { name: role, namespace: "shop" },
+    spec: {
+      replicas,
+      selector: { matchLabels: { app: role } },
+      template: {
+        metadata: { labels: { app: role }, annotations: { "test/revision": revision } },
+        spec: {
+          terminationGracePeriodSeconds: 10,
+          containers: [
+            {
+              name: role,
+              image: "none",
+              command: ["bun", "tests/e2e/rollout_app.ts", role],
+              ports: [{ containerPort: port }],
+              readinessProbe: { tcpSocket: { port }, periodSeconds: 1 },
+            },
+          ],
+        },
+      },
+    },
+  }
+}
+
+function service(name: string, port: number): KubeObject {
+  return {
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: { name, namespace: "shop" },
+    spec: { selector: { app: name }, ports: [{ port }] },
+  }
+}
+
+let mesh: DevMesh
+let local: LocalMesh
 
 beforeAll(async () => {
-  mesh = await Mesh.create()
-  client = await mesh.meshedPod("client")
-  leaving = await mesh.meshedPod("leaving", { workload: "web" })
-  staying = await mesh.meshedPod("staying", { workload: "web" })
-  await endpoints(leaving, staying)
-  for (const { pod } of [leaving, staying])
-    await pod.start([process.execPath, PEER, pod.name]).saw("listening")
-}, 30_000)
+  mesh = await DevMesh.up({
+    name: "rollout",
+    objects: [
+      deployment("echo", REPLICAS, 8080, "0"),
+      service("echo", 8080),
+      deployment("cart", REPLICAS, 9090, "0"),
+      service("cart", 9090),
+      deployment("load", 1, 8080, "0"),
+    ],
+  })
+  const found = findLocalMesh(mesh.name)
+  if (found === null) throw new Error("the mesh that was just started is not found")
+  local = found
+}, SET_UP_TIMEOUT_MS)
 
 afterAll(async () => {
   await mesh?.[Symbol.asyncDispose]()
-})
+}, SET_UP_TIMEOUT_MS)
 
-async function endpoints(...pods: MeshedPod[]): Promise<void> {
-  const at = (port: number) =>
-    pods.map(({ pod }) => ({ ip: pod.ipv4, port, pod: pod.name, workload: "web", meshed: true }))
-  await mesh.setTable({
-    outbound: {
-      [`${SERVICE}:80`]: { service: "web", port: 80, endpoints: at(8081) },
-      [`${SERVICE}:82`]: { service: "web", port: 82, endpoints: at(8080) },
-    },
-  })
+async function load(what: "counts" | "pause" | "resume"): Promise<LoadCounts> {
+  const method = what === "counts" ? "GET" : "POST"
+  const url = `http://127.0.0.1:8080/${what}`
+  const { status, stdout, stderr } = await mesh.exec("shop", "load", ["curl", "-sS", "-X", method, url])
+  if (status !== 0) throw new Error(`the load does not answer: ${stderr}`)
+  return JSON.parse(stdout) as LoadCounts
 }
 
-/** Steady calls from a pod: HTTP/1 on kept connections and on fresh ones, and HTTP/2 on one connection. Prints counts. */
-function load(from: MeshedPod): LabProcess {
-  return from.pod.start([
-    process.execPath,
-    "-e",
-    `const { connect } = await import("node:http2")
-     const counts = {}
-     const note = (kind, result) => { counts[kind + " " + result] = (counts[kind + " " + result] ?? 0) + 1 }
-     let session
-     const http2 = () => new Promise(resolve => {
-       if (session === undefined || session.closed || session.destroyed) {
-         session = connect("http://${SERVICE}:82")
-         session.on("error", () => {})
-       }
-       const stream = session.request({ ":path": "/", ":method": "POST" })
-       let status = "none"
-       stream.on("response", head => { status = head[":status"] })
-       stream.on("data", () => {})
-       stream.on("end", () => resolve(status))
-       stream.on("error", error => resolve(error.message))
-       stream.end("body")
-     })
-     const http1 = options => fetch("http://${SERVICE}/", options).then(r => r.text().then(() => r.status), e => e.code)
-     const end = Date.now() + ${LOAD_MS}
-     async function caller(kind, call) {
-       while (Date.now() < end) {
-         note(kind, await call())
-         await Bun.sleep(5)
-       }
-     }
-     await Promise.all([
-       caller("kept", () => http1({})), caller("kept", () => http1({})), caller("post", () => http1({ method: "POST", body: "x" })),
-       caller("fresh", () => http1({ keepalive: false })), caller("http2", http2), caller("http2", http2),
-     ])
-     console.log("counts " + JSON.stringify(counts))
-     process.exit(0)`,
-  ])
+async function replaceAll(changed: KubeObject): Promise<void> {
+  const name = changed.metadata.name
+  const podsOf = async () => (await meshReport(local)).pods.filter(pod => pod.workload?.name === name)
+  const before = new Set((await podsOf()).map(pod => pod.name))
+  await applyObjects(local, [changed])
+  const deadline = Date.now() + ROLLOUT_LIMIT_MS
+  for (;;) {
+    const pods = await podsOf()
+    if (pods.length === before.size && pods.every(pod => pod.ready && !before.has(pod.name))) return
+    if (Date.now() > deadline)
+      throw new Error(`the pods of ${name} were not replaced within ${ROLLOUT_LIMIT_MS} ms`)
+    await Bun.sleep(200)
+  }
 }
 
-function countsOf(process: LabProcess): Record<string, number> {
-  const line = process.stdout.split("\n").find(one => one.startsWith("counts ")) ?? "counts {}"
-  return JSON.parse(line.slice("counts ".length)) as Record<string, number>
+/** Runs something under the load; gives what was sent meanwhile, and sent again. @throws when any of it failed */
+async function underLoad(what: () => Promise<void>): Promise<{ sent: number; again: number }> {
+  const actual = async () => sumOf(await mesh.metrics("shop", "load"), "route_actual_request_total")
+  const before = await load("pause")
+  const actualBefore = await actual()
+  await load("resume")
+  await what()
+  const after = await load("pause")
+  const rows = after.calls.map((call, index) => ({
+    name: call.name,
+    sent: call.sent - (before.calls[index]?.sent ?? 0),
+    failed: call.failed - (before.calls[index]?.failed ?? 0),
+    failures: call.failures,
+  }))
+  const sent = rows.reduce((sum, row) => sum + row.sent, 0)
+  const again = (await actual()) - actualBefore - sent
+  console.log(`  ${sent} requests, ${again} sent again`, rows)
+  expect(rows.map(({ name, failed, failures }) => ({ name, failed, failures }))).toEqual(
+    rows.map(({ name }) => ({ name, failed: 0, failures: {} })),
+  )
+  return { sent, again }
 }
 
-test("a pod that goes under load fails no request, its callers' nor its own", async () => {
-  const callers = load(client)
-  await Bun.sleep(2_000)
-  // What the pod itself calls while it drains: one call after the other, each on a connection of its own.
-  const own = leaving.pod.start([
-    process.execPath,
-    "-e",
-    `for (;;) {
-       const status = await fetch("http://${SERVICE}/", { keepalive: false }).then(r => r.text().then(() => r.status), e => e.code)
-       console.log(status === 200 ? "fine" : "failed " + status)
-       await Bun.sleep(20)
-     }`,
-  ])
-  await own.saw("fine")
-  leaving.proxy.process.kill("SIGTERM")
-  await Bun.sleep(LATE_NEWS_MS)
-  await endpoints(staying)
-  // Well past the drain window; then the application has nothing more to do, and the proxy has not either.
-  await Bun.sleep(5_000)
-  const calls = own.stdout
-  await own.stop("SIGKILL")
-  expect(await leaving.proxy.process.exited).toBe(0)
-  await callers.process.exited
-  await Bun.sleep(50)
-  const counts = countsOf(callers)
-  console.log(`  callers: ${JSON.stringify(counts)}; the pod's own calls: ${calls.split("fine").length - 1}`)
-  expect(Object.keys(counts).sort()).toEqual(["fresh 200", "http2 200", "kept 200", "post 200"])
-  expect(new Set(calls.trim().split("\n"))).toEqual(new Set(["fine"]))
-}, 60_000)
+test(
+  "rolling applications that close their listeners at once on TERM fails no POST and no gRPC call",
+  async () => {
+    const { sent } = await underLoad(async () => {
+      for (let n = 1; n <= ROLLOUTS; n++) {
+        await replaceAll(deployment("echo", REPLICAS, 8080, `${n}`))
+        await replaceAll(deployment("cart", REPLICAS, 9090, `${n}`))
+      }
+    })
+    expect(sent).toBeGreaterThan(1000)
+  },
+  SET_UP_TIMEOUT_MS + 2 * ROLLOUTS * ROLLOUT_LIMIT_MS,
+)
+
+test(
+  "an application that refuses for seconds while callers go on to be sent to its pod fails no call",
+  async () => {
+    const { again } = await underLoad(async () => {
+      const pods = (await mesh.pods()).filter(
+        ({ deployment }) => deployment === "echo" || deployment === "cart",
+      )
+      for (const { pid } of pods) {
+        process.kill(pid, "SIGUSR2")
+        await Bun.sleep(AWAY_MS + 1000)
+      }
+    })
+    // Each of the six pods was asked at least once while its application was away.
+    expect(again).toBeGreaterThanOrEqual(2 * REPLICAS)
+  },
+  2 * REPLICAS * (AWAY_MS + 1000) + 60_000,
+)
