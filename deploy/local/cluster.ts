@@ -111,6 +111,7 @@ export class Cluster {
       return change(object, action)
     })
     for (const { metadata } of objects) this.#ensureNamespace(metadata.namespace)
+    this.#refreshSources(changes)
     this.#reconcile()
     return changes
   }
@@ -155,6 +156,22 @@ export class Cluster {
     this.#objects.delete(key)
     if (object !== undefined) this.#defaults.release(object)
     this.#removePods(key)
+  }
+
+  /** Pods that show a ConfigMap or Secret show what it holds now. */
+  #refreshSources(changes: readonly Change[]): void {
+    const fills = (kind: string) => kind === "ConfigMap" || kind === "Secret"
+    const changed = changes.filter(({ kind, action }) => fills(kind) && action !== "unchanged")
+    const namespaces = new Set(changed.map(({ namespace }) => namespace))
+    for (const pod of this.pods) {
+      if (!namespaces.has(pod.namespace)) continue
+      try {
+        pod.sourcesChanged()
+      } catch (error) {
+        const why = error instanceof Error ? error.message : String(error)
+        this.#options.onProblem(`volumes of pod ${pod.name} could not be filled again: ${why}`)
+      }
+    }
   }
 
   #removePods(ownerKey: string): void {

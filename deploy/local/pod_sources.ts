@@ -45,19 +45,27 @@ export class PodSources {
         this.#objects.get(`ConfigMap/${namespace}/${name}`)?.data ??
         this.#emptyMap("ConfigMap", namespace, name),
       secret: name => {
-        const secret = this.#objects.get(`Secret/${namespace}/${name}`)
-        if (secret === undefined) return null
-        const decoded = Object.entries(secret.data ?? {}).map(
-          ([key, value]) => [key, Buffer.from(value, "base64").toString("utf8")] as const,
-        )
-        return Object.fromEntries(decoded)
+        const files = this.#files("Secret", namespace, name)
+        return files === null ? null : mapValues(files, bytes => Buffer.from(bytes).toString("utf8"))
       },
+      files: (kind, name) => this.#files(kind, namespace, name),
       serviceAccountToken: audience => this.#token(pod, audience),
       claimFolder: claim => {
         const folder = join(this.#claims, `${namespace}_${claim}`)
         mkdirSync(folder, { recursive: true })
         return folder
       },
+    }
+  }
+
+  #files(kind: string, namespace: string, name: string): Record<string, Uint8Array> | null {
+    const object = this.#objects.get(`${kind}/${namespace}/${name}`)
+    if (object === undefined) return null
+    const { data = {}, binaryData = {} } = object
+    const encoding = kind === "Secret" ? "base64" : "utf8"
+    return {
+      ...mapValues(data, text => Buffer.from(text, encoding)),
+      ...mapValues(binaryData, text => Buffer.from(text, "base64")),
     }
   }
 
@@ -85,4 +93,11 @@ export class PodSources {
     const body = `${part({ alg: "HS256", typ: "JWT" })}.${part(claims)}`
     return `${body}.${createHmac("sha256", this.#tokenKey).update(body).digest("base64url")}`
   }
+}
+
+function mapValues<From, To>(
+  record: Readonly<Record<string, From>>,
+  map: (value: From) => To,
+): Record<string, To> {
+  return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, map(value)] as const))
 }

@@ -92,6 +92,14 @@ const WRONG: readonly (readonly [manifest: string, complaint: string])[] = [
     "apiVersion: v1\nkind: Service\nmetadata: { name: s }\nspec:\n  ports:\n    - port: 80\n    - port: 81\n",
     'line 6: Service "s" has several ports: each needs a name',
   ],
+  [
+    "apiVersion: v1\nkind: Secret\nmetadata: { name: s }\ndata: { key: not base64! }\n",
+    'line 4: data "key" is not base64; stringData takes plain text',
+  ],
+  [
+    "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: c }\nbinaryData: { key: abc }\n",
+    'line 4: binaryData "key" is not base64; data takes plain text',
+  ],
   [`${POD}---\n${POD}`, 'document 2, line 10: Pod "a" was already given'],
 ]
 

@@ -26,6 +26,8 @@ const VOLUME_SOURCES = [
   "ephemeral",
 ]
 
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
+
 /** Everything wrong with one parsed object, in the order of the document; empty when it can be used. */
 export function validate(value: unknown): Problem[] {
   const problems: Problem[] = []
@@ -55,8 +57,20 @@ export function validate(value: unknown): Problem[] {
   else if (kind === "ConfigMap" || kind === "Secret") {
     check.stringMap(object.data, ["data"])
     check.stringMap(object.stringData, ["stringData"])
+    check.stringMap(object.binaryData, ["binaryData"])
+    if (kind === "Secret") base64(check, object.data, "data", "stringData takes plain text")
+    else base64(check, object.binaryData, "binaryData", "data takes plain text")
   }
   return problems
+}
+
+function base64(check: Check, value: unknown, field: string, hint: string): void {
+  if (typeof value !== "object" || value === null) return
+  for (const [key, text] of Object.entries(value)) {
+    // Of a text that is none the message is about the type already.
+    if (typeof text !== "string" || BASE64.test(text.replace(/\s/g, ""))) continue
+    check.add([field, key], `${field} "${key}" is not base64; ${hint}`)
+  }
 }
 
 function workload(check: Check, object: Fields, kind: string, name: string): void {

@@ -14,7 +14,7 @@ import { environmentOf, expand } from "./environment.ts"
 import { hostsFile } from "./hosts_file.ts"
 import { type ContainerStatus, kubeletReport, type PodPhase } from "./pod_status.ts"
 import { type Sandbox, startSandbox } from "./sandbox.ts"
-import { mountScript, prepareVolumes, type VolumeSources } from "./volumes.ts"
+import { mountScript, prepareVolumes, refreshVolumes, type VolumeSources } from "./volumes.ts"
 
 /** How long a terminating pod goes on serving after it was taken from all endpoints: proxies learn of it meanwhile. */
 export const ENDPOINT_SETTLE_MS = 300
@@ -149,6 +149,12 @@ export class Pod {
   stop(graceMs?: number): Promise<void> {
     this.#stopped ??= this.#end(graceMs)
     return this.#stopped
+  }
+
+  /** ConfigMaps or Secrets of its namespace have changed: what shows them follows. */
+  sourcesChanged(): void {
+    if (this.terminating || this.finished || this.#volumes.size === 0) return
+    refreshVolumes(this.spec, this.#folder, this.#host.sources(this.object))
   }
 
   /** Kills everything at once. */

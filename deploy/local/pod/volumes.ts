@@ -1,23 +1,13 @@
 // A pod's volumes as folders of the mesh's state, and the mounts that show them to a container.
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readlinkSync,
-  realpathSync,
-  statSync,
-  writeFileSync,
-} from "node:fs"
+import { chmodSync, existsSync, mkdirSync, readdirSync, readlinkSync, realpathSync, statSync } from "node:fs"
 import { dirname, join, normalize } from "node:path"
-import type { Container, DownwardItem, KeyToPath, PodSpec, Volume } from "../../inject/mod.ts"
-import { type EnvironmentSources, fieldValue, MissingSourceError, resourceValue } from "./environment.ts"
+import type { Container, PodSpec, Volume } from "../../inject/mod.ts"
+import { MissingSourceError } from "./environment.ts"
 import { quote } from "./sandbox.ts"
+import { type FileSources, filesOf, isFilled, writeFiles } from "./volume_files.ts"
 
-/** What volumes are filled from, besides what environments are. */
-export interface VolumeSources extends EnvironmentSources {
-  /** Token of the pod's service account for an audience. */
-  serviceAccountToken(audience: string): string
+/** What volumes are filled from. */
+export interface VolumeSources extends FileSources {
   /** Folder that keeps a claim's data as long as the mesh lives. */
   claimFolder(claim: string): string
 }
@@ -35,6 +25,21 @@ export function prepareVolumes(spec: PodSpec, folder: string, sources: VolumeSou
     paths.set(volume.name, prepare(volume, path, spec, sources))
   }
   return paths
+}
+
+/**
+ * Fills the volumes of a running pod again after an object has changed. What is missing now leaves its volume as it
+ * is, and a file mounted by subPath stays as it was mounted, both as with a kubelet.
+ */
+export function refreshVolumes(spec: PodSpec, folder: string, sources: VolumeSources): void {
+  for (const volume of spec.volumes ?? []) {
+    if (!isFilled(volume)) continue
+    try {
+      writeFiles(join(folder, "volumes", volume.name), filesOf(volume, spec, sources))
+    } catch (error) {
+      if (!(error instanceof MissingSourceError)) throw error
+    }
+  }
 }
 
 function prepare(volume: Volume, path: string, spec: PodSpec, sources: VolumeSources): string {
@@ -55,69 +60,8 @@ function prepare(volume: Volume, path: string, spec: PodSpec, sources: VolumeSou
   mkdirSync(path, { recursive: true })
   // As a kubelet makes them: any user of the pod may write.
   if (volume.emptyDir !== undefined || volume.ephemeral !== undefined) chmodSync(path, 0o777)
-  if (volume.configMap) {
-    writeKeys(path, sources.configMap(volume.configMap.name), "ConfigMap", volume.configMap)
-  } else if (volume.secret) {
-    writeKeys(path, sources.secret(volume.secret.secretName), "Secret", {
-      ...volume.secret,
-      name: volume.secret.secretName,
-    })
-  } else if (volume.downwardAPI) writeDownward(path, volume.downwardAPI.items ?? [], spec, sources)
-  else if (volume.projected) {
-    for (const source of volume.projected.sources) {
-      if (source.serviceAccountToken) {
-        const { audience = "", path: name } = source.serviceAccountToken
-        writeInto(path, name, sources.serviceAccountToken(audience))
-      }
-      if (source.configMap)
-        writeKeys(path, sources.configMap(source.configMap.name), "ConfigMap", source.configMap)
-      if (source.secret) writeKeys(path, sources.secret(source.secret.name), "Secret", source.secret)
-      if (source.downwardAPI) writeDownward(path, source.downwardAPI.items ?? [], spec, sources)
-    }
-  }
+  if (isFilled(volume)) writeFiles(path, filesOf(volume, spec, sources))
   return path
-}
-
-function writeKeys(
-  folder: string,
-  data: Readonly<Record<string, string>> | null,
-  kind: string,
-  ref: { name: string; items?: KeyToPath[]; optional?: boolean },
-): void {
-  if (data === null) {
-    if (ref.optional === true) return
-    throw new MissingSourceError(`${kind} "${ref.name}" does not exist`)
-  }
-  const items = ref.items ?? Object.keys(data).map(key => ({ key, path: key }))
-  for (const { key, path } of items) {
-    const value = data[key]
-    if (value !== undefined) writeInto(folder, path, value)
-    else if (ref.optional !== true) throw new MissingSourceError(`${kind} "${ref.name}" has no key "${key}"`)
-  }
-}
-
-function writeDownward(
-  folder: string,
-  items: readonly DownwardItem[],
-  spec: PodSpec,
-  sources: VolumeSources,
-): void {
-  for (const { path, fieldRef, resourceFieldRef } of items) {
-    if (fieldRef) writeInto(folder, path, fieldValue(sources.pod, fieldRef.fieldPath))
-    else if (resourceFieldRef) {
-      const container =
-        spec.containers.find(candidate => candidate.name === resourceFieldRef.containerName) ??
-        spec.containers[0]
-      if (container) writeInto(folder, path, resourceValue(container, resourceFieldRef.resource))
-    }
-  }
-}
-
-function writeInto(folder: string, name: string, content: string): void {
-  const path = normalize(join(folder, name))
-  if (!path.startsWith(`${folder}/`)) throw new Error(`"${name}" would leave its volume`)
-  mkdirSync(dirname(path), { recursive: true })
-  writeFileSync(path, content)
 }
 
 /**
