@@ -11,11 +11,15 @@ export const CONNECT_BACKOFF_MAX_MS = 10_000
 /** Share by which a pause is lengthened at random, so that proxies do not come back in step. */
 export const CONNECT_BACKOFF_JITTER = 0.5
 
-/** How bytes on an endpoint's port are to be understood; numbers of `conduit.destination.v1.Protocol`. */
+/** To be detected. One of how bytes on an endpoint's port are understood: numbers of `conduit.destination.v1.Protocol`. */
 export const PROTOCOL_DETECT = 0
+/** HTTP/1.x. */
 export const PROTOCOL_HTTP1 = 1
+/** HTTP/2 without TLS. */
 export const PROTOCOL_HTTP2 = 2
+/** Bytes, not looked at. */
 export const PROTOCOL_TCP = 3
+/** The application's own TLS, not looked into. */
 export const PROTOCOL_TLS = 4
 
 /** What the control plane knows about the pod behind an address. Empty strings where nothing is known. */

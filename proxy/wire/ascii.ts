@@ -7,13 +7,21 @@ export const IS_VALUE = 2
 /** The byte may stand in a request target. See `ASCII_CLASS`. */
 export const IS_TARGET = 4
 
+/** Horizontal tab. */
 export const HTAB = 9
+/** Line feed. */
 export const LF = 10
+/** Carriage return. */
 export const CR = 13
+/** Space. */
 export const SP = 32
+/** `,` */
 export const COMMA = 44
+/** `/` */
 export const SLASH = 47
+/** `:` */
 export const COLON = 58
+/** `;` */
 export const SEMICOLON = 59
 
 function classify(): Uint8Array {

@@ -5,8 +5,11 @@ import { ASCII_CLASS, CR, IS_TARGET, IS_TOKEN, LF, SLASH, SP } from "./ascii.ts"
 
 /** The bytes so far fit several protocols; ask again with more. */
 export const DETECT_NEED_MORE = 0
+/** A request line of HTTP/1.x. */
 export const DETECT_HTTP1 = 1
+/** The preface of HTTP/2 (RFC 9113 section 3.4). */
 export const DETECT_HTTP2 = 2
+/** A ClientHello. */
 export const DETECT_TLS = 3
 /** None of the protocols that the proxy reads: relay the bytes untouched. */
 export const DETECT_OPAQUE = 4

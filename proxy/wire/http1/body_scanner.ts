@@ -26,14 +26,17 @@ import {
   TRAILER_BYTES_MAX,
 } from "./limits.ts"
 
-/** How a body ends. */
+/** At once: there is none. */
 export const BODY_NONE = 0
+/** After as many bytes as Content-Length says. */
 export const BODY_LENGTH = 1
+/** With the last chunk and its trailers. */
 export const BODY_CHUNKED = 2
 /** With the connection; responses only. */
 export const BODY_UNTIL_CLOSE = 3
 /** No body: another protocol begins (101, CONNECT). */
 export const BODY_TUNNEL = 4
+/** How a body ends: one of the BODY_ constants (RFC 9112 section 6.3). */
 export type BodyKind = 0 | 1 | 2 | 3 | 4
 
 const SIZE_START = 0

@@ -30,18 +30,21 @@ import {
 import { CONTENT_LENGTH_DIGITS_MAX, HEAD_FIELDS_MAX } from "./limits.ts"
 import { latin1 } from "./text_cache.ts"
 
-/** Connection options seen. */
+/** `close`, a flag of the options that Connection fields named (RFC 9110 section 7.6.1). */
 export const CONNECTION_CLOSE = 1
+/** `keep-alive` */
 export const CONNECTION_KEEP_ALIVE = 2
+/** `upgrade` */
 export const CONNECTION_UPGRADE = 4
 
-/** What a Transfer-Encoding field said. */
+/** What the Transfer-Encoding fields said: nothing. */
 export const CODING_NONE = 0
 /** Exactly `chunked`. */
 export const CODING_CHUNKED = 1
 /** Other codings, then `chunked`. */
 export const CODING_LIST_CHUNKED = 2
 
+/** No bytes at all; shared, since it cannot be written to. */
 export const NO_BYTES: Uint8Array = new Uint8Array(0)
 
 /** Field lines of a message, as flags and offsets into the bytes that they came in. Reused for message after message. */

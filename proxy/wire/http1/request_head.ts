@@ -33,14 +33,23 @@ import { latin1, type TextCache } from "./text_cache.ts"
 
 /** Methods with a meaning for framing or retries; all others are METHOD_OTHER. */
 export const METHOD_OTHER = 0
+/** Safe (RFC 9110 section 9.3.1). */
 export const METHOD_GET = 1
+/** Safe; its answer has no body (RFC 9110 section 9.3.2). */
 export const METHOD_HEAD = 2
+/** Neither safe nor idempotent (RFC 9110 section 9.3.3). */
 export const METHOD_POST = 3
+/** Idempotent (RFC 9110 section 9.3.4). */
 export const METHOD_PUT = 4
+/** Idempotent (RFC 9110 section 9.3.5). */
 export const METHOD_DELETE = 5
+/** Safe (RFC 9110 section 9.3.7). */
 export const METHOD_OPTIONS = 6
+/** Safe (RFC 9110 section 9.3.8). */
 export const METHOD_TRACE = 7
+/** A tunnel, no body (RFC 9110 section 9.3.6). */
 export const METHOD_CONNECT = 8
+/** Not idempotent (RFC 5789). */
 export const METHOD_PATCH = 9
 
 const METHODS: readonly string[] = [

@@ -1,5 +1,6 @@
 // Frames of HTTP/2 (RFC 9113 sections 4.1, 6 and 7): numbers on the wire, and the nine octets of a frame's head.
 
+/** Octets of a frame's head (section 4.1). */
 export const FRAME_HEAD_BYTES = 9
 
 /** SETTINGS_MAX_FRAME_SIZE that we keep to and announce: the smallest allowed, so that one fits everywhere. */
@@ -8,37 +9,65 @@ export const MAX_FRAME_BYTES = 16_384
 /** What a client sends first (section 3.4). */
 export const CLIENT_PREFACE: Uint8Array = new TextEncoder().encode("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 
+/** Frame type (section 6.1). */
 export const FRAME_DATA = 0
+/** Frame type (section 6.2). */
 export const FRAME_HEADERS = 1
+/** Frame type (section 6.3). */
 export const FRAME_PRIORITY = 2
+/** Frame type (section 6.4). */
 export const FRAME_RST_STREAM = 3
+/** Frame type (section 6.5). */
 export const FRAME_SETTINGS = 4
+/** Frame type (section 6.6). */
 export const FRAME_PUSH_PROMISE = 5
+/** Frame type (section 6.7). */
 export const FRAME_PING = 6
+/** Frame type (section 6.8). */
 export const FRAME_GOAWAY = 7
+/** Frame type (section 6.9). */
 export const FRAME_WINDOW_UPDATE = 8
+/** Frame type (section 6.10). */
 export const FRAME_CONTINUATION = 9
 
+/** Of DATA and HEADERS: the last frame of this side of the stream. */
 export const FLAG_END_STREAM = 0x1
+/** Of SETTINGS and PING: the answer to one. */
 export const FLAG_ACK = 0x1
+/** Of HEADERS, PUSH_PROMISE and CONTINUATION: the header block is whole. */
 export const FLAG_END_HEADERS = 0x4
+/** Of DATA, HEADERS and PUSH_PROMISE: padding length in front, padding at the end. */
 export const FLAG_PADDED = 0x8
+/** Of HEADERS: five octets of priority in front, which are ignored (section 5.3.2). */
 export const FLAG_PRIORITY = 0x20
 
 /** Error codes of RST_STREAM and GOAWAY (section 7). */
 export const NO_ERROR = 0
+/** The peer broke a rule that has no code of its own. */
 export const PROTOCOL_ERROR = 1
+/** We failed. */
 export const INTERNAL_ERROR = 2
+/** More was sent than a window allowed. */
 export const FLOW_CONTROL_ERROR = 3
+/** SETTINGS were not acknowledged. */
 export const SETTINGS_TIMEOUT = 4
+/** A frame for a stream whose sending side had ended. */
 export const STREAM_CLOSED = 5
+/** A frame of a length that its type does not allow. */
 export const FRAME_SIZE_ERROR = 6
+/** Nothing was done with the request: it may be sent again (section 8.7). */
 export const REFUSED_STREAM = 7
+/** The stream is no longer wanted. */
 export const CANCEL = 8
+/** HPACK state is lost. */
 export const COMPRESSION_ERROR = 9
+/** The connection behind CONNECT broke. */
 export const CONNECT_ERROR = 10
+/** The peer costs more than it should. */
 export const ENHANCE_YOUR_CALM = 11
+/** TLS below what section 9.2 asks. */
 export const INADEQUATE_SECURITY = 12
+/** To be tried with HTTP/1.1. */
 export const HTTP_1_1_REQUIRED = 13
 
 const ERROR_NAMES: readonly string[] = [

@@ -4,22 +4,35 @@ import { huffmanDecode, huffmanDecodedBound } from "./huffman.ts"
 
 /** What a name means to the proxy. Pseudo-headers come first, so that `kind <= LAST_PSEUDO` finds them. */
 export const KIND_METHOD = 1
+/** `:scheme` */
 export const KIND_SCHEME = 2
+/** `:authority` */
 export const KIND_AUTHORITY = 3
+/** `:path` */
 export const KIND_PATH = 4
+/** `:protocol` (RFC 8441 section 4). */
 export const KIND_PROTOCOL = 5
+/** `:status` */
 export const KIND_STATUS = 6
+/** Any other name with a colon in front: malformed (RFC 9113 section 8.3). */
 export const KIND_UNKNOWN_PSEUDO = 7
+/** All kinds up to this one are pseudo-headers. */
 export const LAST_PSEUDO = 7
+/** `host` */
 export const KIND_HOST = 8
+/** `content-length` */
 export const KIND_CONTENT_LENGTH = 9
+/** `content-type` */
 export const KIND_CONTENT_TYPE = 10
+/** `te`, of which HTTP/2 allows `trailers` only (RFC 9113 section 8.2.2). */
 export const KIND_TE = 11
 /** Connection-specific fields have no place in HTTP/2 (RFC 9113 section 8.2.2). */
 export const KIND_CONNECTION_SPECIFIC = 12
+/** `grpc-status` */
 export const KIND_GRPC_STATUS = 13
 /** The header that says a proxy of the mesh answered; stripped from what applications send. */
 export const KIND_PROXY_ERROR = 14
+/** All other names. */
 export const KIND_PLAIN = 15
 
 const KINDS: ReadonlyMap<string, number> = new Map([

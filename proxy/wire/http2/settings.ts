@@ -1,12 +1,19 @@
 // SETTINGS (RFC 9113 section 6.5, RFC 8441 section 3): what a peer told us.
 import { FLOW_CONTROL_ERROR, NO_ERROR, PROTOCOL_ERROR, readUint32 } from "./frame.ts"
 
+/** Octets of the dynamic table that the peer decodes with. */
 export const SETTINGS_HEADER_TABLE_SIZE = 1
+/** 0 or 1; servers send only 0. */
 export const SETTINGS_ENABLE_PUSH = 2
+/** Streams that we may have open. */
 export const SETTINGS_MAX_CONCURRENT_STREAMS = 3
+/** Octets of each new stream's window. */
 export const SETTINGS_INITIAL_WINDOW_SIZE = 4
+/** Octets of the largest payload, 16,384 to 16,777,215. */
 export const SETTINGS_MAX_FRAME_SIZE = 5
+/** Octets of a header list as section 6.5.2 counts them; a wish. */
 export const SETTINGS_MAX_HEADER_LIST_SIZE = 6
+/** 0 or 1: WebSockets by extended CONNECT (RFC 8441 section 3). */
 export const SETTINGS_ENABLE_CONNECT_PROTOCOL = 8
 
 /** Window of a stream until settings say otherwise, octets (section 6.9.2). We keep to it. */
