@@ -101,7 +101,7 @@ function run(config: Config, log: Logger): void {
   const quietMemory = new QuietMemory(() => Bun.shrink())
   const collect = setInterval(() => {
     tracker.collect()
-    quietMemory.tick(tracker.bytesPassed)
+    quietMemory.tick(tracker.churnedBytes)
   }, COLLECT_INTERVAL_MS)
   const sweep = setInterval(() => telemetry.sweep(), SWEEP_INTERVAL_MS)
 

@@ -1,7 +1,7 @@
 // Gives memory back when traffic has stopped. The runtime collects garbage when something is allocated, so a sidecar
 // that has nothing to do would keep what its last busy minute left: 13 to 15 MB instead of 8, in every idle pod of a cluster.
 
-/** Traffic after which there is garbage worth a collection, bytes. */
+/** Traffic (or connections ended, at what they held) after which there is garbage worth a collection, bytes. */
 export const WORTH_COLLECTING_BYTES = 1024 * 1024
 
 /** Traffic of a second up to which nobody notices a pause of some milliseconds, bytes: probes, keepalives. */
@@ -25,7 +25,7 @@ export class QuietMemory {
   /**
    * To be called about once a second.
    *
-   * @param totalBytes  what has passed since the start of the process
+   * @param totalBytes  what has become garbage since the start of the process, about: bytes passed, connections ended
    */
   tick(totalBytes: number): void {
     this.quietTicks = totalBytes - this.seenBytes <= QUIET_BYTES_PER_TICK ? this.quietTicks + 1 : 0

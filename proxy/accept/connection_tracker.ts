@@ -2,6 +2,9 @@
 import type { Conn, ConnObserver } from "../net/mod.ts"
 import type { AuthorityLabel, ConnectionLabels, ConnectionRecord, Telemetry } from "../telemetry/mod.ts"
 
+/** What a connection leaves behind when it ends, bytes: as measured for raw TCP, one of its two sockets. */
+const ENDED_CONNECTION_BYTES = 2048
+
 /** Told of the end of an accepted connection, whoever serves it by then. */
 export type ConnectionEnded = (error: string | null) => void
 
@@ -48,6 +51,7 @@ class TrackedConn implements ConnObserver {
 
   connClosed(_conn: Conn, error: string | null): void {
     this.tracker.forget(this)
+    this.tracker.churnedBytes += ENDED_CONNECTION_BYTES
     this.collect()
     this.record?.close(error)
     this.ended?.(error)
@@ -58,7 +62,7 @@ class TrackedConn implements ConnObserver {
     this.record ??= this.tracker.telemetry.openConnection(this.labels(), this.authority, this.openedMs)
     const { bytesRead, bytesWritten } = this.conn
     if (bytesRead === this.read && bytesWritten === this.written) return
-    this.tracker.bytesPassed += bytesRead - this.read + bytesWritten - this.written
+    this.tracker.churnedBytes += bytesRead - this.read + bytesWritten - this.written
     this.record.add(bytesRead - this.read, bytesWritten - this.written)
     this.read = bytesRead
     this.written = bytesWritten
@@ -68,8 +72,8 @@ class TrackedConn implements ConnObserver {
 /** All proxied connections of the process, accepted and dialled. */
 export class ConnectionTracker {
   readonly telemetry: Telemetry
-  /** Bytes read and written by all connections, as of the last `collect`. */
-  bytesPassed = 0
+  /** What has become garbage so far, about: bytes that passed, as of the last `collect`, and connections that ended. */
+  churnedBytes = 0
   private readonly open = new Set<TrackedConn>()
 
   constructor(telemetry: Telemetry) {

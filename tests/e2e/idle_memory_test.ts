@@ -121,7 +121,8 @@ test.each([
     const before = anonymous()
     const holder = client.pod.start([node, HOLD_PEER, protocol, WEB, `${port}`, `${count}`])
     await holder.saw("all up", 60_000)
-    await Bun.sleep(5_000)
+    // So long that what their opening left has been collected: then what they leave has to be noticed by itself.
+    await Bun.sleep(REST_MS)
     const open = anonymous()
     const counted = await metric(server.pod, "tcp_open_connections", 'direction="inbound"', 'peer="src"')
     await holder.stop("SIGKILL")
