@@ -11,9 +11,9 @@ const BULK = "10.96.2.1"
 const ANONYMOUS_LIMIT_BYTES = 64_000_000
 /**
  * What a writer may get rid of before it is held back: its own buffers, the kernel's of three connections (up to
- * 10 MB each), and what the proxies hold. Far below the body.
+ * 30 MB each on some machines), and what the proxies hold. Far below the body.
  */
-const SENT_LIMIT_BYTES = 64_000_000
+const SENT_LIMIT_BYTES = 200_000_000
 const SAMPLE_EVERY_MS = 250
 
 let bundle: BundledProxy
