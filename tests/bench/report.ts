@@ -79,6 +79,9 @@ export function printReport(report: BenchReport): void {
   }
   for (const [label, why] of Object.entries(report.missing)) console.log(`not measured: ${label} (${why})`)
   console.log(`
+"failed" counts connections that broke and streams that were reset (haproxy 2.6 refuses some streams of large
+bodies with REFUSED_STREAM, which a client may send again).
+
 What this does not claim: load and backend share the second core, so where the ${CONTROL} row differs from
 ${REFERENCE}, that much is noise, and a throughput that the second core limits says nothing (compare CPU per
 request there). Loopback has no loss and no network latency. Ratios carry over to other machines, absolutes do
