@@ -28,7 +28,7 @@ export interface EdgeLine {
 }
 
 /** A row of the API as the contract shows it. */
-export function edgeLine(edge: Edge): EdgeLine {
+function edgeLine(edge: Edge): EdgeLine {
   return {
     from: end(edge.from),
     to: end(edge.to),
@@ -45,7 +45,7 @@ function end(resource: Resource | undefined): EdgeEnd {
 }
 
 /** Columns of the table. */
-export const EDGE_COLUMNS: readonly Column<EdgeLine>[] = [
+const EDGE_COLUMNS: readonly Column<EdgeLine>[] = [
   { title: "FROM", cell: row => row.from.name },
   { title: "FROM_NS", cell: row => row.from.namespace || null },
   { title: "TO", cell: row => row.to.name },

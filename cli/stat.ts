@@ -31,7 +31,7 @@ export interface StatLine {
 }
 
 /** A row of the API as the contract shows it. */
-export function statLine(row: StatRow): StatLine {
+function statLine(row: StatRow): StatLine {
   const { http, tcp } = row
   return {
     namespace: row.resource?.namespace ?? "",
@@ -54,10 +54,7 @@ export function statLine(row: StatRow): StatLine {
 }
 
 /** Columns of the table; a namespace only where several are shown, a kind where several are asked for. */
-export function statColumns(options: {
-  readonly namespaces: boolean
-  readonly kinds: boolean
-}): Column<StatLine>[] {
+function statColumns(options: { readonly namespaces: boolean; readonly kinds: boolean }): Column<StatLine>[] {
   return [
     ...(options.namespaces ? [{ title: "NAMESPACE", cell: (row: StatLine) => row.namespace }] : []),
     { title: "NAME", cell: row => (options.kinds ? resourceText(row.kind, row.name) : row.name) },

@@ -18,7 +18,7 @@ export interface PodLine {
 }
 
 /** A pod as the contract shows it. */
-export function podLine(pod: PodReport): PodLine {
+function podLine(pod: PodReport): PodLine {
   return {
     namespace: pod.namespace,
     deployment: pod.workload?.name ?? null,

@@ -1,5 +1,5 @@
 // The model of the cluster: records, the indexed store, and the sources that fill it.
-export { bytesToIp, canonicalIp, ipFamily, ipToBytes } from "./ip_address.ts"
+export { bytesToIp, ipFamily, ipToBytes } from "./ip_address.ts"
 export { ManifestsSource } from "./manifests.ts"
 export {
   type OwnerRef,

@@ -8,5 +8,5 @@ export {
   GrpcStream,
   type GrpcStreamHandler,
 } from "./grpc_stream.ts"
-export { type KeepaliveOptions, keepAlive, PING_INTERVAL_MS, PING_TIMEOUT_MS } from "./keepalive.ts"
+export { type KeepaliveOptions, PING_INTERVAL_MS, PING_TIMEOUT_MS } from "./keepalive.ts"
 export { type Listening, listen, type RequestHandler } from "./listener.ts"

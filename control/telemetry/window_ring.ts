@@ -47,7 +47,7 @@ export interface WindowSums {
 }
 
 /** Sums of nothing. */
-export function emptySums(): WindowSums {
+function emptySums(): WindowSums {
   return { successes: 0, failures: 0, readBytes: 0, writeBytes: 0, latency: new Float64Array(BUCKETS) }
 }
 

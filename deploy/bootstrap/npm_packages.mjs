@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url"
 export const ROOT = fileURLToPath(new URL("../..", import.meta.url)).replace(/\/$/, "")
 
 /** Why the installed packages are not what package-lock.json wants, or null when they are. */
-export function staleReason() {
+function staleReason() {
   const installedFile = join(ROOT, "node_modules/.package-lock.json")
   if (!existsSync(installedFile)) return "they are not installed yet"
   const wanted = JSON.parse(readFileSync(join(ROOT, "package-lock.json"), "utf8")).packages

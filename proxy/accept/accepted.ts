@@ -305,7 +305,7 @@ function isPrintable(text: string): boolean {
 }
 
 /** Whether a server's first bytes are the SETTINGS frame that HTTP/2 begins with (RFC 9113 section 3.4). */
-export function isSettingsFrame(bytes: Uint8Array): boolean {
+function isSettingsFrame(bytes: Uint8Array): boolean {
   if (bytes.length < 9) return false
   const length = ((bytes[0] ?? 0) << 16) | ((bytes[1] ?? 0) << 8) | (bytes[2] ?? 0)
   return (

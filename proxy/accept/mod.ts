@@ -1,5 +1,4 @@
 // The public face of accept/: redirected connections, what they speak, and who serves them.
-export { DETECT_GRACE_MS, DETECT_STALL_MS } from "./accepted.ts"
 export { ConnectionTracker } from "./connection_tracker.ts"
 export { EndpointLabels } from "./endpoint_labels.ts"
 export { type HttpEngines, type ServeHttp, Side, type SideOptions } from "./side.ts"

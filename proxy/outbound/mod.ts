@@ -3,5 +3,4 @@ export {
   createOutbound,
   type DestinationSource,
   type OutboundOptions,
-  redirectedFrom,
 } from "./outbound.ts"

@@ -16,7 +16,6 @@ export { Registry } from "./registry.ts"
 export type { ReporterInfo } from "./report_codec.ts"
 export { Reporter, type ReporterOptions } from "./reporter.ts"
 export {
-  Histogram,
   type Labels,
   type Metric,
   type MetricKind,
@@ -25,4 +24,4 @@ export {
   SeriesGroup,
 } from "./series.ts"
 export type { ConnectionLabels, ConnectionRecord, PeerLabel } from "./tcp_series.ts"
-export { type Collect, figure, SWEEP_INTERVAL_MS, Telemetry, type TelemetryOptions } from "./telemetry.ts"
+export { type Collect, SWEEP_INTERVAL_MS, Telemetry, type TelemetryOptions } from "./telemetry.ts"

@@ -46,7 +46,7 @@ function braces(labels: string): string {
 }
 
 /** `name="value",...` with values escaped. */
-export function labelText(labels: Labels): string {
+function labelText(labels: Labels): string {
   return labels.map(([name, value]) => `${labelName(name)}="${escapeValue(value)}"`).join(",")
 }
 
