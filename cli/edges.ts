@@ -5,7 +5,7 @@ import { windowMsOf } from "./command_line/duration.ts"
 import { withApi } from "./connect.ts"
 import { GLOBAL_FLAGS, namespaceOf, WATCH_FLAG, WINDOW_FLAG } from "./flags.ts"
 import { type Column, FORMATS, formatOf, percent, rate, render, say } from "./output.ts"
-import { KIND_WORDS, parseResources, resourceText } from "./resource.ts"
+import { KIND_WORDS, parseResources, queryOf, resourceText } from "./resource.ts"
 import { show } from "./watch.ts"
 
 /** One end of an edge. */
@@ -95,14 +95,8 @@ export const edges = command({
       const rows: EdgeLine[] = []
       await withApi(args, async api => {
         for (const target of targets) {
-          const scope = target.kind === "namespace" ? "" : namespace
           const answer = await api.edges({
-            target: {
-              namespace: scope,
-              kind: target.kind,
-              name: target.name,
-              labelSelector: args.selector ?? "",
-            },
+            target: queryOf(target, namespace, args.selector),
             windowMs,
           })
           rows.push(...answer.edges.map(edgeLine))

@@ -70,6 +70,16 @@ export function parseResources(words: readonly string[]): ResourceArgument[] {
   return kinds.flatMap(kind => names.map(name => ({ kind, name })))
 }
 
+/**
+ * What to ask the API for. Namespaces are in no namespace themselves.
+ *
+ * @param namespace  "" is all of them
+ * @param selector  labels, as kubectl takes them; undefined is all
+ */
+export function queryOf({ kind, name }: ResourceArgument, namespace: string, selector: string | undefined) {
+  return { namespace: kind === "namespace" ? "" : namespace, kind, name, labelSelector: selector ?? "" }
+}
+
 /** A kind in the plural, such as `deployments`. */
 export function pluralOf(kind: string): string {
   return KINDS[kind]?.at(-1) ?? kind

@@ -6,7 +6,14 @@ import { withApi } from "./connect.ts"
 import { Failure, UsageError } from "./failure.ts"
 import { GLOBAL_FLAGS, namespaceOf, WATCH_FLAG, WINDOW_FLAG } from "./flags.ts"
 import { byteRate, type Column, FORMATS, formatOf, millis, percent, rate, render, say } from "./output.ts"
-import { KIND_WORDS, parseResources, pluralOf, type ResourceArgument, resourceText } from "./resource.ts"
+import {
+  KIND_WORDS,
+  parseResources,
+  pluralOf,
+  queryOf,
+  type ResourceArgument,
+  resourceText,
+} from "./resource.ts"
 import { show } from "./watch.ts"
 
 /** A row of `conduit stat -o json`; null is a figure that no traffic stands behind. */
@@ -132,20 +139,15 @@ export const stat = command({
     })
 
     async function ask(api: ApiClient, target: ResourceArgument): Promise<StatLine[]> {
-      const scope = target.kind === "namespace" ? "" : namespace
+      const asked = queryOf(target, namespace, args.selector)
       const answer = await api.stat({
-        target: {
-          namespace: scope,
-          kind: target.kind,
-          name: target.name,
-          labelSelector: args.selector ?? "",
-        },
+        target: asked,
         windowMs,
         ...(from === undefined ? {} : { from }),
         ...(to === undefined ? {} : { to }),
       })
       if (answer.rows.length === 0 && target.name !== "") {
-        throw new Failure(`${resourceText(target.kind, target.name)} was not found ${place(scope)}`)
+        throw new Failure(`${resourceText(target.kind, target.name)} was not found ${place(asked.namespace)}`)
       }
       return answer.rows.map(statLine)
     }

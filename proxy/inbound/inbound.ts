@@ -1,15 +1,7 @@
 // The side that faces calls to the application: every connection goes on to the address and port it came for.
-import { type ConnectionTracker, EndpointLabels, type HttpEngines, Side } from "../accept/mod.ts"
-import type { HttpEnv } from "../http/mod.ts"
-import {
-  type Conn,
-  dial,
-  INBOUND_CONNECT_TIMEOUT_MS,
-  originalDestination,
-  type SocketAddress,
-} from "../net/mod.ts"
-import type { PortRange } from "../port_ranges.ts"
-import { INBOUND, type Telemetry } from "../telemetry/mod.ts"
+import { createSide, type DirectionOptions, type Side } from "../accept/mod.ts"
+import { INBOUND_CONNECT_TIMEOUT_MS } from "../net/mod.ts"
+import { INBOUND } from "../telemetry/mod.ts"
 import { LocalTarget, type PortSettings } from "./local_target.ts"
 
 /** Addresses and ports of the pod that are remembered; a scan of all ports must not fill the memory. */
@@ -22,48 +14,17 @@ export interface PortSettingsSource {
 }
 
 /** Parts of the inbound side. */
-export interface InboundOptions {
-  readonly listenAddresses: readonly string[]
-  readonly port: number
-  /** Ports of the proxy's own listeners. */
-  readonly ownPorts: readonly number[]
+export interface InboundOptions extends DirectionOptions {
   readonly discovery: PortSettingsSource
-  readonly engines: HttpEngines
-  /** Clock, timers and log; `dial` is made here. */
-  readonly env: Omit<HttpEnv, "dial" | "draining">
-  readonly telemetry: Telemetry
-  readonly tracker: ConnectionTracker
-  readonly opaquePorts: readonly PortRange[]
-  readonly accessLog: boolean
-  readonly random: () => number
-  /** For tests without a redirect. */
-  readonly originalDestination?: (conn: Conn) => SocketAddress | null
 }
 
 /** Makes the inbound side; call `listen` on it. */
 export function createInbound(options: InboundOptions): Side {
-  const { tracker, discovery } = options
-  const labels = new EndpointLabels(INBOUND)
+  const { discovery } = options
   const targets = new Map<string, LocalTarget>()
-  const env: HttpEnv = {
-    clock: options.env.clock,
-    timers: options.env.timers,
-    log: options.env.log,
-    draining: false,
-    dial(endpoint, handler) {
-      const conn = dial(endpoint.address, endpoint.port, handler, {
-        connectTimeoutMs: INBOUND_CONNECT_TIMEOUT_MS,
-      })
-      tracker.dialled(conn, () => labels.of(endpoint))
-      return conn
-    },
-  }
-  return new Side({
-    ...options,
+  return createSide(options, {
     direction: INBOUND,
-    env,
-    originalDestination:
-      options.originalDestination ?? (conn => originalDestination(conn.fd, conn.remoteAddress.includes(":"))),
+    connectTimeoutMs: INBOUND_CONNECT_TIMEOUT_MS,
     isOwn: destination => options.ownPorts.includes(destination.port),
     resolve(destination, ready) {
       const key = `${destination.address}|${destination.port}`

@@ -8,7 +8,7 @@ export {
   type ConnObserver,
   errorCode,
 } from "./conn.ts"
-export { type DialOptions, dial, INBOUND_CONNECT_TIMEOUT_MS } from "./dial.ts"
+export { type DialOptions, dial, INBOUND_CONNECT_TIMEOUT_MS, OUTBOUND_CONNECT_TIMEOUT_MS } from "./dial.ts"
 export { type Listener, type ListenOptions, listen } from "./listen.ts"
 export { type Loop, loop, type TurnTask } from "./loop.ts"
 export { originalDestination, type SocketAddress } from "./original_dst.ts"
