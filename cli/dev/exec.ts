@@ -1,7 +1,8 @@
 // `conduit dev exec`: a command in a running container.
-import { execCommand } from "../../deploy/mod.ts"
+import { execCommand, signalExec } from "../../deploy/mod.ts"
 import { command } from "../command_line/command.ts"
 import { UsageError } from "../failure.ts"
+import { say } from "../output.ts"
 import { containerOf, findPod, MESH_FLAGS, NAMESPACE_FLAG, runningMesh } from "./mesh.ts"
 
 /** `conduit dev exec POD -- CMD`. */
@@ -16,23 +17,23 @@ export const exec = command({
       valueHint: "CONTAINER",
       description: "which container (default: the first)",
     },
-    // kubectl's fingers: a terminal is passed on by itself.
     stdin: {
       type: "boolean",
       alias: "i",
-      description: "accepted as kubectl's; standard input is always passed on",
+      description: "pass standard input on; a terminal is passed on without it",
     },
     tty: {
       type: "boolean",
       alias: "t",
-      description: "accepted as kubectl's; a terminal is always passed on",
+      description: "for a command that wants a terminal; it gets this one",
     },
     pod: { type: "positional", valueHint: "POD", description: "web-5d9c-x1, or deploy/web", required: true },
   },
   variadic: true,
   examples: [
     { line: "conduit dev exec deploy/web -- curl -s http://cart:8080/", why: "a call from inside" },
-    { line: "conduit dev exec web-0 -n shop -- sh", why: "a shell in a pod" },
+    { line: "conduit dev exec -it web-0 -n shop -- sh", why: "a shell in a pod" },
+    { line: "conduit dev exec -i db-0 -- psql < dump.sql", why: "with input from a file" },
     { line: "conduit dev exec deploy/web -c conduit-proxy -- id", why: "beside the proxy" },
   ],
   async run({ args, rawArgs }) {
@@ -50,11 +51,17 @@ export const exec = command({
       words,
       term === undefined ? {} : { TERM: term },
     )
-    // The terminal sends its signals to the whole group: this process only waits for the command's own answer.
-    process.on("SIGINT", () => {})
-    const child = Bun.spawn(line, { stdin: "inherit", stdout: "inherit", stderr: "inherit" })
-    process.on("SIGTERM", () => child.kill("SIGTERM"))
-    const code = await child.exited
-    process.exit(code)
+    const terminal = process.stdin.isTTY === true
+    if (args.tty === true && !terminal) say("no terminal for -t: standard input is none")
+    // As with kubectl a script's own input is left alone unless asked for.
+    const stdin = args.stdin === true || terminal ? "inherit" : "ignore"
+    const child = Bun.spawn(line, { stdin, stdout: "inherit", stderr: "inherit" })
+    for (const name of ["SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT"] as const) {
+      process.on(name, () => {
+        // A terminal has sent these to the command too.
+        if (!terminal || name === "SIGTERM") signalExec(child.pid, name)
+      })
+    }
+    process.exit(await child.exited)
   },
 })

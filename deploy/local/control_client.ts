@@ -2,6 +2,7 @@
 import { join } from "node:path"
 import type { Change } from "./cluster.ts"
 import type { ExecContext } from "./control_server.ts"
+import { childrenOf, signal } from "./net/processes.ts"
 import type { KubeObject } from "./objects/kube_object.ts"
 import { becomeUser, enterFlags, withEnvironment } from "./pod/container.ts"
 import type { MeshReport } from "./report.ts"
@@ -40,9 +41,13 @@ export function deleteObjects(mesh: LocalMesh, objects: readonly KubeObject[]): 
   return call(mesh, "POST", "/v1/delete", objects)
 }
 
+/** Signals that a terminal sends to all of `execCommand`, and those that a caller passes on to its last process. */
+const EXEC_SIGNALS = ["INT", "QUIT", "TERM", "HUP"]
+
 /**
  * The command line that runs `command` in a container as its own processes run: namespaces, user, environment,
- * folder.
+ * folder. Only the command itself is ended by signals; what stands before it waits for it, and ends with its exit
+ * code or with 128 and its signal's number.
  *
  * @param environment  variables over the container's own, such as TERM
  */
@@ -58,11 +63,27 @@ export async function execCommand(
     ...becomeUser(context.user, context.group),
     ...command,
   ])
-  const enterFolder = ["sh", "-c", 'cd -- "$1" 2>/dev/null; shift; exec "$@"', "sh", context.workingDir]
+  // nsenter would end at a signal and leave the command behind; and the runtime that starts it ignores SIGPIPE,
+  // which nobody's `| head` wants inherited.
+  const unmoved = ["env", `--ignore-signal=${EXEC_SIGNALS.join(",")}`]
+  const asUsual = ["env", `--default-signal=${[...EXEC_SIGNALS, "PIPE"].join(",")}`]
+  const script = `trap : ${EXEC_SIGNALS.join(" ")}; cd -- "$1" 2>/dev/null; shift; "$@"; exit $?`
+  const enterFolder = [...asUsual, "sh", "-c", script, "sh", context.workingDir]
   const [nsenter = "nsenter", ...flags] = enterFlags(context.pid)
   // Without root the mesh is in a user namespace of its own; see user_namespace.ts.
   const user = process.getuid?.() === 0 ? [] : ["--user"]
-  return [nsenter, ...user, ...flags, ...enterFolder, ...inside]
+  return [...unmoved, nsenter, ...user, ...flags, ...enterFolder, ...inside]
+}
+
+/**
+ * Sends a signal to the command that an `execCommand` runs, as if it had been sent there.
+ *
+ * @param pid  of the first process of the command line
+ */
+export function signalExec(pid: number, name: NodeJS.Signals): void {
+  const shell = childrenOf(pid)[0]
+  const command = shell === undefined ? undefined : childrenOf(shell)[0]
+  if (command !== undefined) signal(command, name)
 }
 
 /** File that holds what a container printed. */

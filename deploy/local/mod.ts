@@ -8,6 +8,7 @@ export {
   logFile,
   MeshRefusal,
   meshReport,
+  signalExec,
 } from "./control_client.ts"
 export { type KubeObject, objectKey } from "./objects/kube_object.ts"
 export { type LoadOptions, loadManifests, ManifestError, type Manifests } from "./objects/load.ts"
