@@ -14,7 +14,6 @@ import {
   METHOD_CONNECT,
   METHOD_HEAD,
   PARSE_NEED_MORE,
-  ReplayBody,
   spliceHead,
 } from "../wire/mod.ts"
 import {
@@ -31,6 +30,7 @@ import type { Exchange } from "./exchange.ts"
 import type { HttpService } from "./http_service.ts"
 import { renderAnswer } from "./http1_answer.ts"
 import { ClientSide, ENDING, PAUSE_BACKPRESSURE, PAUSE_CONNECT, PAUSE_PIPELINE } from "./http1_client.ts"
+import { KeptRequest } from "./http1_kept_request.ts"
 import { poolOf, type Upstream, type UpstreamUser } from "./http1_pool.ts"
 import {
   neverReached,
@@ -75,10 +75,8 @@ class Http1Server extends ClientSide implements UpstreamUser {
   private exchange: Exchange | null = null
   private endpoint: Endpoint | null = null
   private upstream: Upstream | null = null
-  /** Head and the body bytes that came with it, kept while the request may have to be sent again. */
-  private first: Uint8Array | null = null
-  /** What was sent of the body after `first`, kept as long; null while there is no body. */
-  private rest: ReplayBody | null = null
+  /** The request, while it may have to be sent again. */
+  private readonly kept = new KeptRequest()
   private retried = false
   /** An interim response was read, so that the application has seen the request. */
   private interim = false
@@ -119,11 +117,7 @@ class Http1Server extends ClientSide implements UpstreamUser {
       this.refuse(exchange.refusal, "")
       return
     }
-    this.first = this.firstBytes(bytes, headEnd, end)
-    if (end > headEnd) {
-      this.rest = new ReplayBody(this.service.replay)
-      this.rest.reserve(end - headEnd)
-    }
+    this.kept.begin(this.firstBytes(bytes, headEnd, end), end - headEnd, this.service.replay)
     this.connect(false)
   }
 
@@ -165,9 +159,7 @@ class Http1Server extends ClientSide implements UpstreamUser {
 
   private sendFirst(upstream: Upstream): void {
     this.sent = true
-    // Kept since begin(), and dropped only after it was sent.
-    if (!upstream.conn.write(this.first!)) this.pause(PAUSE_BACKPRESSURE)
-    if (this.rest !== null) this.sendRest(upstream, this.rest)
+    if (!this.kept.sendTo(upstream.conn)) this.pause(PAUSE_BACKPRESSURE)
     if (this.requestBody.done) {
       if (this.conn.readEnded && this.pending === null) upstream.conn.shutdown()
       return
@@ -191,7 +183,7 @@ class Http1Server extends ClientSide implements UpstreamUser {
       else this.refuse(REFUSAL_MALFORMED, text)
       return
     }
-    if (this.first !== null) this.keep(chunk, end)
+    this.kept.keep(chunk, end, this.service.replay)
     if (
       upstream !== null &&
       end > 0 &&
@@ -205,32 +197,6 @@ class Http1Server extends ClientSide implements UpstreamUser {
       this.detach(this.keepUpstream ? DETACH_KEEP : DETACH_CLOSE)
       this.finish()
     }
-  }
-
-  /** Keeps a part of the body that is sent, or lets go of all when that would be too much. */
-  private keep(chunk: Uint8Array, end: number): void {
-    this.rest ??= new ReplayBody(this.service.replay)
-    this.rest.keep(chunk, 0, end)
-    if (!this.rest.whole) this.forgetRequest()
-  }
-
-  /** Sends what was sent to another server before, behind `first`. */
-  private sendRest(upstream: Upstream, rest: ReplayBody): void {
-    if (!rest.whole) {
-      this.forgetRequest()
-      return
-    }
-    for (let i = 0; i < rest.pieces; i++) {
-      if (!upstream.conn.write(rest.piece(i))) this.pause(PAUSE_BACKPRESSURE)
-    }
-  }
-
-  /** The request will not be sent again. */
-  private forgetRequest(): void {
-    this.first = null
-    if (this.rest === null) return
-    this.rest.drop()
-    this.rest = null
   }
 
   // The server's side.
@@ -315,7 +281,7 @@ class Http1Server extends ClientSide implements UpstreamUser {
       return
     }
     if (unreached && this.sendElsewhere(upstream, end === bytes.length)) return
-    this.forgetRequest()
+    this.kept.forget()
     this.responding = true
     // begin() set it, and it ends with the response.
     if (unreached) this.exchange!.unreachedHead(head.status)
@@ -365,7 +331,7 @@ class Http1Server extends ClientSide implements UpstreamUser {
    * @param alone  nothing came behind what is known of the answer
    */
   private sendElsewhere(upstream: Upstream, alone: boolean): boolean {
-    if (this.first === null || this.interim) return false
+    if (!this.kept.whole || this.interim) return false
     const { head, body } = upstream
     // Both are there while a request is under way.
     this.exchange!.connectFailed(this.endpoint!, `by its proxy: ${head.header(PROXY_ERROR_FIELD)}`)
@@ -477,7 +443,7 @@ class Http1Server extends ClientSide implements UpstreamUser {
       upstream.reused &&
       !this.retried &&
       !this.answered &&
-      this.first !== null &&
+      this.kept.whole &&
       this.requestBody.done &&
       isIdempotent(this.head.methodNumber)
     )
@@ -522,7 +488,7 @@ class Http1Server extends ClientSide implements UpstreamUser {
 
   /** Ready for the next request, or closes. */
   private finish(): void {
-    this.forgetRequest()
+    this.kept.forget()
     this.endpoint = null
     if (this.keepDownstream && this.requestBody.done) this.readNext()
     else this.close()
@@ -531,7 +497,7 @@ class Http1Server extends ClientSide implements UpstreamUser {
   private endExchange(outcome: Outcome): void {
     const { exchange } = this
     if (exchange === null) return
-    this.forgetRequest()
+    this.kept.forget()
     this.exchange = null
     exchange.end(outcome, NO_GRPC_STATUS)
   }
@@ -576,7 +542,7 @@ class Http1Server extends ClientSide implements UpstreamUser {
   protected override clientGone(): void {
     this.endExchange(OUTCOME_CLIENT_GONE)
     this.detach(DETACH_RESET)
-    this.forgetRequest()
+    this.kept.forget()
     this.close()
   }
 }

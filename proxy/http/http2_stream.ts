@@ -13,7 +13,6 @@ import {
   INTERNAL_ERROR,
   NO_ERROR,
   REFUSED_STREAM,
-  ReplayBody,
   Stream,
   withoutProxyError,
 } from "../wire/mod.ts"
@@ -130,7 +129,7 @@ export class DownstreamStream extends Stream implements RequestView {
       return
     }
     const up = new UpstreamStream(this)
-    if (!this.endsWithHead) up.replay = new ReplayBody(this.owner.service.replay)
+    if (!this.endsWithHead) up.replay = this.owner.service.replay.take()
     this.up = up
     this.peer = up
     this.dispatch(up)
@@ -192,6 +191,7 @@ export class DownstreamStream extends Stream implements RequestView {
     } else if (this.remoteEnded && !this.endsWithHead) next.queueEnd = END_STREAM
     this.up = next
     this.peer = next
+    this.grpcStatus = NO_GRPC_STATUS
     // Its bytes, should any come, are not the answer's.
     up.peer = null
     up.upstream = null
@@ -226,7 +226,7 @@ export class DownstreamStream extends Stream implements RequestView {
         this.exchange.unreachedHead(scan.status)
       } else this.exchange.responseHead(scan.status)
       this.answered = true
-      up.replay?.drop()
+      up.releaseReplay()
       this.trailersSent = null
     }
     this.owner.session.sendHead(this, passed, endStream)
@@ -337,7 +337,7 @@ export class DownstreamStream extends Stream implements RequestView {
     if (up === null) return
     // `peer` stays: what waits here came from there, and is given back there. What still comes is dropped.
     this.up = null
-    up.replay?.drop()
+    up.releaseReplay()
     discardQueue(up)
     up.keepQueue = false
     if (up.session !== null) up.session.reset(up, code)

@@ -16,18 +16,32 @@ export const HELD_CHUNK_BYTES = 16_384
 /** Chunks of which the part is less than this share are not worth holding for it. */
 const COPY_RATIO = 4
 
+/** Objects kept for the next requests, as many as run at once on a busy proxy. */
+const SPARE_BODIES = 256
+
 /** What all requests of a direction keep together. */
 export class ReplayBudget {
   /** Octets kept now. */
   used = 0
   readonly limit: number
+  private readonly spare: ReplayBody[] = []
 
   constructor(limit: number = REPLAY_TOTAL_BYTES) {
     this.limit = limit
   }
+
+  /** One for a request; `release` it. They are used again, since most live for a millisecond. */
+  take(): ReplayBody {
+    return this.spare.pop() ?? new ReplayBody(this)
+  }
+
+  /** Of `ReplayBody.release`. */
+  give(body: ReplayBody): void {
+    if (this.spare.length < SPARE_BODIES) this.spare.push(body)
+  }
 }
 
-/** What was sent of one request's body. Take what it keeps by `piece`; it costs nothing until something is kept. */
+/** What was sent of one request's body. Take what it keeps by `piece`. */
 export class ReplayBody {
   /** All that was sent is kept. Once false it stays so. */
   whole = true
@@ -43,6 +57,7 @@ export class ReplayBody {
   private end = 0
   private more: Uint8Array[] | null = null
 
+  /** By `ReplayBudget.take`. */
   constructor(budget: ReplayBudget) {
     this.budget = budget
   }
@@ -110,8 +125,15 @@ export class ReplayBody {
     this.more = null
   }
 
+  /** Lets go of what it keeps, to be used for another request. Nobody may hold on to it. */
+  release(): void {
+    this.whole = true
+    if (this.charged > 0) this.rewind()
+    this.budget.give(this)
+  }
+
   /** Lets go of what is kept, for good. */
-  drop(): void {
+  private drop(): void {
     this.whole = false
     if (this.charged > 0) this.rewind()
   }

@@ -64,6 +64,13 @@ export class Stream {
     return this.bodySent === 0 || (this.replay?.whole ?? false)
   }
 
+  /** What was sent will not be sent again. */
+  releaseReplay(): void {
+    if (this.replay === null) return
+    this.replay.release()
+    this.replay = null
+  }
+
   /** Whether anything waits to be sent. */
   get pending(): boolean {
     return this.queuedBytes > 0 || this.queueEnd !== END_NONE
