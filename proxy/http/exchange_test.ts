@@ -236,6 +236,19 @@ test("a gRPC stream is timed to its head for balancing, and pending until its en
   )
 })
 
+test("an endpoint whose application was not reached steps aside, and its fast answer teaches no latency", () => {
+  const endpoint = new Endpoint("10.0.0.1", 80, INFO)
+  const { clock, service, metrics } = fixture(new SingleEndpoint(endpoint))
+  const guess = endpoint.latency.valueAt(1000)
+  const exchange = service.begin(GET)
+  exchange.pick()
+  exchange.unreachedHead(502)
+  exchange.end(OUTCOME_COMPLETE, NO_GRPC_STATUS)
+  expect(endpoint.latency.valueAt(1000)).toBe(guess)
+  expect(endpoint.asideUntilMs).toBeGreaterThan(clock.nowMs)
+  expect(metrics("response_total")[0]).toContain('status_code="502"')
+})
+
 test("an endpoint that let a request wait and broke counts as that slow", () => {
   const endpoint = new Endpoint("10.0.0.1", 80, INFO)
   const { clock, service, metrics } = fixture(new SingleEndpoint(endpoint))

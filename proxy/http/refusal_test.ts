@@ -1,6 +1,14 @@
 // The proxy's own answers.
 import { expect, test } from "bun:test"
-import { ERROR_ID_LENGTH, newErrorId, proxyErrorValue, REFUSAL_NO_ENDPOINT, REFUSALS } from "./refusal.ts"
+import {
+  ERROR_ID_LENGTH,
+  neverReached,
+  newErrorId,
+  proxyErrorValue,
+  REFUSAL_CONNECT_FAILED,
+  REFUSAL_NO_ENDPOINT,
+  REFUSALS,
+} from "./refusal.ts"
 
 test("reasons are unique, short, and safe in a header field", () => {
   expect(new Set(REFUSALS.map(refusal => refusal.reason)).size).toBe(REFUSALS.length)
@@ -22,4 +30,20 @@ test("ids are short, speakable and hardly ever alike", () => {
 
 test("the field names reason and id", () => {
   expect(proxyErrorValue(REFUSAL_NO_ENDPOINT, "abc")).toBe("no-endpoint; id=abc")
+})
+
+test("only connect-failed says that the application was not reached", () => {
+  for (const refusal of REFUSALS) {
+    expect(neverReached(proxyErrorValue(refusal, "abc"))).toBe(refusal === REFUSAL_CONNECT_FAILED)
+  }
+  for (const value of [
+    "",
+    "connect",
+    "connect-failed-twice; id=a",
+    "Connect-Failed; id=a",
+    " connect-failed",
+  ]) {
+    expect(neverReached(value)).toBe(false)
+  }
+  expect(neverReached("connect-failed")).toBe(true)
 })
