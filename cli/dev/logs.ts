@@ -1,6 +1,6 @@
 // `conduit dev logs`: what a container printed.
 import { closeSync, existsSync, openSync, readSync, statSync } from "node:fs"
-import { logFile, meshReport } from "../../deploy/mod.ts"
+import { logFile, meshReport, rotatedLog } from "../../deploy/mod.ts"
 import { command } from "../command_line/command.ts"
 import { Failure, UsageError } from "../failure.ts"
 import { containerOf, findPod, MESH_FLAGS, NAMESPACE_FLAG, runningMesh } from "./mesh.ts"
@@ -46,6 +46,12 @@ export const logs = command({
         throw new Failure(
           `container "${container}" of pod "${pod.name}" has printed nothing: ${state?.reason || "it did not run yet"}`,
         )
+    }
+    const rotated = rotatedLog(path)
+    if (args.tail === undefined && existsSync(rotated)) {
+      const old = openSync(rotated, "r")
+      copy(old, 0)
+      closeSync(old)
     }
     const file = openSync(path, "r")
     const end = statSync(path).size

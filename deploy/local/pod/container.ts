@@ -1,22 +1,10 @@
 // One run of one container: a local process in the pod's namespaces, in process and mount namespaces of its
 // own, so that whatever it starts ends with it and its volumes are seen by nobody else.
-import {
-  closeSync,
-  existsSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  truncateSync,
-  writeFileSync,
-} from "node:fs"
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { childrenOf, signal } from "../net/processes.ts"
 import { quote } from "./sandbox.ts"
 
-/** A log that grew beyond this is begun anew: nobody rotates the logs of a laptop's test mesh. */
-export const MAX_LOG_BYTES = 64 * 1024 * 1024
 /** Mounts and `exec` take milliseconds; a machine that needs longer than this is stuck. */
 const START_TIMEOUT_MS = 15_000
 /** Pause between two looks for the container's process. */
@@ -77,7 +65,6 @@ export async function startContainer(
 ): Promise<RunningContainer> {
   mkdirSync(place.folder, { recursive: true, mode: 0o700 })
   mkdirSync(dirname(place.logFile), { recursive: true })
-  if (existsSync(place.logFile) && statSync(place.logFile).size > MAX_LOG_BYTES) truncateSync(place.logFile)
   const script = join(place.folder, `${name}.sh`)
   const started = join(place.folder, `${name}.started`)
   rmSync(started, { force: true })
