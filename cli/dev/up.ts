@@ -1,5 +1,5 @@
 // `conduit dev up`: starts a local mesh, here in the foreground or as a process of its own.
-import { openSync, readFileSync } from "node:fs"
+import { openSync, readFileSync, renameSync, rmSync } from "node:fs"
 import {
   checkInject,
   checkOwner,
@@ -37,6 +37,8 @@ import { type Progress, progressOn } from "./progress.ts"
 export const DEFAULT_TIMEOUT = "120s"
 /** Set in the environment of the process that holds a detached mesh. */
 const DETACHED = "CONDUIT_DEV_DETACHED"
+/** A runner that no longer answers has this long to be gone, before it counts as stuck. */
+const LAST_STEPS_MS = 3_000
 /** How often pods are looked at while waiting. */
 const POLL_MS = 100
 /** Lines of a failing container's log that are shown. */
@@ -162,13 +164,13 @@ async function detached(
   progress: Progress,
 ): Promise<void> {
   const begunMs = performance.now()
-  const log = runnerLogFile(name)
+  const log = new PendingLog(runnerLogFile(name))
   const script = process.argv[1] ?? ""
   const words = process.argv.slice(2)
   const child = Bun.spawn(["setsid", ...namespace, process.execPath, script, ...words], {
     stdin: "ignore",
-    stdout: openSync(log, "w"),
-    stderr: openSync(log, "a"),
+    stdout: log.descriptor,
+    stderr: log.descriptor,
     env: { ...process.env, [DETACHED]: "1" },
   })
   child.unref()
@@ -180,16 +182,34 @@ async function detached(
   let mesh: LocalMesh | null = null
   while (mesh === null) {
     await Bun.sleep(20)
-    if (child.exitCode !== null || Date.now() - begin > timeoutMs) {
-      const said = lastLines(log, 20)
-      await endMesh(name)
-      throw new Failure(said === "" ? `the mesh "${name}" did not start` : said.replace(/^conduit: /, ""))
+    const { exitCode, signalCode } = child
+    if (exitCode !== null || signalCode !== null || Date.now() - begin > timeoutMs) {
+      const said = log.lastLines(20)
+      // Another runner of that name is not ours to end.
+      if (findLocalMesh(name)?.state.runner.pid !== child.pid && findLocalMesh(name) !== null) log.remove()
+      else await endMesh(name)
+      if (said !== "") throw new Failure(said.replace(/^conduit: /, ""))
+      throw new Failure(
+        signalCode === null
+          ? `the mesh "${name}" did not start`
+          : `the mesh "${name}" was ended by ${signalCode} before it was up; nothing is left of it`,
+      )
     }
     const found = findLocalMesh(name)
     if (found !== null && found.apiAddr !== "" && found.state.runner.pid === child.pid) mesh = found
   }
+  log.keep()
   const live = mesh
-  const outcome = await settle(() => meshReport(live), timeoutMs, progress)
+  const outcome = await settle(() => meshReport(live), timeoutMs, progress).catch(async (error: unknown) => {
+    progress.end()
+    const isThere = () => findLocalMesh(name)?.state.id === live.state.id
+    for (let waited = 0; waited < LAST_STEPS_MS && isThere(); waited += POLL_MS) await Bun.sleep(POLL_MS)
+    if (isThere()) throw error
+    const left = findLocalMesh(name) === null && (await endMesh(name))
+    throw new Failure(
+      `the mesh "${name}" was ended before its pods were ready${left ? "; what it left is removed" : ""}`,
+    )
+  })
   progress.end()
   if (outcome.unwell.length === 0) {
     progress.line(readyText(name, outcome.report, performance.now() - begunMs))
@@ -203,6 +223,31 @@ async function detached(
   }
   await endMesh(name)
   throw new Failure(`${why}\nthe mesh was ended; --keep leaves it running`)
+}
+
+/** What a runner says: a file of its own until the mesh is its own, so that two beginners do not mix theirs. */
+class PendingLog {
+  readonly descriptor: number
+  readonly #path: string
+  readonly #pending: string
+
+  constructor(path: string) {
+    this.#path = path
+    this.#pending = `${path}.${process.pid}`
+    this.descriptor = openSync(this.#pending, "a")
+  }
+
+  keep(): void {
+    renameSync(this.#pending, this.#path)
+  }
+
+  remove(): void {
+    rmSync(this.#pending, { force: true })
+  }
+
+  lastLines(count: number): string {
+    return lastLines(this.#pending, count)
+  }
 }
 
 interface Outcome {
@@ -222,7 +267,8 @@ async function settle(
     const report = await ask()
     progress.update(report.pods)
     const unwell = report.pods.filter(pod => !isWell(pod, Date.now()))
-    if (unwell.length === 0 && report.pods.length > 0) return { report, unwell }
+    // All of them ending is the mesh's own end.
+    if (unwell.length === 0 && report.pods.some(pod => !pod.terminating)) return { report, unwell }
     if (patience.isOver(unwell)) return { report, unwell }
     if (performance.now() > deadlineMs) return { report, unwell }
     await Bun.sleep(POLL_MS)

@@ -100,9 +100,8 @@ export async function endMesh(name: string): Promise<boolean> {
   const state = readState(name)
   if (state !== null && isRunning(state)) {
     const mesh = { name, apiAddr: state.apiAddr, state, folder: meshFolder(name) }
-    await call(mesh, "POST", "/v1/down", {}).catch(() => {
-      // A runner that does not answer is ended by force below.
-    })
+    // One that does not answer yet is still starting: it ends at once, and what it made is removed below.
+    await call(mesh, "POST", "/v1/down", {}).catch(() => signal(state.runner.pid, "SIGTERM"))
     for (let waited = 0; waited < DOWN_TIMEOUT_MS && isRunning(state); waited += 20) await Bun.sleep(20)
     if (isRunning(state)) process.kill(state.runner.pid, "SIGKILL")
     for (let waited = 0; waited < 2_000 && isRunning(state); waited += 20) await Bun.sleep(20)

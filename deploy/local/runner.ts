@@ -7,6 +7,8 @@ import { bundle } from "./bundle.ts"
 import { Cluster } from "./cluster.ts"
 import { CONTROL_IMAGE, controlPlaneObjects } from "./control_plane.ts"
 import { type ExecContext, serveControl } from "./control_server.ts"
+import { LOG_CHECK_MS, rotateLogs } from "./log_rotation.ts"
+import { lockMesh, type MeshLock } from "./mesh_lock.ts"
 import { type Forward, forwardPort } from "./net/forward.ts"
 import { Network } from "./net/network.ts"
 import { type KubeObject, objectKey } from "./objects/kube_object.ts"
@@ -65,9 +67,11 @@ export interface RunningMesh {
 
 /** A mesh of that name runs already. */
 export class NameTakenError extends Error {
-  constructor(name: string, pid: number) {
+  /** @param pid  of its runner; null while that is not known yet */
+  constructor(name: string, pid: number | null) {
+    const who = pid === null ? "" : ` (process ${pid})`
     super(
-      `a local mesh named "${name}" runs already (process ${pid}): conduit dev apply changes it, conduit dev down --name ${name} ends it, --name starts another beside it`,
+      `a local mesh named "${name}" runs already${who}: conduit dev apply changes it, conduit dev down --name ${name} ends it, --name starts another beside it`,
     )
     this.name = "NameTakenError"
   }
@@ -82,10 +86,22 @@ export async function startMesh(options: RunnerOptions): Promise<RunningMesh> {
   const { name } = options
   const before = readState(name)
   if (before !== null && isRunning(before)) throw new NameTakenError(name, before.runner.pid)
+  const lock = lockMesh(name)
+  // Between a look and a claim another may begin; it may not have said yet who it is.
+  if (lock === null) throw new NameTakenError(name, readState(name)?.runner.pid ?? null)
+  try {
+    return await startLocked(options, lock)
+  } catch (error) {
+    lock.release()
+    throw error
+  }
+}
+
+async function startLocked(options: RunnerOptions, lock: MeshLock): Promise<RunningMesh> {
+  const { name } = options
   if (await removeLeftovers(name)) options.onMessage(`removed what an earlier mesh "${name}" had left`)
   const folder = meshFolder(name)
-  for (const part of ["logs", "build", "bin", "pods"]) mkdirSync(join(folder, part), { recursive: true })
-  let state: MeshState = {
+  const state: MeshState = {
     version: 1,
     name,
     id: crypto.randomUUID(),
@@ -96,15 +112,33 @@ export async function startMesh(options: RunnerOptions): Promise<RunningMesh> {
     controlSocket: join(folder, "control.sock"),
     relaySocket: join(folder, "relay.sock"),
   }
-  writeState(state)
-  const mesh = new Mesh(options, folder, state)
+  const mesh = new Mesh(options, folder, state, lock)
   try {
-    state = await mesh.start()
+    for (const part of ["logs", "build", "bin", "pods"]) mkdirSync(join(folder, part), { recursive: true })
+    writeState(state)
+    await mesh.start()
   } catch (error) {
     await mesh.stop()
-    throw error
+    throw withFolder(error, folder)
   }
   return mesh
+}
+
+/** A system's error code says little to a person: which folder, and what to do. */
+function withFolder(error: unknown, folder: string): unknown {
+  const code = (error as NodeJS.ErrnoException | null)?.code
+  const why =
+    code === "ENOSPC"
+      ? "no space is left on its disk"
+      : code === "EDQUOT"
+        ? "the quota of its disk is used up"
+        : code === "EROFS"
+          ? "its disk is read-only"
+          : null
+  if (why === null) return error
+  return new Error(`the mesh's files cannot be written to ${folder}: ${why}; a mesh needs some 10 MB there`, {
+    cause: error,
+  })
 }
 
 class Mesh implements RunningMesh {
@@ -116,9 +150,12 @@ class Mesh implements RunningMesh {
   #control: { stop(): void } | null = null
   #forwards: { forward: Forward; target: string }[] = []
   #unwatch: () => void = () => {}
+  #rotation: ReturnType<typeof setInterval> | null = null
   #stopping: Promise<void> | null = null
+  readonly #lock: MeshLock
 
-  constructor(options: RunnerOptions, folder: string, state: MeshState) {
+  constructor(options: RunnerOptions, folder: string, state: MeshState, lock: MeshLock) {
+    this.#lock = lock
     this.#options = options
     this.#folder = folder
     this.state = state
@@ -191,6 +228,7 @@ class Mesh implements RunningMesh {
     })
     for (const request of options.forwards) this.#forward(request)
     if (options.sources.length > 0) this.#follow()
+    this.#rotation = setInterval(() => rotateLogs(join(this.#folder, "logs")), LOG_CHECK_MS)
     this.state = { ...state, apiAddr: `127.0.0.1:${api.port}` }
     writeState(this.state)
     return this.state
@@ -213,6 +251,7 @@ class Mesh implements RunningMesh {
 
   async #end(): Promise<void> {
     this.#unwatch()
+    if (this.#rotation !== null) clearInterval(this.#rotation)
     for (const { forward } of this.#forwards) forward.stop()
     await this.#cluster?.stop(DOWN_GRACE_MS).catch((error: unknown) => {
       this.#options.onMessage(`a pod could not be ended in good order: ${String(error)}`)
@@ -220,6 +259,7 @@ class Mesh implements RunningMesh {
     await this.#network?.stop()
     this.#control?.stop()
     await removeLeftovers(this.state.name)
+    this.#lock.release()
   }
 
   #forward(request: ForwardRequest): Forward {

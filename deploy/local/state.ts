@@ -61,8 +61,12 @@ export function runnerLogFile(name: string): string {
 
 /** Removes that file; the last thing to go, since it says why the rest went wrong. */
 export function removeRunnerLog(name: string): void {
-  rmSync(`${meshFolder(name)}.log`, { force: true })
   const root = meshRoot()
+  for (const entry of filesIn(root)) {
+    // Also those of runners that did not come up.
+    if (entry === `${name}.log` || entry.startsWith(`${name}.log.`))
+      rmSync(join(root, entry), { force: true })
+  }
   if (!root.startsWith("/tmp/")) return
   try {
     // Only when the last mesh has gone; rmdir refuses otherwise.
@@ -148,6 +152,14 @@ export async function removeLeftovers(name: string): Promise<boolean> {
 /** This process as the runner of a state. */
 export function thisRunner(): MeshState["runner"] {
   return { pid: process.pid, startTime: startTimeOf(process.pid) }
+}
+
+function filesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder)
+  } catch {
+    return []
+  }
 }
 
 function readdirSafe(folder: string): boolean {
