@@ -51,11 +51,9 @@ export async function runningMesh(args: MeshArgs): Promise<LocalMesh> {
   const mesh = findLocalMesh(name)
   if (mesh !== null) return mesh
   const others = (await runningMeshes()).map(other => other.name)
-  const hint =
-    others.length === 0
-      ? `conduit dev up -f FILE${name === "dev" ? "" : ` --name ${name}`} starts one`
-      : `running: ${others.join(", ")} (choose with --name)`
-  throw new Failure(`no local mesh "${name}" runs on this machine; ${hint}`)
+  const begin = `conduit dev up -f FILE${name === "dev" ? "" : ` --name ${name}`} starts one`
+  const choose = others.length === 0 ? "" : `, and --name chooses one that runs: ${others.join(", ")}`
+  throw new Failure(`no local mesh "${name}" runs on this machine; ${begin}${choose}`)
 }
 
 /** Lower-case kinds of workload that a pod may be named by. */
