@@ -17,8 +17,8 @@ export const MAX_CONNECTIONS_PER_ENDPOINT = 64
 export const MAX_WAITING_PER_ENDPOINT = 1024
 
 /**
- * How long they wait at most: an endpoint that is full for so long will not catch up with what queues, and the caller
- * should hear of it while that still helps (Linkerd fails fast after as long).
+ * Longest wait of a request for a stream to an endpoint whose connections are all full: full for so long, it will not
+ * catch up with what queues, and the caller should hear of it while that still helps (Linkerd fails fast after as long).
  */
 export const POOL_WAIT_MS = 3_000
 
