@@ -1,7 +1,12 @@
 // Series come, stay while they change or something runs, and go; their number is bounded.
 import { expect, test } from "bun:test"
 import { Endpoint, UNKNOWN_ENDPOINT } from "../balance/mod.ts"
-import { AuthorityLabels, MAX_AUTHORITY_LENGTH, OTHER_AUTHORITY } from "./authority_labels.ts"
+import {
+  AuthorityLabels,
+  MAX_AUTHORITIES,
+  MAX_AUTHORITY_LENGTH,
+  OTHER_AUTHORITY,
+} from "./authority_labels.ts"
 import { HttpMetrics, OUTBOUND, type ScopeLabels } from "./http_series.ts"
 import { IDLE_SERIES_MS, Registry } from "./registry.ts"
 import { type Metric, type Series, SeriesGroup } from "./series.ts"
@@ -167,4 +172,33 @@ test("connections with an error are closed under it, and bytes of open ones coun
   expect(text).toContain(`tcp_close_total{${labels},error="ECONNRESET"} 1\n`)
   expect(text).toContain(`tcp_read_bytes_total{${labels}} 10\n`)
   expect(text).toContain(`tcp_connection_duration_ms_sum{${labels}} 500\n`)
+})
+
+test("names of TLS share the bound of authorities, and keep their places while a connection bears them", () => {
+  const clock = { nowMs: 0 }
+  const telemetry = new Telemetry(clock)
+  const labels = {
+    direction: OUTBOUND,
+    peer: "src",
+    targetAddress: "10.0.0.1:443",
+    tls: "loopback",
+    clientId: "",
+    dstService: "",
+    dstNamespace: "",
+    dst: null,
+  } as const
+  const open = (name: string) => telemetry.openConnection(labels, telemetry.authorities.of(name))
+  const kept = open("kept.example")
+  for (let n = 1; n < MAX_AUTHORITIES; n++) open(`n${n}.example`).close(null)
+  open("late.example").close(null)
+  expect(telemetry.text()).toContain(`tcp_open_total{direction="outbound",peer="src",authority="other"`)
+  telemetry.sweep()
+  clock.nowMs += IDLE_SERIES_MS
+  telemetry.sweep()
+  open("late.example").close(null)
+  const text = telemetry.text()
+  expect(text).toContain(`authority="late.example"`)
+  expect(text).toContain(`authority="kept.example"`)
+  expect(text).not.toContain(`authority="n1.example"`)
+  kept.close(null)
 })
