@@ -176,7 +176,7 @@ const MISTAKES: readonly Mistake[] = [
     what: "a mesh that does not run",
     words: [CLI, "dev", "exec", "--name", MESH, "web", "--", "true"],
     code: 1,
-    says: [`"${MESH}"`, "conduit dev up"],
+    says: [`no local mesh "${MESH}" runs`],
   },
   {
     what: "an API address where nothing answers",

@@ -1,4 +1,8 @@
 // A mesh in a lab: a fake control plane in a pod of its own, and pods with real proxies and the real redirect.
+import { chmodSync, mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { bundle } from "../../deploy/local/bundle.ts"
 import { type RedirectOptions, redirectRules } from "../../deploy/redirect/mod.ts"
 import type { Table } from "./fake_control_plane.ts"
 import { Lab, type LabProcess, type Pod } from "./netns.ts"
@@ -15,7 +19,7 @@ export interface MeshedPodOptions {
   readonly redirect?: RedirectOptions
   /** More environment for the proxy. */
   readonly env?: Readonly<Record<string, string>>
-  /** The proxy to run; default: the unbundled proxy/main.ts. */
+  /** The proxy to run; default: a bundle of proxy/main.ts, made once a mesh. */
   readonly program?: string
   /** Arguments of the runtime that come before the program, such as `--smol`. */
   readonly runtimeArgs?: readonly string[]
@@ -36,6 +40,8 @@ export class Mesh implements AsyncDisposable {
   /** The control plane's process, null while it is dead. */
   controlProcess: LabProcess | null = null
   private table: Table = { outbound: {} }
+  /** Folder of the proxy's bundle, which the proxy's user can read wherever the checkout lies; null until needed. */
+  private bundleFolder: string | null = null
 
   private constructor(lab: Lab) {
     this.lab = lab
@@ -97,7 +103,7 @@ export class Mesh implements AsyncDisposable {
   /** Starts a proxy in a pod. */
   async startProxy(pod: Pod, options: MeshedPodOptions = {}): Promise<LabProcess> {
     const address = `${this.control.ipv4}:${CONTROL_PORT}`
-    const program = options.program ?? `${ROOT}proxy/main.ts`
+    const program = options.program ?? (await this.proxyBundle())
     const proxy = pod.start([process.execPath, ...(options.runtimeArgs ?? []), program], {
       uid: PROXY_UID,
       env: {
@@ -116,8 +122,18 @@ export class Mesh implements AsyncDisposable {
     return proxy
   }
 
+  private async proxyBundle(): Promise<string> {
+    if (this.bundleFolder === null) {
+      this.bundleFolder = mkdtempSync(join(tmpdir(), "conduit-lab-"))
+      chmodSync(this.bundleFolder, 0o755)
+      await bundle("proxy/main.ts", this.bundleFolder, "proxy")
+    }
+    return join(this.bundleFolder, "proxy.js")
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.lab[Symbol.asyncDispose]()
+    if (this.bundleFolder !== null) rmSync(this.bundleFolder, { recursive: true, force: true })
   }
 }
 

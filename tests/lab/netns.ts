@@ -98,6 +98,8 @@ export class Pod {
     const user = options.uid === undefined ? [] : ["setpriv", `--reuid=${options.uid}`, "--clear-groups"]
     const child = Bun.spawn(["ip", "netns", "exec", this.namespace, ...user, ...command], {
       env: { ...process.env, ...options.env },
+      // Another user may not be let into the folder of the checkout.
+      cwd: options.uid === undefined ? process.cwd() : "/",
       stdin: "pipe",
       stdout: "pipe",
       stderr: "pipe",
