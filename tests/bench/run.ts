@@ -157,7 +157,7 @@ async function main(): Promise<void> {
   const only = values.only?.split(",")
   const wanted = values.peers?.split(",")
   const rounds = Number(values.rounds ?? (values.quick ? 1 : 5))
-  const durationMs = values.quick ? 1500 : 4000
+  const durationMs = values.quick ? 1500 : 3000
   const scenarios = SCENARIOS.filter(s => only === undefined || only.includes(s.protocol))
   const missing: Record<string, string> = {}
   const entrants: Entrant[] = []
@@ -251,7 +251,7 @@ async function measureScenario(
       const key = `${Math.round(share * 100)} % = ${rate}/s`
       const byPeer: Record<string, Figures[]> = {}
       paced[key] = byPeer
-      for (let round = 0; round < Math.min(rounds, 3); round++) {
+      for (let round = 0; round < Math.min(rounds, 2); round++) {
         for (const { label, peer, address } of able) {
           const figures = await measure(peer, address(scenario.protocol), scenario, rate, durationMs)
           byPeer[label] = [...(byPeer[label] ?? []), figures]
