@@ -147,6 +147,28 @@ test("a kept connection that closes as a GET is sent costs the client nothing", 
   expect(await client.line("HEADERS 3")).toBe("HEADERS 3 :status=200 END")
 })
 
+test("a GET without an answer when its busy connection breaks is asked once more, and not a third time", async () => {
+  const { client, server } = await scene(1)
+  client.send(headersFrame(1, GET, END), headersFrame(3, GET, END))
+  const first = await server.peer(0)
+  await first.line("HEADERS 3")
+  await Bun.sleep(5)
+  first.send(headersFrame(1, OK, END))
+  await client.line("HEADERS 1")
+  first.close()
+  const second = await server.peer(1)
+  await second.line("HEADERS 1")
+  client.send(headersFrame(5, GET, END))
+  await second.line("HEADERS 3")
+  await Bun.sleep(5)
+  second.send(headersFrame(3, OK, END))
+  await client.line("HEADERS 5")
+  second.close()
+  expect(await client.line("HEADERS 3")).toContain(
+    ":status=502 content-length=0 conduit-proxy-error=upstream-gone",
+  )
+})
+
 test("REFUSED_STREAM is tried elsewhere while the request is whole, else passed on", async () => {
   const { client, servers } = await scene(2, { replayBytes: 50 })
   client.send(headersFrame(1, REQUEST, END))

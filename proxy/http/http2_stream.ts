@@ -160,7 +160,9 @@ export class DownstreamStream extends Stream implements RequestView {
 
   /** The connection to the server was lost. `untouched`: nothing came on it since the request was sent. */
   connectionLost(up: UpstreamStream, untouched: boolean, error: string): void {
-    if (untouched && this.isIdempotent() && this.resend(up)) return
+    // Idempotent requests may be asked twice (RFC 9110 section 9.2.2), but no more often: it may have been this very
+    // request that broke the server. One that the server cannot have seen does not count.
+    if (this.isIdempotent() && (untouched || this.resends === 0) && this.resend(up)) return
     if (up.remoteEnded) this.uploadEnded(up)
     else if (this.answered) this.fail(INTERNAL_ERROR)
     else this.answer(REFUSAL_UPSTREAM_GONE, error)
