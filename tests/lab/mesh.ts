@@ -21,8 +21,6 @@ export interface MeshedPodOptions {
   readonly env?: Readonly<Record<string, string>>
   /** The proxy to run; default: a bundle of proxy/main.ts, made once a mesh. */
   readonly program?: string
-  /** Arguments of the runtime that come before the program, such as `--smol`. */
-  readonly runtimeArgs?: readonly string[]
   /** Name of the workload; default: the pod's name. */
   readonly workload?: string
 }
@@ -104,7 +102,7 @@ export class Mesh implements AsyncDisposable {
   async startProxy(pod: Pod, options: MeshedPodOptions = {}): Promise<LabProcess> {
     const address = `${this.control.ipv4}:${CONTROL_PORT}`
     const program = options.program ?? (await this.proxyBundle())
-    const proxy = pod.start([process.execPath, ...(options.runtimeArgs ?? []), program], {
+    const proxy = pod.start([process.execPath, program], {
       uid: PROXY_UID,
       env: {
         CONDUIT_PROXY_NAMESPACE: "lab",

@@ -1,5 +1,4 @@
-// The proxy as pods run it, for tests that measure its memory: one minified bundle under `--smol`; and what of its
-// memory is its own.
+// The proxy as pods run it, for tests that measure its memory: one minified bundle; and what of its memory is its own.
 import { chmodSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -14,7 +13,7 @@ export class BundledProxy implements Disposable {
 
   private constructor(folder: string, program: string) {
     this.folder = folder
-    this.options = { program, runtimeArgs: ["--smol"], env: { CONDUIT_PROXY_LOG_LEVEL: "info" } }
+    this.options = { program, env: { CONDUIT_PROXY_LOG_LEVEL: "info" } }
   }
 
   /** Builds it from the tree. */
