@@ -48,6 +48,8 @@ async function dev(mesh: string, ...words: string[]): Promise<Result> {
 function start(mesh: string, ...words: string[]) {
   return Bun.spawn([process.execPath, join(ROOT, "cli/main.ts"), "dev", ...words], {
     cwd: folder,
+    // A process group of its own, as a shell gives it.
+    detached: true,
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
@@ -297,9 +299,12 @@ test(
       'conduit: pod "client" has no container "proxy"; it has client\n',
     ])
     const state = stateOf(mesh)
-    child.kill("SIGINT")
+    // Ctrl-C on a terminal goes to the whole group.
+    process.kill(-child.pid, "SIGINT")
     expect(await child.exited).toBe(0)
-    expect(await stderr).toContain("pods, 0 of them meshed")
+    const said = await stderr
+    expect(said).toContain("pods, 0 of them meshed")
+    expect(said).not.toContain("lost")
     expect(survivors(state, [])).toEqual([])
     expect(existsSync(`/run/conduit/dev/${mesh}`)).toBe(false)
   },

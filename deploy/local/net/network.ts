@@ -76,6 +76,8 @@ export class Network {
       options.relaySocket,
     ]
     const router = Bun.spawn(command, {
+      // Ctrl-C goes to the whole group of the terminal; pods still need their network to end in good order.
+      detached: true,
       stdin: "pipe",
       stdout: "pipe",
       stderr: Bun.file(options.logFile),
