@@ -2,6 +2,8 @@
 import { type Client, createClient, type Transport } from "@connectrpc/connect"
 import { ApiService } from "./gen/conduit/api/v1/api_pb.ts"
 import { DestinationService } from "./gen/conduit/destination/v1/destination_pb.ts"
+import { IdentityService } from "./gen/conduit/identity/v1/identity_pb.ts"
+import { PolicyService } from "./gen/conduit/policy/v1/policy_pb.ts"
 import { QueryService } from "./gen/conduit/telemetry/v1/query_pb.ts"
 import { TelemetryService } from "./gen/conduit/telemetry/v1/telemetry_pb.ts"
 
@@ -9,6 +11,10 @@ import { TelemetryService } from "./gen/conduit/telemetry/v1/telemetry_pb.ts"
 export type ApiClient = Client<typeof ApiService>
 /** Client of the destination service. */
 export type DestinationClient = Client<typeof DestinationService>
+/** Client of the identity service. */
+export type IdentityClient = Client<typeof IdentityService>
+/** Client of the policy service. */
+export type PolicyClient = Client<typeof PolicyService>
 /** Client of the telemetry service. */
 export type TelemetryClient = Client<typeof TelemetryService>
 /** Client of the telemetry service's questions. */
@@ -22,6 +28,16 @@ export function createApiClient(transport: Transport): ApiClient {
 /** Destination service; needs a transport with bidirectional streams (HTTP/2). */
 export function createDestinationClient(transport: Transport): DestinationClient {
   return createClient(DestinationService, transport)
+}
+
+/** Identity service; its transport is TLS, since it is sent tokens. */
+export function createIdentityClient(transport: Transport): IdentityClient {
+  return createClient(IdentityService, transport)
+}
+
+/** Policy service; needs a transport with bidirectional streams (HTTP/2). */
+export function createPolicyClient(transport: Transport): PolicyClient {
+  return createClient(PolicyService, transport)
 }
 
 /** Telemetry service; needs a transport with client streams (HTTP/2). */

@@ -2,5 +2,7 @@
 export * from "./clients.ts"
 export * from "./gen/conduit/api/v1/api_pb.ts"
 export * as destinationV1 from "./gen/conduit/destination/v1/destination_pb.ts"
+export * as identityV1 from "./gen/conduit/identity/v1/identity_pb.ts"
+export * as policyV1 from "./gen/conduit/policy/v1/policy_pb.ts"
 export * as telemetryQueryV1 from "./gen/conduit/telemetry/v1/query_pb.ts"
 export * as telemetryV1 from "./gen/conduit/telemetry/v1/telemetry_pb.ts"

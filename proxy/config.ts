@@ -24,6 +24,22 @@ export interface Config {
   readonly destinationAddress: string
   /** `host:port` of the telemetry service. */
   readonly telemetryAddress: string
+  /** `host:port` of the identity service; empty: no identity, so no mutual TLS. */
+  readonly identityAddress: string
+  /** `host:port` of the policy service; empty: only the default policy holds. */
+  readonly policyAddress: string
+  /** Trust domain of the mesh's identities. */
+  readonly trustDomain: string
+  /** Namespace of the control plane; part of every identity's DNS name. */
+  readonly controlNamespace: string
+  /** Trust anchors at the start, PEM; the identity service tells of changes. */
+  readonly trustAnchors: string
+  /** File with the token that proves the workload; read anew for each certificate. */
+  readonly tokenFile: string
+  /** What holds until the policy service has answered, and where nothing else is said. */
+  readonly defaultInboundPolicy: DefaultInboundPolicy
+  /** `required`: nothing leaves in plaintext to the mesh. */
+  readonly outboundMtls: OutboundMtls
   /** Ports on which nothing is detected: inbound ports and outbound destination ports. */
   readonly opaquePorts: readonly PortRange[]
   readonly logLevel: LogLevel
@@ -34,6 +50,22 @@ export interface Config {
   readonly inboundPort: number
   readonly adminPort: number
 }
+
+/** Who may call where no policy says anything; the names of the annotation `default-inbound-policy`. */
+export const DEFAULT_INBOUND_POLICIES = [
+  "all-unauthenticated",
+  "all-authenticated",
+  "cluster-unauthenticated",
+  "cluster-authenticated",
+  "deny",
+  "audit",
+] as const
+
+/** One of `DEFAULT_INBOUND_POLICIES`. */
+export type DefaultInboundPolicy = (typeof DEFAULT_INBOUND_POLICIES)[number]
+
+/** Whether a meshed peer may be called in plaintext when mutual TLS cannot be had. */
+export type OutboundMtls = "preferred" | "required"
 
 /** The environment is not usable; the message names the variable and says what it takes. */
 export class ConfigError extends Error {}
@@ -56,6 +88,14 @@ export function readConfig(env: Environment): Config {
     workload: text(env, "WORKLOAD"),
     destinationAddress: hostPort(env, "DESTINATION_ADDR"),
     telemetryAddress: hostPort(env, "TELEMETRY_ADDR"),
+    identityAddress: optionalHostPort(env, "IDENTITY_ADDR"),
+    policyAddress: optionalHostPort(env, "POLICY_ADDR"),
+    trustDomain: text(env, "TRUST_DOMAIN") || "cluster.local",
+    controlNamespace: text(env, "CONTROL_NAMESPACE") || "conduit",
+    trustAnchors: text(env, "TRUST_ANCHORS"),
+    tokenFile: text(env, "TOKEN_FILE") || "/var/run/secrets/conduit.io/identity/token",
+    defaultInboundPolicy: oneOf(env, "DEFAULT_INBOUND_POLICY", DEFAULT_INBOUND_POLICIES),
+    outboundMtls: oneOf(env, "OUTBOUND_MTLS", ["preferred", "required"]),
     opaquePorts: portList(env, "OPAQUE_PORTS"),
     logLevel: logLevel(env, "LOG_LEVEL"),
     logFormat: oneOf(env, "LOG_FORMAT", ["plain", "json"]),
@@ -95,6 +135,10 @@ function hostPort(env: Environment, name: string): string {
     throw bad(name, value, "host:port, such as conduit-destination.conduit.svc.cluster.local:8086")
   }
   return value
+}
+
+function optionalHostPort(env: Environment, name: string): string {
+  return text(env, name) === "" ? "" : hostPort(env, name)
 }
 
 function port(env: Environment, name: string, fallback: number): number {

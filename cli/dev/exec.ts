@@ -1,4 +1,5 @@
 // `conduit dev exec`: a command in a running container.
+import { constants } from "node:os"
 import { execCommand, signalExec } from "../../deploy/mod.ts"
 import { command } from "../command_line/command.ts"
 import { UsageError } from "../failure.ts"
@@ -55,13 +56,16 @@ export const exec = command({
     if (args.tty === true && !terminal) say("no terminal for -t: standard input is none")
     // As with kubectl a script's own input is left alone unless asked for.
     const stdin = args.stdin === true || terminal ? "inherit" : "ignore"
-    const child = Bun.spawn(line, { stdin, stdout: "inherit", stderr: "inherit" })
+    // Listened to before there is a command: main.ts ends the process at a Ctrl-C that nobody listens to.
+    let child: Bun.Subprocess | undefined
     for (const name of ["SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT"] as const) {
       process.on(name, () => {
+        if (child === undefined) process.exit(128 + constants.signals[name])
         // A terminal has sent these to the command too.
         if (!terminal || name === "SIGTERM") signalExec(child.pid, name)
       })
     }
+    child = Bun.spawn(line, { stdin, stdout: "inherit", stderr: "inherit" })
     process.exit(await child.exited)
   },
 })

@@ -48,6 +48,10 @@ export interface InjectOptions {
   readonly version: string
   /** Whether the cluster runs native sidecars (Kubernetes 1.29 and newer). */
   readonly nativeSidecar: boolean
+  /** Trust anchors of the mesh, PEM; without them proxies have no identity, and no mutual TLS. */
+  readonly trustAnchors?: string
+  /** Trust domain of the mesh's identities; default `cluster.local`. */
+  readonly trustDomain?: string
   /** Log level of the proxy where no annotation says another; default `info`. */
   readonly proxyLogLevel?: string
 }
@@ -171,6 +175,16 @@ function proxyContainer(template: PodTemplate, settings: ProxySettings, options:
     { name: "CONDUIT_PROXY_ACCESS_LOG", value: settings.accessLog },
     { name: "CONDUIT_PROXY_SHUTDOWN_GRACE_PERIOD", value: settings.shutdownGracePeriod },
   ]
+  if (options.trustAnchors !== undefined) {
+    env.push(
+      { name: "CONDUIT_PROXY_IDENTITY_ADDR", value: control("conduit-identity", 8080) },
+      { name: "CONDUIT_PROXY_POLICY_ADDR", value: control("conduit-policy", 8090) },
+      { name: "CONDUIT_PROXY_CONTROL_NAMESPACE", value: options.conduitNamespace },
+      { name: "CONDUIT_PROXY_TRUST_DOMAIN", value: options.trustDomain ?? "cluster.local" },
+      { name: "CONDUIT_PROXY_TRUST_ANCHORS", value: options.trustAnchors },
+      { name: "CONDUIT_PROXY_TOKEN_FILE", value: `${TOKEN_MOUNT_PATH}/token` },
+    )
+  }
   if (settings.defaultInboundPolicy !== null) {
     env.push({ name: "CONDUIT_PROXY_DEFAULT_INBOUND_POLICY", value: settings.defaultInboundPolicy })
   }

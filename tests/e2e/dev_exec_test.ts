@@ -57,13 +57,26 @@ async function shell(script: string): Promise<Outcome> {
   return await ended(Bun.spawn(command, { stdin: "ignore", stdout: "pipe", stderr: "pipe" }))
 }
 
-/** Runs `exec` at a terminal of its own, with script(1); `keys` are typed. */
-async function atTerminal(keys: string, ...command: string[]): Promise<Outcome> {
+/** Runs `exec` at a terminal of its own, with script(1); `keys` are typed once it has printed `ready`. */
+async function atTerminal(ready: string, keys: string, ...command: string[]): Promise<Outcome> {
   const line = words(...command)
     .map(word => `'${word}'`)
     .join(" ")
-  const typed = `(sleep 1; printf '${keys}'; sleep 1) | script -qec "${line}" /dev/null`
-  return await ended(Bun.spawn(["bash", "-c", typed], { stdin: "ignore", stdout: "pipe", stderr: "pipe" }))
+  const terminal = Bun.spawn(["script", "-qec", line, "/dev/null"], {
+    stdin: "pipe",
+    stdout: "pipe",
+    stderr: "pipe",
+  })
+  let seen = ""
+  const text = new TextDecoder()
+  for await (const bytes of terminal.stdout) {
+    const before = seen
+    seen += text.decode(bytes, { stream: true })
+    if (before.includes(ready) || !seen.includes(ready)) continue
+    terminal.stdin.write(keys)
+    terminal.stdin.flush()
+  }
+  return { stdout: seen, stderr: await new Response(terminal.stderr).text(), code: await terminal.exited }
 }
 
 test.each([
@@ -145,13 +158,21 @@ test("a command that a signal ends is not left behind", async () => {
 test(
   "-it gives a shell at this terminal, and Ctrl-C goes to the command alone",
   async () => {
-    const seen = await atTerminal("tty; echo in$((40+2))\\nexit 5\\n", "-it", "box", "--", "bash", "--norc")
+    const seen = await atTerminal(
+      "bash-",
+      "tty; echo in$((40+2))\nexit 5\n",
+      "-it",
+      "box",
+      "--",
+      "bash",
+      "--norc",
+    )
     expect(seen.stdout).toContain("/dev/pts/")
     expect(seen.stdout).toContain("in42")
     expect(seen.code).toBe(5)
     const script = join(folder, "interrupted.sh")
-    writeFileSync(script, "trap 'echo heard; exit 6' INT\nwhile :; do sleep 0.1; done\n")
-    const stopped = await atTerminal("\\003", "-t", "-i", "box", "--", "sh", script)
+    writeFileSync(script, "trap 'echo heard; exit 6' INT\necho ready\nwhile :; do sleep 0.1; done\n")
+    const stopped = await atTerminal("ready", "\x03", "-t", "-i", "box", "--", "sh", script)
     expect([stopped.stdout.includes("heard"), stopped.code]).toEqual([true, 6])
   },
   TEST_MS,
