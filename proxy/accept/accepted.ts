@@ -19,6 +19,7 @@ import {
   isHostName,
   readClientHello,
 } from "../wire/mod.ts"
+import { type Client, unprovenClient } from "./client.ts"
 import {
   SPOKEN_CLIENT_FIRST,
   SPOKEN_HTTP,
@@ -52,6 +53,8 @@ export class Accepted implements ConnHandler, ServerDialOwner {
   readonly conn: Conn
   readonly side: Side
   readonly target: Target
+  /** Who the client is; known before anything it sends is handed on. */
+  client: Client
   /** Destination before the redirect. */
   readonly address: string
   readonly port: number
@@ -73,6 +76,7 @@ export class Accepted implements ConnHandler, ServerDialOwner {
     this.side = side
     this.conn = conn
     this.target = target
+    this.client = unprovenClient(conn.remoteAddress, "disabled")
     this.address = address
     this.port = port
     this.id = id
