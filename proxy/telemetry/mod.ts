@@ -2,6 +2,7 @@
 export type { AuthorityLabel } from "./authority_labels.ts"
 export { controlMetrics } from "./control_metrics.ts"
 export {
+  compact,
   type Direction,
   type HttpScope,
   INBOUND,
