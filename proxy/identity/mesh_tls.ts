@@ -44,8 +44,9 @@ const HANDSHAKES: Metric = {
   kind: "counter",
   help: "Handshakes of mutual TLS that succeeded, and whether an earlier session was resumed.",
 }
-const DIRECTIONS = ["inbound", "outbound"] as const
-type DirectionName = (typeof DIRECTIONS)[number]
+
+/** Whose handshakes: clients', endpoints', or services' of the control plane. */
+type DirectionName = "inbound" | "outbound" | "control"
 
 /** Counts and logs handshakes of one direction. */
 class HandshakeCounts {
@@ -137,6 +138,7 @@ export class MeshTls {
   readonly wallClock: () => number
   readonly inbound: HandshakeCounts
   readonly outbound: HandshakeCounts
+  readonly controlCounts: HandshakeCounts
   private readonly required: boolean
   private accepting: AcceptTerms | null = null
   private readonly byEndpoint = new WeakMap<Endpoint, Map<Carries, DialTerms>>()
@@ -148,6 +150,7 @@ export class MeshTls {
     this.wallClock = wallClock
     this.inbound = new HandshakeCounts("inbound", registry, clock, log)
     this.outbound = new HandshakeCounts("outbound", registry, clock, log)
+    this.controlCounts = new HandshakeCounts("control", registry, clock, log)
     identity.onChange = () => this.changed()
   }
 
@@ -212,7 +215,7 @@ export class MeshTls {
         let terms = this.control.get(key)
         if (terms === undefined || terms.credentials !== credentials || terms.options.ca !== anchorsPem) {
           const options = clientOptions(name, anonymous ? null : credentials, anchorsPem, H2)
-          terms = new DialTerms(this, credentials, options, name)
+          terms = new DialTerms(this, this.controlCounts, credentials, options, name)
           this.control.set(key, terms)
         }
         go({ connectTimeoutMs, tls: terms })
@@ -238,7 +241,7 @@ export class MeshTls {
     // Another certificate or other anchors: sessions of before are not resumed.
     if (terms === undefined || terms.credentials !== credentials || terms.name !== identity) {
       const options = clientOptions(identity, credentials, credentials.anchorsPem, PROTOCOLS[carries])
-      terms = new DialTerms(this, credentials, options, identity)
+      terms = new DialTerms(this, this.outbound, credentials, options, identity)
       byProtocol.set(carries, terms)
     }
     return terms
@@ -285,10 +288,18 @@ class DialTerms implements TlsTerms {
   /** Identity that the server has to prove. */
   readonly name: string
   private readonly mesh: MeshTls
+  private readonly counts: HandshakeCounts
   private session: Uint8Array | null = null
 
-  constructor(mesh: MeshTls, credentials: Credentials | null, options: TlsOptions, name: string) {
+  constructor(
+    mesh: MeshTls,
+    counts: HandshakeCounts,
+    credentials: Credentials | null,
+    options: TlsOptions,
+    name: string,
+  ) {
     this.mesh = mesh
+    this.counts = counts
     this.credentials = credentials
     this.options = options
     this.name = name
@@ -311,13 +322,13 @@ class DialTerms implements TlsTerms {
   }
 
   succeeded(_peer: TlsPeer, resumed: boolean): void {
-    this.mesh.outbound.succeeded(resumed)
+    this.counts.succeeded(resumed)
   }
 
   failed(reason: string, detail: string, conn: Conn): void {
     // Whatever was wrong, the next attempt begins anew.
     this.session = null
-    this.mesh.outbound.failed(reason, {
+    this.counts.failed(reason, {
       endpoint: formatAddress(conn.remoteAddress, conn.remotePort),
       expected: this.name,
       detail,
