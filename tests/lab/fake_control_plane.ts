@@ -223,7 +223,10 @@ async function serveSecurely(): Promise<void> {
   secure = []
   if (identity === undefined) return
   const issuer = await LabCa.fromText(identity.issuer)
-  for (const [service, port] of Object.entries(SECURE_PORTS)) {
+  // The bench runs several side by side, each with ports of its own.
+  const own = process.env.CONDUIT_LAB_SECURE_PORTS
+  for (const [i, [service, usual]] of Object.entries(SECURE_PORTS).entries()) {
+    const port = own === undefined ? usual : Number(own) + i
     const { certPem, keyPem } = await issuer.issue("conduit", `conduit-${service}`)
     const server = createSecureServer({ cert: certPem, key: keyPem, minVersion: "TLSv1.3" }, handler)
     secure.push(server)
