@@ -44,7 +44,7 @@ function http1(fresh) {
   request.end()
 }
 
-let session = connect(`http://${host}:82`)
+const session = connect(`http://${host}:82`)
 session.on("error", error => fail(`HTTP/2 session ${error.message}`))
 
 function http2() {

@@ -5,8 +5,8 @@ import { create } from "@bufbuild/protobuf"
 import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect"
 import { connectNodeAdapter } from "@connectrpc/connect-node"
 import { destinationV1, identityV1, telemetryV1 } from "../../protos/mod.ts"
+import { type CaText, LabCa, names, publicKeyOf } from "../../proxy/identity/test_ca.ts"
 import { parseAddress } from "../../proxy/net/mod.ts"
-import { type CaText, LabCa, names, publicKeyOf } from "./ca.ts"
 
 /** An endpoint of the table. */
 export interface TableEndpoint {

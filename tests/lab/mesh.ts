@@ -4,7 +4,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { bundle } from "../../deploy/local/bundle.ts"
 import { type RedirectOptions, redirectRules } from "../../deploy/redirect/mod.ts"
-import { LabCa } from "./ca.ts"
+import { LabCa } from "../../proxy/identity/test_ca.ts"
 import { SECURE_PORTS, type Table, type TableIdentity } from "./fake_control_plane.ts"
 import { Lab, type LabProcess, type Pod } from "./netns.ts"
 

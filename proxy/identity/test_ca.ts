@@ -1,4 +1,4 @@
-// A certificate authority for tests: real X.509 certificates (RFC 5280) of any validity, names and issuer.
+// A certificate authority for tests only: real X.509 certificates (RFC 5280) of any validity, names and issuer.
 import {
   DER_BIT_STRING,
   DER_INTEGER,
@@ -9,7 +9,7 @@ import {
   DerReader,
   der,
   derUnsigned,
-} from "../../proxy/identity/der.ts"
+} from "./der.ts"
 
 /** A certificate and its key, PEM. */
 export interface KeyPair {
