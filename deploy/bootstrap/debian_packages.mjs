@@ -33,10 +33,13 @@ const FOREIGN = {
   wrk: "wrk",
 }
 
+/** What tests look at the wire with. */
+const WIRE = { tcpdump: "tcpdump" }
+
 /** What each purpose needs. */
 export const PURPOSES = {
   demo: MESH,
-  test: { ...MESH, ...FOREIGN },
+  test: { ...MESH, ...FOREIGN, ...WIRE },
   bench: {
     ...MESH,
     haproxy: "haproxy",

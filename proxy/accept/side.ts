@@ -8,6 +8,7 @@ import {
   type HttpService,
   type RequestGuard,
 } from "../http/mod.ts"
+import type { MeshTls } from "../identity/mod.ts"
 import type { Logger } from "../log.ts"
 import {
   type Conn,
@@ -18,11 +19,18 @@ import {
   type SocketAddress,
 } from "../net/mod.ts"
 import { type PortRange, portIn } from "../port_ranges.ts"
-import type { Direction, Telemetry } from "../telemetry/mod.ts"
+import {
+  type ConnectionLabels,
+  type Direction,
+  OUTBOUND,
+  type Telemetry,
+  type TlsLabel,
+} from "../telemetry/mod.ts"
 import { Accepted } from "./accepted.ts"
 import type { ConnectionTracker } from "./connection_tracker.ts"
 import { CountersByLabel } from "./counters.ts"
 import type { GuardConnection } from "./guard.ts"
+import { PlainClients } from "./plain_clients.ts"
 import { ProtocolMemory } from "./protocol_memory.ts"
 import type { Target } from "./target.ts"
 
@@ -56,6 +64,8 @@ export interface SideOptions {
   readonly resolve: ResolveTarget
   /** Decides who may pass; null (the default) for everybody, as outbound. */
   readonly guard?: GuardConnection | null
+  /** Mutual TLS that clients may ask for; null for none. */
+  readonly mesh: MeshTls | null
   /** One line per ended connection. */
   readonly accessLog: boolean
   /** Uniform, 0 to 1. */
@@ -75,6 +85,11 @@ export class Side {
   readonly random: () => number
   /** For `Accepted`: makes its guard. */
   readonly guard: GuardConnection | null
+  /** Mutual TLS that clients may ask for; null for none. */
+  readonly mesh: MeshTls | null
+  /** How connections are secured whose client proved nothing. */
+  readonly unproven: TlsLabel
+  readonly plainClients = new PlainClients()
   /** Clock reading when a connection was last accepted or ended. */
   usedMs = Number.NEGATIVE_INFINITY
   private readonly options: SideOptions
@@ -93,6 +108,9 @@ export class Side {
     this.log = options.env.log
     this.random = options.random
     this.guard = options.guard ?? null
+    this.mesh = options.mesh
+    this.unproven =
+      options.direction === OUTBOUND ? "loopback" : options.mesh === null ? "disabled" : "no_identity"
     const registry = options.telemetry.registry
     const direction = NAMES[options.direction]
     this.detections = new CountersByLabel(registry, direction, "result", {
@@ -206,6 +224,11 @@ export class Side {
   /** For `Accepted`: a connection's figures bear the name that the client's TLS asks for. */
   named(conn: Conn, serverName: string): void {
     this.options.tracker.named(conn, serverName)
+  }
+
+  /** For `Accepted`: a client has proven itself, and a connection's figures bear its name. */
+  proven(conn: Conn, labels: ConnectionLabels): void {
+    this.options.tracker.proven(conn, labels)
   }
 
   private finished(accepted: Accepted, error: string | null): void {

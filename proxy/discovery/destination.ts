@@ -89,6 +89,7 @@ export class Destination {
   /** A service stands behind the address. */
   setService(service: ServiceInfo, endpoints: readonly EndpointUpdate[], nowMs: number): void {
     if (this.set === null) this.set = new EndpointSet(this.random)
+    this.single.outside = false
     this.set.replace(endpoints, nowMs)
     const same = this.service !== null && sameService(this.service, service)
     if (same && this.kind === "service") return
@@ -107,7 +108,13 @@ export class Destination {
   /** A pod stands behind the address: go there and nowhere else. */
   setEndpoint(info: EndpointInfo): void {
     const before = this.single.info
-    if (this.kind === "endpoint" && before.pod === info.pod && before.namespace === info.namespace) {
+    this.single.outside = false
+    if (
+      this.kind === "endpoint" &&
+      before.pod === info.pod &&
+      before.namespace === info.namespace &&
+      before.identity === info.identity
+    ) {
       this.single.info = info
       if (this.protocol === info.protocol) return
     } else {
@@ -120,6 +127,7 @@ export class Destination {
   setExternal(): void {
     if (this.kind === "external") return
     if (this.kind === "endpoint") this.renewSingle(undefined)
+    this.single.outside = true
     this.change("external", null, PROTOCOL_DETECT, new SingleEndpoint(this.single))
   }
 

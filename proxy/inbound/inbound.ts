@@ -30,6 +30,7 @@ export interface InboundOptions extends DirectionOptions {
 export function createInbound(options: InboundOptions): Side {
   const { discovery, policy } = options
   const targets = new Map<string, LocalTarget>()
+  const unproven = (options.mesh ?? null) === null ? "disabled" : "no_identity"
   return createSide(options, {
     direction: INBOUND,
     connectTimeoutMs: INBOUND_CONNECT_TIMEOUT_MS,
@@ -39,7 +40,7 @@ export function createInbound(options: InboundOptions): Side {
       const key = `${destination.address}|${destination.port}`
       let target = targets.get(key)
       if (target === undefined) {
-        target = new LocalTarget(destination, discovery.inboundPort(destination.port))
+        target = new LocalTarget(destination, discovery.inboundPort(destination.port), unproven)
         targets.set(key, target)
         if (targets.size > LOCAL_TARGETS_MAX) {
           // Not empty, so there is a first one: the one made longest ago.

@@ -25,4 +25,4 @@ export {
   SeriesGroup,
 } from "./series.ts"
 export type { ConnectionLabels, ConnectionRecord, PeerLabel } from "./tcp_series.ts"
-export { type Collect, SWEEP_INTERVAL_MS, Telemetry, type TelemetryOptions } from "./telemetry.ts"
+export { type Collect, figure, SWEEP_INTERVAL_MS, Telemetry, type TelemetryOptions } from "./telemetry.ts"
