@@ -7,7 +7,7 @@ import { createLogger } from "../log.ts"
 import { type DialOptions, TimerWheel } from "../net/mod.ts"
 import { Registry } from "../telemetry/mod.ts"
 import { FIRST_CERTIFICATE_WAIT_MS, Identity } from "./identity.ts"
-import { CARRIES_HTTP1, CARRIES_TCP, MeshTls } from "./mesh_tls.ts"
+import { CARRIES_HTTP1, CARRIES_TCP, INBOUND_HANDSHAKES_MAX, MeshTls } from "./mesh_tls.ts"
 import { LabCa, names, publicKeyOf } from "./test_ca.ts"
 
 const HOUR_MS = 3_600_000
@@ -201,5 +201,15 @@ test("a client must prove an identity, and have agreed upon what it carries", as
   expect(terms?.judge({ ...shown, altNames, protocol: "" })).toBe("protocol")
   expect(terms?.judge({ ...shown, altNames: "DNS:example.com" })).toBe("no-identity")
   expect(terms?.judge({ ...shown, altNames, notAfterMs: Date.now() - 1 })).toBe("expired")
+  one.identity.stop()
+})
+
+test("a flood of handshakes is turned away before it takes memory", async () => {
+  const one = await fixture(false)
+  await certified(one)
+  one.mesh.inbound.running = INBOUND_HANDSHAKES_MAX - 1
+  expect(one.mesh.accept).not.toBeNull()
+  one.mesh.inbound.running++
+  expect(one.mesh.accept).toBeNull()
   one.identity.stop()
 })
