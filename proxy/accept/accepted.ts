@@ -18,9 +18,11 @@ import {
   DETECT_TLS,
   detect,
   isHostName,
+  isPrintable,
+  isSettingsFrame,
   readClientHello,
 } from "../wire/mod.ts"
-import { type Client, unprovenClient } from "./client.ts"
+import { type Client, provenClient, unprovenClient } from "./client.ts"
 import type { ConnectionGuard, RawProtocol } from "./guard.ts"
 import {
   SPOKEN_CLIENT_FIRST,
@@ -166,12 +168,7 @@ export class Accepted implements ConnHandler, ServerDialOwner {
     this.handshaking = false
     mesh.inbound.running--
     this.side.plainClients.remove(conn.remoteAddress)
-    this.client = {
-      address: conn.remoteAddress,
-      spiffeId: peer.spiffeId,
-      dnsName: peer.dnsName,
-      tls: "true",
-    }
+    this.client = provenClient(conn.remoteAddress, peer)
     this.target = this.target.of(this.client)
     this.side.proven(conn, this.target.connectionLabels)
     if (peer.protocol === CARRIES_HTTP1) this.serveHttp(1)
@@ -448,29 +445,4 @@ export class Accepted implements ConnHandler, ServerDialOwner {
     }
     relay(this.conn, server, () => dial?.release())
   }
-}
-
-/** Whether every character is a visible one of ASCII, so that a log line stays one line. */
-function isPrintable(text: string): boolean {
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i)
-    if (code < 0x21 || code > 0x7e) return false
-  }
-  return true
-}
-
-/** Whether a server's first bytes are the SETTINGS frame that HTTP/2 begins with (RFC 9113 section 3.4). */
-function isSettingsFrame(bytes: Uint8Array): boolean {
-  if (bytes.length < 9) return false
-  const length = ((bytes[0] ?? 0) << 16) | ((bytes[1] ?? 0) << 8) | (bytes[2] ?? 0)
-  return (
-    length % 6 === 0 &&
-    length <= 16_384 &&
-    bytes[3] === 4 &&
-    bytes[4] === 0 &&
-    bytes[5] === 0 &&
-    bytes[6] === 0 &&
-    bytes[7] === 0 &&
-    bytes[8] === 0
-  )
 }

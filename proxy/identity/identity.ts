@@ -85,6 +85,8 @@ export class Identity implements ControlLinkHandler {
   private anchors: string
   private failures = 0
   private waiters: (() => void)[] = []
+  /** Those who wait without a bound. */
+  private patient: (() => void)[] = []
   private waived = false
   private stopped = false
 
@@ -137,12 +139,11 @@ export class Identity implements ControlLinkHandler {
    * @param bounded  call back without one, too, once the first was waited for long enough
    */
   whenCertified(callback: () => void, bounded: boolean): void {
-    if (this.credentials !== null || (bounded && this.waived)) callback()
+    // One that has ended is not waited for again: attempts at another have gone on all along.
+    if (this.credentials !== null || (bounded && (this.waived || this.held !== null))) callback()
     else if (bounded) this.waiters.push(callback)
     else this.patient.push(callback)
   }
-
-  private patient: (() => void)[] = []
 
   // Of the link: trust anchors.
 

@@ -184,6 +184,20 @@ test("while the service is away the certificate serves to its end, attempts go o
   identity.stop()
 })
 
+test("once it has ended, nobody is kept waiting for another", async () => {
+  const { identity, service, pass } = await fixture()
+  await certified(identity)
+  service.away = true
+  await pass(LIFETIME_MS + 1_000)
+  expect(identity.credentials).toBeNull()
+  let heard = false
+  identity.whenCertified(() => {
+    heard = true
+  }, true)
+  expect(heard).toBe(true)
+  identity.stop()
+})
+
 test("who waits for the first certificate hears when there is none in time, unless it can wait for ever", async () => {
   const { identity, service, pass } = await fixture()
   service.away = true
