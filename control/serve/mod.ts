@@ -3,10 +3,13 @@
 export { type Metric, serveAdmin } from "./admin.ts"
 export {
   GRPC_INVALID_ARGUMENT,
+  GRPC_PERMISSION_DENIED,
   GRPC_PREFIX_BYTES,
   GRPC_RESOURCE_EXHAUSTED,
+  GRPC_UNAVAILABLE,
   GrpcStream,
   type GrpcStreamHandler,
 } from "./grpc_stream.ts"
 export { type KeepaliveOptions, PING_INTERVAL_MS, PING_TIMEOUT_MS } from "./keepalive.ts"
 export { type Listening, listen, type RequestHandler } from "./listener.ts"
+export type { ConnectionRefusal, TlsOptions } from "./tls_port.ts"
