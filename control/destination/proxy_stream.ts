@@ -4,11 +4,14 @@ import { destinationV1 } from "../../protos/mod.ts"
 import { bytesToIp, type ClusterStore } from "../cluster/mod.ts"
 import {
   GRPC_INVALID_ARGUMENT,
+  GRPC_PERMISSION_DENIED,
   GRPC_PREFIX_BYTES,
   GRPC_RESOURCE_EXHAUSTED,
+  GRPC_UNAVAILABLE,
   type GrpcStream,
   type GrpcStreamHandler,
 } from "../serve/mod.ts"
+import type { Peer } from "../tls/mod.ts"
 import type { Target, Topics } from "./topic.ts"
 
 /** Most open watches of one stream: far above what a pod calls, and bounds what one proxy can make us keep. */
@@ -31,6 +34,8 @@ export interface StreamCounts {
   updates: number
   /** Streams cut because the proxy did not read. */
   dropped: number
+  /** Streams refused: the caller has not the identity of the pod that it says it is. */
+  refused: number
 }
 
 /** What a stream needs around it. */
@@ -38,6 +43,8 @@ export interface ProxyStreamParts {
   readonly store: ClusterStore
   readonly topics: Topics
   readonly counts: StreamCounts
+  /** Who the caller proved to be, null for nobody; undefined where no proof is asked for. */
+  readonly peer?: Peer | null | undefined
 }
 
 /** Serves one stream; hand it to GrpcStream. */
@@ -70,12 +77,30 @@ export class ProxyStream implements GrpcStreamHandler {
     }
     if (request.case === undefined) return
     if (request.case === "hello") {
-      if (this.hello === null) this.hello = request.value
+      if (this.hello === null) this.greet(request.value)
       else this.refuse("hello came twice on one stream")
     } else if (this.hello === null)
       this.refuse(`the first message of a stream must be hello, not ${request.case}`)
     else if (request.case === "subscribe") this.subscribe(request.value, this.hello)
     else this.end(request.value.watchId)
+  }
+
+  /** Takes who the caller says it is; whether that is so is known once the cluster is. */
+  private greet(hello: destinationV1.Hello): void {
+    this.hello = hello
+    const { store, peer, counts } = this.parts
+    if (peer === undefined) return
+    store.whenSynced(() => {
+      const pod = store.pod(hello.namespace, hello.pod)
+      const proven = peer !== null && peer.namespace === hello.namespace
+      if (proven && pod?.serviceAccount === peer.serviceAccount) return
+      counts.refused++
+      const name = `pod ${hello.namespace}/${hello.pod}`
+      // A pod that has just begun may not be known yet: it comes again.
+      if (proven && pod === undefined)
+        this.stream.finish(GRPC_UNAVAILABLE, `${name} is not known yet; try again`)
+      else this.stream.finish(GRPC_PERMISSION_DENIED, `the caller did not prove an identity of ${name}`)
+    })
   }
 
   private subscribe(request: destinationV1.Subscribe, hello: destinationV1.Hello): void {

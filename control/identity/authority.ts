@@ -1,9 +1,6 @@
 // Issuer and trust anchors in force: takes what is new only when it holds as a whole, keeps an anchor for as long
 // as a certificate under it may be in use, and signs.
 import type { X509Certificate } from "node:crypto"
-import type { Log } from "../log.ts"
-import { type Certified, x509 } from "../tls/mod.ts"
-import type { CertificateNames } from "./certificate_request.ts"
 import {
   anchorOf,
   endMs,
@@ -12,7 +9,11 @@ import {
   intermediates,
   parseIssuer,
   parseTrustAnchors,
-} from "./credentials.ts"
+  x509,
+} from "../../deploy/identity/mod.ts"
+import type { Log } from "../log.ts"
+import type { Certified } from "../tls/mod.ts"
+import type { CertificateNames } from "./certificate_request.ts"
 import { Refusal } from "./refusal.ts"
 
 /** Validity of a certificate (the contract with the outside). */
@@ -171,7 +172,10 @@ export class Authority {
       extensions: [
         new x509.BasicConstraintsExtension(false, undefined, true),
         new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
-        new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth, x509.ExtendedKeyUsage.clientAuth]),
+        new x509.ExtendedKeyUsageExtension([
+          x509.ExtendedKeyUsage.serverAuth,
+          x509.ExtendedKeyUsage.clientAuth,
+        ]),
         await x509.AuthorityKeyIdentifierExtension.create(above),
         // Critical since the subject is empty (RFC 5280 section 4.2.1.6).
         new x509.SubjectAlternativeNameExtension(
@@ -184,7 +188,10 @@ export class Authority {
       ],
     })
     return {
-      chain: [new Uint8Array(leaf.rawData), ...intermediates(issuer, anchor).map(({ raw }) => new Uint8Array(raw))],
+      chain: [
+        new Uint8Array(leaf.rawData),
+        ...intermediates(issuer, anchor).map(({ raw }) => new Uint8Array(raw)),
+      ],
       notBeforeMs,
       notAfterMs,
       trustAnchors: this.anchorsDer(),

@@ -1,5 +1,5 @@
 // Checks a certificate signing request (RFC 2986): size, key, proof that the caller has it, and names.
-import { x509 } from "../tls/mod.ts"
+import { x509 } from "../../deploy/identity/mod.ts"
 import { Refusal } from "./refusal.ts"
 
 /** Largest request that is read: a P-256 key and two names of 253 characters take less than 1 KB. */
@@ -34,8 +34,8 @@ export async function checkRequest(der: Uint8Array, names: CertificateNames): Pr
 function parse(der: Uint8Array): x509.Pkcs10CertificateRequest {
   try {
     const csr = new x509.Pkcs10CertificateRequest(new Uint8Array(der))
-    // Bytes after the request, or a lax encoding, would not be what was signed.
-    if (!Buffer.from(csr.rawData).equals(der)) throw new Error("not the whole of it")
+    // The library passes over bytes after the request.
+    if (sequenceLength(der) !== der.length) throw new Error("not the whole of it")
     void csr.publicKey.algorithm
     return csr
   } catch {
@@ -43,14 +43,26 @@ function parse(der: Uint8Array): x509.Pkcs10CertificateRequest {
   }
 }
 
+/** Bytes of the SEQUENCE that DER begins with, header included (X.690 section 8.1); -1 for anything else. */
+function sequenceLength(der: Uint8Array): number {
+  const [tag, first = 0, second = 0, third = 0] = der
+  if (tag !== 0x30) return -1
+  if (first < 0x80) return 2 + first
+  if (first === 0x81) return 3 + second
+  return first === 0x82 ? 4 + second * 256 + third : -1
+}
+
 function checkNames(csr: x509.Pkcs10CertificateRequest, names: CertificateNames): void {
   let asked: string[]
   try {
     const extensions = csr.extensions.filter(({ type }) => type === SUBJECT_ALTERNATIVE_NAME)
     asked = extensions.flatMap(({ rawData }) =>
-      new x509.SubjectAlternativeNameExtension(rawData).names.toJSON().map(({ type, value }) => `${type}:${value}`),
+      new x509.SubjectAlternativeNameExtension(rawData).names
+        .toJSON()
+        .map(({ type, value }) => `${type}:${value}`),
     )
-    for (const { value } of csr.subjectName.getField("CN").map(value => ({ value }))) asked.push(`CN:${value}`)
+    for (const { value } of csr.subjectName.getField("CN").map(value => ({ value })))
+      asked.push(`CN:${value}`)
   } catch {
     throw new Refusal("request", "the CSR's names cannot be read")
   }

@@ -33,7 +33,8 @@ export function parseJwks(text: string): JSONWebKeySet {
   const { keys } = set
   if (!Array.isArray(keys) || keys.length === 0) throw new Error("has no keys")
   if (keys.length > MAX_JWKS_KEYS) throw new Error(`has ${keys.length} keys, more than ${MAX_JWKS_KEYS}`)
-  if (keys.some(key => "d" in key || "k" in key)) throw new Error("holds private keys: only public ones belong here")
+  if (keys.some(key => "d" in key || "k" in key))
+    throw new Error("holds private keys: only public ones belong here")
   if (!keys.some(key => key.kty === "EC" && key.crv === "P-256")) throw new Error("has no ECDSA P-256 key")
   return { keys }
 }
@@ -46,7 +47,8 @@ export function jwksReviewer({ issuer, keys, nowMs }: JwksReviewerOptions): Toke
       if (token.length > MAX_TOKEN_LENGTH)
         throw new Refusal("token", `a token has at most ${MAX_TOKEN_LENGTH} characters, not ${token.length}`)
       const set = keys()
-      if (set === null) throw new Refusal("unavailable", "the token issuer's keys are not known; try again later")
+      if (set === null)
+        throw new Refusal("unavailable", "the token issuer's keys are not known; try again later")
       try {
         const { payload } = await jwtVerify(token, createLocalJWKSet(set), {
           algorithms: [TOKEN_ALGORITHM],
@@ -83,7 +85,8 @@ function workloadOf(subject: string, claims: unknown): Workload {
 /** What does not hold, without a byte of the token. */
 function sentence(error: unknown): string {
   if (error instanceof errors.JWTExpired) return "the token has expired"
-  if (error instanceof errors.JWTClaimValidationFailed) return `the token's claim "${error.claim}" does not hold`
+  if (error instanceof errors.JWTClaimValidationFailed)
+    return `the token's claim "${error.claim}" does not hold`
   if (error instanceof errors.JOSEAlgNotAllowed) return `the token is not signed with ${TOKEN_ALGORITHM}`
   if (error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JWSSignatureVerificationFailed)
     return "the token is not signed by this cluster's issuer"

@@ -1,11 +1,11 @@
 // The identity service put together: files followed, authority, reviewer, limits, and its figures.
 import { join } from "node:path"
 import type { JSONWebKeySet } from "jose"
+import { endMs, MAX_PEM_BYTES } from "../../deploy/identity/mod.ts"
 import type { Log } from "../log.ts"
 import type { Metric } from "../serve/mod.ts"
-import { type Certify, MAX_PEM_BYTES, type MeshNames } from "../tls/mod.ts"
+import type { Certify, MeshNames } from "../tls/mod.ts"
 import { Authority } from "./authority.ts"
-import { endMs } from "./credentials.ts"
 import { jwksReviewer, parseJwks } from "./jwks_reviewer.ts"
 import { SigningLimits } from "./rate_limit.ts"
 import { AnchorBell, Certifier } from "./service.ts"
@@ -66,7 +66,10 @@ export function startIdentity(
         const [certificate, key] = [read("tls.crt"), read("tls.key")]
         const bad = [certificate, key].find(one => one instanceof Error)
         const issuer = bad ?? { certificate: String(certificate), key: String(key) }
-        return { anchors: textOf(trustAnchorsFile, MAX_PEM_BYTES), issuer: issuer as Error | { certificate: string; key: string } }
+        return {
+          anchors: textOf(trustAnchorsFile, MAX_PEM_BYTES),
+          issuer: issuer as Error | { certificate: string; key: string },
+        }
       },
       text => authority.load(text),
       () => authority.sweep(),
@@ -80,7 +83,9 @@ export function startIdentity(
         } catch (error) {
           failedKeys++
           const reason = error instanceof Error ? error.message : String(error)
-          log.warn(`the token issuer's keys in ${jwksFile} cannot be used: ${reason}; those before stay in force`)
+          log.warn(
+            `the token issuer's keys in ${jwksFile} cannot be used: ${reason}; those before stay in force`,
+          )
         }
       },
     ),
@@ -111,12 +116,18 @@ function metricsOf(
   return [
     { name: "identity_issued_total", help: "Certificates signed.", type: "counter", value: certifier.issued },
     ...Object.entries(certifier.refused).map(([reason, value]) => ({
-      name: `identity_refused_${reason}_total`,
-      help: `Requests refused: ${reason}.`,
+      name: "identity_refused_total",
+      help: "Requests refused, by reason.",
       type: "counter" as const,
       value,
+      labels: { reason },
     })),
-    { name: "identity_waiting", help: "Requests that wait to be signed.", type: "gauge", value: limits.waiting },
+    {
+      name: "identity_waiting",
+      help: "Requests that wait to be signed.",
+      type: "gauge",
+      value: limits.waiting,
+    },
     {
       name: "identity_issuer_expiration_timestamp_seconds",
       help: "End of the issuer or its anchor; 0 without one.",

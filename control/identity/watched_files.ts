@@ -12,12 +12,18 @@ export function textOf(path: string, maxBytes: number): string | Error {
     return readFileSync(path, "utf8")
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code
-    return new Error(`${path} cannot be read: ${code === "ENOENT" ? "it does not exist" : (code ?? "unknown error")}`)
+    return new Error(
+      `${path} cannot be read: ${code === "ENOENT" ? "it does not exist" : (code ?? "unknown error")}`,
+    )
   }
 }
 
 /** Calls `changed` with what `read` gives whenever it differs from before, at once the first time. @returns ends it */
-export function follow<T>(read: () => T, changed: (value: T) => void, tick: () => void = () => {}): () => void {
+export function follow<T>(
+  read: () => T,
+  changed: (value: T) => void,
+  tick: () => void = () => {},
+): () => void {
   let seen: string | null = null
   const look = (): void => {
     const value = read()

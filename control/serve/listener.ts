@@ -85,7 +85,11 @@ export function listen(options: ListenOptions): Promise<Listening> {
       } else if (tls?.plaintext === "refused") {
         tls.onRefused("plaintext", `${socket.remoteAddress} was refused: this port takes TLS only`)
         socket.destroy()
-      } else (version === "http2" ? http2 : http1).emit("connection", socket)
+      } else {
+        ;(version === "http2" ? http2 : http1).emit("connection", socket)
+        // Not before TLS: whoever ends it reads by itself, and the first bytes would be lost to it.
+        socket.resume()
+      }
     })
   })
   front.maxConnections = MAX_CONNECTIONS
@@ -123,7 +127,6 @@ function peek(socket: Socket, decided: (version: "http1" | "http2" | "tls") => v
     socket.pause()
     socket.unshift(seen)
     decided(seen[0] === TLS_HANDSHAKE_BYTE ? "tls" : start === PREFACE_START ? "http2" : "http1")
-    socket.resume()
   }
   socket.on("data", take)
 }

@@ -45,7 +45,10 @@ export function endTls(
     tls.onRefused(reason, `${from} was refused: ${detail}`)
     socket.destroy()
   }
-  if (context === null) return refuse("handshake", "this process has no certificate yet")
+  if (context === null) {
+    refuse("handshake", "this process has no certificate yet")
+    return
+  }
   const connection = new TLSSocket(socket, {
     isServer: true,
     secureContext: context,

@@ -1,5 +1,6 @@
 // From one control-plane process to another: mutual TLS 1.3, the server checked by its mesh name, and a new
 // transport when the own certificate has changed.
+import { setTimeout as sleep } from "node:timers/promises"
 import { Code, ConnectError, type Transport } from "@connectrpc/connect"
 import { createGrpcTransport } from "@connectrpc/connect-node"
 import { createIdentityClient } from "../../protos/mod.ts"
@@ -8,13 +9,18 @@ import type { Certify, OwnCertificate } from "./own_certificate.ts"
 /** A certificate takes milliseconds; an answer that takes this long will not come. */
 export const CERTIFY_TIMEOUT_MS = 10_000
 
+/** A broken watch of trust anchors is begun again after this: anchors change once in years. */
+export const WATCH_RETRY_MS = 5_000
+const WATCH_PINGS = { pingIntervalMs: 10_000, pingTimeoutMs: 3_000 }
+
 /** How a transport is made. */
 export interface MeshTransportOptions {
   /** `host:port`. */
   readonly address: string
   /** DNS name that the server's certificate must bear. */
   readonly serverName: string
-  readonly timeoutMs: number
+  /** Deadline of a call; none for a stream that lives as long as its process. */
+  readonly timeoutMs?: number
   readonly pingIntervalMs?: number
   readonly pingTimeoutMs?: number
 }
@@ -35,10 +41,7 @@ export function meshTransport(own: OwnCertificate, options: MeshTransportOptions
 }
 
 /** Certify over TLS at the identity service. @param anchors PEM of those that the process was started with */
-export function certifyOver(
-  anchors: () => readonly string[],
-  options: Omit<MeshTransportOptions, "timeoutMs">,
-): Certify {
+export function certifyOver(anchors: () => readonly string[], options: MeshTransportOptions): Certify {
   return async (token, csr) => {
     const transport = tlsTransport({ ...options, timeoutMs: CERTIFY_TIMEOUT_MS }, { ca: [...anchors()] })
     try {
@@ -56,6 +59,38 @@ export function certifyOver(
   }
 }
 
+/**
+ * Follows the identity service's trust anchors until ended; a broken stream is begun again after `WATCH_RETRY_MS`.
+ *
+ * @returns ends it
+ */
+export function watchAnchors(
+  anchors: () => readonly string[],
+  options: MeshTransportOptions,
+  changed: (anchors: readonly Uint8Array[]) => void,
+): () => void {
+  const ending = new AbortController()
+  const run = async (): Promise<void> => {
+    while (!ending.signal.aborted) {
+      try {
+        const transport = tlsTransport({ ...WATCH_PINGS, ...options }, { ca: [...anchors()] })
+        const { signal } = ending
+        for await (const { trustAnchors } of createIdentityClient(transport).watchTrustAnchors(
+          {},
+          { signal },
+        )) {
+          if (trustAnchors.length > 0) changed(trustAnchors)
+        }
+      } catch {
+        // The attempts to renew say what is wrong with the way to the identity service.
+      }
+      await sleep(WATCH_RETRY_MS, undefined, { signal: ending.signal }).catch(() => {})
+    }
+  }
+  void run()
+  return () => ending.abort()
+}
+
 function tlsTransport(
   options: MeshTransportOptions,
   tls: { readonly ca: string[]; readonly key?: string; readonly cert?: string },
@@ -63,7 +98,7 @@ function tlsTransport(
   const { address, serverName, timeoutMs, pingIntervalMs, pingTimeoutMs } = options
   return createGrpcTransport({
     baseUrl: `https://${address}`,
-    defaultTimeoutMs: timeoutMs,
+    ...(timeoutMs === undefined ? {} : { defaultTimeoutMs: timeoutMs }),
     ...(pingIntervalMs === undefined ? {} : { pingIntervalMs }),
     ...(pingTimeoutMs === undefined ? {} : { pingTimeoutMs }),
     nodeOptions: {

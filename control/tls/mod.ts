@@ -1,8 +1,12 @@
 // Certificates of the control plane itself: names, a process's own certificate, TLS on its ports and to others.
-export { certifyOver, type MeshTransport, meshTransport } from "./client.ts"
-export { type Certified, type Certify, OwnCertificate, type OwnCertificateOptions } from "./own_certificate.ts"
+export { certifyOver, type MeshTransport, meshTransport, watchAnchors } from "./client.ts"
+export {
+  type Certified,
+  type Certify,
+  OwnCertificate,
+  type OwnCertificateOptions,
+} from "./own_certificate.ts"
 export { type Peer, peerOf, peerOfCertificate, setPeer } from "./peer.ts"
-export { derToPem, MAX_PEM_BYTES, pemCertificates } from "./pem.ts"
 export {
   isTrustDomain,
   isWorkload,
@@ -11,4 +15,3 @@ export {
   type Workload,
   workloadDnsName,
 } from "./workload_name.ts"
-export { x509 } from "./x509.ts"

@@ -4,8 +4,7 @@ import { createPrivateKey } from "node:crypto"
 import { readFileSync } from "node:fs"
 import { createSecureContext, type SecureContext } from "node:tls"
 import type { Log } from "../log.ts"
-import { derToPem } from "./pem.ts"
-import { x509 } from "./x509.ts"
+import { derToPem, x509 } from "../../deploy/identity/mod.ts"
 
 /** Share of a certificate's life after which it is renewed (the contract with the outside). */
 export const RENEW_AT = 0.7
@@ -95,9 +94,7 @@ export class OwnCertificate {
   /** PEM texts for a client of the moment; null while there is none in force. */
   get pem(): { readonly key: string; readonly cert: string; readonly ca: readonly string[] } | null {
     const current = this.#inForce()
-    return current === null
-      ? null
-      : { key: current.keyPem, cert: current.chainPem, ca: current.anchorsPem }
+    return current === null ? null : { key: current.keyPem, cert: current.chainPem, ca: current.anchorsPem }
   }
 
   /** Takes trust anchors that changed before the next renewal. @param anchors DER, never empty */
@@ -125,7 +122,10 @@ export class OwnCertificate {
       })
       const certified = await certify(readFileSync(tokenFile, "utf8").trim(), new Uint8Array(csr.rawData))
       const key = Buffer.from(await crypto.subtle.exportKey("pkcs8", pair.privateKey))
-      const pem = createPrivateKey({ key, format: "der", type: "pkcs8" }).export({ format: "pem", type: "pkcs8" })
+      const pem = createPrivateKey({ key, format: "der", type: "pkcs8" }).export({
+        format: "pem",
+        type: "pkcs8",
+      })
       if (this.#closed) return
       this.#adopt(certified, pem.toString())
       this.#retryMs = MIN_RETRY_MS

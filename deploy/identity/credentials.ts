@@ -1,7 +1,8 @@
 // The issuer with its chain and key, and the trust anchors: read from PEM, and checked as a whole before they are
 // in force.
 import { createPrivateKey, type KeyObject, type X509Certificate } from "node:crypto"
-import { MAX_PEM_BYTES, pemCertificates, x509 } from "../tls/mod.ts"
+import { MAX_PEM_BYTES, pemCertificates } from "./pem.ts"
+import { x509 } from "./x509.ts"
 
 /** An issuer that may sign. */
 export interface Issuer {
@@ -32,10 +33,13 @@ export function parseIssuer(text: IssuerText, nowMs: number): Issuer {
   for (const [index, one] of chain.entries()) {
     const above = chain[index + 1]
     if (above !== undefined && !isSignedBy(one, above))
-      throw new Error(`tls.crt: certificate ${index + 1} is not signed by the one after it; a chain begins at the issuer`)
+      throw new Error(
+        `tls.crt: certificate ${index + 1} is not signed by the one after it; a chain begins at the issuer`,
+      )
   }
   const key = parseKey(text.key)
-  if (!certificate.checkPrivateKey(key)) throw new Error("tls.key does not belong to the certificate in tls.crt")
+  if (!certificate.checkPrivateKey(key))
+    throw new Error("tls.key does not belong to the certificate in tls.crt")
   return { chain, certificate, key, notAfterMs: Math.min(...chain.map(endMs)) }
 }
 
@@ -44,9 +48,14 @@ export function parseIssuer(text: IssuerText, nowMs: number): Issuer {
  *
  * @throws Error with a sentence that names `what`
  */
-export function parseTrustAnchors(text: string, nowMs: number, what = "the trust anchors' file"): X509Certificate[] {
+export function parseTrustAnchors(
+  text: string,
+  nowMs: number,
+  what = "the trust anchors' file",
+): X509Certificate[] {
   const all = named(what, () => pemCertificates(text))
-  for (const one of all) if (!one.ca) throw new Error(`${what}: "${nameOf(one)}" is no CA certificate (CA:TRUE)`)
+  for (const one of all)
+    if (!one.ca) throw new Error(`${what}: "${nameOf(one)}" is no CA certificate (CA:TRUE)`)
   const alive = all.filter(one => endMs(one) > nowMs)
   if (alive.length === 0) throw new Error(`${what}: every certificate has expired`)
   return [...new Map(alive.map(one => [one.fingerprint256, one])).values()]
@@ -80,7 +89,9 @@ function checkAuthority(what: string, certificate: X509Certificate, nowMs: numbe
   if (endMs(certificate) <= nowMs) throw new Error(`${what}: "${name}" expired on ${certificate.validTo}`)
   if (Date.parse(certificate.validFrom) > nowMs)
     throw new Error(`${what}: "${name}" is not valid before ${certificate.validFrom}`)
-  const usage = new x509.X509Certificate(new Uint8Array(certificate.raw)).getExtension(x509.KeyUsagesExtension)
+  const usage = new x509.X509Certificate(new Uint8Array(certificate.raw)).getExtension(
+    x509.KeyUsagesExtension,
+  )
   if (usage !== null && usage !== undefined && (usage.usages & x509.KeyUsageFlags.keyCertSign) === 0)
     throw new Error(`${what}: "${name}" may not sign certificates (key usage)`)
 }
