@@ -82,7 +82,7 @@ const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000,
 function durationMs(env: Environment, name: string, otherwise: number): number | string {
   const text = env[name] ?? ""
   if (text === "") return otherwise
-  const match = /^(\d{1,9})(ms|s|m|h)$/.exec(text)
+  const match = /^(\d{1,12})(ms|s|m|h)$/.exec(text)
   if (match === null) return `${name} must be a duration such as 24h or 20s, not "${text}"`
   return Number(match[1]) * (UNITS_MS[match[2] ?? ""] ?? 0)
 }

@@ -41,6 +41,9 @@ export function parseJwks(text: string): JSONWebKeySet {
 
 /** A reviewer by public keys. */
 export function jwksReviewer({ issuer, keys, nowMs }: JwksReviewerOptions): TokenReviewer {
+  // It imports each key once; a new set gets a new one.
+  let known: { readonly set: JSONWebKeySet; readonly find: ReturnType<typeof createLocalJWKSet> } | null =
+    null
   return {
     async review(token) {
       if (token === "") throw new Refusal("token", "a token is missing")
@@ -49,8 +52,9 @@ export function jwksReviewer({ issuer, keys, nowMs }: JwksReviewerOptions): Toke
       const set = keys()
       if (set === null)
         throw new Refusal("unavailable", "the token issuer's keys are not known; try again later")
+      if (known?.set !== set) known = { set, find: createLocalJWKSet(set) }
       try {
-        const { payload } = await jwtVerify(token, createLocalJWKSet(set), {
+        const { payload } = await jwtVerify(token, known.find, {
           algorithms: [TOKEN_ALGORITHM],
           issuer,
           audience: IDENTITY_AUDIENCE,
