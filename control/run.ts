@@ -1,13 +1,14 @@
-// Settings of a control-plane process, and the services that it runs. main.ts is the process around it.
-import { parseArgs } from "node:util"
+// The services of a control-plane process, put together from its settings. main.ts is the process around it.
 import project from "../package.json" with { type: "json" }
-import { DEFAULT_POLICY_NAMES, parseNetwork } from "../protos/authorization/mod.ts"
 import { serveApi } from "./api/mod.ts"
 import { type ClusterSource, ManifestsSource } from "./cluster/mod.ts"
 import { serveDestination } from "./destination/mod.ts"
+import { serveIdentity } from "./identity/mod.ts"
 import type { Log } from "./log.ts"
-import { POLICY_DEFAULTS, type PolicyOptions, servePolicy, watchProblems } from "./policy/mod.ts"
+import { joinMesh, type MeshMember } from "./mesh_member.ts"
+import { servePolicy, watchProblems } from "./policy/mod.ts"
 import { type Listening, type Metric, serveAdmin } from "./serve/mod.ts"
+import type { ServiceName, Settings } from "./settings.ts"
 import {
   localQueries,
   remoteQueries,
@@ -15,115 +16,6 @@ import {
   type TelemetryQueries,
   TelemetryStore,
 } from "./telemetry/mod.ts"
-
-/** Services of the control plane with their ports (the contract with the outside). */
-export const SERVICE_PORTS = { destination: 8086, policy: 8090, telemetry: 8087, api: 8085 } as const
-/** Admin port of every process. */
-export const ADMIN_PORT = 9990
-
-/** A service of the control plane. */
-export type ServiceName = keyof typeof SERVICE_PORTS
-
-const SERVICE_NAMES = Object.keys(SERVICE_PORTS) as ServiceName[]
-/** Services that answer from the cluster's objects. */
-const NEED_CLUSTER: readonly ServiceName[] = ["destination", "policy", "api"]
-const USAGE = `usage: main.ts ${SERVICE_NAMES.join("|")}|all [--manifests DIR] [--listen-host ADDRESS]`
-
-/** Settings of a process. */
-export interface Settings {
-  /** What it runs. */
-  readonly services: ReadonlySet<ServiceName>
-  /** Folder of manifests that stands for the cluster; empty when no service needs one. */
-  readonly manifests: string
-  /** Address that every port listens on. */
-  readonly host: string
-  /** Ports by service. */
-  readonly ports: Readonly<Record<ServiceName, number>>
-  /** Admin port. */
-  readonly adminPort: number
-  /** `host:port` of the telemetry service; empty when it runs in this process. */
-  readonly telemetryAddress: string
-  /** What the installation decides about policies. */
-  readonly policy: PolicyOptions
-}
-
-/** Reads settings, or says in a sentence what is wrong with them. */
-export function parseSettings(
-  args: readonly string[],
-  env: Readonly<Record<string, string | undefined>>,
-): Settings | string {
-  let parsed: ReturnType<typeof parse>
-  try {
-    parsed = parse(args)
-  } catch (error) {
-    return `${error instanceof Error ? error.message : String(error)}; ${USAGE}`
-  }
-  const [service, ...rest] = parsed.positionals
-  if (service === undefined || rest.length > 0) return USAGE
-  const all = service === "all"
-  if (!all && !(service in SERVICE_PORTS)) return `unknown service "${service}"; ${USAGE}`
-  const services = new Set(all ? SERVICE_NAMES : [service as ServiceName])
-  const manifests = parsed.values.manifests ?? ""
-  if (manifests === "" && NEED_CLUSTER.some(name => services.has(name))) {
-    return `${service} needs --manifests DIR: the folder of Kubernetes objects that describes the cluster`
-  }
-  const telemetryAddress = services.has("telemetry") ? "" : (env.CONDUIT_TELEMETRY_ADDR ?? "")
-  if (services.has("api") && !services.has("telemetry") && telemetryAddress === "") {
-    return "api needs CONDUIT_TELEMETRY_ADDR: host:port of the telemetry service"
-  }
-  const policy = policyOptions(env)
-  if (typeof policy === "string") return policy
-  const ports: Record<ServiceName, number> = { ...SERVICE_PORTS }
-  let adminPort: number = ADMIN_PORT
-  const variables = [...SERVICE_NAMES, "admin" as const]
-  for (const name of variables) {
-    const variable = `CONDUIT_${name.toUpperCase()}_PORT`
-    const text = env[variable]
-    if (text === undefined) continue
-    const port = Number(text)
-    if (!/^\d+$/.test(text) || port > 65535)
-      return `${variable} must be a port from 0 (any) to 65535, not "${text}"`
-    if (name === "admin") adminPort = port
-    else ports[name] = port
-  }
-  return {
-    services,
-    manifests,
-    host: parsed.values["listen-host"] ?? "0.0.0.0",
-    ports,
-    adminPort,
-    telemetryAddress,
-    policy,
-  }
-}
-
-function policyOptions(env: Readonly<Record<string, string | undefined>>): PolicyOptions | string {
-  const { trustDomain, clusterNetworks, defaultPolicy } = POLICY_DEFAULTS
-  const networks = env.CONDUIT_CLUSTER_NETWORKS?.split(",").map(one => one.trim()) ?? clusterNetworks
-  for (const network of networks) {
-    const parsed = parseNetwork(network)
-    if (typeof parsed === "string")
-      return `CONDUIT_CLUSTER_NETWORKS takes networks separated by commas: ${parsed}`
-  }
-  const name = env.CONDUIT_DEFAULT_INBOUND_POLICY ?? defaultPolicy
-  if (!(DEFAULT_POLICY_NAMES as readonly string[]).includes(name)) {
-    const names = [...new Set(DEFAULT_POLICY_NAMES)].join(", ")
-    return `CONDUIT_DEFAULT_INBOUND_POLICY must be one of ${names}, not "${name}"`
-  }
-  return {
-    trustDomain: env.CONDUIT_TRUST_DOMAIN ?? trustDomain,
-    clusterNetworks: networks,
-    defaultPolicy: name,
-  }
-}
-
-function parse(args: readonly string[]) {
-  return parseArgs({
-    args: [...args],
-    allowPositionals: true,
-    options: { manifests: { type: "string" }, "listen-host": { type: "string" } },
-  })
-}
 
 /** A control plane that runs. */
 export interface RunningControlPlane {
@@ -139,7 +31,7 @@ export interface RunningControlPlane {
  * @throws Error with a sentence for a person when a port cannot be listened on
  */
 export async function runControlPlane(settings: Settings, log: Log): Promise<RunningControlPlane> {
-  const { services, host, ports } = settings
+  const { services, host, ports, mesh } = settings
   const parts: { name: ServiceName | "admin"; listening: Listening }[] = []
   const figures: (() => readonly Metric[])[] = []
   const ends: (() => void)[] = []
@@ -147,12 +39,28 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
     for (const { listening } of parts) listening.close()
     for (const end of ends) end()
     source?.stop()
+    member?.stop()
   }
   let source: ClusterSource | undefined
+  let member: MeshMember | undefined
   try {
+    if (mesh !== null) {
+      member = joinMesh(mesh, settings.identity, log)
+      figures.push(member.metrics)
+      if (member.identity !== null) {
+        const options = { host, port: ports.identity, tls: member.tls("identity"), ...member.identity }
+        parts.push({ name: "identity", listening: await serveIdentity(options) })
+      }
+    }
+    const tls = (port: "proxies" | "api") => (member === undefined ? {} : { tls: member.tls(port) })
     source = settings.manifests === "" ? undefined : openCluster(settings.manifests, log, figures)
     if (services.has("destination") && source !== undefined) {
-      const server = await serveDestination(source.store, { host, port: ports.destination })
+      const server = await serveDestination(source.store, {
+        host,
+        port: ports.destination,
+        ...(mesh === null ? {} : { names: mesh.names }),
+        ...tls("proxies"),
+      })
       parts.push({ name: "destination", listening: server })
       figures.push(() => [
         { name: "destination_streams", help: "Proxies connected.", type: "gauge", value: server.counts.open },
@@ -165,6 +73,12 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
           value: server.counts.updates,
         },
         {
+          name: "destination_refused_total",
+          help: "Streams refused: the caller has not the identity of the pod that it says it is.",
+          type: "counter",
+          value: server.counts.refused,
+        },
+        {
           name: "destination_dropped_total",
           help: "Streams cut as unread.",
           type: "counter",
@@ -174,7 +88,12 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
     }
     if (services.has("policy") && source !== undefined) {
       const { store } = source
-      const server = await servePolicy(store, { host, port: ports.policy, policy: settings.policy })
+      const server = await servePolicy(store, {
+        host,
+        port: ports.policy,
+        policy: settings.policy,
+        ...tls("proxies"),
+      })
       parts.push({ name: "policy", listening: server })
       const watched = watchProblems(store, settings.policy, ({ namespace, name, field, message }) => {
         log.warn(`AuthorizationPolicy "${namespace}/${name}": ${field}: ${message}`)
@@ -198,14 +117,22 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
         gauge("policy_problems", "Problems of well-formed policies now.", watched.problems().length),
         counter("policy_updates_total", "Messages sent.", server.counts.updates),
         counter("policy_dropped_total", "Streams cut as unread.", server.counts.dropped),
+        counter("policy_refused_total", "Streams refused as another's.", server.counts.refused),
       ])
     }
     const address = settings.telemetryAddress
-    let queries: TelemetryQueries | undefined = address === "" ? undefined : remoteQueries(address)
+    let queries: TelemetryQueries | undefined =
+      address === "" ? undefined : remoteQueries(address, member?.transportTo("telemetry"))
     if (services.has("telemetry")) {
       const telemetry = new TelemetryStore(Date.now())
       queries = localQueries(telemetry, Date.now)
-      const options = { host, port: ports.telemetry, nowMs: Date.now }
+      const options = {
+        host,
+        port: ports.telemetry,
+        nowMs: Date.now,
+        ...(mesh === null ? {} : { names: mesh.names }),
+        ...tls("proxies"),
+      }
       parts.push({ name: "telemetry", listening: await serveTelemetry(telemetry, options) })
       figures.push(() => [
         { name: "telemetry_reporters", help: "Proxies kept.", type: "gauge", value: telemetry.reporterCount },
@@ -230,13 +157,14 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
       ])
     }
     if (services.has("api") && source !== undefined && queries !== undefined) {
-      const options = { host, port: ports.api, version: project.version }
+      const options = { host, port: ports.api, version: project.version, ...tls("api") }
       parts.push({ name: "api", listening: await serveApi(source.store, queries, options) })
     }
     const admin = await serveAdmin({
       host,
       port: settings.adminPort,
-      notReady: () => (source?.store.synced === false ? "the cluster is not read yet" : ""),
+      notReady: () =>
+        source?.store.synced === false ? "the cluster is not read yet" : (member?.notReady() ?? ""),
       metrics: () => [...processMetrics(), ...figures.flatMap(read => read())],
     })
     parts.push({ name: "admin", listening: admin })

@@ -10,7 +10,8 @@ import { Code, ConnectError, type Transport } from "@connectrpc/connect"
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from "@connectrpc/connect-node"
 import { type ApiClient, createApiClient, createTelemetryClient, type telemetryV1 } from "../protos/mod.ts"
 import { createLog } from "./log.ts"
-import { parseSettings, type RunningControlPlane, runControlPlane, type Settings } from "./run.ts"
+import { type RunningControlPlane, runControlPlane } from "./run.ts"
+import { parseSettings, type Settings } from "./settings.ts"
 
 const ANY_PORTS = {
   CONDUIT_DESTINATION_PORT: "0",

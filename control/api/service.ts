@@ -4,7 +4,7 @@ import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect"
 import { connectNodeAdapter } from "@connectrpc/connect-node"
 import { ApiService, type VersionResponseSchema } from "../../protos/mod.ts"
 import type { ClusterStore } from "../cluster/mod.ts"
-import { type Listening, listen } from "../serve/mod.ts"
+import { type Listening, listen, type TlsOptions } from "../serve/mod.ts"
 import type { TelemetryQueries } from "../telemetry/mod.ts"
 import { edges } from "./edges.ts"
 import { endpoints } from "./endpoints.ts"
@@ -24,6 +24,8 @@ export interface ApiOptions {
   readonly version: string
   /** How proxies are reached. */
   readonly proxies?: ProxyMetricsOptions
+  /** TLS beside plaintext, which the CLI uses through a forward of loopback. */
+  readonly tls?: TlsOptions
 }
 
 /**
@@ -36,7 +38,7 @@ export function serveApi(
   queries: TelemetryQueries,
   options: ApiOptions,
 ): Promise<Listening> {
-  const { host, port } = options
+  const { host, port, tls } = options
   const routes = (router: ConnectRouter): void => {
     router.service(ApiService, {
       version: () => version(queries, options.version),
@@ -50,6 +52,7 @@ export function serveApi(
     host,
     port,
     onRequest: connectNodeAdapter({ routes, readMaxBytes: MAX_API_REQUEST_BYTES }),
+    tls,
   })
 }
 

@@ -7,7 +7,9 @@ import {
   GRPC_RESOURCE_EXHAUSTED,
   type GrpcStream,
   type GrpcStreamHandler,
+  refuseClaim,
 } from "../serve/mod.ts"
+import type { Peer } from "../tls/mod.ts"
 import type { Target, Topics } from "./topic.ts"
 
 /** Most open watches of one stream: far above what a pod calls, and bounds what one proxy can make us keep. */
@@ -25,6 +27,8 @@ export interface StreamCounts {
   updates: number
   /** Streams cut because the proxy did not read. */
   dropped: number
+  /** Streams refused: the caller has not the identity of the pod that it says it is. */
+  refused: number
 }
 
 /** What a stream needs around it. */
@@ -32,6 +36,8 @@ export interface ProxyStreamParts {
   readonly store: ClusterStore
   readonly topics: Topics
   readonly counts: StreamCounts
+  /** Who the caller proved to be, null for nobody; undefined where no proof is asked for. */
+  readonly peer?: Peer | null | undefined
 }
 
 /** Serves one stream; hand it to GrpcStream. */
@@ -64,12 +70,25 @@ export class ProxyStream implements GrpcStreamHandler {
     }
     if (request.case === undefined) return
     if (request.case === "hello") {
-      if (this.hello === null) this.hello = request.value
+      if (this.hello === null) this.greet(request.value)
       else this.refuse("hello came twice on one stream")
     } else if (this.hello === null)
       this.refuse(`the first message of a stream must be hello, not ${request.case}`)
     else if (request.case === "subscribe") this.subscribe(request.value, this.hello)
     else this.end(request.value.watchId)
+  }
+
+  /** Takes who the caller says it is; whether that is so is known once the cluster is. */
+  private greet(hello: destinationV1.Hello): void {
+    this.hello = hello
+    const { store, peer, counts } = this.parts
+    if (peer === undefined) return
+    store.whenSynced(() => {
+      const refusal = refuseClaim(store, peer, hello.namespace, hello.pod)
+      if (refusal === null) return
+      counts.refused++
+      this.stream.finish(refusal.status, refusal.message)
+    })
   }
 
   private subscribe(request: destinationV1.Subscribe, hello: destinationV1.Hello): void {

@@ -10,6 +10,7 @@ import {
   type PodRecord,
   type ServingAddress,
 } from "../cluster/mod.ts"
+import { type MeshNames, workloadDnsName } from "../tls/mod.ts"
 import { opaquePodPort, podPortProtocol, servicePortProtocol } from "./protocol_hint.ts"
 
 /** An endpoint in plain data. */
@@ -33,6 +34,8 @@ export type Resolution =
 export interface ResolveOptions {
   /** Domain of the cluster's DNS. Default `cluster.local`. */
   readonly clusterDomain?: string
+  /** Names of the mesh; without them no endpoint bears an identity. */
+  readonly names?: MeshNames
 }
 
 /**
@@ -63,7 +66,7 @@ export function resolveOutbound(
         fqdn: `${service.name}.${service.namespace}.svc.${options.clusterDomain ?? "cluster.local"}`,
       },
       endpoints: endpointsOf(store, service, servicePort, ipFamily(ip)).map(address =>
-        serviceEndpoint(store, address),
+        serviceEndpoint(store, address, options),
       ),
       dependsOn: objectKey(service),
     }
@@ -71,7 +74,10 @@ export function resolveOutbound(
   const pod = store.podAt(ip, port)
   if (pod === undefined) return { kind: "external" }
   const address = { ip, port, pod, zone: store.zoneOf(pod.nodeName) }
-  return { kind: "endpoint", endpoint: endpointOf(store, address, podPortProtocol(store, pod, port)) }
+  return {
+    kind: "endpoint",
+    endpoint: endpointOf(store, address, podPortProtocol(store, pod, port), options),
+  }
 }
 
 /** Protocol hint for a port of a pod; unspecified while the pod is unknown. */
@@ -85,16 +91,21 @@ export function resolveInbound(
   return record === undefined ? destinationV1.Protocol.UNSPECIFIED : podPortProtocol(store, record, port)
 }
 
-function serviceEndpoint(store: ClusterStore, address: ServingAddress): EndpointInit {
+function serviceEndpoint(
+  store: ClusterStore,
+  address: ServingAddress,
+  options: ResolveOptions,
+): EndpointInit {
   const { pod } = address
   const hint = pod === null ? destinationV1.Protocol.UNSPECIFIED : opaquePodPort(store, pod, address.port)
-  return endpointOf(store, address, hint)
+  return endpointOf(store, address, hint, options)
 }
 
 function endpointOf(
   store: ClusterStore,
   address: ServingAddress,
   protocol: destinationV1.Protocol,
+  { names }: ResolveOptions,
 ): EndpointInit {
   const { pod } = address
   const base = {
@@ -103,11 +114,11 @@ function endpointOf(
     zone: address.zone,
     protocol,
   }
-  return pod === null ? base : { ...base, ...podFields(store, pod) }
+  return pod === null ? base : { ...base, ...podFields(store, pod, names) }
 }
 
-/** A pod's part of an endpoint. `identity` stays empty until the identity service gives proxies names to prove. */
-function podFields(store: ClusterStore, pod: PodRecord): EndpointInit {
+/** A pod's part of an endpoint, with the name that its proxy will prove. */
+function podFields(store: ClusterStore, pod: PodRecord, names: MeshNames | undefined): EndpointInit {
   const workload = store.workloadOf(pod)
   return {
     namespace: pod.namespace,
@@ -116,5 +127,6 @@ function podFields(store: ClusterStore, pod: PodRecord): EndpointInit {
     workload: workload.name,
     meshed: pod.meshed,
     serviceAccount: pod.serviceAccount,
+    identity: names === undefined || !pod.meshed ? "" : workloadDnsName(pod, names),
   }
 }

@@ -8,9 +8,11 @@ import {
   type KeepaliveOptions,
   type Listening,
   listen,
+  type TlsOptions,
   TopicSet,
   type TopicState,
 } from "../serve/mod.ts"
+import { peerOf } from "../tls/mod.ts"
 import { ClientPods } from "./client_pods.ts"
 import { compilePod, POLICY_DEFAULTS, type PolicyOptions, policiesOf } from "./compile.ts"
 import { policyState, unchangedState } from "./state.ts"
@@ -29,6 +31,8 @@ export interface PolicyServiceOptions {
   readonly policy?: PolicyOptions
   /** Intervals of PINGs to proxies. */
   readonly keepalive?: KeepaliveOptions
+  /** TLS of the port; where it requires certificates, a proxy must prove the identity of the pod that it names. */
+  readonly tls?: TlsOptions
 }
 
 /** The service while it runs. */
@@ -45,23 +49,26 @@ export interface PolicyServer extends Listening {
  * @throws Error with a sentence for a person when the port cannot be listened on
  */
 export async function servePolicy(store: ClusterStore, options: PolicyServiceOptions): Promise<PolicyServer> {
-  const { host, port, keepalive, policy = POLICY_DEFAULTS } = options
+  const { host, port, keepalive, policy = POLICY_DEFAULTS, tls } = options
+  const guarded = tls?.client === "required"
   const clients = new ClientPods(store)
   const topics = podTopics(store, clients, policy)
   const unsubscribe = store.subscribe(dirt => {
     for (const namespace of namespacesOf(dirt)) clients.forget(namespace)
     topics.soil(soiledBy(dirt))
   })
-  const counts: WatchCounts = { open: 0, updates: 0, dropped: 0 }
+  const counts: WatchCounts = { open: 0, updates: 0, dropped: 0, refused: 0 }
   const onStream = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void => {
     if (headers[":path"] === WATCH_PATH && headers["content-type"]?.startsWith("application/grpc")) {
-      new GrpcStream(stream, grpc => new PolicyWatch(grpc, { store, topics, counts }))
+      const peer = guarded ? peerOf(stream.session) : undefined
+      new GrpcStream(stream, grpc => new PolicyWatch(grpc, { store, topics, counts, peer }))
     } else stream.respond({ ":status": 404 }, { endStream: true })
   }
   const listening = await listen({
     host,
     port,
     onStream,
+    tls,
     onRequest: (_request, response) => {
       response.statusCode = 404
       response.end()

@@ -6,9 +6,11 @@ import {
   GRPC_INVALID_ARGUMENT,
   type GrpcStream,
   type GrpcStreamHandler,
+  refuseClaim,
   type TopicSet,
   type TopicState,
 } from "../serve/mod.ts"
+import type { Peer } from "../tls/mod.ts"
 
 /** A pod. */
 export interface PodName {
@@ -24,6 +26,8 @@ export interface WatchCounts {
   updates: number
   /** Streams cut because the proxy did not read. */
   dropped: number
+  /** Streams refused because the caller did not prove to be the pod that it named. */
+  refused: number
 }
 
 /** What a stream needs around it. */
@@ -31,6 +35,8 @@ export interface WatchParts {
   readonly store: ClusterStore
   readonly topics: TopicSet<PodName, TopicState>
   readonly counts: WatchCounts
+  /** Who the caller proved to be, null for nobody; undefined where no proof is asked for. */
+  readonly peer?: Peer | null | undefined
 }
 
 /** Serves one stream; hand it to GrpcStream. */
@@ -74,6 +80,13 @@ export class PolicyWatch implements GrpcStreamHandler {
 
   private begin(pod: PodName, version: string): void {
     if (this.over) return
+    const { store, peer, counts } = this.parts
+    const refusal = peer === undefined ? null : refuseClaim(store, peer, pod.namespace, pod.pod)
+    if (refusal !== null) {
+      counts.refused++
+      this.stream.finish(refusal.status, refusal.message)
+      return
+    }
     const end = this.parts.topics.watch(pod, version, { update: body => this.send(body) })
     // The first answer may have cut the stream.
     if (this.over) end()

@@ -16,8 +16,10 @@ export const MAX_UNREAD_BYTES = 8 * 1024 * 1024
 /** gRPC status codes that are used here. */
 export const GRPC_OK = 0
 export const GRPC_INVALID_ARGUMENT = 3
+export const GRPC_PERMISSION_DENIED = 7
 export const GRPC_RESOURCE_EXHAUSTED = 8
 export const GRPC_UNIMPLEMENTED = 12
+export const GRPC_UNAVAILABLE = 14
 
 /** What happens on a stream. */
 export interface GrpcStreamHandler {

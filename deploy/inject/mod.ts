@@ -12,6 +12,7 @@ export {
 export type {
   Container,
   DownwardItem,
+  EnvVar,
   EnvVarSource,
   KeyToPath,
   ObjectMeta,
