@@ -23,7 +23,7 @@ export const CONTROL_IMAGE = "conduit/control"
  * Whether destination and telemetry of a local mesh refuse plaintext and proxies without a certificate. Off for as
  * long as proxies do not speak TLS to them.
  */
-export const CONTROL_PLANE_REQUIRES_TLS = false
+export const CONTROL_PLANE_REQUIRES_TLS = true
 /** Trust domain of a local mesh. */
 export const TRUST_DOMAIN = CLUSTER_DOMAIN
 /** Secret of type kubernetes.io/tls with the issuer. */
