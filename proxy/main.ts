@@ -60,7 +60,7 @@ function run(config: Config, log: Logger): void {
     address: config.telemetryAddress,
     timers,
     random,
-    registry,
+    registries: [registry, telemetry.access.registry],
     info: {
       namespace: config.namespace,
       pod: config.pod,
