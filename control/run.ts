@@ -157,6 +157,18 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
           value: telemetry.peerCount,
         },
         {
+          name: "telemetry_access_records",
+          help: "Access records of proxies kept.",
+          type: "gauge",
+          value: telemetry.accessCount,
+        },
+        {
+          name: "telemetry_folded_access_records_total",
+          help: "Access records counted as other as too many.",
+          type: "counter",
+          value: telemetry.losses.foldedAccesses,
+        },
+        {
           name: "telemetry_refused_reporters_total",
           help: "Proxies refused as too many.",
           type: "counter",

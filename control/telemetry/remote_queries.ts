@@ -34,6 +34,7 @@ export function remoteQueries(address: string): TelemetryQueries {
   }
   return {
     traffic: (windowMs, direction) => explained(client.traffic({ windowMs, direction })),
+    access: windowMs => explained(client.access({ windowMs })),
     reporters: () => explained(client.reporters({})),
   }
 }

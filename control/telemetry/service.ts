@@ -15,6 +15,8 @@ export const SWEEP_MS = 60_000
 export interface TelemetryQueries {
   /** Traffic within a window that ends now. */
   traffic(windowMs: number, direction: telemetryQueryV1.Direction): Promise<telemetryQueryV1.TrafficResponse>
+  /** Who called what within a window that ends now. */
+  access(windowMs: number): Promise<telemetryQueryV1.AccessResponse>
   /** Proxies that are known. */
   reporters(): Promise<telemetryQueryV1.ReportersResponse>
 }
@@ -23,6 +25,7 @@ export interface TelemetryQueries {
 export function localQueries(store: TelemetryStore, nowMs: () => number): TelemetryQueries {
   return {
     traffic: async (windowMs, direction) => store.traffic(windowMs, direction, nowMs()),
+    access: async windowMs => store.access(windowMs, nowMs()),
     reporters: async () => store.known(),
   }
 }
@@ -52,13 +55,8 @@ export async function serveTelemetry(store: TelemetryStore, options: TelemetryOp
       report: reports => takeReports(store, reports, nowMs),
     })
     router.service(telemetryQueryV1.QueryService, {
-      traffic: ({ windowMs, direction }) => {
-        if (windowMs < MIN_WINDOW_MS || windowMs > MAX_WINDOW_MS) {
-          const range = `${MIN_WINDOW_MS} to ${MAX_WINDOW_MS} milliseconds`
-          throw new ConnectError(`a window has ${range}, not ${windowMs}`, Code.InvalidArgument)
-        }
-        return queries.traffic(windowMs, direction)
-      },
+      traffic: ({ windowMs, direction }) => queries.traffic(checked(windowMs), direction),
+      access: ({ windowMs }) => queries.access(checked(windowMs)),
       reporters: () => queries.reporters(),
     })
   }
@@ -72,6 +70,12 @@ export async function serveTelemetry(store: TelemetryStore, options: TelemetryOp
       listening.close()
     },
   }
+}
+
+function checked(windowMs: number): number {
+  if (windowMs >= MIN_WINDOW_MS && windowMs <= MAX_WINDOW_MS) return windowMs
+  const range = `${MIN_WINDOW_MS} to ${MAX_WINDOW_MS} milliseconds`
+  throw new ConnectError(`a window has ${range}, not ${windowMs}`, Code.InvalidArgument)
 }
 
 async function takeReports(
