@@ -8,7 +8,7 @@ export {
   type RequestFacts,
   type RuleExplanation,
 } from "./explain.ts"
-export { type Network, parseIp, parseNetwork } from "./network.ts"
+export { contains, type Network, parseIp, parseNetwork } from "./network.ts"
 export { PathReading, readPattern } from "./normal_path.ts"
 export { type ConnectionPolicy, PolicySet } from "./policy_set.ts"
 export type { PolicyClient } from "./source_match.ts"
