@@ -27,6 +27,7 @@ export type AccessKey = Pick<
   | "example"
   | "verdict"
   | "policy"
+  | "audit"
   | "other"
 >
 
@@ -149,6 +150,7 @@ function keyOf(labels: Readonly<Record<string, string>>): AccessKey {
     example: labels.example ?? labels.path ?? "",
     verdict,
     policy: labels.policy ?? "",
+    audit: labels.audit ?? "",
     other: false,
   }
 }
@@ -166,6 +168,7 @@ function otherKey(verdict: string): AccessKey {
     example: "",
     verdict,
     policy: "",
+    audit: "",
     other: true,
   }
 }

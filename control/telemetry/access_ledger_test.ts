@@ -71,6 +71,7 @@ test("a record is answered with all that it says, and with the time that its cou
       example: VOTE.path,
       verdict: "allow",
       policy: "default",
+      audit: "",
       other: false,
       count: 80n,
       fromMs: START,

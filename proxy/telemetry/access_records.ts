@@ -1,6 +1,7 @@
 // Who called what and what was decided about it: cumulative counts of inbound traffic per client, port, method, route,
 // verdict and policy. They go to the control plane in the reports, for `edges`, `policy list`, `what-if` and `learn`, and
 // stand on no /metrics: clients and paths are too many for a Prometheus.
+import type { AuditMatch, Verdict } from "../../protos/authorization/mod.ts"
 import { type PathTemplate, PathTemplates } from "./path_template.ts"
 import { Registry } from "./registry.ts"
 import { type Labels, type Metric, type Scalar, SeriesGroup } from "./series.ts"
@@ -30,11 +31,8 @@ export const ACCESS_METRIC: Metric = {
   help: "Requests, and connections that are not HTTP, decided on the inbound side.",
 }
 
-/** What a client spoke. */
-export type AccessProtocol = "http1" | "http2" | "grpc" | "tcp"
-
-/** What was decided; `audit` was let through and is to be looked at. */
-export type AccessVerdict = "allow" | "deny" | "audit"
+/** What a client spoke; `tcp` and `tls` are connections into which nobody looks. */
+export type AccessProtocol = "http1" | "http2" | "grpc" | "tcp" | "tls"
 
 /** Who a client is; `Client` of accept/ fits. */
 export interface AccessClient {
@@ -69,8 +67,7 @@ class AccessRecord extends SeriesGroup {
 class Cached {
   readonly protocol: AccessProtocol
   readonly method: string
-  readonly verdict: AccessVerdict
-  readonly policy: string
+  readonly verdict: Verdict
   readonly record: AccessRecord
   readonly next: Cached | null
   /** Entries from here to the end. */
@@ -79,92 +76,36 @@ class Cached {
   constructor(
     protocol: AccessProtocol,
     method: string,
-    verdict: AccessVerdict,
-    policy: string,
+    verdict: Verdict,
     record: AccessRecord,
     next: Cached | null,
   ) {
     this.protocol = protocol
     this.method = method
     this.verdict = verdict
-    this.policy = policy
     this.record = record
     this.next = next
     this.length = next === null ? 1 : next.length + 1
   }
 }
 
-/** Counts what one client sends to one port; asked for once per connection. */
-export class ClientAccess {
+/** What one client sends to one port. */
+class ClientAccess {
   readonly clientId: string
   readonly address: string
   readonly port: number
+  /** The same client's other port that was found before this one. */
+  readonly next: ClientAccess | null
   /** Whether anything was counted since the last sweep. */
   active = true
-  private readonly records: AccessRecords
   /** By path where a route is one path, else by template; null for connections. */
-  private readonly routes = new Map<string | PathTemplate | null, Cached>()
+  readonly routes = new Map<string | PathTemplate | null, Cached>()
 
-  /** Made by `AccessRecords.of`. */
-  constructor(records: AccessRecords, client: AccessClient, port: number) {
-    this.records = records
+  constructor(client: AccessClient, port: number, next: ClientAccess | null) {
     this.clientId = client.dnsName
     this.address = client.address
     this.port = port
-  }
-
-  /**
-   * Counts a decided request.
-   *
-   * @param path  normal form, without the query
-   * @param policy  `namespace/name` of the policy that decided, or `default`
-   */
-  request(
-    protocol: AccessProtocol,
-    method: string,
-    path: string,
-    verdict: AccessVerdict,
-    policy: string,
-  ): void {
-    this.active = true
-    const exact = this.routes.get(path)
-    const known = exact === undefined ? null : find(exact, protocol, method, verdict, policy)
-    if (known !== null) known.count.value++
-    else this.countRoute(this.records.template(path, protocol), protocol, method, path, verdict, policy)
-  }
-
-  /** Counts a decided connection that is not HTTP. */
-  connection(verdict: AccessVerdict, policy: string): void {
-    this.active = true
-    this.countRoute(null, "tcp", "", "", verdict, policy)
-  }
-
-  /** Entries of its cache. */
-  get cached(): number {
-    return this.routes.size
-  }
-
-  /** Empties its cache. */
-  forget(): void {
-    this.routes.clear()
-  }
-
-  private countRoute(
-    template: PathTemplate | null,
-    protocol: AccessProtocol,
-    method: string,
-    path: string,
-    verdict: AccessVerdict,
-    policy: string,
-  ): void {
-    const key = template !== null && template.text === path ? path : template
-    const first = this.routes.get(key)
-    const known = first === undefined ? null : find(first, protocol, method, verdict, policy)
-    const record = known ?? this.records.record(this, template, protocol, method, verdict, policy)
-    record.count.value++
-    if (known !== null || record.isOther || !this.records.mayCache(this)) return
-    const keep = first !== undefined && first.length < MAX_CACHED_PER_ROUTE && !hasDropped(first)
-    this.routes.set(key, new Cached(protocol, method, verdict, policy, record, keep ? first : null))
+    this.next = next
   }
 }
 
@@ -173,16 +114,10 @@ function find(
   first: Cached,
   protocol: AccessProtocol,
   method: string,
-  verdict: AccessVerdict,
-  policy: string,
+  verdict: Verdict,
 ): AccessRecord | null {
   for (let cached: Cached | null = first; cached !== null; cached = cached.next) {
-    if (
-      cached.verdict === verdict &&
-      cached.protocol === protocol &&
-      cached.method === method &&
-      cached.policy === policy
-    )
+    if (cached.verdict === verdict && cached.protocol === protocol && cached.method === method)
       return cached.record.dropped ? null : cached.record
   }
   return null
@@ -196,69 +131,50 @@ function hasDropped(first: Cached): boolean {
   return false
 }
 
-/** All records of a proxy. */
+/** All records of a proxy; the observer of its policy. */
 export class AccessRecords {
   /** The series, apart from those of /metrics. */
   readonly registry: Registry
   private readonly templates = new PathTemplates()
   private readonly methods = new Set<string>()
   private readonly clients = new Map<string, ClientAccess>()
+  /** The same by the object that a connection holds: no name is built for a client that was met before. */
+  private readonly clientOf = new WeakMap<AccessClient, ClientAccess>()
+  private lastClient: AccessClient | null = null
+  private last: ClientAccess | null = null
   private cachedRoutes = 0
 
   constructor(limit: number = MAX_ACCESS_RECORDS) {
     this.registry = new Registry(limit)
   }
 
-  /** Where a connection's accesses are counted. */
-  of(client: AccessClient, port: number): ClientAccess {
-    const key = `${port} ${client.address} ${client.dnsName}`
-    const known = this.clients.get(key)
-    if (known !== undefined) return known
-    const made = new ClientAccess(this, client, port)
-    if (this.clients.size < MAX_ACCESS_CLIENTS) this.clients.set(key, made)
-    return made
+  /** Entries of all caches. */
+  get cached(): number {
+    return this.cachedRoutes
   }
 
-  /** For `ClientAccess`: the route of a path; null where there is no room for another one. */
-  template(path: string, protocol: AccessProtocol): PathTemplate | null {
-    return this.templates.of(path, protocol === "grpc")
-  }
-
-  /** For `ClientAccess`: the record of an access, made if it is new. */
-  record(
-    client: ClientAccess,
-    template: PathTemplate | null,
+  /**
+   * Counts a request, or a connection into which nobody looks.
+   *
+   * @param port  port of the pod
+   * @param method  empty for connections
+   * @param path  normal form, without the query; empty for connections, and where it can be read in different ways
+   * @param verdict  the same object for decisions alike
+   */
+  decided(
+    client: AccessClient,
+    port: number,
     protocol: AccessProtocol,
     method: string,
-    verdict: AccessVerdict,
-    policy: string,
-  ): AccessRecord {
-    if (template === null && protocol !== "tcp") return this.other(verdict)
-    if (!this.knowsMethod(method)) return this.other(verdict)
-    const labels: Labels = [
-      ["client_id", client.clientId],
-      ["client_ip", client.address],
-      ["port", String(client.port)],
-      ["protocol", protocol],
-      ["method", method],
-      ["path", template?.text ?? ""],
-      ["verdict", verdict],
-      ["policy", policy],
-    ]
-    const key = `access ${JSON.stringify(labels)}`
-    if (this.registry.full && !this.registry.has(key)) return this.other(verdict)
-    return this.registry.group(key, newKey => {
-      const shown: Labels = template === null ? labels : [...labels, ["example", template.example]]
-      return new AccessRecord(newKey, this.registry, shown, template)
-    })
-  }
-
-  /** For `ClientAccess`: whether it may remember one more route. */
-  mayCache(client: ClientAccess): boolean {
-    if (this.clients.get(`${client.port} ${client.address} ${client.clientId}`) !== client) return false
-    if (this.cachedRoutes >= MAX_CACHED_ROUTES) this.forgetRoutes()
-    this.cachedRoutes++
-    return true
+    path: string,
+    verdict: Verdict,
+  ): void {
+    const access = client === this.lastClient && this.last?.port === port ? this.last : this.of(client, port)
+    access.active = true
+    const exact = access.routes.get(path)
+    const known = exact === undefined ? null : find(exact, protocol, method, verdict)
+    if (known !== null) known.count.value++
+    else this.countRoute(access, protocol, method, path, verdict)
   }
 
   /** Drops records without change for ten minutes, and what only they needed; to be called every minute. */
@@ -278,8 +194,86 @@ export class AccessRecords {
     }
   }
 
+  private of(client: AccessClient, port: number): ClientAccess {
+    const first = this.clientOf.get(client) ?? null
+    let access: ClientAccess | null = first
+    while (access !== null && access.port !== port) access = access.next
+    if (access === null) {
+      const key = `${port} ${client.address} ${client.dnsName}`
+      const known = this.clients.get(key)
+      access = known ?? new ClientAccess(client, port, first)
+      if (known === undefined && this.clients.size < MAX_ACCESS_CLIENTS) this.clients.set(key, access)
+      this.clientOf.set(client, access)
+    }
+    this.lastClient = client
+    this.last = access
+    return access
+  }
+
+  private countRoute(
+    access: ClientAccess,
+    protocol: AccessProtocol,
+    method: string,
+    path: string,
+    verdict: Verdict,
+  ): void {
+    const raw = protocol === "tcp" || protocol === "tls"
+    const template = raw ? null : this.templates.of(path, protocol === "grpc")
+    if (template === null && !raw) {
+      this.other(verdict).count.value++
+      return
+    }
+    const key = template !== null && template.text === path ? path : template
+    const first = access.routes.get(key)
+    const known = first === undefined ? null : find(first, protocol, method, verdict)
+    const record = known ?? this.record(access, template, protocol, method, verdict)
+    record.count.value++
+    if (known !== null || record.isOther || !this.mayCache(access)) return
+    const keep = first !== undefined && first.length < MAX_CACHED_PER_ROUTE && !hasDropped(first)
+    access.routes.set(key, new Cached(protocol, method, verdict, record, keep ? first : null))
+  }
+
+  private record(
+    access: ClientAccess,
+    template: PathTemplate | null,
+    protocol: AccessProtocol,
+    method: string,
+    verdict: Verdict,
+  ): AccessRecord {
+    if (!this.knowsMethod(method)) return this.other(verdict)
+    const labels: Labels = [
+      ["client_id", access.clientId],
+      ["client_ip", access.address],
+      ["port", String(access.port)],
+      ["protocol", protocol],
+      ["method", method],
+      ["path", template?.text ?? ""],
+      ["verdict", verdictLabel(verdict)],
+      ["policy", policyLabel(verdict)],
+      ["audit", verdict.audit === null ? "" : auditLabel(verdict.audit)],
+    ]
+    const key = `access ${JSON.stringify(labels)}`
+    if (this.registry.full && !this.registry.has(key)) return this.other(verdict)
+    return this.registry.group(key, newKey => {
+      const shown: Labels = template === null ? labels : [...labels, ["example", template.example]]
+      return new AccessRecord(newKey, this.registry, shown, template)
+    })
+  }
+
+  /** Whether a client may remember one more route. */
+  private mayCache(access: ClientAccess): boolean {
+    // One that is not listed would not hear of `forgetRoutes`.
+    const key = `${access.port} ${access.address} ${access.clientId}`
+    const listed = this.clients.get(key)
+    if (listed === undefined && this.clients.size < MAX_ACCESS_CLIENTS) this.clients.set(key, access)
+    else if (listed !== access) return false
+    if (this.cachedRoutes >= MAX_CACHED_ROUTES) this.forgetRoutes()
+    this.cachedRoutes++
+    return true
+  }
+
   private forgetRoutes(): void {
-    for (const client of this.clients.values()) client.forget()
+    for (const client of this.clients.values()) client.routes.clear()
     this.cachedRoutes = 0
   }
 
@@ -291,20 +285,29 @@ export class AccessRecords {
   }
 
   /** What cannot be told apart; only the verdict is known of it. */
-  private other(verdict: AccessVerdict): AccessRecord {
-    return this.registry.group(
-      `other ${verdict}`,
-      key =>
-        new AccessRecord(
-          key,
-          this.registry,
-          [
-            ["other", "true"],
-            ["verdict", verdict],
-          ],
-          null,
-          true,
-        ),
-    )
+  private other(verdict: Verdict): AccessRecord {
+    const label = verdictLabel(verdict)
+    return this.registry.group(`other ${label}`, key => {
+      const labels: Labels = [
+        ["other", "true"],
+        ["verdict", label],
+      ]
+      return new AccessRecord(key, this.registry, labels, null, true)
+    })
   }
+}
+
+/** `audit` was let through and is to be looked at. */
+function verdictLabel({ allowed, audit }: Verdict): string {
+  if (!allowed) return "deny"
+  return audit === null ? "allow" : "audit"
+}
+
+/** `namespace/name` of the policy that decided; where none did, what did instead. */
+function policyLabel({ cause, namespace, name }: Verdict): string {
+  return namespace === "" ? cause : `${namespace}/${name}`
+}
+
+function auditLabel({ namespace, name }: AuditMatch): string {
+  return namespace === "" ? "default" : `${namespace}/${name}`
 }

@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file conduit/telemetry/v1/query.proto.
  */
 export const file_conduit_telemetry_v1_query: GenFile = /*@__PURE__*/
-  fileDesc("CiBjb25kdWl0L3RlbGVtZXRyeS92MS9xdWVyeS5wcm90bxIUY29uZHVpdC50ZWxlbWV0cnkudjEiVwoOVHJhZmZpY1JlcXVlc3QSEQoJd2luZG93X21zGAEgASgNEjIKCWRpcmVjdGlvbhgCIAEoDjIfLmNvbmR1aXQudGVsZW1ldHJ5LnYxLkRpcmVjdGlvbiJdCg9UcmFmZmljUmVzcG9uc2USGgoSaGlzdG9ncmFtX2VkZ2VzX21zGAEgAygBEi4KB3RyYWZmaWMYAiADKAsyHS5jb25kdWl0LnRlbGVtZXRyeS52MS5UcmFmZmljIpsDCgdUcmFmZmljEjIKCWRpcmVjdGlvbhgBIAEoDjIfLmNvbmR1aXQudGVsZW1ldHJ5LnYxLkRpcmVjdGlvbhIuCghyZXBvcnRlchgCIAEoCzIcLmNvbmR1aXQudGVsZW1ldHJ5LnYxLlBvZFJlZhIpCgNkc3QYAyABKAsyHC5jb25kdWl0LnRlbGVtZXRyeS52MS5Qb2RSZWYSEwoLZHN0X3NlcnZpY2UYBCABKAkSCwoDdGxzGAUgASgJEhEKCWNsaWVudF9pZBgGIAEoCRIRCglzZXJ2ZXJfaWQYByABKAkSEQoJc3VjY2Vzc2VzGAggASgEEhAKCGZhaWx1cmVzGAkgASgEEhYKDmxhdGVuY3lfY291bnRzGAogAygEEg8KB2hhc190Y3AYCyABKAgSDAoEb3BlbhgMIAEoBBISCgpyZWFkX2J5dGVzGA0gASgBEhMKC3dyaXRlX2J5dGVzGA4gASgBEg8KB2Zyb21fbXMYDyABKAESDQoFdG9fbXMYECABKAESFAoMd2hvbGVfd2luZG93GBEgASgIIiIKDUFjY2Vzc1JlcXVlc3QSEQoJd2luZG93X21zGAEgASgNIkAKDkFjY2Vzc1Jlc3BvbnNlEi4KCGFjY2Vzc2VzGAEgAygLMhwuY29uZHVpdC50ZWxlbWV0cnkudjEuQWNjZXNzIqICCgZBY2Nlc3MSLgoIcmVwb3J0ZXIYASABKAsyHC5jb25kdWl0LnRlbGVtZXRyeS52MS5Qb2RSZWYSEQoJY2xpZW50X2lkGAIgASgJEhEKCWNsaWVudF9pcBgDIAEoCRIMCgRwb3J0GAQgASgNEhAKCHByb3RvY29sGAUgASgJEg4KBm1ldGhvZBgGIAEoCRIMCgRwYXRoGAcgASgJEg8KB2V4YW1wbGUYCCABKAkSDwoHdmVyZGljdBgJIAEoCRIOCgZwb2xpY3kYCiABKAkSDQoFb3RoZXIYCyABKAgSDQoFY291bnQYDCABKAQSDwoHZnJvbV9tcxgNIAEoARINCgV0b19tcxgOIAEoARIUCgx3aG9sZV93aW5kb3cYDyABKAgiUQoGUG9kUmVmEhEKCW5hbWVzcGFjZRgBIAEoCRILCgNwb2QYAiABKAkSFQoNd29ya2xvYWRfa2luZBgDIAEoCRIQCgh3b3JrbG9hZBgEIAEoCSISChBSZXBvcnRlcnNSZXF1ZXN0IksKEVJlcG9ydGVyc1Jlc3BvbnNlEjYKCXJlcG9ydGVycxgBIAMoCzIjLmNvbmR1aXQudGVsZW1ldHJ5LnYxLlByb3h5UmVwb3J0ZXIicQoNUHJveHlSZXBvcnRlchIpCgNwb2QYASABKAsyHC5jb25kdWl0LnRlbGVtZXRyeS52MS5Qb2RSZWYSFQoNcHJveHlfdmVyc2lvbhgCIAEoCRIMCgRsaXZlGAMgASgIEhAKCHNpbmNlX21zGAQgASgBKlUKCURpcmVjdGlvbhIZChVESVJFQ1RJT05fVU5TUEVDSUZJRUQQABIVChFESVJFQ1RJT05fSU5CT1VORBABEhYKEkRJUkVDVElPTl9PVVRCT1VORBACMqgCCgxRdWVyeVNlcnZpY2USWwoHVHJhZmZpYxIkLmNvbmR1aXQudGVsZW1ldHJ5LnYxLlRyYWZmaWNSZXF1ZXN0GiUuY29uZHVpdC50ZWxlbWV0cnkudjEuVHJhZmZpY1Jlc3BvbnNlIgOQAgESWAoGQWNjZXNzEiMuY29uZHVpdC50ZWxlbWV0cnkudjEuQWNjZXNzUmVxdWVzdBokLmNvbmR1aXQudGVsZW1ldHJ5LnYxLkFjY2Vzc1Jlc3BvbnNlIgOQAgESYQoJUmVwb3J0ZXJzEiYuY29uZHVpdC50ZWxlbWV0cnkudjEuUmVwb3J0ZXJzUmVxdWVzdBonLmNvbmR1aXQudGVsZW1ldHJ5LnYxLlJlcG9ydGVyc1Jlc3BvbnNlIgOQAgFiBnByb3RvMw");
+  fileDesc("CiBjb25kdWl0L3RlbGVtZXRyeS92MS9xdWVyeS5wcm90bxIUY29uZHVpdC50ZWxlbWV0cnkudjEiVwoOVHJhZmZpY1JlcXVlc3QSEQoJd2luZG93X21zGAEgASgNEjIKCWRpcmVjdGlvbhgCIAEoDjIfLmNvbmR1aXQudGVsZW1ldHJ5LnYxLkRpcmVjdGlvbiJdCg9UcmFmZmljUmVzcG9uc2USGgoSaGlzdG9ncmFtX2VkZ2VzX21zGAEgAygBEi4KB3RyYWZmaWMYAiADKAsyHS5jb25kdWl0LnRlbGVtZXRyeS52MS5UcmFmZmljIpsDCgdUcmFmZmljEjIKCWRpcmVjdGlvbhgBIAEoDjIfLmNvbmR1aXQudGVsZW1ldHJ5LnYxLkRpcmVjdGlvbhIuCghyZXBvcnRlchgCIAEoCzIcLmNvbmR1aXQudGVsZW1ldHJ5LnYxLlBvZFJlZhIpCgNkc3QYAyABKAsyHC5jb25kdWl0LnRlbGVtZXRyeS52MS5Qb2RSZWYSEwoLZHN0X3NlcnZpY2UYBCABKAkSCwoDdGxzGAUgASgJEhEKCWNsaWVudF9pZBgGIAEoCRIRCglzZXJ2ZXJfaWQYByABKAkSEQoJc3VjY2Vzc2VzGAggASgEEhAKCGZhaWx1cmVzGAkgASgEEhYKDmxhdGVuY3lfY291bnRzGAogAygEEg8KB2hhc190Y3AYCyABKAgSDAoEb3BlbhgMIAEoBBISCgpyZWFkX2J5dGVzGA0gASgBEhMKC3dyaXRlX2J5dGVzGA4gASgBEg8KB2Zyb21fbXMYDyABKAESDQoFdG9fbXMYECABKAESFAoMd2hvbGVfd2luZG93GBEgASgIIiIKDUFjY2Vzc1JlcXVlc3QSEQoJd2luZG93X21zGAEgASgNIkAKDkFjY2Vzc1Jlc3BvbnNlEi4KCGFjY2Vzc2VzGAEgAygLMhwuY29uZHVpdC50ZWxlbWV0cnkudjEuQWNjZXNzIrECCgZBY2Nlc3MSLgoIcmVwb3J0ZXIYASABKAsyHC5jb25kdWl0LnRlbGVtZXRyeS52MS5Qb2RSZWYSEQoJY2xpZW50X2lkGAIgASgJEhEKCWNsaWVudF9pcBgDIAEoCRIMCgRwb3J0GAQgASgNEhAKCHByb3RvY29sGAUgASgJEg4KBm1ldGhvZBgGIAEoCRIMCgRwYXRoGAcgASgJEg8KB2V4YW1wbGUYCCABKAkSDwoHdmVyZGljdBgJIAEoCRIOCgZwb2xpY3kYCiABKAkSDQoFb3RoZXIYCyABKAgSDQoFY291bnQYDCABKAQSDwoHZnJvbV9tcxgNIAEoARINCgV0b19tcxgOIAEoARIUCgx3aG9sZV93aW5kb3cYDyABKAgSDQoFYXVkaXQYECABKAkiUQoGUG9kUmVmEhEKCW5hbWVzcGFjZRgBIAEoCRILCgNwb2QYAiABKAkSFQoNd29ya2xvYWRfa2luZBgDIAEoCRIQCgh3b3JrbG9hZBgEIAEoCSISChBSZXBvcnRlcnNSZXF1ZXN0IksKEVJlcG9ydGVyc1Jlc3BvbnNlEjYKCXJlcG9ydGVycxgBIAMoCzIjLmNvbmR1aXQudGVsZW1ldHJ5LnYxLlByb3h5UmVwb3J0ZXIicQoNUHJveHlSZXBvcnRlchIpCgNwb2QYASABKAsyHC5jb25kdWl0LnRlbGVtZXRyeS52MS5Qb2RSZWYSFQoNcHJveHlfdmVyc2lvbhgCIAEoCRIMCgRsaXZlGAMgASgIEhAKCHNpbmNlX21zGAQgASgBKlUKCURpcmVjdGlvbhIZChVESVJFQ1RJT05fVU5TUEVDSUZJRUQQABIVChFESVJFQ1RJT05fSU5CT1VORBABEhYKEkRJUkVDVElPTl9PVVRCT1VORBACMqgCCgxRdWVyeVNlcnZpY2USWwoHVHJhZmZpYxIkLmNvbmR1aXQudGVsZW1ldHJ5LnYxLlRyYWZmaWNSZXF1ZXN0GiUuY29uZHVpdC50ZWxlbWV0cnkudjEuVHJhZmZpY1Jlc3BvbnNlIgOQAgESWAoGQWNjZXNzEiMuY29uZHVpdC50ZWxlbWV0cnkudjEuQWNjZXNzUmVxdWVzdBokLmNvbmR1aXQudGVsZW1ldHJ5LnYxLkFjY2Vzc1Jlc3BvbnNlIgOQAgESYQoJUmVwb3J0ZXJzEiYuY29uZHVpdC50ZWxlbWV0cnkudjEuUmVwb3J0ZXJzUmVxdWVzdBonLmNvbmR1aXQudGVsZW1ldHJ5LnYxLlJlcG9ydGVyc1Jlc3BvbnNlIgOQAgFiBnByb3RvMw");
 
 /**
  * Asks for traffic.
@@ -282,14 +282,14 @@ export type Access = Message<"conduit.telemetry.v1.Access"> & {
   port: number;
 
   /**
-   * `http1`, `http2`, `grpc` or `tcp`.
+   * `http1`, `http2`, `grpc`; `tcp` or `tls` for a connection into which nobody looks.
    *
    * @generated from field: string protocol = 5;
    */
   protocol: string;
 
   /**
-   * Method as sent; empty for `tcp`.
+   * Method as sent; empty for connections.
    *
    * @generated from field: string method = 6;
    */
@@ -297,7 +297,7 @@ export type Access = Message<"conduit.telemetry.v1.Access"> & {
 
   /**
    * Path in normal form as a template: `{id}` stands for one segment, `{rest}` at the end for any number of them;
-   * empty for `tcp`.
+   * empty for connections, and for requests whose path can be read in different ways.
    *
    * @generated from field: string path = 7;
    */
@@ -318,7 +318,8 @@ export type Access = Message<"conduit.telemetry.v1.Access"> & {
   verdict: string;
 
   /**
-   * `namespace/name` of the policy that decided, or `default`.
+   * `namespace/name` of the policy that decided; else `default`, `not-allowed`, `probe`, `ambiguous-path` or
+   * `hidden-requests`.
    *
    * @generated from field: string policy = 10;
    */
@@ -332,7 +333,7 @@ export type Access = Message<"conduit.telemetry.v1.Access"> & {
   other: boolean;
 
   /**
-   * Requests (connections for `tcp`) within the window.
+   * Requests or connections within the window.
    *
    * @generated from field: uint64 count = 12;
    */
@@ -359,6 +360,13 @@ export type Access = Message<"conduit.telemetry.v1.Access"> & {
    * @generated from field: bool whole_window = 15;
    */
   wholeWindow: boolean;
+
+  /**
+   * `namespace/name` of the policy with action Audit that matched, or `default`; empty for none.
+   *
+   * @generated from field: string audit = 16;
+   */
+  audit: string;
 };
 
 /**
