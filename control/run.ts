@@ -242,7 +242,7 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
       ])
     }
     if (services.has("api") && source !== undefined && queries !== undefined) {
-      const options = { host, port: ports.api, version: project.version }
+      const options = { host, port: ports.api, version: project.version, policy: settings.policy }
       parts.push({ name: "api", listening: await serveApi(source.store, queries, options) })
     }
     const admin = await serveAdmin({
