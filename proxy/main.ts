@@ -11,6 +11,7 @@ import { Lifecycle } from "./lifecycle.ts"
 import { createLogger, type Logger } from "./log.ts"
 import { errorCode, loop } from "./net/mod.ts"
 import { createOutbound } from "./outbound/mod.ts"
+import { InboundPolicy, PolicyWatch } from "./policy/mod.ts"
 import { QuietMemory } from "./quiet_memory.ts"
 import {
   controlMetrics,
@@ -55,6 +56,17 @@ function run(config: Config, log: Logger): void {
     identity: { namespace: config.namespace, pod: config.pod, node: config.node, version: PROXY_VERSION },
     probePort: config.adminPort,
   })
+  const policyWatch = new PolicyWatch({
+    openLink,
+    address: config.policyAddress,
+    timers,
+    log,
+    namespace: config.namespace,
+    pod: config.pod,
+    defaultPolicy: config.defaultInboundPolicy,
+    trustDomain: config.trustDomain,
+  })
+  const policy = new InboundPolicy({ watch: policyWatch, registry, clock, log })
   const reporter = new Reporter({
     openLink,
     address: config.telemetryAddress,
@@ -71,6 +83,9 @@ function run(config: Config, log: Logger): void {
     },
   })
   telemetry.addCollector(controlMetrics("destination", config.destinationAddress, discovery.link))
+  if (policyWatch.link !== null) {
+    telemetry.addCollector(controlMetrics("policy", config.policyAddress, policyWatch.link))
+  }
   telemetry.addCollector(controlMetrics("telemetry", config.telemetryAddress, reporter.link))
 
   const tracker = new ConnectionTracker(telemetry)
@@ -96,7 +111,9 @@ function run(config: Config, log: Logger): void {
     ...shared,
     listenAddresses: ipv6 ? ["::"] : ["0.0.0.0"],
     port: config.inboundPort,
+    policy,
   })
+  policyWatch.onChange(() => inbound.reexamine())
   // Asks for a collection when the loop has nothing to do, and gives the pages back; `Bun.gc` alone keeps half of them.
   const quietMemory = new QuietMemory(() => Bun.shrink())
   const collect = setInterval(() => {
@@ -141,6 +158,9 @@ function run(config: Config, log: Logger): void {
       if (!discovery.answered) {
         reasons.push(`no answer yet from the destination service at ${config.destinationAddress}`)
       }
+      if (!policyWatch.answered) {
+        reasons.push(`no answer yet from the policy service at ${config.policyAddress}`)
+      }
       return reasons
     },
     shutdown: () => lifecycle.terminate("POST /shutdown"),
@@ -148,6 +168,7 @@ function run(config: Config, log: Logger): void {
   outbound.listen()
   inbound.listen()
   discovery.start()
+  policyWatch.start()
   reporter.start()
   log.info("serving", {
     version: PROXY_VERSION,

@@ -20,6 +20,7 @@ import {
   readClientHello,
 } from "../wire/mod.ts"
 import { type Client, unprovenClient } from "./client.ts"
+import type { ConnectionGuard, RawProtocol } from "./guard.ts"
 import {
   SPOKEN_CLIENT_FIRST,
   SPOKEN_HTTP,
@@ -42,6 +43,9 @@ export const DETECT_STALL_MS = 250
 
 /** The same where HTTP was spoken before or is announced: a lost packet must not hide a request from the mesh. */
 export const DETECT_STALL_HTTP_MS = 3_000
+
+/** How long a client may be silent that could only be served with a request; then it is closed. */
+export const SILENT_DENIED_MS = 30_000
 
 /** Early bytes held at most while the server is being reached; then the client is not read until it is. */
 export const EARLY_BYTES_MAX = 64 * 1024
@@ -71,6 +75,9 @@ export class Accepted implements ConnHandler, ServerDialOwner {
   private serverName = ""
   /** The rest of a ClientHello is waited for. */
   private awaitsHello = false
+  private guardOfClient: ConnectionGuard | null = null
+  /** The client is silent, and policy would not let its connection be passed on unseen. */
+  private silentDenied = false
 
   constructor(side: Side, conn: Conn, target: Target, address: string, port: number, id: number) {
     this.side = side
@@ -105,6 +112,12 @@ export class Accepted implements ConnHandler, ServerDialOwner {
   /** The drain window is over: a kept connection on which nothing runs is closed. */
   closeIfIdle(): void {
     this.drainable?.closeIfIdle?.()
+  }
+
+  /** The rules have changed: ends what is not allowed any more. */
+  reexamine(): void {
+    if (this.drainable !== null) this.drainable.reexamine()
+    else if (this.opaque && this.guard?.stillRelays() === false) this.conn.reset()
   }
 
   /** What logs say of the connection. */
@@ -156,6 +169,7 @@ export class Accepted implements ConnHandler, ServerDialOwner {
       if (this.early.length > 0) this.arm(DETECT_STALL_HTTP_MS)
       return
     }
+    if (!this.mayPass("tcp")) return
     this.side.memory.learn(this.address, this.port, SPOKEN_SERVER_FIRST)
     this.side.detected("server-first")
     this.opaque = true
@@ -164,6 +178,7 @@ export class Accepted implements ConnHandler, ServerDialOwner {
   }
 
   serverEnd(server: Conn): void {
+    if (!this.mayPass("tcp")) return
     this.side.detected("server-end")
     this.opaque = true
     this.join(server)
@@ -240,7 +255,8 @@ export class Accepted implements ConnHandler, ServerDialOwner {
   private expired(): void {
     if (this.conn.closed || this.opaque) return
     if (this.early.length === 0) {
-      this.race()
+      if (this.silentDenied) this.relayOpaque("silent")
+      else this.race()
       return
     }
     const hint = this.target.protocol
@@ -251,7 +267,28 @@ export class Accepted implements ConnHandler, ServerDialOwner {
     this.relayOpaque("stalled")
   }
 
+  /** The guard of this client; null where nobody guards. */
+  private get guard(): ConnectionGuard | null {
+    if (this.guardOfClient?.client !== this.client) {
+      this.guardOfClient = this.side.guard?.(this.client, this.address, this.port) ?? null
+    }
+    return this.guardOfClient
+  }
+
+  /** Whether the connection may be passed on as it is; ends it if not. */
+  private mayPass(protocol: RawProtocol): boolean {
+    if (this.guard?.relay(protocol) !== false) return true
+    this.conn.reset()
+    return false
+  }
+
   private race(): void {
+    if (!this.opaque && this.guard?.mayRelay === false) {
+      // The application is not to hear of it. An HTTP client may yet send a request that is allowed.
+      this.silentDenied = true
+      this.arm(SILENT_DENIED_MS)
+      return
+    }
     this.dial = this.newDial()
     this.dial.start()
   }
@@ -269,11 +306,14 @@ export class Accepted implements ConnHandler, ServerDialOwner {
     side.detected(version === 1 ? "http1" : "http2")
     const bytes = this.early
     this.early = NO_BYTES
-    this.drainable = side.serveHttp(version, this, bytes)
+    const { guard } = this
+    if (guard !== null) guard.httpVersion = version
+    this.drainable = side.serveHttp(version, this, bytes, guard)
     if (conn.handler === this) throw new Error("the HTTP engine did not take the connection over")
   }
 
   private relayOpaque(result: string): void {
+    if (!this.mayPass(result === "tls" ? "tls" : "tcp")) return
     this.opaque = true
     this.disarm()
     this.side.detected(result)

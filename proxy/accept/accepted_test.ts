@@ -50,7 +50,7 @@ function fixture(backendPort: number, options: FixtureOptions = {}): Fixture {
     engines.push(`${name}:${Buffer.from(first).toString()}`)
     conn.handler = { onOpen() {}, onData() {}, onDrain() {}, onEnd() {}, onClose() {} }
     conn.write(new TextEncoder().encode(name))
-    return { drain: () => conn.close() }
+    return { drain: () => conn.close(), reexamine() {} }
   }
   const labels = {
     direction: OUTBOUND,

@@ -5,6 +5,7 @@ import type { PortRange } from "../port_ranges.ts"
 import type { Direction, Telemetry } from "../telemetry/mod.ts"
 import type { ConnectionTracker } from "./connection_tracker.ts"
 import { EndpointLabels } from "./endpoint_labels.ts"
+import type { GuardConnection } from "./guard.ts"
 import { type HttpEngines, type ResolveTarget, Side } from "./side.ts"
 
 /** Parts that both directions take from the process. */
@@ -33,6 +34,8 @@ export interface DirectionRules {
   /** Whether a destination is one of the proxy's own listeners. */
   readonly isOwn: (destination: SocketAddress) => boolean
   readonly resolve: ResolveTarget
+  /** Decides who may pass; absent: everybody. */
+  readonly guard?: GuardConnection
 }
 
 /** Makes a direction; call `listen` on it. */
@@ -58,6 +61,7 @@ export function createSide(options: DirectionOptions, rules: DirectionRules): Si
     originalDestination: options.originalDestination ?? redirectedFrom,
     isOwn: rules.isOwn,
     resolve: rules.resolve,
+    guard: rules.guard ?? null,
   })
 }
 

@@ -1,6 +1,13 @@
 // One direction of the proxy: its listener, what all its connections share, and what of them is still open.
 // outbound/ and inbound/ differ in where a connection goes; everything else is here once.
-import { Admission, createHttpService, type Drainable, type HttpEnv, type HttpService } from "../http/mod.ts"
+import {
+  Admission,
+  createHttpService,
+  type Drainable,
+  type HttpEnv,
+  type HttpService,
+  type RequestGuard,
+} from "../http/mod.ts"
 import type { Logger } from "../log.ts"
 import {
   type Conn,
@@ -15,6 +22,7 @@ import type { Direction, Telemetry } from "../telemetry/mod.ts"
 import { Accepted } from "./accepted.ts"
 import type { ConnectionTracker } from "./connection_tracker.ts"
 import { CountersByLabel } from "./counters.ts"
+import type { GuardConnection } from "./guard.ts"
 import { ProtocolMemory } from "./protocol_memory.ts"
 import type { Target } from "./target.ts"
 
@@ -46,6 +54,8 @@ export interface SideOptions {
   /** Whether a destination is one of the proxy's own listeners. */
   readonly isOwn: (destination: SocketAddress) => boolean
   readonly resolve: ResolveTarget
+  /** Decides who may pass; null (the default) for everybody, as outbound. */
+  readonly guard?: GuardConnection | null
   /** One line per ended connection. */
   readonly accessLog: boolean
   /** Uniform, 0 to 1. */
@@ -63,6 +73,8 @@ export class Side {
   readonly log: Logger
   readonly memory = new ProtocolMemory()
   readonly random: () => number
+  /** For `Accepted`: makes its guard. */
+  readonly guard: GuardConnection | null
   /** Clock reading when a connection was last accepted or ended. */
   usedMs = Number.NEGATIVE_INFINITY
   private readonly options: SideOptions
@@ -80,6 +92,7 @@ export class Side {
     this.env = options.env
     this.log = options.env.log
     this.random = options.random
+    this.guard = options.guard ?? null
     const registry = options.telemetry.registry
     const direction = NAMES[options.direction]
     this.detections = new CountersByLabel(registry, direction, "result", {
@@ -133,6 +146,11 @@ export class Side {
     for (const accepted of this.open) accepted.closeIfIdle()
   }
 
+  /** The rules have changed: ends what is not allowed any more. */
+  reexamine(): void {
+    for (const accepted of [...this.open]) accepted.reexamine()
+  }
+
   /** Stops accepting. */
   stop(): void {
     for (const listener of this.listeners) listener.close()
@@ -150,7 +168,12 @@ export class Side {
   }
 
   /** For `Accepted`: hands the connection to an engine. */
-  serveHttp(version: 1 | 2, accepted: Accepted, firstBytes: Uint8Array): Drainable {
+  serveHttp(
+    version: 1 | 2,
+    accepted: Accepted,
+    firstBytes: Uint8Array,
+    guard: RequestGuard | null,
+  ): Drainable {
     const { options } = this
     const service = createHttpService({
       direction: options.direction,
@@ -162,6 +185,7 @@ export class Side {
       random: this.random,
       fields: accepted.fields(),
       accessLog: options.accessLog,
+      guard,
     })
     const serve = version === 1 ? options.engines.http1 : options.engines.http2
     const drainable = serve(accepted.conn, firstBytes, service, this.env)

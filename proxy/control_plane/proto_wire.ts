@@ -59,6 +59,16 @@ export class ProtoReader {
     throw new ProtoError("a number has more than ten bytes")
   }
 
+  /** Takes the numbers of a repeated field, packed or one. */
+  varints(into: number[]): void {
+    if (this.wireType !== WIRE_BYTES) {
+      into.push(this.varint())
+      return
+    }
+    const packed = this.message()
+    while (packed.at < packed.bytes.length) into.push(packed.varint())
+  }
+
   /** Bytes of a string, bytes or message field; a view. */
   view(): Uint8Array {
     if (this.wireType !== WIRE_BYTES)

@@ -3,6 +3,7 @@ export { type AccessClient, type AccessProtocol, AccessRecords } from "./access_
 export type { AuthorityLabel } from "./authority_labels.ts"
 export { controlMetrics } from "./control_metrics.ts"
 export {
+  compact,
   type Direction,
   type HttpScope,
   INBOUND,

@@ -230,6 +230,7 @@ test("what a proxy counts arrives, across a control plane that is killed and com
         authority: "web.shop",
         path: "/",
         isGrpc: false,
+        upgrade: "",
         header: () => undefined,
       }
       const exchange = service.begin(request)
