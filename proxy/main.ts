@@ -67,6 +67,7 @@ function run(config: Config, log: Logger): void {
     trustDomain: config.trustDomain,
   })
   const policy = new InboundPolicy({ watch: policyWatch, registry, clock, log })
+  policy.observer = telemetry.access
   const reporter = new Reporter({
     openLink,
     address: config.telemetryAddress,
