@@ -40,8 +40,8 @@ spec: { target: { kind: Deployment, name: api }, action: ${action}, rules: [{ fr
 `
 }
 
-/** A proxy of the service: asks, and hears what comes. */
-class Proxy {
+/** A proxy as the service sees one: asks, and hears what comes. */
+class PolicyPeer {
   readonly answers: policyV1.WatchResponse[] = []
   error: unknown = null
   private wake = (): void => {}
@@ -98,7 +98,7 @@ const API = { namespace: "shop", pod: "api-x-1" }
 test("a proxy gets its pod's policies, and what changes within 100 ms", async () => {
   const store = synced(pod("api-x-1"), policy("Allow"))
   const { port } = await serve(store)
-  const proxy = new Proxy(port, [API])
+  const proxy = new PolicyPeer(port, [API])
   const first = await proxy.answer(0)
   expect(first.policy?.policies).toMatchObject([{ namespace: "shop", name: "p", action: 1, allPorts: true }])
   const changedMs = performance.now()
@@ -112,20 +112,20 @@ test("a proxy gets its pod's policies, and what changes within 100 ms", async ()
 test("a proxy that holds the current version is told so without the state", async () => {
   const store = synced(pod("api-x-1"), policy("Allow"))
   const { port } = await serve(store)
-  const { version } = await new Proxy(port, [API]).answer(0)
-  const resumed = await new Proxy(port, [{ ...API, version }]).answer(0)
+  const { version } = await new PolicyPeer(port, [API]).answer(0)
+  const resumed = await new PolicyPeer(port, [{ ...API, version }]).answer(0)
   expect(resumed.version).toBe(version)
   expect(resumed.policy).toBeUndefined()
   // As a control plane that was started anew would tell it.
   const other = await serve(synced(pod("api-x-1"), policy("Allow")))
-  expect((await new Proxy(other.port, [{ ...API, version }]).answer(0)).policy).toBeUndefined()
+  expect((await new PolicyPeer(other.port, [{ ...API, version }]).answer(0)).policy).toBeUndefined()
 })
 
 test("a pod that comes to run as a client's service account changes the state in another namespace", async () => {
   const client = (name: string) => pod(name, "web").replaceAll("shop", "web")
   const store = synced(pod("api-x-1"), policy("Allow"), client("web-x-1"))
   const { port } = await serve(store)
-  const proxy = new Proxy(port, [API])
+  const proxy = new PolicyPeer(port, [API])
   const source = (answer: policyV1.WatchResponse) =>
     answer.policy?.policies[0]?.rules[0]?.from[0]?.client.value
   expect(source(await proxy.answer(0))).toMatchObject({ exclusive: true, addresses: [] })
@@ -139,7 +139,7 @@ test("a pod that comes to run as a client's service account changes the state in
 test("what makes no difference to a pod is not sent", async () => {
   const store = synced(pod("api-x-1"), pod("web-x-1"))
   const server = await serve(store)
-  const proxy = new Proxy(server.port, [API])
+  const proxy = new PolicyPeer(server.port, [API])
   await proxy.answer(0)
   put(store, policy("Deny").replace("name: api", "name: web"))
   put(store, pod("more-x-1"))
@@ -151,7 +151,7 @@ test("what makes no difference to a pod is not sent", async () => {
 test("nothing is answered before the pod is known, nor before the cluster is", async () => {
   const store = new Store()
   const server = await serve(store)
-  const proxy = new Proxy(server.port, [API])
+  const proxy = new PolicyPeer(server.port, [API])
   while (server.counts.open === 0) await Bun.sleep(1)
   store.markSynced()
   put(store, policy("Deny"))
@@ -169,15 +169,15 @@ test("pods that are alike share one state", async () => {
   const store = synced(pod("api-x-1"), pod("api-x-2"), policy("Allow"))
   const { port } = await serve(store)
   const answers = await Promise.all(
-    ["api-x-1", "api-x-2"].map(name => new Proxy(port, [{ ...API, pod: name }]).answer(0)),
+    ["api-x-1", "api-x-2"].map(name => new PolicyPeer(port, [{ ...API, pod: name }]).answer(0)),
   )
   expect(answers[0]?.version).toBe(answers[1]?.version as string)
 })
 
 test("a stream without a name, and one that asks twice, are refused with a sentence", async () => {
   const { port } = await serve(synced(pod("api-x-1")))
-  await expect(new Proxy(port, [{ namespace: "shop" }]).answer(0)).rejects.toThrow(
+  await expect(new PolicyPeer(port, [{ namespace: "shop" }]).answer(0)).rejects.toThrow(
     "namespace and pod must both be given",
   )
-  await expect(new Proxy(port, [API, API]).answer(1)).rejects.toThrow("a stream takes one WatchRequest")
+  await expect(new PolicyPeer(port, [API, API]).answer(1)).rejects.toThrow("a stream takes one WatchRequest")
 })

@@ -2,7 +2,7 @@
 // another; the same redirected path, backend and load for all; runs interleaved, with one peer entered twice as
 // the A/A control. Prints a table, writes JSON, and says what it cannot claim.
 //
-// usage: bun tests/bench/run.ts [--quick] [--only http1,http2,tcp] [--peers conduit,haproxy] [--json FILE]
+// usage: bun tests/bench/run.ts [--quick] [--only http1,http2,tcp,policy] [--peers conduit,haproxy] [--json FILE]
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { cpus, tmpdir } from "node:os"
 import { join } from "node:path"
@@ -13,6 +13,7 @@ import { median } from "./figures.ts"
 import type { LoadOptions, LoadResult } from "./load.ts"
 import type { BenchProtocol, Peer, RunningPeer } from "./peers.ts"
 import { envoy, haproxy, nginx } from "./peers.ts"
+import { benchPolicy } from "./policy_bench.ts"
 import { printReport } from "./report.ts"
 
 const SCENARIOS: readonly Scenario[] = [
@@ -155,6 +156,10 @@ async function main(): Promise<void> {
 
   const folder = mkdtempSync(join(tmpdir(), "conduit-bench-"))
   const only = values.only?.split(",")
+  if (only?.includes("policy")) {
+    if (!(await benchPolicy())) process.exitCode = 1
+    if (only.length === 1) return
+  }
   const wanted = values.peers?.split(",")
   const rounds = Number(values.rounds ?? (values.quick ? 1 : 5))
   const durationMs = values.quick ? 1500 : 3000

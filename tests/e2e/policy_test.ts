@@ -109,6 +109,8 @@ const DENY_SLOW = `{ target: { kind: Namespace }, action: Deny, rules: [{ to: [{
 
 test("decisions are counted by policy, and a denial is logged in full but tells the client nothing", async () => {
   await apply({ policies: [DENY_ALL] })
+  // The cases above have used up this second's share of the log.
+  await Bun.sleep(1_100)
   const { stdout } = await web.run(["curl", "-si", `http://${api.pod.ipv4}:8081/secret`])
   expect(stdout).toMatch(/^HTTP\/1.1 403 Forbidden/)
   expect(stdout).not.toContain("p0")
@@ -124,6 +126,7 @@ test("decisions are counted by policy, and a denial is logged in full but tells 
     'target_port="8081"',
   ]
   expect(await metric(api.pod, "inbound_http_authz_deny_total", ...labels)).toBeGreaterThan(0)
+  expect(await call(web, { via: "tcp" })).toBe("denied")
   expect(await metric(api.pod, "inbound_tcp_authz_deny_total", 'target_port="7000"')).toBeGreaterThan(0)
 })
 
