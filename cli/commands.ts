@@ -8,7 +8,21 @@ export const COMMANDS: readonly Entry[] = [
     summary: "success rate, requests a second and latencies of resources",
     load: async () => (await import("./stat.ts")).stat,
   },
-  { name: "edges", summary: "who calls whom", load: async () => (await import("./edges.ts")).edges },
+  {
+    name: "edges",
+    summary: "who calls whom, whether it is secured, and why not",
+    load: async () => (await import("./edges.ts")).edges,
+  },
+  {
+    name: "identity",
+    summary: "certificates in use, and when they end",
+    load: async () => (await import("./identity.ts")).identity,
+  },
+  {
+    name: "policy",
+    summary: "who may call whom: lists policies, tries them on live traffic, learns them from it",
+    load: async () => (await import("./policy.ts")).policy,
+  },
   {
     name: "endpoints",
     summary: "endpoints of Services, as proxies get them",

@@ -126,3 +126,11 @@ export function byteRate(perSecond: number | null): string | null {
   }
   return null
 }
+
+/** A stretch of time as people say it: `42s`, `5m`, `3h`, `12d`. */
+export function ago(ms: number): string {
+  const seconds = Math.max(0, Math.floor(ms / 1000))
+  if (seconds < 120) return `${seconds}s`
+  if (seconds < 7200) return `${Math.floor(seconds / 60)}m`
+  return seconds < 172_800 ? `${Math.floor(seconds / 3600)}h` : `${Math.floor(seconds / 86_400)}d`
+}

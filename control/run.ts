@@ -143,6 +143,18 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
           value: telemetry.peerCount,
         },
         {
+          name: "telemetry_access_records",
+          help: "Access records of proxies kept.",
+          type: "gauge",
+          value: telemetry.accessCount,
+        },
+        {
+          name: "telemetry_folded_access_records_total",
+          help: "Access records counted as other as too many.",
+          type: "counter",
+          value: telemetry.losses.foldedAccesses,
+        },
+        {
           name: "telemetry_refused_reporters_total",
           help: "Proxies refused as too many.",
           type: "counter",
@@ -157,7 +169,13 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
       ])
     }
     if (services.has("api") && source !== undefined && queries !== undefined) {
-      const options = { host, port: ports.api, version: project.version, ...tls("api") }
+      const options = {
+        host,
+        port: ports.api,
+        version: project.version,
+        policy: settings.policy,
+        ...tls("api"),
+      }
       parts.push({ name: "api", listening: await serveApi(source.store, queries, options) })
     }
     const admin = await serveAdmin({

@@ -78,12 +78,13 @@ function run(config: Config, log: Logger): void {
     trustDomain: config.trustDomain,
   })
   const policy = new InboundPolicy({ watch: policyWatch, registry, clock, log })
+  policy.observer = telemetry.access
   const reporter = new Reporter({
     openLink,
     address: config.telemetryAddress,
     timers,
     random,
-    registry,
+    registries: [registry, telemetry.access.registry],
     info: {
       namespace: config.namespace,
       pod: config.pod,

@@ -98,6 +98,15 @@ export class ClusterStore {
     for (const listener of this.listeners) listener(dirt)
   }
 
+  /** The cluster as it would be after some changes; on its own from then on. For questions that people ask rarely. */
+  with(changes: Iterable<ClusterChange>): ClusterStore {
+    const copy = new ClusterStore()
+    copy.apply([...this.objects.values()].map(put => ({ put })))
+    copy.apply(changes)
+    copy.markSynced()
+    return copy
+  }
+
   // ---- lookups ----
 
   /** The pod of that name. */

@@ -35,6 +35,7 @@ export function remoteQueries(
   }
   return {
     traffic: (windowMs, direction) => explained(client => client.traffic({ windowMs, direction })),
+    access: windowMs => explained(client => client.access({ windowMs })),
     reporters: () => explained(client => client.reporters({})),
   }
 }

@@ -23,6 +23,8 @@ export const SWEEP_MS = 60_000
 export interface TelemetryQueries {
   /** Traffic within a window that ends now. */
   traffic(windowMs: number, direction: telemetryQueryV1.Direction): Promise<telemetryQueryV1.TrafficResponse>
+  /** Who called what within a window that ends now. */
+  access(windowMs: number): Promise<telemetryQueryV1.AccessResponse>
   /** Proxies that are known. */
   reporters(): Promise<telemetryQueryV1.ReportersResponse>
 }
@@ -31,6 +33,7 @@ export interface TelemetryQueries {
 export function localQueries(store: TelemetryStore, nowMs: () => number): TelemetryQueries {
   return {
     traffic: async (windowMs, direction) => store.traffic(windowMs, direction, nowMs()),
+    access: async windowMs => store.access(windowMs, nowMs()),
     reporters: async () => store.known(),
   }
 }
@@ -75,11 +78,11 @@ export async function serveTelemetry(store: TelemetryStore, options: TelemetryOp
     router.service(telemetryQueryV1.QueryService, {
       traffic: ({ windowMs, direction }, context) => {
         checkAsker(context)
-        if (windowMs < MIN_WINDOW_MS || windowMs > MAX_WINDOW_MS) {
-          const range = `${MIN_WINDOW_MS} to ${MAX_WINDOW_MS} milliseconds`
-          throw new ConnectError(`a window has ${range}, not ${windowMs}`, Code.InvalidArgument)
-        }
-        return queries.traffic(windowMs, direction)
+        return queries.traffic(checked(windowMs), direction)
+      },
+      access: ({ windowMs }, context) => {
+        checkAsker(context)
+        return queries.access(checked(windowMs))
       },
       reporters: (_request, context) => {
         checkAsker(context)
@@ -111,6 +114,12 @@ export async function serveTelemetry(store: TelemetryStore, options: TelemetryOp
       listening.close()
     },
   }
+}
+
+function checked(windowMs: number): number {
+  if (windowMs >= MIN_WINDOW_MS && windowMs <= MAX_WINDOW_MS) return windowMs
+  const range = `${MIN_WINDOW_MS} to ${MAX_WINDOW_MS} milliseconds`
+  throw new ConnectError(`a window has ${range}, not ${windowMs}`, Code.InvalidArgument)
 }
 
 async function takeReports(

@@ -1,4 +1,5 @@
 // The public face of telemetry/: what is counted, how it is shown, and how it reaches the control plane.
+export { type AccessClient, type AccessProtocol, AccessRecords } from "./access_records.ts"
 export type { AuthorityLabel } from "./authority_labels.ts"
 export { controlMetrics } from "./control_metrics.ts"
 export {
