@@ -4,6 +4,16 @@ import type { Entry } from "./command_line/command.ts"
 /** Every command, in the order of `--help`. */
 export const COMMANDS: readonly Entry[] = [
   {
+    name: "inject",
+    summary: "puts the proxy into manifests",
+    load: async () => (await import("./inject.ts")).inject,
+  },
+  {
+    name: "uninject",
+    summary: "takes the proxy out of manifests",
+    load: async () => (await import("./uninject.ts")).uninject,
+  },
+  {
     name: "stat",
     summary: "success rate, requests a second and latencies of resources",
     load: async () => (await import("./stat.ts")).stat,
