@@ -61,9 +61,8 @@ export function uninject(template: PodTemplate, meaning: Meaning = jsonMeaning):
   const restore = new Map<string, string | null>()
   for (const [pointer, text] of [...recorded].sort((a, b) => b[0].length - a[0].length)) {
     if (putBack(bare as unknown as Fields, pointer, meaning(pointer, text))) restore.set(pointer, text)
-  }
-  if (metadata.annotations !== undefined && Object.keys(metadata.annotations ?? {}).length === 0) {
-    if (!restore.has("/metadata/annotations")) delete metadata.annotations
+    const isBare = metadata.annotations !== undefined && Object.keys(metadata.annotations ?? {}).length === 0
+    if (isBare && !recorded.has("/metadata/annotations")) delete metadata.annotations
   }
   if (bare.metadata === metadata && Object.keys(metadata).length === 0) delete bare.metadata
   const whole = recorded.get("")
@@ -96,14 +95,16 @@ function withoutKeys(
   return Object.fromEntries(Object.entries(fields ?? {}).filter(([name]) => !names.includes(name)))
 }
 
-/** Sets what is left of a collection; one that is empty now was made by inject, unless the record says otherwise. */
+/** Sets what is left of a collection; one that uninject emptied was made by inject, unless the record says otherwise. */
 function drop<Holder extends object, Key extends keyof Holder>(
   holder: Holder,
   key: Key,
   left: Holder[Key],
 ): void {
-  if (holder[key] === undefined || holder[key] === null) return
-  if (Object.keys(left as object).length > 0) holder[key] = left
+  const before = Object.keys((holder[key] as object | null | undefined) ?? {}).length
+  const after = Object.keys(left as object).length
+  if (before === after) return
+  if (after > 0) holder[key] = left
   else delete holder[key]
 }
 

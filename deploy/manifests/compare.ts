@@ -35,8 +35,8 @@ function changed(value: unknown, changes: ReadonlyMap<Fields, Fields>): unknown 
 
 function same(a: unknown, b: unknown): boolean {
   if (a === b) return true
-  if (typeof b === "bigint")
-    return typeof a === "number" && BigInt(Number.isInteger(a) ? a : 0) === b && Number.isSafeInteger(a)
+  if (typeof a === "bigint" && typeof b === "number") return Number.isSafeInteger(b) && a === BigInt(b)
+  if (typeof b === "bigint" && typeof a === "number") return Number.isSafeInteger(a) && b === BigInt(a)
   if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return Object.is(a, b)
   if (Array.isArray(a) !== Array.isArray(b)) return false
   const left = Object.keys(a).filter(key => (a as Fields)[key] !== undefined)

@@ -3,6 +3,7 @@
 import type { PodTemplate, WorkloadKind } from "../inject/mod.ts"
 import {
   type Change,
+  EditError,
   editSource,
   type Fields,
   ownPair,
@@ -115,9 +116,9 @@ function treatInput(input: Input, treat: (found: FoundObject) => Treatment, prob
     } catch (error) {
       if (!(error instanceof YamlError)) throw error
       const { line, col } = placeIn(piece, error.offset)
+      const wrong = error instanceof EditError ? "" : `this is not usable ${piece.json ? "JSON" : "YAML"}: `
       problems.push(
-        `${input.name}, document ${index}, line ${piece.line + line - 1}, column ${col}: this is not usable ` +
-          `${piece.json ? "JSON" : "YAML"}: ${error.message}`,
+        `${input.name}, document ${index}, line ${piece.line + line - 1}, column ${col}: ${wrong}${error.message}`,
       )
     }
   }
@@ -153,7 +154,7 @@ function treatPiece(
   const text = editSource(source, changes)
   if (!saysTheSame(text, piece.json, source.value, changes)) {
     // Nobody should apply what was not meant.
-    throw new YamlError("it is written in a way that Conduit cannot edit (please report this)", 0)
+    throw new EditError("this is written in a way that Conduit cannot edit (please report it)", 0)
   }
   return text
 }

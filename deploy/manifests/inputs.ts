@@ -80,16 +80,7 @@ export function joinTexts(texts: readonly string[]): string {
 function filesOf(path: string): string[] {
   try {
     if (!statSync(path).isDirectory()) return [path]
-    const names = readdirSync(path, { recursive: true, withFileTypes: true })
-      .filter(entry => !entry.isDirectory() && EXTENSIONS.some(end => entry.name.endsWith(end)))
-      .map(entry => join(entry.parentPath, entry.name))
-      .filter(
-        file =>
-          !file
-            .slice(path.length)
-            .split("/")
-            .some(part => part.startsWith(".") && part !== "." && part !== ".."),
-      )
+    const names = manifestsBelow(path)
     if (names.length === 0)
       throw new InputError(`${path}: no ${EXTENSIONS.join(", ")} file is below this folder`)
     if (names.length > MAX_FOLDER_FILES) {
@@ -102,6 +93,17 @@ function filesOf(path: string): string[] {
     if (error instanceof InputError) throw error
     throw new InputError(`${path}: cannot be read: ${reason(error)}`, { cause: error })
   }
+}
+
+/** Links to files are followed, links to folders are not: they may lead back. */
+function manifestsBelow(folder: string): string[] {
+  return readdirSync(folder, { withFileTypes: true }).flatMap(entry => {
+    const path = join(folder, entry.name)
+    if (entry.name.startsWith(".")) return []
+    if (entry.isDirectory()) return manifestsBelow(path)
+    const isManifest = EXTENSIONS.some(end => entry.name.endsWith(end))
+    return isManifest && statSync(path).isFile() ? [path] : []
+  })
 }
 
 async function fileText(file: string, reader: BoundedReader): Promise<string> {

@@ -3,7 +3,7 @@
 import { isMap, isScalar, isSeq, type Node, type Pair, type YAMLMap, type YAMLSeq } from "yaml"
 import { listChanges } from "./list_changes.ts"
 import { blockEntry, blockFields, blockItems, type FlowLayout, flow, type Manner } from "./render.ts"
-import { type Fields, keyText, ownPair, type Source, YamlError } from "./source.ts"
+import { EditError, type Fields, keyText, ownPair, type Source } from "./source.ts"
 import { Splices } from "./splices.ts"
 
 /** One object within a document, and what it is to become. */
@@ -19,7 +19,7 @@ export interface Change {
 /**
  * The document's text with objects changed.
  *
- * @throws YamlError where a change would also change another place, because both share an anchor
+ * @throws EditError where a change would also change another place, because both share an anchor
  */
 export function editSource(source: Source, changes: readonly Change[]): string {
   const editor = new Editor(source)
@@ -33,7 +33,7 @@ export function editSource(source: Source, changes: readonly Change[]): string {
  *
  * @returns by JSON pointer (RFC 6901) into the object: the text from the key's colon on, and null for a key that the
  * mapping had from a merge only
- * @throws YamlError as `editSource`
+ * @throws EditError as `editSource`
  */
 export function replacedTexts(source: Source, change: Change): ReadonlyMap<string, string | null> {
   const editor = new Editor(source)
@@ -67,7 +67,7 @@ class Editor {
   change({ before, after, restore }: Change): void {
     this.#restore = restore ?? new Map()
     const node = this.#source.nodes.get(before)
-    if (!isMap(node)) throw new YamlError("what is to be changed is no mapping of this document", 0)
+    if (!isMap(node)) throw new EditError("what is to be changed is no mapping of this document", 0)
     this.#updateMap(node, before, after, "")
   }
 
@@ -122,7 +122,7 @@ class Editor {
   #refuseShared(node: Node | null): void {
     if (node === null || !this.#source.shared.has(node)) return
     const anchor = (node as { anchor?: string }).anchor ?? ""
-    throw new YamlError(
+    throw new EditError(
       `what stands here is used again by alias *${anchor}, and a change here would show there too; write it out in one of the two places`,
       node.range?.[0] ?? 0,
     )

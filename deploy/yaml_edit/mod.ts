@@ -2,6 +2,7 @@
 export { type Change, editSource, pointerStep, replacedTexts } from "./edit.ts"
 export { type ListChanges, listChanges } from "./list_changes.ts"
 export {
+  EditError,
   type Fields,
   MAX_EXPANDED_VALUES,
   ownPair,

@@ -24,7 +24,6 @@ export const MAX_DEPTH = 500
 
 /** A document that cannot be used. `offset` is where in its text. */
 export class YamlError extends Error {
-  override readonly name = "YamlError"
   readonly offset: number
 
   constructor(message: string, offset: number) {
@@ -32,6 +31,9 @@ export class YamlError extends Error {
     this.offset = offset
   }
 }
+
+/** A document that can be read, and not be changed as asked. */
+export class EditError extends YamlError {}
 
 /** A mapping as it is read; keys are text. */
 export type Fields = Record<string, unknown>
