@@ -171,7 +171,7 @@ test.each([
     /^web.yml, document 2, line \d, column \d+: this is not usable YAML/,
   ],
   ["a tab as indentation", "a:\n\tb: 1\n", /line 2, column 1: .*a tab is used as indentation/],
-  ["a key twice", "a: 1\nb: 2\na: 3\n", /line 3, column 1: .*a key is here for the second time/],
+  ["a key twice", "a: 1\nb: 2\na: 3\n", /line 3, column 1: .*key "a" is here for the second time/],
   ["an alias without anchor", "a: *b\n", /alias \*b has no anchor before it/],
   ["an alias within itself", "a: &a [*a]\n", /alias \*a stands within what it names/],
   ["a second JSON key", '{"a": 1, "a": 2}', /not usable JSON.*for the second time/],

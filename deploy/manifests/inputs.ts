@@ -3,8 +3,8 @@ import { createReadStream, readdirSync, statSync } from "node:fs"
 import { join } from "node:path"
 import type { Input } from "./documents.ts"
 
-/** All inputs of a run together: some tens of thousands of objects. A parsed manifest takes fifty times its size. */
-export const MAX_INPUT_BYTES = 32 * 1024 * 1024
+/** All inputs of a run together: tens of thousands of objects; that many take 15 s and half a gigabyte of memory. */
+export const MAX_INPUT_BYTES = 16 * 1024 * 1024
 
 /** Files of one folder; a folder of more was named by mistake. */
 export const MAX_FOLDER_FILES = 10_000

@@ -67,8 +67,13 @@ export interface Source {
  */
 export function parseSource(text: string, json: boolean): Source {
   const lines = new LineCounter()
-  // JSON has no bound on the length of its keys; YAML has.
-  const composer = new Composer({ keepSourceTokens: true, intAsBigInt: true, strict: !json })
+  // JSON has no bound on the length of its keys; YAML has. Keys are compared below: the library compares each with each.
+  const composer = new Composer({
+    keepSourceTokens: true,
+    intAsBigInt: true,
+    strict: !json,
+    uniqueKeys: false,
+  })
   let document: Document.Parsed | undefined
   let root: Node | null = null
   try {
@@ -100,7 +105,6 @@ export function parseSource(text: string, json: boolean): Source {
 }
 
 function sentence(code: string, message: string): string {
-  if (code === "DUPLICATE_KEY") return "a key is here for the second time; a mapping has each key once"
   if (code === "TAB_AS_INDENT") return "a tab is used as indentation, where YAML takes spaces only"
   return message
 }
@@ -173,9 +177,14 @@ class Reader {
   #map(map: YAMLMap, depth: number): Fields {
     const own: Fields = {}
     const merges: Fields[] = []
+    const keys = new Set<string>()
     for (const pair of map.items) {
       const key = keyText(pair)
       if (key === null) throw new YamlError("a key must be text", startOf(pair.key as Node | null))
+      if (keys.has(key)) {
+        throw new YamlError(`key "${key}" is here for the second time`, startOf(pair.key as Node))
+      }
+      keys.add(key)
       const value = pair.value == null ? null : this.read(pair.value as Node, depth + 1)
       if (isMerge(pair)) merges.push(...this.#mergeSources(value, pair))
       else {
