@@ -4,16 +4,6 @@ import type { Entry } from "./command_line/command.ts"
 /** Every command, in the order of `--help`. */
 export const COMMANDS: readonly Entry[] = [
   {
-    name: "inject",
-    summary: "puts the proxy into manifests",
-    load: async () => (await import("./inject.ts")).inject,
-  },
-  {
-    name: "uninject",
-    summary: "takes the proxy out of manifests",
-    load: async () => (await import("./uninject.ts")).uninject,
-  },
-  {
     name: "stat",
     summary: "success rate, requests a second and latencies of resources",
     load: async () => (await import("./stat.ts")).stat,
@@ -28,6 +18,16 @@ export const COMMANDS: readonly Entry[] = [
     name: "metrics",
     summary: "raw metrics of proxies",
     load: async () => (await import("./metrics.ts")).metrics,
+  },
+  {
+    name: "inject",
+    summary: "puts the proxy into manifests",
+    load: async () => (await import("./inject.ts")).inject,
+  },
+  {
+    name: "uninject",
+    summary: "takes the proxy out of manifests",
+    load: async () => (await import("./uninject.ts")).uninject,
   },
   {
     name: "dev",
