@@ -34,6 +34,16 @@ export const COMMANDS: readonly Entry[] = [
     load: async () => (await import("./metrics.ts")).metrics,
   },
   {
+    name: "inject",
+    summary: "puts the proxy into manifests",
+    load: async () => (await import("./inject.ts")).inject,
+  },
+  {
+    name: "uninject",
+    summary: "takes the proxy out of manifests",
+    load: async () => (await import("./uninject.ts")).uninject,
+  },
+  {
     name: "dev",
     summary: "runs manifests on this machine, meshed, without Kubernetes",
     load: async () => (await import("./dev.ts")).dev,
