@@ -1,6 +1,6 @@
 // What commands print: one set of rows as a table, a wide table, JSON or YAML; data goes to standard output only.
 
-import { didYouMean } from "./command_line/suggest.ts"
+import { didYouMean } from "../deploy/suggest/mod.ts"
 import { UsageError } from "./failure.ts"
 
 /** How rows are shown. */

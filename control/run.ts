@@ -1,10 +1,12 @@
 // Settings of a control-plane process, and the services that it runs. main.ts is the process around it.
 import { parseArgs } from "node:util"
 import project from "../package.json" with { type: "json" }
+import { DEFAULT_POLICY_NAMES, parseNetwork } from "../protos/authorization/mod.ts"
 import { serveApi } from "./api/mod.ts"
 import { type ClusterSource, ManifestsSource } from "./cluster/mod.ts"
 import { serveDestination } from "./destination/mod.ts"
 import type { Log } from "./log.ts"
+import { POLICY_DEFAULTS, type PolicyOptions, servePolicy, watchProblems } from "./policy/mod.ts"
 import { type Listening, type Metric, serveAdmin } from "./serve/mod.ts"
 import {
   localQueries,
@@ -15,7 +17,7 @@ import {
 } from "./telemetry/mod.ts"
 
 /** Services of the control plane with their ports (the contract with the outside). */
-export const SERVICE_PORTS = { destination: 8086, telemetry: 8087, api: 8085 } as const
+export const SERVICE_PORTS = { destination: 8086, policy: 8090, telemetry: 8087, api: 8085 } as const
 /** Admin port of every process. */
 export const ADMIN_PORT = 9990
 
@@ -23,6 +25,8 @@ export const ADMIN_PORT = 9990
 export type ServiceName = keyof typeof SERVICE_PORTS
 
 const SERVICE_NAMES = Object.keys(SERVICE_PORTS) as ServiceName[]
+/** Services that answer from the cluster's objects. */
+const NEED_CLUSTER: readonly ServiceName[] = ["destination", "policy", "api"]
 const USAGE = `usage: main.ts ${SERVICE_NAMES.join("|")}|all [--manifests DIR] [--listen-host ADDRESS]`
 
 /** Settings of a process. */
@@ -39,6 +43,8 @@ export interface Settings {
   readonly adminPort: number
   /** `host:port` of the telemetry service; empty when it runs in this process. */
   readonly telemetryAddress: string
+  /** What the installation decides about policies. */
+  readonly policy: PolicyOptions
 }
 
 /** Reads settings, or says in a sentence what is wrong with them. */
@@ -58,13 +64,15 @@ export function parseSettings(
   if (!all && !(service in SERVICE_PORTS)) return `unknown service "${service}"; ${USAGE}`
   const services = new Set(all ? SERVICE_NAMES : [service as ServiceName])
   const manifests = parsed.values.manifests ?? ""
-  if (manifests === "" && (services.has("destination") || services.has("api"))) {
+  if (manifests === "" && NEED_CLUSTER.some(name => services.has(name))) {
     return `${service} needs --manifests DIR: the folder of Kubernetes objects that describes the cluster`
   }
   const telemetryAddress = services.has("telemetry") ? "" : (env.CONDUIT_TELEMETRY_ADDR ?? "")
   if (services.has("api") && !services.has("telemetry") && telemetryAddress === "") {
     return "api needs CONDUIT_TELEMETRY_ADDR: host:port of the telemetry service"
   }
+  const policy = policyOptions(env)
+  if (typeof policy === "string") return policy
   const ports: Record<ServiceName, number> = { ...SERVICE_PORTS }
   let adminPort: number = ADMIN_PORT
   const variables = [...SERVICE_NAMES, "admin" as const]
@@ -85,6 +93,27 @@ export function parseSettings(
     ports,
     adminPort,
     telemetryAddress,
+    policy,
+  }
+}
+
+function policyOptions(env: Readonly<Record<string, string | undefined>>): PolicyOptions | string {
+  const { trustDomain, clusterNetworks, defaultPolicy } = POLICY_DEFAULTS
+  const networks = env.CONDUIT_CLUSTER_NETWORKS?.split(",").map(one => one.trim()) ?? clusterNetworks
+  for (const network of networks) {
+    const parsed = parseNetwork(network)
+    if (typeof parsed === "string")
+      return `CONDUIT_CLUSTER_NETWORKS takes networks separated by commas: ${parsed}`
+  }
+  const name = env.CONDUIT_DEFAULT_INBOUND_POLICY ?? defaultPolicy
+  if (!(DEFAULT_POLICY_NAMES as readonly string[]).includes(name)) {
+    const names = [...new Set(DEFAULT_POLICY_NAMES)].join(", ")
+    return `CONDUIT_DEFAULT_INBOUND_POLICY must be one of ${names}, not "${name}"`
+  }
+  return {
+    trustDomain: env.CONDUIT_TRUST_DOMAIN ?? trustDomain,
+    clusterNetworks: networks,
+    defaultPolicy: name,
   }
 }
 
@@ -113,8 +142,10 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
   const { services, host, ports } = settings
   const parts: { name: ServiceName | "admin"; listening: Listening }[] = []
   const figures: (() => readonly Metric[])[] = []
+  const ends: (() => void)[] = []
   const stop = (): void => {
     for (const { listening } of parts) listening.close()
+    for (const end of ends) end()
     source?.stop()
   }
   let source: ClusterSource | undefined
@@ -139,6 +170,34 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
           type: "counter",
           value: server.counts.dropped,
         },
+      ])
+    }
+    if (services.has("policy") && source !== undefined) {
+      const { store } = source
+      const server = await servePolicy(store, { host, port: ports.policy, policy: settings.policy })
+      parts.push({ name: "policy", listening: server })
+      const watched = watchProblems(store, settings.policy, ({ namespace, name, field, message }) => {
+        log.warn(`AuthorizationPolicy "${namespace}/${name}": ${field}: ${message}`)
+      })
+      ends.push(watched.stop)
+      const gauge = (name: string, help: string, value: number): Metric => ({
+        name,
+        help,
+        type: "gauge",
+        value,
+      })
+      const counter = (name: string, help: string, value: number): Metric => ({
+        name,
+        help,
+        type: "counter",
+        value,
+      })
+      figures.push(() => [
+        gauge("policy_streams", "Proxies connected.", server.counts.open),
+        gauge("policy_pods", "Pods watched.", server.pods()),
+        gauge("policy_problems", "Problems of well-formed policies now.", watched.problems().length),
+        counter("policy_updates_total", "Messages sent.", server.counts.updates),
+        counter("policy_dropped_total", "Streams cut as unread.", server.counts.dropped),
       ])
     }
     const address = settings.telemetryAddress

@@ -14,6 +14,7 @@ import { parseSettings, type RunningControlPlane, runControlPlane, type Settings
 
 const ANY_PORTS = {
   CONDUIT_DESTINATION_PORT: "0",
+  CONDUIT_POLICY_PORT: "0",
   CONDUIT_TELEMETRY_PORT: "0",
   CONDUIT_API_PORT: "0",
   CONDUIT_ADMIN_PORT: "0",

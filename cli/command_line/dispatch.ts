@@ -11,7 +11,7 @@ import {
 } from "./command.ts"
 import { renderHelp, renderRootHelp } from "./help.ts"
 import { parseWords } from "./parse.ts"
-import { didYouMean } from "./suggest.ts"
+import { didYouMean } from "../../deploy/suggest/mod.ts"
 
 /** A program: its commands, the flags they share, where its words go. */
 export interface Program {

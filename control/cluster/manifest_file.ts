@@ -48,12 +48,12 @@ export function readManifestFile(file: string, text: string): ManifestFile {
         return
       }
       const { object, warnings } = readObject(raw)
-      for (const warning of warnings) complain(warning, "; the field is ignored")
+      for (const warning of warnings) complain(warning, "")
       if (object !== null) objects.set(objectKey(object), object)
     } catch (error) {
       if (!(error instanceof FieldError)) throw error
       incomplete = true
-      complain(error, "; the object's last good state stays in force")
+      for (const one of [error, ...error.more]) complain(one, "; the object's last good state stays in force")
     }
   }
   const json = plainJson(text)

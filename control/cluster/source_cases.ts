@@ -106,7 +106,25 @@ function slice(name: string, serviceName: string, body: object): KubernetesObjec
   }
 }
 
+function authorizationPolicy(name: string, action: string): KubernetesObject {
+  return {
+    apiVersion: "policy.conduit.io/v1alpha1",
+    kind: "AuthorizationPolicy",
+    metadata: { name, namespace: NAMESPACE },
+    spec: {
+      target: { kind: "Deployment", name: "web" },
+      action,
+      rules: [{ from: [{ namespaces: [NAMESPACE] }] }],
+    },
+  }
+}
+
 // ---- questions ----
+
+/** `name action` of each policy. */
+function policies(store: ClusterStore): unknown {
+  return [...store.policies(NAMESPACE)].map(({ name, policy }) => `${name} ${policy.action}`).sort()
+}
 
 /** `service:port` behind an address, or null. */
 function at(ip: string, port: number): (store: ClusterStore) => unknown {
@@ -587,6 +605,90 @@ export const SOURCE_CASES: readonly SourceCase[] = [
         ],
         ask: store => store.size,
         answer: 0,
+      },
+    ],
+  },
+  {
+    name: "policies are found by their namespace, changed and removed",
+    steps: [
+      {
+        put: [authorizationPolicy("a", "Allow"), authorizationPolicy("b", "Deny")],
+        ask: policies,
+        answer: ["a Allow", "b Deny"],
+      },
+      { put: [authorizationPolicy("a", "Audit")], ask: policies, answer: ["a Audit", "b Deny"] },
+      { remove: [authorizationPolicy("b", "Deny")], ask: policies, answer: ["a Audit"] },
+    ],
+  },
+  {
+    name: "policies of another mesh's API group are left alone",
+    steps: [
+      {
+        put: [{ ...authorizationPolicy("a", "ALLOW"), apiVersion: "security.istio.io/v1" }],
+        ask: store => store.size,
+        answer: 0,
+      },
+    ],
+  },
+  {
+    name: "probes are those of containers and native sidecars, with named ports, each once",
+    steps: [
+      {
+        put: [
+          pod("a", {
+            spec: {
+              containers: [
+                {
+                  name: "app",
+                  ports: [{ name: "web", containerPort: 8080 }],
+                  livenessProbe: { httpGet: { path: "/live", port: "web" } },
+                  readinessProbe: { httpGet: { path: "live", port: 8080 } },
+                  startupProbe: { grpc: { port: 9000 } },
+                },
+                { name: "other", readinessProbe: { httpGet: { path: "/x", port: "web" } } },
+                { name: "away", readinessProbe: { httpGet: { path: "/", port: 80, host: "192.0.2.1" } } },
+                { name: "conduit-proxy", readinessProbe: { httpGet: { path: "/ready", port: 4191 } } },
+              ],
+              initContainers: [
+                {
+                  name: "sidecar",
+                  restartPolicy: "Always",
+                  startupProbe: { httpGet: { port: 7000, scheme: "HTTPS" } },
+                },
+                { name: "init", readinessProbe: { tcpSocket: { port: 1 } } },
+                { name: "more", restartPolicy: "Always", livenessProbe: { tcpSocket: { port: 7001 } } },
+              ],
+            },
+          }),
+        ],
+        ask: store =>
+          store.pod(NAMESPACE, "a")?.probes.map(({ kind, port, path }) => `${kind} ${port} ${path}`),
+        answer: ["grpc 9000 ", "http 8080 /live", "https 7000 /", "tcp 7001 "],
+      },
+    ],
+  },
+  {
+    name: "the default inbound policy is the pod's own, else its namespace's",
+    steps: [
+      {
+        put: [
+          {
+            apiVersion: "v1",
+            kind: "Namespace",
+            metadata: {
+              name: NAMESPACE,
+              annotations: { "config.conduit.io/default-inbound-policy": "all-authenticated" },
+            },
+          },
+          pod("a"),
+          pod("b", { annotations: { "config.conduit.io/default-inbound-policy": "deny" } }),
+        ],
+        ask: store =>
+          ["a", "b"].map(name => {
+            const found = store.pod(NAMESPACE, name)
+            return found && store.defaultInboundPolicyOf(found)
+          }),
+        answer: ["all-authenticated", "deny"],
       },
     ],
   },

@@ -7,6 +7,7 @@ import {
   type OwnerRef,
   objectKey,
   type PodRecord,
+  type PolicyRecord,
   type PortRange,
   type ServicePort,
   type ServiceRecord,
@@ -29,6 +30,8 @@ export interface ClusterDirt {
   readonly ips: ReadonlySet<string>
   /** Keys (`pod/namespace/name`) of pods whose own settings may differ. */
   readonly pods: ReadonlySet<string>
+  /** Namespaces whose AuthorizationPolicies differ. */
+  readonly policies: ReadonlySet<string>
 }
 
 type Listener = (dirt: ClusterDirt) => void
@@ -38,6 +41,7 @@ export class ClusterStore {
   private readonly objects = new Map<string, ClusterObject>()
   private readonly podsByNamespace = new Map<string, Map<string, PodRecord>>()
   private readonly servicesByNamespace = new Map<string, Map<string, ServiceRecord>>()
+  private readonly policiesByNamespace = new Map<string, Map<string, PolicyRecord>>()
   private readonly podsByIp = new MultiMap<PodRecord>()
   private readonly podsByNode = new MultiMap<PodRecord>()
   private readonly podsByOwner = new MultiMap<PodRecord>()
@@ -80,7 +84,7 @@ export class ClusterStore {
 
   /** Applies a batch of changes, then tells every listener once. */
   apply(changes: Iterable<ClusterChange>): void {
-    const dirt = { services: new Set<string>(), ips: new Set<string>(), pods: new Set<string>() }
+    const dirt: Dirt = { services: new Set(), ips: new Set(), pods: new Set(), policies: new Set() }
     for (const change of changes) {
       const key = "put" in change ? objectKey(change.put) : change.remove
       const before = this.objects.get(key)
@@ -90,7 +94,7 @@ export class ClusterStore {
       else this.objects.set(key, after)
       this.reindex(before, after, dirt)
     }
-    if (dirt.services.size + dirt.ips.size + dirt.pods.size === 0) return
+    if (dirt.services.size + dirt.ips.size + dirt.pods.size + dirt.policies.size === 0) return
     for (const listener of this.listeners) listener(dirt)
   }
 
@@ -129,6 +133,12 @@ export class ClusterStore {
     else for (const services of this.servicesByNamespace.values()) yield* services.values()
   }
 
+  /** All AuthorizationPolicies, of one namespace or (empty) of all. */
+  *policies(namespace = ""): Iterable<PolicyRecord> {
+    if (namespace !== "") yield* this.policiesByNamespace.get(namespace)?.values() ?? []
+    else for (const policies of this.policiesByNamespace.values()) yield* policies.values()
+  }
+
   /** All workloads of a kind, of one namespace or (empty) of all. */
   *workloads(kind: WorkloadKind, namespace = ""): Iterable<WorkloadRecord> {
     for (const object of this.objects.values()) {
@@ -143,7 +153,14 @@ export class ClusterStore {
       if (object.kind === "namespace") found.set(object.name, object)
       else if (object.namespace !== "" && !found.has(object.namespace)) {
         const { namespace: name } = object
-        found.set(name, { kind: "namespace", namespace: "", name, labels: new Map(), opaquePorts: null })
+        found.set(name, {
+          kind: "namespace",
+          namespace: "",
+          name,
+          labels: new Map(),
+          opaquePorts: null,
+          defaultInboundPolicy: "",
+        })
       }
     }
     return [...found.values()]
@@ -205,6 +222,11 @@ export class ClusterStore {
     return object.opaquePorts ?? this.namespace(object.namespace)?.opaquePorts ?? null
   }
 
+  /** Default inbound policy that holds for a pod: its own annotation, else its namespace's; empty for neither. */
+  defaultInboundPolicyOf(pod: PodRecord): string {
+    return pod.defaultInboundPolicy || (this.namespace(pod.namespace)?.defaultInboundPolicy ?? "")
+  }
+
   /** Zone of a node, empty when unknown. */
   zoneOf(nodeName: string): string {
     return (this.objects.get(`node//${nodeName}`) as NodeRecord | undefined)?.zone ?? ""
@@ -224,6 +246,14 @@ export class ClusterStore {
       this.reindexService(before as ServiceRecord | undefined, after as ServiceRecord | undefined, dirt)
     else if (kind === "endpointslice" || kind === "endpoints") {
       this.reindexSlice(before as SliceRecord | undefined, after as SliceRecord | undefined, dirt)
+    } else if (kind === "authorizationpolicy") {
+      for (const policy of [before, after] as (PolicyRecord | undefined)[]) {
+        if (policy === undefined) continue
+        const policies = nested(this.policiesByNamespace, policy.namespace)
+        if (policy === before) policies.delete(policy.name)
+        else policies.set(policy.name, policy)
+        dirt.policies.add(policy.namespace)
+      }
     } else if (kind === "namespace") this.soilNamespace((after ?? before)?.name ?? "", dirt)
     else if (kind === "node")
       for (const pod of this.podsByNode.get((after ?? before)?.name ?? "")) this.soilPod(pod, dirt)
@@ -312,7 +342,7 @@ export class ClusterStore {
   }
 }
 
-type Dirt = { services: Set<string>; ips: Set<string>; pods: Set<string> }
+type Dirt = { services: Set<string>; ips: Set<string>; pods: Set<string>; policies: Set<string> }
 
 function isYounger(pod: PodRecord, than: PodRecord): boolean {
   if (pod.terminating !== than.terminating) return than.terminating

@@ -4,7 +4,6 @@ import { destinationV1 } from "../../protos/mod.ts"
 import { bytesToIp, type ClusterStore } from "../cluster/mod.ts"
 import {
   GRPC_INVALID_ARGUMENT,
-  GRPC_PREFIX_BYTES,
   GRPC_RESOURCE_EXHAUSTED,
   type GrpcStream,
   type GrpcStreamHandler,
@@ -13,11 +12,6 @@ import type { Target, Topics } from "./topic.ts"
 
 /** Most open watches of one stream: far above what a pod calls, and bounds what one proxy can make us keep. */
 export const MAX_WATCHES_PER_STREAM = 65_536
-/**
- * A proxy that leaves more than this unread is cut; it reconnects and resumes. Room for the whole state of some
- * ten services with thousands of endpoints each.
- */
-export const MAX_UNREAD_BYTES = 8 * 1024 * 1024
 
 const WATCH_ID_TAG = 0x08
 
@@ -115,19 +109,8 @@ export class ProxyStream implements GrpcStreamHandler {
   }
 
   private send(prefix: Uint8Array, body: Uint8Array): void {
-    const length = prefix.length + body.length
-    if (this.stream.queuedBytes + length > MAX_UNREAD_BYTES) {
-      this.parts.counts.dropped++
-      this.stream.drop()
-      return
-    }
-    const frame = Buffer.allocUnsafe(GRPC_PREFIX_BYTES + length)
-    frame[0] = 0
-    frame.writeUInt32BE(length, 1)
-    frame.set(prefix, GRPC_PREFIX_BYTES)
-    frame.set(body, GRPC_PREFIX_BYTES + prefix.length)
-    this.parts.counts.updates++
-    this.stream.send(frame)
+    if (this.stream.sendMessage(prefix, body)) this.parts.counts.updates++
+    else this.parts.counts.dropped++
   }
 
   private refuse(message: string): void {

@@ -4,6 +4,7 @@ import type { KubeObject } from "./objects/kube_object.ts"
 /** Services of the control plane that a local mesh runs, with their ports. */
 export const CONTROL_SERVICES = [
   { name: "destination", port: 8086 },
+  { name: "policy", port: 8090 },
   { name: "telemetry", port: 8087 },
   { name: "api", port: 8085 },
 ] as const
