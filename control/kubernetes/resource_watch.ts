@@ -182,9 +182,12 @@ export class ResourceWatch {
         path: this.path([limit, next === "" ? "" : `continue=${encodeURIComponent(next)}`]),
         accept: this.accept("PartialObjectMetadataList"),
         signal,
-      })) as { items?: unknown; metadata?: { continue?: unknown } }
-      if (!Array.isArray(answer?.items)) throw new KubeError("its answer is no list")
-      list.add(answer.items)
+      })) as { items?: unknown; metadata?: { continue?: unknown } } | undefined
+      // An empty list's items are null.
+      const items = answer?.items ?? []
+      if (answer?.metadata === undefined || !Array.isArray(items))
+        throw new KubeError("its answer is no list", { status: 200 })
+      list.add(items)
       next = typeof answer.metadata?.continue === "string" ? answer.metadata.continue : ""
       if (next !== "") continue
       const version = versionOf(answer)
