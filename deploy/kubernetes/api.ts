@@ -167,7 +167,8 @@ export class KubeApi {
   private told(error: unknown, deadline: AbortSignal, late: string): unknown {
     if (error instanceof KubeError) return error
     if (deadline.aborted) return new KubeError(late)
-    if (error instanceof SyntaxError) return new KubeError(`its answer is not JSON (${error.message})`)
+    if (error instanceof SyntaxError)
+      return new KubeError(`its answer is not JSON (${error.message})`, { status: 200 })
     const code = (error as { code?: unknown }).code
     const message = error instanceof Error ? error.message : String(error)
     return new KubeError(typeof code === "string" && code !== "" ? `${code}: ${message}` : message)
