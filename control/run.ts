@@ -1,10 +1,12 @@
 // Settings of a control-plane process, and the services that it runs. main.ts is the process around it.
 import { parseArgs } from "node:util"
+import { KubeApi, kubeconfigCredentials, serviceAccountCredentials } from "../deploy/kubernetes/mod.ts"
 import project from "../package.json" with { type: "json" }
 import { DEFAULT_POLICY_NAMES, parseNetwork } from "../protos/authorization/mod.ts"
 import { serveApi } from "./api/mod.ts"
-import { type ClusterSource, ManifestsSource } from "./cluster/mod.ts"
+import { type ClusterSource, ManifestsSource, type Problem } from "./cluster/mod.ts"
 import { serveDestination } from "./destination/mod.ts"
+import { KubernetesSource } from "./kubernetes/mod.ts"
 import type { Log } from "./log.ts"
 import { POLICY_DEFAULTS, type PolicyOptions, servePolicy, watchProblems } from "./policy/mod.ts"
 import { type Listening, type Metric, serveAdmin } from "./serve/mod.ts"
@@ -27,14 +29,20 @@ export type ServiceName = keyof typeof SERVICE_PORTS
 const SERVICE_NAMES = Object.keys(SERVICE_PORTS) as ServiceName[]
 /** Services that answer from the cluster's objects. */
 const NEED_CLUSTER: readonly ServiceName[] = ["destination", "policy", "api"]
-const USAGE = `usage: main.ts ${SERVICE_NAMES.join("|")}|all [--manifests DIR] [--listen-host ADDRESS]`
+const USAGE = `usage: main.ts ${SERVICE_NAMES.join("|")}|all --kubernetes [--kubeconfig FILE] [--context NAME] | --manifests DIR [--listen-host ADDRESS]`
+
+/** Where the cluster's objects come from: a folder of manifests, or a Kubernetes API server. */
+export type ClusterSettings =
+  | { readonly from: "manifests"; readonly folder: string }
+  /** `kubeconfig` and `context` are empty for the pod's own service account. */
+  | { readonly from: "kubernetes"; readonly kubeconfig: string; readonly context: string }
 
 /** Settings of a process. */
 export interface Settings {
   /** What it runs. */
   readonly services: ReadonlySet<ServiceName>
-  /** Folder of manifests that stands for the cluster; empty when no service needs one. */
-  readonly manifests: string
+  /** Where the cluster's objects come from; null when no service needs them. */
+  readonly cluster: ClusterSettings | null
   /** Address that every port listens on. */
   readonly host: string
   /** Ports by service. */
@@ -63,9 +71,13 @@ export function parseSettings(
   const all = service === "all"
   if (!all && !(service in SERVICE_PORTS)) return `unknown service "${service}"; ${USAGE}`
   const services = new Set(all ? SERVICE_NAMES : [service as ServiceName])
-  const manifests = parsed.values.manifests ?? ""
-  if (manifests === "" && NEED_CLUSTER.some(name => services.has(name))) {
-    return `${service} needs --manifests DIR: the folder of Kubernetes objects that describes the cluster`
+  const cluster = clusterSettings(parsed.values)
+  if (typeof cluster === "string") return cluster
+  if (cluster === null && NEED_CLUSTER.some(name => services.has(name))) {
+    return (
+      `${service} needs --kubernetes: the cluster that it runs in (or --kubeconfig FILE), ` +
+      "or --manifests DIR: the folder of Kubernetes objects that describes the cluster"
+    )
   }
   const telemetryAddress = services.has("telemetry") ? "" : (env.CONDUIT_TELEMETRY_ADDR ?? "")
   if (services.has("api") && !services.has("telemetry") && telemetryAddress === "") {
@@ -88,13 +100,25 @@ export function parseSettings(
   }
   return {
     services,
-    manifests,
+    cluster,
     host: parsed.values["listen-host"] ?? "0.0.0.0",
     ports,
     adminPort,
     telemetryAddress,
     policy,
   }
+}
+
+function clusterSettings(values: ReturnType<typeof parse>["values"]): ClusterSettings | null | string {
+  const { manifests, kubernetes = false, kubeconfig = "", context = "" } = values
+  if (!kubernetes && (kubeconfig !== "" || context !== "")) {
+    return "--kubeconfig and --context say which cluster --kubernetes means; add --kubernetes"
+  }
+  if (manifests !== undefined && kubernetes) {
+    return "--manifests and --kubernetes exclude each other: the cluster's objects come from one place"
+  }
+  if (kubernetes) return { from: "kubernetes", kubeconfig, context }
+  return manifests === undefined || manifests === "" ? null : { from: "manifests", folder: manifests }
 }
 
 function policyOptions(env: Readonly<Record<string, string | undefined>>): PolicyOptions | string {
@@ -121,7 +145,13 @@ function parse(args: readonly string[]) {
   return parseArgs({
     args: [...args],
     allowPositionals: true,
-    options: { manifests: { type: "string" }, "listen-host": { type: "string" } },
+    options: {
+      manifests: { type: "string" },
+      kubernetes: { type: "boolean" },
+      kubeconfig: { type: "string" },
+      context: { type: "string" },
+      "listen-host": { type: "string" },
+    },
   })
 }
 
@@ -150,7 +180,7 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
   }
   let source: ClusterSource | undefined
   try {
-    source = settings.manifests === "" ? undefined : openCluster(settings.manifests, log, figures)
+    source = settings.cluster === null ? undefined : await openCluster(settings.cluster, log, figures)
     if (services.has("destination") && source !== undefined) {
       const server = await serveDestination(source.store, { host, port: ports.destination })
       parts.push({ name: "destination", listening: server })
@@ -250,15 +280,29 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
   return { ports: new Map(parts.map(({ name, listening }) => [name, listening.port])), stop }
 }
 
-function openCluster(folder: string, log: Log, figures: (() => readonly Metric[])[]): ClusterSource {
+async function openCluster(
+  settings: ClusterSettings,
+  log: Log,
+  figures: (() => readonly Metric[])[],
+): Promise<ClusterSource> {
   let seen = 0
-  const source = new ManifestsSource(folder, {
-    onProblem: problem => {
+  const options = {
+    onProblem: ({ where, message }: Problem) => {
       seen++
-      log.warn(`${problem.where}: ${problem.message}`)
+      log.warn(`${where}: ${message}`)
     },
-    onResolved: () => log.info("the manifests have no problems any more", { folder }),
-  })
+    onResolved: () => log.info("the cluster's objects have no problems any more"),
+  }
+  let source: ClusterSource
+  if (settings.from === "manifests") source = new ManifestsSource(settings.folder, options)
+  else {
+    const { kubeconfig, context } = settings
+    const inPod = kubeconfig === "" && context === ""
+    const credentials = inPod
+      ? serviceAccountCredentials({ env: process.env, nowMs: () => performance.now() })
+      : await kubeconfigCredentials(kubeconfig, context)
+    source = new KubernetesSource(new KubeApi(credentials), options)
+  }
   source.start()
   figures.push(() => [
     {
