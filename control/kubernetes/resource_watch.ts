@@ -16,7 +16,7 @@ export const WATCH_SILENCE_MS = 150_000
 /** First pause after a failure; doubled by each further one. */
 export const FIRST_PAUSE_MS = 500
 /** Longest pause after failures. */
-export const MAX_PAUSE_MS = 30_000
+export const MAX_PAUSE_MS = 10_000
 /** A kind that is not there is asked for again this often. */
 export const ABSENT_PAUSE_MS = 10_000
 /** A watch that a server ends sooner than this, without an event, counts as failed. */

@@ -27,6 +27,8 @@ type HoleKind =
   | { readonly is: "value"; readonly path: string }
   | { readonly is: "text"; readonly parts: readonly (string | Hole)[] }
   | { readonly is: "namespace" }
+  /** All values but keys, as JSON. */
+  | { readonly is: "config" }
   | { readonly is: "when"; readonly path: string; readonly then: Tree; readonly otherwise: Tree | undefined }
   | { readonly is: "commented"; readonly comment: string; readonly tree: Tree }
 
@@ -52,6 +54,9 @@ export function text(...parts: (string | Hole)[]): Hole {
 
 /** The control plane's namespace. */
 export const NAMESPACE = new Hole({ is: "namespace" })
+
+/** All values as JSON in one order, without the issuer's certificate and key. */
+export const CONFIG = new Hole({ is: "config" })
 
 /** `then` where the value is set (not false, 0 nor empty), else `otherwise`, or nothing. */
 export function when(path: string, then: Tree, otherwise?: Tree): Hole {
@@ -97,6 +102,8 @@ function filledHole({ what }: Hole, filling: Filling): unknown {
       return valueAt(what.path, filling.values)
     case "namespace":
       return filling.namespace
+    case "config":
+      return configText(filling.values)
     case "text":
       return what.parts
         .map(part => (typeof part === "string" ? part : String(filledHole(part, filling))))
@@ -120,8 +127,19 @@ export function valueAt(path: string, values: unknown): unknown {
   return at
 }
 
+function configText({ identity: _, ...values }: Readonly<Record<string, unknown>>): string {
+  return JSON.stringify(sorted(values), null, 2)
+}
+
+function sorted(node: unknown): unknown {
+  if (Array.isArray(node)) return node.map(sorted)
+  if (typeof node !== "object" || node === null) return node
+  const entries = Object.entries(node).sort(([a], [b]) => (a < b ? -1 : 1))
+  return Object.fromEntries(entries.map(([name, one]) => [name, sorted(one)]))
+}
+
 /** As Go's templates take it: false, 0, null, and whatever is empty are not set. */
-function isSet(found: unknown): boolean {
+export function isSet(found: unknown): boolean {
   if (Array.isArray(found)) return found.length > 0
   if (typeof found === "object" && found !== null) return Object.keys(found).length > 0
   return Boolean(found)

@@ -264,7 +264,11 @@ test("a CRD that goes takes its objects along, and one that comes is read, witho
     apiVersion: "policy.conduit.io/v1alpha1",
     kind: "AuthorizationPolicy",
     metadata: { name: "p", namespace: NAMESPACE },
-    spec: { target: { kind: "Deployment", name: "web" }, action: "Allow", rules: [{}] },
+    spec: {
+      target: { kind: "Deployment", name: "web" },
+      action: "Allow",
+      rules: [{ from: [{ namespaces: [NAMESPACE] }] }],
+    },
   }
   await applyCrds()
   const source = await startSource()
