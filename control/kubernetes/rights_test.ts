@@ -11,7 +11,9 @@ interface Rule {
 }
 
 test("every kind that is watched may be listed and watched, and nothing else may", () => {
-  const rules = READER_RULES.map(rule => fill(rule, { namespace: "conduit", values: {} }) as Rule)
+  const rules = READER_RULES.map(
+    rule => fill(rule, { namespace: "conduit", version: "1", values: {} }) as Rule,
+  )
   const granted = rules.flatMap(({ apiGroups, resources, verbs }) => {
     expect(verbs).toEqual(["list", "watch"])
     return apiGroups.flatMap(group => resources.map(resource => `${group}/${resource}`))

@@ -6,24 +6,20 @@ import { join } from "node:path"
 import { parseAllDocuments } from "yaml"
 import project from "../../package.json" with { type: "json" }
 import { chartFiles } from "./chart.ts"
-import { COMPONENTS, installObjects, partTrees } from "./objects.ts"
-import { printTree } from "./print.ts"
+import { COMPONENTS, installObjects, installYaml } from "./objects.ts"
 import type { InstallObject } from "./template.ts"
 import { parseSet, readValues, ValuesError } from "./values.ts"
 
 function valuesOf(...sets: string[]) {
-  return readValues(
-    "1.2.3",
-    sets.map(set => ({ values: parseSet(set), from: "--set" })),
-  )
+  return readValues(sets.map(set => ({ values: parseSet(set), from: "--set" })))
+}
+
+function fillingOf(...sets: string[]) {
+  return { namespace: "mesh", version: "1.2.3", values: valuesOf(...sets) }
 }
 
 function printed(...sets: string[]): string {
-  const filling = { namespace: "mesh", values: valuesOf(...sets) }
-  return partTrees("all")
-    .map(tree => printTree(tree, { as: "yaml", filling }))
-    .filter(text => text !== "")
-    .join("---\n")
+  return installYaml(fillingOf(...sets))
 }
 
 function find(objects: readonly InstallObject[], kind: string, name: string): InstallObject | undefined {
@@ -46,7 +42,7 @@ describe("what is printed", () => {
         if ("errors" in document) expect(document.errors).toEqual([])
         return document.toJS()
       })
-      expect(objects).toEqual(installObjects("mesh", valuesOf(...sets)))
+      expect(objects).toEqual(installObjects(fillingOf(...sets)))
     },
   )
 
@@ -61,7 +57,7 @@ describe("what is printed", () => {
 
   test("has the namespace first, then definitions, and each of these alone when asked for", () => {
     const kinds = (part: "all" | "crds" | "without-crds") =>
-      installObjects("mesh", valuesOf(), part).map(({ kind }) => kind)
+      installObjects(fillingOf(), part).map(({ kind }) => kind)
     expect(kinds("all").slice(0, 3)).toEqual(["Namespace", "CustomResourceDefinition", "ServiceAccount"])
     expect(new Set(kinds("crds"))).toEqual(new Set(["CustomResourceDefinition"]))
     expect(kinds("without-crds")).not.toContain("CustomResourceDefinition")
@@ -70,7 +66,7 @@ describe("what is printed", () => {
 
 test("every pod meets the restricted Pod Security Standard", () => {
   for (const { name } of COMPONENTS) {
-    const deployment = find(installObjects("mesh", valuesOf()), "Deployment", `conduit-${name}`)
+    const deployment = find(installObjects(fillingOf()), "Deployment", `conduit-${name}`)
     expect(deployment).toMatchObject({
       spec: {
         template: {
@@ -93,7 +89,7 @@ test("every pod meets the restricted Pod Security Standard", () => {
 })
 
 test("no right is on secrets, none writes, and none is on everything", () => {
-  for (const object of installObjects("mesh", valuesOf())) {
+  for (const object of installObjects(fillingOf())) {
     if (object.kind !== "ClusterRole") continue
     for (const rule of object.rules as { apiGroups: string[]; resources: string[]; verbs: string[] }[]) {
       expect(rule.verbs).toEqual(["list", "watch"])
@@ -104,17 +100,17 @@ test("no right is on secrets, none writes, and none is on everything", () => {
 })
 
 test("--ha makes three of what can be several, with budgets; telemetry stays one", () => {
-  const objects = installObjects("mesh", valuesOf("ha=true"))
+  const objects = installObjects(fillingOf("ha=true"))
   expect(find(objects, "Deployment", "conduit-destination")).toMatchObject({ spec: { replicas: 3 } })
   expect(find(objects, "Deployment", "conduit-telemetry")).toMatchObject({ spec: { replicas: 1 } })
   expect(find(objects, "PodDisruptionBudget", "conduit-policy")).toBeDefined()
   expect(find(objects, "PodDisruptionBudget", "conduit-telemetry")).toBeUndefined()
-  expect(find(installObjects("mesh", valuesOf()), "PodDisruptionBudget", "conduit-policy")).toBeUndefined()
+  expect(find(installObjects(fillingOf()), "PodDisruptionBudget", "conduit-policy")).toBeUndefined()
 })
 
 test("the issuer's key is in its Secret and nowhere else", () => {
   const pem = (what: string): string => `-----BEGIN ${what}-----`
-  const values = readValues("1", [
+  const values = readValues([
     {
       from: "f",
       values: {
@@ -123,7 +119,7 @@ test("the issuer's key is in its Secret and nowhere else", () => {
       },
     },
   ])
-  const holders = installObjects("mesh", values).filter(object =>
+  const holders = installObjects({ ...fillingOf(), values }).filter(object =>
     JSON.stringify(object).includes("BEGIN KEY"),
   )
   expect(holders.map(({ kind }) => kind)).toEqual(["Secret"])

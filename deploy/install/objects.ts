@@ -1,9 +1,20 @@
 // The control plane as Kubernetes objects, described once: `conduit install` fills in values, the Helm chart has the
 // same holes as templates.
 import { crds } from "./crds.ts"
+import { printTree } from "./print.ts"
 import { clusterRights, READER_RULES } from "./rights.ts"
-import { CONFIG, fill, type InstallObject, NAMESPACE, type Tree, text, value, when } from "./template.ts"
-import type { Values } from "./values.ts"
+import {
+  CONFIG,
+  type Filling,
+  fill,
+  type InstallObject,
+  NAMESPACE,
+  type Tree,
+  text,
+  VERSION,
+  value,
+  when,
+} from "./template.ts"
 
 /** Label that every object of the control plane bears, with the value `conduit`. */
 export const PART_OF_LABEL = "app.kubernetes.io/part-of"
@@ -73,7 +84,7 @@ export function objectTrees(): Tree[] {
     ...COMPONENTS.flatMap(componentTrees),
     ...COMPONENTS.filter(({ several }) => several).map(({ name }) => when("ha", budgetTree(name))),
     when("networkPolicies", networkPolicyTree()),
-    namespaced("v1", "ConfigMap", CONFIG_NAME, { data: { "values.json": CONFIG } }),
+    namespaced("v1", "ConfigMap", CONFIG_NAME, { data: { version: VERSION, "values.json": CONFIG } }),
   ]
 }
 
@@ -155,7 +166,11 @@ function containerTree({ name, port, cluster }: Component): Tree {
   })
   return {
     name,
-    image: text(value("image.registry"), "/control:", value("image.version")),
+    image: when(
+      "image.version",
+      text(value("image.registry"), "/control:", value("image.version")),
+      text(value("image.registry"), "/control:", VERSION),
+    ),
     imagePullPolicy: value("image.pullPolicy"),
     args: cluster ? [name, "--kubernetes"] : [name],
     env: [
@@ -220,6 +235,15 @@ function networkPolicyTree(): Tree {
   })
 }
 
+/** All of it as one YAML stream. */
+export function installYaml(filling: Filling, part: Part = "all"): string {
+  return partTrees(part)
+    .map(tree => printTree(tree, { as: "yaml", filling }))
+    .filter(text => text !== "")
+    .map(text => `---\n${text}`)
+    .join("")
+}
+
 /** What is printed: everything, CRDs alone (they must be there before policies are applied), or everything but them. */
 export type Part = "all" | "crds" | "without-crds"
 
@@ -232,8 +256,8 @@ export function partTrees(part: Part): Tree[] {
 }
 
 /** The objects with their values. */
-export function installObjects(namespace: string, values: Values, part: Part = "all"): InstallObject[] {
+export function installObjects(filling: Filling, part: Part = "all"): InstallObject[] {
   return partTrees(part)
-    .map(tree => fill(tree, { namespace, values }))
+    .map(tree => fill(tree, filling))
     .filter((object): object is InstallObject => object !== undefined)
 }

@@ -78,6 +78,7 @@ function holeText(hole: Hole, ink: Ink): string {
 
 function expression({ what }: Hole): string {
   if (what.is === "namespace") return ".Release.Namespace"
+  if (what.is === "version") return ".Chart.AppVersion"
   if (what.is === "value") return `.Values.${what.path}`
   if (what.is === "config") return 'omit .Values "identity" | toPrettyJson'
   if (what.is !== "text") throw new Error(`install: a ${what.is} cannot be part of a text`)

@@ -27,6 +27,7 @@ type HoleKind =
   | { readonly is: "value"; readonly path: string }
   | { readonly is: "text"; readonly parts: readonly (string | Hole)[] }
   | { readonly is: "namespace" }
+  | { readonly is: "version" }
   /** All values but keys, as JSON. */
   | { readonly is: "config" }
   | { readonly is: "when"; readonly path: string; readonly then: Tree; readonly otherwise: Tree | undefined }
@@ -55,6 +56,9 @@ export function text(...parts: (string | Hole)[]): Hole {
 /** The control plane's namespace. */
 export const NAMESPACE = new Hole({ is: "namespace" })
 
+/** This release. */
+export const VERSION = new Hole({ is: "version" })
+
 /** All values as JSON in one order, without the issuer's certificate and key. */
 export const CONFIG = new Hole({ is: "config" })
 
@@ -71,6 +75,8 @@ export function commented(comment: string, tree: Tree): Hole {
 /** What holes are filled with. */
 export interface Filling {
   readonly namespace: string
+  /** This release. */
+  readonly version: string
   readonly values: Readonly<Record<string, unknown>>
 }
 
@@ -102,6 +108,8 @@ function filledHole({ what }: Hole, filling: Filling): unknown {
       return valueAt(what.path, filling.values)
     case "namespace":
       return filling.namespace
+    case "version":
+      return filling.version
     case "config":
       return configText(filling.values)
     case "text":

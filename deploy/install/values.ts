@@ -29,7 +29,7 @@ interface Rule {
 
 const REQUESTS = { requests: { cpu: "50m", memory: "96Mi" }, limits: { memory: "512Mi" } }
 
-/** Every value by its dotted path. `version` stands for this release's. */
+/** Every value by its dotted path. */
 const RULES: Readonly<Record<string, Rule>> = {
   installNamespace: flag(true, "make the namespace too (with helm --create-namespace: false)"),
   clusterDomain: word("cluster.local", "DNS domain of the cluster"),
@@ -105,14 +105,12 @@ export function valueTable(): {
 /**
  * All values: the defaults, and over them each layer in turn.
  *
- * @param version  tag of this release's images
  * @throws ValuesError for a value that is not known or cannot be used
  */
-export function readValues(version: string, layers: readonly { values: unknown; from: string }[]): Values {
+export function readValues(layers: readonly { values: unknown; from: string }[]): Values {
   const merged: Record<string, unknown> = {}
   for (const [path, { byDefault }] of Object.entries(RULES)) setAt(merged, path, structuredClone(byDefault))
   for (const { values, from } of layers) mergeLayer(merged, values, "", from)
-  if ((merged.image as { version: string }).version === "") setAt(merged, "image.version", version)
   const { crtPEM, keyPEM } = (merged.identity as { issuer: { crtPEM: string; keyPEM: string } }).issuer
   const given = [crtPEM, keyPEM, merged.identityTrustAnchorsPEM].filter(one => one !== "").length
   if (given !== 0 && given !== 3) {
