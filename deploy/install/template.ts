@@ -139,7 +139,8 @@ function configText({ identity: _, ...values }: Readonly<Record<string, unknown>
   return JSON.stringify(sorted(values), null, 2)
 }
 
-function sorted(node: unknown): unknown {
+/** The same data with the fields of every mapping in the order of their names. */
+export function sorted(node: unknown): unknown {
   if (Array.isArray(node)) return node.map(sorted)
   if (typeof node !== "object" || node === null) return node
   const entries = Object.entries(node).sort(([a], [b]) => (a < b ? -1 : 1))

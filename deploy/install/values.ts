@@ -1,5 +1,6 @@
 // What an installation can be told: one table of values with defaults, for `conduit install` and the Helm chart alike.
 import { didYouMean } from "../suggest/mod.ts"
+import { sorted } from "./template.ts"
 
 /** A value that cannot be used: one sentence that names it and says what it takes. */
 export class ValuesError extends Error {
@@ -109,7 +110,7 @@ export function valueTable(): {
  */
 export function readValues(layers: readonly { values: unknown; from: string }[]): Values {
   const merged: Record<string, unknown> = {}
-  for (const [path, { byDefault }] of Object.entries(RULES)) setAt(merged, path, structuredClone(byDefault))
+  for (const [path, { byDefault }] of Object.entries(RULES)) setAt(merged, path, sorted(byDefault))
   for (const { values, from } of layers) mergeLayer(merged, values, "", from)
   const { crtPEM, keyPEM } = (merged.identity as { issuer: { crtPEM: string; keyPEM: string } }).issuer
   const given = [crtPEM, keyPEM, merged.identityTrustAnchorsPEM].filter(one => one !== "").length
@@ -132,7 +133,7 @@ function mergeLayer(into: Record<string, unknown>, layer: unknown, prefix: strin
     if (rule !== undefined) {
       const complaint = rule.check(value)
       if (complaint !== null) throw new ValuesError(`${from}: ${path} ${complaint}${shown(path, value)}`)
-      setAt(into, path, value)
+      setAt(into, path, sorted(value))
     } else if (Object.keys(RULES).some(known => known.startsWith(`${path}.`))) {
       mergeLayer(into, value, `${path}.`, from)
     } else {
