@@ -1,6 +1,6 @@
 // What an installation can be told: one table of values with defaults, for `conduit install` and the Helm chart alike.
 import { didYouMean } from "../suggest/mod.ts"
-import { sorted } from "./template.ts"
+import { sorted, valueAt } from "./template.ts"
 
 /** A value that cannot be used: one sentence that names it and says what it takes. */
 export class ValuesError extends Error {
@@ -133,13 +133,25 @@ function mergeLayer(into: Record<string, unknown>, layer: unknown, prefix: strin
     if (rule !== undefined) {
       const complaint = rule.check(value)
       if (complaint !== null) throw new ValuesError(`${from}: ${path} ${complaint}${shown(path, value)}`)
-      setAt(into, path, sorted(value))
+      const before = valueAt(path, into)
+      setAt(into, path, sorted(isMapping(before) && isMapping(value) ? merged(before, value) : value))
     } else if (Object.keys(RULES).some(known => known.startsWith(`${path}.`))) {
       mergeLayer(into, value, `${path}.`, from)
     } else {
       throw new ValuesError(`${from}: there is no value ${path}${didYouMean(path, Object.keys(RULES))}`)
     }
   }
+}
+
+/** Mappings are put over each other field by field, and null takes a field away, as Helm does. */
+function merged(before: Record<string, unknown>, over: Record<string, unknown>): Record<string, unknown> {
+  const result = { ...before }
+  for (const [name, value] of Object.entries(over)) {
+    const kept = result[name]
+    if (value === null) delete result[name]
+    else result[name] = isMapping(kept) && isMapping(value) ? merged(kept, value) : value
+  }
+  return result
 }
 
 /** Keys and certificates are not shown. */

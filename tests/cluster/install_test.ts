@@ -45,10 +45,8 @@ function api(token: string): KubeApi {
   mkdirSync(folder, { recursive: true })
   writeFileSync(join(folder, "token"), token)
   const kubeconfig = readFileSync(cluster.kubeconfig, "utf8")
-  const authority = /certificate-authority: "?([^"\s}]+)/.exec(kubeconfig)?.[1]
-  const inline = /certificate-authority-data: "?([^"\s}]+)/.exec(kubeconfig)?.[1]
-  const ca =
-    authority === undefined ? Buffer.from(inline ?? "", "base64").toString() : readFileSync(authority, "utf8")
+  const inline = /"?certificate-authority-data"?:\s*"?([^"\s}]+)/.exec(kubeconfig)?.[1] ?? ""
+  const ca = Buffer.from(inline, "base64").toString()
   writeFileSync(join(folder, "ca.crt"), ca)
   const { hostname, port } = new URL(cluster.server)
   const env = { KUBERNETES_SERVICE_HOST: hostname, KUBERNETES_SERVICE_PORT_HTTPS: port }
