@@ -4,6 +4,26 @@ import type { Entry } from "./command_line/command.ts"
 /** Every command, in the order of `--help`. */
 export const COMMANDS: readonly Entry[] = [
   {
+    name: "install",
+    summary: "prints the control plane's YAML for kubectl apply",
+    load: async () => (await import("./install.ts")).install,
+  },
+  {
+    name: "upgrade",
+    summary: "prints this release's YAML with the settings of the running one",
+    load: async () => (await import("./upgrade.ts")).upgrade,
+  },
+  {
+    name: "uninstall",
+    summary: "prints what to delete",
+    load: async () => (await import("./uninstall.ts")).uninstall,
+  },
+  {
+    name: "prune",
+    summary: "prints what earlier releases or settings left over",
+    load: async () => (await import("./prune.ts")).prune,
+  },
+  {
     name: "stat",
     summary: "success rate, requests a second and latencies of resources",
     load: async () => (await import("./stat.ts")).stat,

@@ -633,7 +633,7 @@ _conduit; echo "\${COMPREPLY[@]}"
 COMP_WORDS=(conduit ""); COMP_CWORD=1
 _conduit; echo "\${COMPREPLY[0]}"`
   const bash = Bun.spawn(["bash", "--norc", "-c", script], { stdout: "pipe", stderr: "pipe" })
-  expect(await bash.stdout.text()).toBe("deploy\nstat\n")
+  expect(await bash.stdout.text()).toBe("deploy\ninstall\n")
   expect(await bash.stderr.text()).toBe("")
 })
 

@@ -1,14 +1,16 @@
 // The services of a control-plane process, put together from its settings. main.ts is the process around it.
+import { KubeApi, kubeconfigCredentials, serviceAccountCredentials } from "../deploy/kubernetes/mod.ts"
 import project from "../package.json" with { type: "json" }
 import { serveApi } from "./api/mod.ts"
-import { type ClusterSource, ManifestsSource } from "./cluster/mod.ts"
+import { type ClusterSource, ManifestsSource, type Problem } from "./cluster/mod.ts"
 import { serveDestination } from "./destination/mod.ts"
 import { serveIdentity } from "./identity/mod.ts"
+import { KubernetesSource } from "./kubernetes/mod.ts"
 import type { Log } from "./log.ts"
 import { joinMesh, type MeshMember } from "./mesh_member.ts"
 import { servePolicy, watchProblems } from "./policy/mod.ts"
 import { type Listening, type Metric, serveAdmin } from "./serve/mod.ts"
-import type { ServiceName, Settings } from "./settings.ts"
+import type { ClusterSettings, ServiceName, Settings } from "./settings.ts"
 import {
   localQueries,
   remoteQueries,
@@ -53,7 +55,7 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
       }
     }
     const tls = (port: "proxies" | "api") => (member === undefined ? {} : { tls: member.tls(port) })
-    source = settings.manifests === "" ? undefined : openCluster(settings.manifests, log, figures)
+    source = settings.cluster === null ? undefined : await openCluster(settings.cluster, log, figures)
     if (services.has("destination") && source !== undefined) {
       const server = await serveDestination(source.store, {
         host,
@@ -196,15 +198,29 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
   return { ports: new Map(parts.map(({ name, listening }) => [name, listening.port])), stop }
 }
 
-function openCluster(folder: string, log: Log, figures: (() => readonly Metric[])[]): ClusterSource {
+async function openCluster(
+  settings: ClusterSettings,
+  log: Log,
+  figures: (() => readonly Metric[])[],
+): Promise<ClusterSource> {
   let seen = 0
-  const source = new ManifestsSource(folder, {
-    onProblem: problem => {
+  const options = {
+    onProblem: ({ where, message }: Problem) => {
       seen++
-      log.warn(`${problem.where}: ${problem.message}`)
+      log.warn(`${where}: ${message}`)
     },
-    onResolved: () => log.info("the manifests have no problems any more", { folder }),
-  })
+    onResolved: () => log.info("the cluster's objects have no problems any more"),
+  }
+  let source: ClusterSource
+  if (settings.from === "manifests") source = new ManifestsSource(settings.folder, options)
+  else {
+    const { kubeconfig, context } = settings
+    const inPod = kubeconfig === "" && context === ""
+    const credentials = inPod
+      ? serviceAccountCredentials({ env: process.env, nowMs: () => performance.now() })
+      : await kubeconfigCredentials(kubeconfig, context)
+    source = new KubernetesSource(new KubeApi(credentials), options)
+  }
   source.start()
   figures.push(() => [
     {

@@ -22,14 +22,20 @@ export type ServiceName = keyof typeof SERVICE_PORTS
 const SERVICE_NAMES = Object.keys(SERVICE_PORTS) as ServiceName[]
 /** Services that answer from the cluster's objects. */
 const NEED_CLUSTER: readonly ServiceName[] = ["destination", "policy", "api"]
-const USAGE = `usage: main.ts ${SERVICE_NAMES.join("|")}|all [--manifests DIR] [--listen-host ADDRESS]`
+const USAGE = `usage: main.ts ${SERVICE_NAMES.join("|")}|all --kubernetes [--kubeconfig FILE] [--context NAME] | --manifests DIR [--listen-host ADDRESS]`
+
+/** Where the cluster's objects come from: a folder of manifests, or a Kubernetes API server. */
+export type ClusterSettings =
+  | { readonly from: "manifests"; readonly folder: string }
+  /** `kubeconfig` and `context` are empty for the pod's own service account. */
+  | { readonly from: "kubernetes"; readonly kubeconfig: string; readonly context: string }
 
 /** Settings of a process. */
 export interface Settings {
   /** What it runs. */
   readonly services: ReadonlySet<ServiceName>
-  /** Folder of manifests that stands for the cluster; empty when no service needs one. */
-  readonly manifests: string
+  /** Where the cluster's objects come from; null when no service needs them. */
+  readonly cluster: ClusterSettings | null
   /** Address that every port listens on. */
   readonly host: string
   /** Ports by service. */
@@ -67,9 +73,13 @@ export function parseSettings(
   if (typeof identity === "string") return identity
   const every = SERVICE_NAMES.filter(name => name !== "identity" || identity !== null)
   const services = new Set(all ? every : [service as ServiceName])
-  const manifests = parsed.values.manifests ?? ""
-  if (manifests === "" && NEED_CLUSTER.some(name => services.has(name))) {
-    return `${service} needs --manifests DIR: the folder of Kubernetes objects that describes the cluster`
+  const cluster = clusterSettings(parsed.values)
+  if (typeof cluster === "string") return cluster
+  if (cluster === null && NEED_CLUSTER.some(name => services.has(name))) {
+    return (
+      `${service} needs --kubernetes: the cluster that it runs in (or --kubeconfig FILE), ` +
+      "or --manifests DIR: the folder of Kubernetes objects that describes the cluster"
+    )
   }
   const telemetryAddress = services.has("telemetry") ? "" : (env.CONDUIT_TELEMETRY_ADDR ?? "")
   if (services.has("api") && !services.has("telemetry") && telemetryAddress === "") {
@@ -92,7 +102,7 @@ export function parseSettings(
   }
   return {
     services,
-    manifests,
+    cluster,
     host: parsed.values["listen-host"] ?? "0.0.0.0",
     ports,
     adminPort,
@@ -101,6 +111,18 @@ export function parseSettings(
     identity,
     policy,
   }
+}
+
+function clusterSettings(values: ReturnType<typeof parse>["values"]): ClusterSettings | null | string {
+  const { manifests, kubernetes = false, kubeconfig = "", context = "" } = values
+  if (!kubernetes && (kubeconfig !== "" || context !== "")) {
+    return "--kubeconfig and --context say which cluster --kubernetes means; add --kubernetes"
+  }
+  if (manifests !== undefined && kubernetes) {
+    return "--manifests and --kubernetes exclude each other: the cluster's objects come from one place"
+  }
+  if (kubernetes) return { from: "kubernetes", kubeconfig, context }
+  return manifests === undefined || manifests === "" ? null : { from: "manifests", folder: manifests }
 }
 
 function policyOptions(env: Readonly<Record<string, string | undefined>>): PolicyOptions | string {
@@ -127,6 +149,12 @@ function parse(args: readonly string[]) {
   return parseArgs({
     args: [...args],
     allowPositionals: true,
-    options: { manifests: { type: "string" }, "listen-host": { type: "string" } },
+    options: {
+      manifests: { type: "string" },
+      kubernetes: { type: "boolean" },
+      kubeconfig: { type: "string" },
+      context: { type: "string" },
+      "listen-host": { type: "string" },
+    },
   })
 }

@@ -30,8 +30,9 @@ import {
 import { command } from "../command_line/command.ts"
 import { parseDurationMs } from "../command_line/duration.ts"
 import { Failure, UsageError } from "../failure.ts"
+import { flagValues } from "../flags.ts"
 import { CLIENT_VERSION } from "../version.ts"
-import { FILE_FLAGS, filesOf, flagValues, objectsOf } from "./apply.ts"
+import { FILE_FLAGS, filesOf, objectsOf } from "./apply.ts"
 import { MESH_FLAGS, meshName } from "./mesh.ts"
 import { type Progress, progressOn } from "./progress.ts"
 

@@ -170,7 +170,7 @@ function podAt(ip: string, port = 80): (store: ClusterStore) => unknown {
   return store => store.podAt(ip, port)?.name ?? null
 }
 
-const WEB_SPEC = { clusterIP: "10.96.0.1", selector: { app: "web" }, ports: [{ port: 80, targetPort: 8080 }] }
+const WEB_SPEC = { clusterIP: "10.96.5.1", selector: { app: "web" }, ports: [{ port: 80, targetPort: 8080 }] }
 
 /** The table. */
 export const SOURCE_CASES: readonly SourceCase[] = [
@@ -186,23 +186,23 @@ export const SOURCE_CASES: readonly SourceCase[] = [
           pod("d", { ips: ["10.0.0.4"], phase: "Succeeded" }),
           pod("e"),
         ],
-        ask: endpoints("10.96.0.1", 80),
+        ask: endpoints("10.96.5.1", 80),
         answer: ["10.0.0.1 8080"],
       },
       {
         put: [pod("b", { ips: ["10.0.0.2"] })],
-        ask: endpoints("10.96.0.1", 80),
+        ask: endpoints("10.96.5.1", 80),
         answer: ["10.0.0.1 8080", "10.0.0.2 8080"],
       },
-      { remove: [pod("a")], ask: endpoints("10.96.0.1", 80), answer: ["10.0.0.2 8080"] },
-      { remove: [service("web", WEB_SPEC)], ask: at("10.96.0.1", 80), answer: null },
+      { remove: [pod("a")], ask: endpoints("10.96.5.1", 80), answer: ["10.0.0.2 8080"] },
+      { remove: [service("web", WEB_SPEC)], ask: at("10.96.5.1", 80), answer: null },
     ],
   },
   {
     name: "pods that were there before their Service are found",
     steps: [
       { put: [pod("a", { ips: ["10.0.0.1"] })], ask: podAt("10.0.0.1"), answer: "a" },
-      { put: [service("web", WEB_SPEC)], ask: endpoints("10.96.0.1", 80), answer: ["10.0.0.1 8080"] },
+      { put: [service("web", WEB_SPEC)], ask: endpoints("10.96.5.1", 80), answer: ["10.0.0.1 8080"] },
     ],
   },
   {
@@ -214,12 +214,12 @@ export const SOURCE_CASES: readonly SourceCase[] = [
           pod("a", { ips: ["10.0.0.1"] }),
           pod("z", { ips: ["10.0.0.9"], labels: { app: "z" } }),
         ],
-        ask: endpoints("10.96.0.1", 80),
+        ask: endpoints("10.96.5.1", 80),
         answer: ["10.0.0.1 8080"],
       },
       {
-        put: [service("web", { ...WEB_SPEC, clusterIP: "10.96.0.2", selector: { app: "z" } })],
-        ask: store => [at("10.96.0.1", 80)(store), endpoints("10.96.0.2", 80)(store)],
+        put: [service("web", { ...WEB_SPEC, clusterIP: "10.96.5.2", selector: { app: "z" } })],
+        ask: store => [at("10.96.5.1", 80)(store), endpoints("10.96.5.2", 80)(store)],
         answer: [null, ["10.0.0.9 8080"]],
       },
     ],
@@ -238,7 +238,7 @@ export const SOURCE_CASES: readonly SourceCase[] = [
             ],
           }),
         ],
-        ask: store => [at("10.96.0.1", 53)(store), at("10.96.0.1", 54)(store), at("10.96.0.1", 55)(store)],
+        ask: store => [at("10.96.5.1", 53)(store), at("10.96.5.1", 54)(store), at("10.96.5.1", 55)(store)],
         answer: ["dns:tcp", null, null],
       },
     ],
@@ -258,7 +258,7 @@ export const SOURCE_CASES: readonly SourceCase[] = [
           }),
           pod("a", { ips: ["10.0.0.1"] }),
         ],
-        ask: store => [80, 9000, 81].map(port => endpoints("10.96.0.1", port)(store)),
+        ask: store => [80, 9000, 81].map(port => endpoints("10.96.5.1", port)(store)),
         answer: [["10.0.0.1 8080"], ["10.0.0.1 9000"], ["10.0.0.1 8081"]],
       },
     ],
@@ -281,7 +281,7 @@ export const SOURCE_CASES: readonly SourceCase[] = [
             },
           }),
         ],
-        ask: endpoints("10.96.0.1", 80),
+        ask: endpoints("10.96.5.1", 80),
         answer: ["10.0.0.1 8080", "10.0.0.2 9090", "10.0.0.4 7070"],
       },
     ],
@@ -321,14 +321,14 @@ export const SOURCE_CASES: readonly SourceCase[] = [
         put: [
           service("web", {
             ...WEB_SPEC,
-            clusterIPs: ["10.96.0.1", "fd00:96::0001"],
+            clusterIPs: ["10.96.5.1", "fd00:96::0001"],
             ipFamilies: ["IPv4", "IPv6"],
           }),
           pod("a", { ips: ["10.0.0.1", "fd00:0:0::A"] }),
           pod("b", { ips: ["10.0.0.2"] }),
         ],
         ask: store => [
-          endpoints("10.96.0.1", 80)(store),
+          endpoints("10.96.5.1", 80)(store),
           endpoints("fd00:96::1", 80)(store),
           podAt("fd00::a")(store),
         ],
@@ -344,7 +344,7 @@ export const SOURCE_CASES: readonly SourceCase[] = [
           service("web", { ...WEB_SPEC, publishNotReadyAddresses: true }),
           pod("a", { ips: ["10.0.0.1"], ready: false }),
         ],
-        ask: endpoints("10.96.0.1", 80),
+        ask: endpoints("10.96.5.1", 80),
         answer: ["10.0.0.1 8080"],
       },
     ],
@@ -354,7 +354,7 @@ export const SOURCE_CASES: readonly SourceCase[] = [
     steps: [
       {
         put: [service("web", { ...WEB_SPEC, sessionAffinity: "ClientIP" }), pod("a", { ips: ["10.0.0.1"] })],
-        ask: endpoints("10.96.0.1", 80),
+        ask: endpoints("10.96.5.1", 80),
         answer: ["10.0.0.1 8080"],
       },
     ],
@@ -368,17 +368,17 @@ export const SOURCE_CASES: readonly SourceCase[] = [
           pod("a", { ips: ["10.0.0.1"], terminating: true }),
           pod("b", { ips: ["10.0.0.2"] }),
         ],
-        ask: endpoints("10.96.0.1", 80),
+        ask: endpoints("10.96.5.1", 80),
         answer: ["10.0.0.2 8080"],
       },
       {
         put: [pod("b", { ips: ["10.0.0.2"], ready: false })],
-        ask: endpoints("10.96.0.1", 80),
+        ask: endpoints("10.96.5.1", 80),
         answer: ["10.0.0.1 8080"],
       },
       {
         put: [pod("a", { ips: ["10.0.0.1"], terminating: true, ready: false })],
-        ask: endpoints("10.96.0.1", 80),
+        ask: endpoints("10.96.5.1", 80),
         answer: [],
       },
     ],
@@ -388,7 +388,7 @@ export const SOURCE_CASES: readonly SourceCase[] = [
     steps: [
       {
         put: [
-          service("web", { clusterIP: "10.96.0.1", ports: [{ name: "http", port: 80 }] }),
+          service("web", { clusterIP: "10.96.5.1", ports: [{ name: "http", port: 80 }] }),
           slice("web-1", "web", {
             ports: [
               { name: "http", port: 8080 },
@@ -410,12 +410,12 @@ export const SOURCE_CASES: readonly SourceCase[] = [
             endpoints: [{ addresses: ["fd00::1"] }],
           }),
         ],
-        ask: endpoints("10.96.0.1", 80),
+        ask: endpoints("10.96.5.1", 80),
         answer: ["192.0.2.1 8080", "192.0.2.3 8080", "192.0.2.4 9090"],
       },
       {
         remove: [slice("web-2", "web", {})],
-        ask: endpoints("10.96.0.1", 80),
+        ask: endpoints("10.96.5.1", 80),
         answer: ["192.0.2.1 8080", "192.0.2.3 8080"],
       },
     ],
@@ -425,7 +425,7 @@ export const SOURCE_CASES: readonly SourceCase[] = [
     steps: [
       {
         put: [
-          service("web", { clusterIP: "10.96.0.1", ports: [{ port: 80 }] }),
+          service("web", { clusterIP: "10.96.5.1", ports: [{ port: 80 }] }),
           {
             apiVersion: "v1",
             kind: "Endpoints",
@@ -439,7 +439,7 @@ export const SOURCE_CASES: readonly SourceCase[] = [
             ],
           },
         ],
-        ask: endpoints("10.96.0.1", 80),
+        ask: endpoints("10.96.5.1", 80),
         answer: ["192.0.2.1 8080"],
       },
     ],
@@ -554,7 +554,7 @@ export const SOURCE_CASES: readonly SourceCase[] = [
           },
         ],
         ask: store => {
-          const found = store.serviceAt("10.96.0.1", 80)
+          const found = store.serviceAt("10.96.5.1", 80)
           return found && endpointsOf(store, found.service, found.port, 4).map(address => address.zone)
         },
         answer: ["z1"],

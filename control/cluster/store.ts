@@ -1,5 +1,6 @@
 // The model of the cluster in memory: records by key, the indexes that the services ask, and change events
 // that say which answers may be different now. Sources write it; destination, api and others read it.
+import { isDeepStrictEqual } from "node:util"
 import {
   type ClusterObject,
   type NamespaceRecord,
@@ -89,7 +90,8 @@ export class ClusterStore {
       const key = "put" in change ? objectKey(change.put) : change.remove
       const before = this.objects.get(key)
       const after = "put" in change ? change.put : undefined
-      if (before === after) continue
+      // Kubernetes tells of every heartbeat; what is kept of an object often stays the same.
+      if (before === after || (before !== undefined && isDeepStrictEqual(before, after))) continue
       if (after === undefined) this.objects.delete(key)
       else this.objects.set(key, after)
       this.reindex(before, after, dirt)
