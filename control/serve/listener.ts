@@ -78,9 +78,17 @@ export function listen(options: ListenOptions): Promise<Listening> {
     peek(socket, version => {
       if (version === "tls" && tls !== undefined) {
         endTls(socket, tls, (connection, peer) => {
-          // The server makes the session of a connection that it is handed before it returns.
-          if (peer !== null) http2.once("session", (session: Http2Session) => setPeer(session, peer))
+          // The server makes the session of a connection before it returns. Should it ever not, nobody may be
+          // taken for the next one who comes: the connection is closed.
+          let named = false
+          const name = (session: Http2Session): void => {
+            named = true
+            if (peer !== null) setPeer(session, peer)
+          }
+          http2.once("session", name)
           http2.emit("connection", connection)
+          http2.off("session", name)
+          if (!named) connection.destroy()
         })
       } else if (tls?.plaintext === "refused") {
         tls.onRefused("plaintext", `${socket.remoteAddress} was refused: this port takes TLS only`)

@@ -123,7 +123,7 @@ export function writeFiles(folder: string, files: ReadonlyMap<string, VolumeFile
     }
     mkdirSync(dirname(path), { recursive: true })
     const fresh = join(dirname(path), `..${crypto.randomUUID()}`)
-    writeFileSync(fresh, content)
+    writeFileSync(fresh, content, { mode: 0o600 })
     chmodSync(fresh, mode)
     renameSync(fresh, path)
   }
