@@ -1,0 +1,3 @@
+// The face of deploy/images: images without a Docker engine.
+export { type Architecture, type BuiltImage, type Image, imageArchive, type Layer, layerOf } from "./oci.ts"
+export { type Entry, tarArchive } from "./tar.ts"
