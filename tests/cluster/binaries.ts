@@ -59,11 +59,8 @@ export async function ensureBinaries(
   say: (sentence: string) => void,
 ): Promise<(name: Binary) => string> {
   const missing = wanted.filter(name => !existsSync(cachedPath(name)))
-  if (missing.length > 0 && Bun.which("go") === null) {
-    throw new Error(
-      `cluster: ${missing.join(", ")} must be built once, and there is no go: install Go ${goVersion()} or newer from go.dev/dl, and have it in PATH`,
-    )
-  }
+  const lack = toolchainLack(wanted)
+  if (lack !== null) throw new Error(`cluster: ${lack}`)
   for (const name of missing) {
     say(
       `building ${name} (Kubernetes ${kubernetesVersion()}) into ${cachedPath(name)}, once; the first takes some minutes`,
@@ -73,6 +70,13 @@ export async function ensureBinaries(
     say(`built ${name} in ${Math.round((performance.now() - startedMs) / 1000)} s`)
   }
   return cachedPath
+}
+
+/** What stands in the way of having those programs, as a sentence; null when they are built or can be. */
+export function toolchainLack(wanted = Object.keys(PROGRAMS) as readonly Binary[]): string | null {
+  const missing = wanted.filter(name => !existsSync(cachedPath(name)))
+  if (missing.length === 0 || Bun.which("go") !== null) return null
+  return `${missing.join(", ")} must be built once, and there is no go: install Go ${goVersion()} or newer (go.dev/dl), and have it in PATH`
 }
 
 /** Where a program is, or will be: by what it is built from. */

@@ -122,6 +122,11 @@ export class Cluster implements AsyncDisposable {
     }
   }
 
+  /** Name that no other cluster has; its folder and its cgroups are called so. */
+  get id(): string {
+    return this.#node.id
+  }
+
   /** A part that a test may stop and start, or whose log it reads. */
   part(name: Part): Daemon {
     const part = this.#parts.get(name)
