@@ -3,13 +3,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test"
 import { existsSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { parseAllDocuments } from "yaml"
-import {
-  inject,
-  type KubeObject,
-  loadManifests,
-  type PodTemplate,
-  type WorkloadKind,
-} from "../../deploy/mod.ts"
+import { inject, type KubeObject, type PodTemplate, type WorkloadKind } from "../../deploy/mod.ts"
 import { Cluster } from "./mod.ts"
 
 /** What a webhook reads of https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/ */
