@@ -13,7 +13,8 @@ export function clusterSteps(tests: readonly string[]): Step[] {
     timeoutMs: 45 * MINUTE,
     counted: true,
     namespaces: true,
-    cluster: true,
+    // Images are built and read where no cluster can be.
+    cluster: file !== "./tests/cluster/images_test.ts",
   }))
 }
 
