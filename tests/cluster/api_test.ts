@@ -1,5 +1,9 @@
 // The API server alone, as tests of informers, admission and RBAC use it.
 import { afterAll, beforeAll, expect, test } from "bun:test"
+import { existsSync, readFileSync } from "node:fs"
+import { join } from "node:path"
+import { parseAllDocuments } from "yaml"
+import { inject, type KubeObject, type PodTemplate, type WorkloadKind } from "../../deploy/mod.ts"
 import { Cluster } from "./mod.ts"
 
 /** What a webhook reads of https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/ */
@@ -81,10 +85,68 @@ test("the cluster calls a webhook of the test, which runs outside", async () => 
   expect(seen.length).toBe(1)
 })
 
+/** Objects of a file, or of the files in a folder. */
+function readObjects(path: string): KubeObject[] {
+  const files = path.endsWith(".yaml")
+    ? [path]
+    : [...new Bun.Glob("*.yml").scanSync({ cwd: path, absolute: true })]
+  return files.flatMap(file =>
+    parseAllDocuments(readFileSync(file, "utf8")).flatMap(
+      document => (document.toJS() as KubeObject | null) ?? [],
+    ),
+  )
+}
+
+/** Objects of manifests, their pod templates injected. */
+function injected(paths: readonly string[]): { objects: KubeObject[]; count: number } {
+  let count = 0
+  const objects = paths.flatMap(readObjects).map((object): KubeObject => {
+    const kind = object.kind as WorkloadKind
+    const spec = object.spec as { template?: PodTemplate } | undefined
+    if (spec?.template === undefined) return object
+    const namespace = object.metadata.namespace ?? "default"
+    const { template, injected } = inject(spec.template, {
+      namespace,
+      workload: { kind, name: object.metadata.name },
+      byDefault: "enabled",
+      conduitNamespace: "conduit",
+      version: "0.1.0",
+      nativeSidecar: true,
+    })
+    if (injected) count++
+    return { ...object, spec: { ...spec, template } } as KubeObject
+  })
+  return { objects, count }
+}
+
+const ROOT = join(import.meta.dir, "../..")
+/** The emojivoto application, as its authors publish it; kept beside the project. */
+const EMOJIVOTO = join(ROOT, "../shared/manifests")
+
+test.each([
+  ["the demo shop", join(ROOT, "deploy/local/demo/shop.yaml"), 8],
+  ...(existsSync(EMOJIVOTO) ? ([["emojivoto", EMOJIVOTO, 4]] as const) : []),
+] as const)("%s, injected, is what a strict API server takes", async (_name, path, workloads) => {
+  const { objects, count } = injected([path])
+  expect(count).toBe(workloads)
+  const namespaces = objects.filter(object => object.kind === "Namespace")
+  const apply = async (items: readonly KubeObject[], ...flags: string[]): Promise<string> => {
+    const args = ["apply", "--server-side", "--validate=strict", ...flags, "-f", "-"]
+    return await cluster.kubectl(args, { input: JSON.stringify({ apiVersion: "v1", kind: "List", items }) })
+  }
+  await apply(namespaces)
+  const said = await apply(objects, "--dry-run=server")
+  expect(said.trim().split("\n").length).toBe(objects.length)
+  // What the test relies on: an unknown field is refused.
+  const [first] = objects.filter(object => object.kind === "Deployment")
+  const wrong = { ...first, spec: { ...(first?.spec as object), replica: 2 } } as KubeObject
+  await expect(apply([wrong], "--dry-run=server")).rejects.toThrow('unknown field "replica"')
+})
+
 test("the API server goes away and comes back with what it knew", async () => {
   await cluster.kubectl(["create", "namespace", "kept"])
   await cluster.part("kube-apiserver").stop()
-  expect((await cluster.tryKubectl(["get", "namespace", "kept"])).code).toBe(1)
+  expect((await cluster.tryKubectl(["get", "namespace", "kept", "--request-timeout=1s"])).code).toBe(1)
   cluster.part("kube-apiserver").start()
   await cluster.apiReady()
   expect(await cluster.kubectl(["get", "namespace", "kept", "--output=name"])).toBe("namespace/kept\n")

@@ -1,5 +1,5 @@
 // A real Kubernetes for tests: an API server with its store and controllers, in namespaces of its own.
-import { mkdirSync, readFileSync } from "node:fs"
+import { existsSync, mkdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { type Binary, ensureBinaries } from "./binaries.ts"
 import { Authority, type Subject } from "./certificates.ts"
@@ -9,9 +9,22 @@ import {
   controllerManager,
   etcd,
   type Setting,
+  scheduler,
   writeKubeconfig,
 } from "./control_plane.ts"
+import {
+  containerd,
+  containerdSocket,
+  coreDns,
+  dnsService,
+  kubelet,
+  kubeProxy,
+  NODE_NAME,
+  pauseImage,
+} from "./kubelet.ts"
 import { type Daemon, NODE_ADDRESS, Node } from "./node.ts"
+
+const NODE_BINARIES: readonly Binary[] = ["kube-scheduler", "kubelet", "kube-proxy", "coredns", "pause"]
 
 /** What is to run. */
 export interface ClusterOptions {
@@ -43,6 +56,8 @@ export interface KubectlOptions {
 export const API_DEADLINE_MS = 90_000
 /** Longest wait for the controllers' first objects, in milliseconds. */
 export const CONTROLLERS_DEADLINE_MS = 60_000
+/** Longest wait for each part of the node, in milliseconds. */
+export const NODE_READY_DEADLINE_MS = 90_000
 /** Longest run of kubectl, in milliseconds. */
 export const KUBECTL_DEADLINE_MS = 120_000
 /** Between two questions whether something is so, in milliseconds. */
@@ -54,7 +69,15 @@ const ADMINISTRATOR: Subject = { user: "admin", groups: ["system:masters"] }
 const API_BINARIES: readonly Binary[] = ["kube-apiserver", "kube-controller-manager", "kubectl"]
 
 /** Parts of a cluster that tests may stop and start. */
-export type Part = "etcd" | "kube-apiserver" | "kube-controller-manager"
+export type Part =
+  | "etcd"
+  | "kube-apiserver"
+  | "kube-controller-manager"
+  | "kube-scheduler"
+  | "containerd"
+  | "kubelet"
+  | "kube-proxy"
+  | "coredns"
 
 /** A running cluster. Use with `await using`. */
 export class Cluster implements AsyncDisposable {
@@ -80,21 +103,28 @@ export class Cluster implements AsyncDisposable {
    */
   static async up(options: ClusterOptions): Promise<Cluster> {
     const say = options.say ?? (sentence => console.error(`cluster: ${sentence}`))
-    const binaries = await ensureBinaries(API_BINARIES, say)
+    const whole = options.parts === "node"
+    const program = await ensureBinaries(whole ? [...API_BINARIES, ...NODE_BINARIES] : API_BINARIES, say)
     const node = await Node.start()
     try {
       const folder = join(node.folder, "pki")
       mkdirSync(folder)
-      const setting = { folder: node.folder, binaries, authority: await Authority.create(folder) }
+      const setting = { folder: node.folder, program, authority: await Authority.create(folder) }
       const server = `https://127.0.0.1:${await node.publish(NODE_ADDRESS, API_PORT)}`
       const kubeconfig = await writeKubeconfig(setting, ADMINISTRATOR, server)
       const cluster = new Cluster(node, setting, server, kubeconfig)
-      await cluster.#startControlPlane()
+      const started = cluster.#startControlPlane()
+      await (whole ? Promise.all([started, cluster.#startNode(started)]) : started)
       return cluster
     } catch (error) {
       await node[Symbol.asyncDispose]()
       throw error
     }
+  }
+
+  /** Name that no other cluster has; its folder and its cgroups are called so. */
+  get id(): string {
+    return this.#node.id
   }
 
   /** A part that a test may stop and start, or whose log it reads. */
@@ -114,17 +144,14 @@ export class Cluster implements AsyncDisposable {
   /** Runs kubectl, which may fail. */
   async tryKubectl(args: readonly string[], options: KubectlOptions = {}): Promise<CommandResult> {
     const kubeconfig = options.kubeconfig ?? this.kubeconfig
-    const child = Bun.spawn(
-      [join(this.#setting.binaries, "kubectl"), `--kubeconfig=${kubeconfig}`, ...args],
-      {
-        // kubectl caches what it discovers under its home.
-        env: { PATH: process.env.PATH ?? "", HOME: this.#node.folder },
-        stdin: new Blob([options.input ?? ""]),
-        stdout: "pipe",
-        stderr: "pipe",
-        timeout: KUBECTL_DEADLINE_MS,
-      },
-    )
+    const child = Bun.spawn([this.#setting.program("kubectl"), `--kubeconfig=${kubeconfig}`, ...args], {
+      // kubectl caches what it discovers under its home.
+      env: { PATH: process.env.PATH ?? "", HOME: this.#node.folder },
+      stdin: new Blob([options.input ?? ""]),
+      stdout: "pipe",
+      stderr: "pipe",
+      timeout: KUBECTL_DEADLINE_MS,
+    })
     const [stdout, stderr, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited])
     return { code, stdout, stderr }
   }
@@ -148,6 +175,12 @@ export class Cluster implements AsyncDisposable {
   /** Lets the cluster reach a port of 127.0.0.1 here, such as a webhook's. @returns host and port to be called there */
   async invite(port: number): Promise<string> {
     return `${NODE_ADDRESS}:${await this.#node.invite(port)}`
+  }
+
+  /** Imports an image from a tar file, OCI or Docker, for pods of this cluster. @throws Error with what ctr said */
+  async loadImage(archive: string): Promise<void> {
+    const address = `--address=${containerdSocket(this.#setting.folder)}`
+    await this.#node.run(["ctr", address, "--namespace=k8s.io", "images", "import", "--no-unpack", archive])
   }
 
   /** Waits until the API server answers that it is ready, such as after it was started again. */
@@ -182,6 +215,43 @@ export class Cluster implements AsyncDisposable {
         return (await this.tryKubectl(args)).code === 0
       },
     )
+  }
+
+  /** What runs pods; containerd needs no API server, the rest waits for one. */
+  async #startNode(controlPlane: Promise<void>): Promise<void> {
+    const setting = this.#setting
+    this.#start("containerd", containerd(setting))
+    this.#node.makeCgroups()
+    const commands = {
+      "kube-scheduler": await scheduler(setting),
+      kubelet: await kubelet(setting, this.#node.id),
+      "kube-proxy": await kubeProxy(setting),
+      coredns: await coreDns(setting),
+    }
+    await this.#until("containerd", NODE_READY_DEADLINE_MS, "listens", async () =>
+      existsSync(containerdSocket(setting.folder)),
+    )
+    const pause = join(setting.folder, "pause.tar")
+    await Bun.write(pause, pauseImage(readFileSync(setting.program("pause"))))
+    await this.loadImage(pause)
+    await controlPlane
+    for (const [name, command] of Object.entries(commands)) this.#start(name as Part, command)
+    await this.kubectl(["apply", "-f", "-"], { input: JSON.stringify(dnsService()) })
+    await this.#until("kubelet", NODE_READY_DEADLINE_MS, "has made its node ready", async () => {
+      const args = ["wait", `node/${NODE_NAME}`, "--for=condition=Ready", "--timeout=1s"]
+      return (await this.tryKubectl(args)).code === 0
+    })
+    await this.#until("coredns", NODE_READY_DEADLINE_MS, "is ready", async () => {
+      await this.#node.run([
+        "curl",
+        "--fail",
+        "--silent",
+        "--max-time",
+        "1",
+        `http://${NODE_ADDRESS}:8181/ready`,
+      ])
+      return true
+    })
   }
 
   #start(name: Part, command: readonly string[]): void {

@@ -3,6 +3,7 @@
 
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
+import type { Binary } from "./binaries.ts"
 import type { Authority, Subject } from "./certificates.ts"
 import { NODE_ADDRESS } from "./node.ts"
 
@@ -21,8 +22,8 @@ export const API_PORT = 6443
 export interface Setting {
   /** Folder of the cluster. */
   readonly folder: string
-  /** Folder of Kubernetes' programs. */
-  readonly binaries: string
+  /** Paths of Kubernetes' programs. */
+  readonly program: (name: Binary) => string
   readonly authority: Authority
 }
 
@@ -51,7 +52,7 @@ export async function apiServer(setting: Setting): Promise<string[]> {
     groups: ["system:masters"],
   })
   return [
-    join(setting.binaries, "kube-apiserver"),
+    setting.program("kube-apiserver"),
     "--etcd-servers=http://127.0.0.1:2379",
     `--advertise-address=${NODE_ADDRESS}`,
     `--secure-port=${API_PORT}`,
@@ -78,7 +79,7 @@ export async function controllerManager(setting: Setting): Promise<string[]> {
   const { authority } = setting
   const kubeconfig = await innerKubeconfig(setting, { user: "system:kube-controller-manager" })
   return [
-    join(setting.binaries, "kube-controller-manager"),
+    setting.program("kube-controller-manager"),
     `--kubeconfig=${kubeconfig}`,
     `--authentication-kubeconfig=${kubeconfig}`,
     `--authorization-kubeconfig=${kubeconfig}`,
@@ -98,7 +99,7 @@ export async function controllerManager(setting: Setting): Promise<string[]> {
 export async function scheduler(setting: Setting): Promise<string[]> {
   const kubeconfig = await innerKubeconfig(setting, { user: "system:kube-scheduler" })
   return [
-    join(setting.binaries, "kube-scheduler"),
+    setting.program("kube-scheduler"),
     `--kubeconfig=${kubeconfig}`,
     "--leader-elect=false",
     "--bind-address=127.0.0.1",

@@ -1,4 +1,5 @@
 // The face of tests/cluster: a real Kubernetes for tests.
+export { toolchainLack } from "./binaries.ts"
 export {
   Cluster,
   type ClusterOptions,
