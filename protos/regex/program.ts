@@ -6,7 +6,7 @@ import { type RegexNode, RegexError } from "./parse.ts"
  * Most instructions of an automaton. One character of input costs at most one look at each, so this, with the bound on
  * the input's length, bounds the time of a match.
  */
-export const MAX_REGEX_PROGRAM = 1000
+export const MAX_REGEX_PROGRAM = 500
 /** Most nodes visited while compiling: counts in braces multiply also what takes no instruction. */
 export const MAX_REGEX_COMPILE_STEPS = 20_000
 

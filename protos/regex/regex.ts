@@ -59,12 +59,16 @@ export class Regex {
     if (end - start > MAX_REGEX_INPUT_CHARS) return false
     const { classes, classCount } = this.program
     let state = this.first
+    let built = 0
     for (let i = start; i < end; i++) {
       const char = text.charCodeAt(i)
       // classes has 256 entries; next has classCount entries for each state.
       const charClass = char < 256 ? classes[char]! : this.classAbove(char)
       let after = this.next[state * classCount + charClass]!
-      if (after === UNKNOWN) after = this.step(state, charClass)
+      if (after === UNKNOWN) {
+        if (built++ === MAX_REGEX_STATES) return this.simulate(text, i, end, state)
+        after = this.step(state, charClass)
+      }
       if (after === DEAD) return false
       state = after
     }
@@ -105,6 +109,31 @@ export class Regex {
     }
     this.next[from * classCount + charClass] = to
     return to
+  }
+
+  /**
+   * The rest of an input that asks for ever new states, set by set, without keeping them: a state costs far more to
+   * build than to pass through once.
+   */
+  private simulate(text: string, start: number, end: number, state: number): boolean {
+    const { ops, args, nexts, takes, classes } = this.program
+    const set = new Int32Array(ops.length)
+    let count = 0
+    for (const at of this.states[state] ?? []) set[count++] = at
+    for (let i = start; i < end; i++) {
+      const char = text.charCodeAt(i)
+      const charClass = char < 256 ? classes[char]! : this.classAbove(char)
+      this.begin()
+      for (let j = 0; j < count; j++) {
+        const at = set[j] ?? 0
+        if (ops[at] === OP_SET && takes[args[at] ?? 0]?.[charClass] === 1)
+          this.follow(nexts[at] ?? 0, false, false)
+      }
+      count = this.foundCount
+      if (count === 0) return false
+      for (let j = 0; j < count; j++) set[j] = this.found[j] ?? 0
+    }
+    return this.accepts(set.subarray(0, count), false)
   }
 
   private begin(): void {

@@ -139,6 +139,15 @@ test("more states than are kept change the time, not the answer", () => {
   }
 })
 
+test("at the bounds of expression and input, a match takes milliseconds", () => {
+  const regex = new Regex(".*a.{490}")
+  const random = seeded(SEED)
+  const text = Array.from({ length: MAX_REGEX_INPUT_CHARS }, () => (random() < 0.5 ? "a" : "b")).join("")
+  const started = performance.now()
+  expect(regex.matches(text)).toBe(text.at(-491) === "a")
+  expect(performance.now() - started).toBeLessThan(200)
+})
+
 test("an input longer than the bound does not match", () => {
   expect(new Regex("a*").matches("a".repeat(MAX_REGEX_INPUT_CHARS))).toBe(true)
   expect(new Regex("a*").matches("a".repeat(MAX_REGEX_INPUT_CHARS + 1))).toBe(false)
