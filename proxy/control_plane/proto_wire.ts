@@ -59,6 +59,15 @@ export class ProtoReader {
     throw new ProtoError("a number has more than ten bytes")
   }
 
+  /** Numbers of a repeated field, packed or one at a time, added to those that came before. */
+  packed(before: readonly number[]): number[] {
+    if (this.wireType === WIRE_VARINT) return [...before, this.varint()]
+    const numbers = [...before]
+    const inner = new ProtoReader(this.view())
+    while (inner.at < inner.bytes.length) numbers.push(inner.varint())
+    return numbers
+  }
+
   /** Bytes of a string, bytes or message field; a view. */
   view(): Uint8Array {
     if (this.wireType !== WIRE_BYTES)
