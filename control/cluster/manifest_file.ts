@@ -48,7 +48,7 @@ export function readManifestFile(file: string, text: string): ManifestFile {
         return
       }
       const { object, warnings } = readObject(raw)
-      for (const warning of warnings) complain(warning, "; the field is ignored")
+      for (const warning of warnings) complain(warning, "")
       if (object !== null) objects.set(objectKey(object), object)
     } catch (error) {
       if (!(error instanceof FieldError)) throw error

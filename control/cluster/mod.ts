@@ -1,11 +1,13 @@
 // The model of the cluster: records, the indexed store, and the sources that fill it.
 export { bytesToIp, ipFamily, ipToBytes } from "./ip_address.ts"
+export { readManifestFile } from "./manifest_file.ts"
 export { ManifestsSource } from "./manifests.ts"
 export {
   type OwnerRef,
   objectKey,
   type PodRecord,
   type Problem,
+  type RouteRecord,
   type ServicePort,
   type ServiceRecord,
   WORKLOAD_KINDS,

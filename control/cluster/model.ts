@@ -1,5 +1,6 @@
 // What the control plane keeps of a cluster: the few fields of each Kubernetes object that decide where
 // traffic goes and whose it is. Filled by a source (manifests.ts), held and indexed by store.ts.
+import type { ReferenceGrant, Route, ServiceTraffic } from "../../deploy/gateway/mod.ts"
 
 /** An inclusive range of TCP ports. */
 export interface PortRange {
@@ -107,6 +108,8 @@ export interface ServiceRecord {
   readonly selector: ReadonlyMap<string, string> | null
   readonly ports: readonly ServicePort[]
   readonly publishNotReadyAddresses: boolean
+  /** From its annotations: retries, timeouts and circuit breaking of requests to it. */
+  readonly traffic: ServiceTraffic
   /** From its own annotation; null when it is absent (its namespace decides then). */
   readonly opaquePorts: readonly PortRange[] | null
 }
@@ -167,6 +170,25 @@ export interface WorkloadRecord {
   readonly owner: OwnerRef | null
 }
 
+/** Kinds of routes, in lower case. */
+export const ROUTE_RECORD_KINDS = ["grpcroute", "httproute", "tlsroute", "tcproute"] as const
+
+/** A route that binds Services. */
+export interface RouteRecord {
+  readonly kind: (typeof ROUTE_RECORD_KINDS)[number]
+  readonly namespace: string
+  readonly name: string
+  readonly route: Route
+}
+
+/** A ReferenceGrant on Services of its namespace. */
+export interface GrantRecord {
+  readonly kind: "referencegrant"
+  readonly namespace: string
+  readonly name: string
+  readonly grant: ReferenceGrant
+}
+
 /** Any object that is kept. */
 export type ClusterObject =
   | NamespaceRecord
@@ -175,6 +197,8 @@ export type ClusterObject =
   | ServiceRecord
   | SliceRecord
   | WorkloadRecord
+  | RouteRecord
+  | GrantRecord
 
 /** Key of an object in the store: `kind/namespace/name`. */
 export function objectKey(object: { kind: string; namespace: string; name: string }): string {

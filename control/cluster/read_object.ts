@@ -1,5 +1,11 @@
 // Reads a Kubernetes object in its standard shape into the record that is kept of it. Shared by every
 // source, so that a manifest and the API server are understood alike.
+import {
+  readReferenceGrant,
+  readRoute,
+  readServiceTraffic,
+  type RouteComplaint,
+} from "../../deploy/gateway/mod.ts"
 import { canonicalIp } from "./ip_address.ts"
 import type {
   ClusterObject,
@@ -7,6 +13,7 @@ import type {
   OwnerRef,
   PodRecord,
   PortRange,
+  RouteRecord,
   ServicePort,
   ServiceRecord,
   SliceEndpoint,
@@ -135,7 +142,7 @@ export function readObject(raw: unknown): ReadObject {
   return { object: read(root, warnings), warnings }
 }
 
-const READERS: Readonly<Record<string, (root: Field, warnings: Warnings) => ClusterObject>> = {
+const READERS: Readonly<Record<string, (root: Field, warnings: Warnings) => ClusterObject | null>> = {
   Namespace: (root, warnings) => ({
     kind: "namespace",
     namespace: "",
@@ -159,6 +166,30 @@ const READERS: Readonly<Record<string, (root: Field, warnings: Warnings) => Clus
   DaemonSet: root => readWorkload(root, "daemonset"),
   Job: root => readWorkload(root, "job"),
   CronJob: root => readWorkload(root, "cronjob"),
+  HTTPRoute: readRouteRecord,
+  GRPCRoute: readRouteRecord,
+  TLSRoute: readRouteRecord,
+  TCPRoute: readRouteRecord,
+  ReferenceGrant: readGrant,
+}
+
+function readRouteRecord(root: Field, warnings: Warnings): RouteRecord | null {
+  const { route, complaints } = readRoute(root.value)
+  warnings.push(...complaints.map(warningOf))
+  if (route === null) return null
+  const kind = route.kind.toLowerCase() as RouteRecord["kind"]
+  return { kind, namespace: route.namespace, name: route.name, route }
+}
+
+function readGrant(root: Field, warnings: Warnings): ClusterObject | null {
+  const { grant, complaints } = readReferenceGrant(root.value)
+  warnings.push(...complaints.map(warningOf))
+  if (grant === null) return null
+  return { kind: "referencegrant", namespace: grant.namespace, name: grant.name, grant }
+}
+
+function warningOf({ path, message, effect }: RouteComplaint): FieldError {
+  return new FieldError(path, `${message}; ${effect}`)
 }
 
 function nameOf(root: Field): string {
@@ -179,7 +210,8 @@ function opaquePortsOf(root: Field, warnings: Warnings): PortRange[] | null {
   try {
     return parsePortList(field.text())
   } catch (error) {
-    warnings.push(new FieldError(field.path, error instanceof Error ? error.message : String(error)))
+    const reason = error instanceof Error ? error.message : String(error)
+    warnings.push(new FieldError(field.path, `${reason}; the field is ignored`))
     return null
   }
 }
@@ -288,6 +320,8 @@ function readService(root: Field, warnings: Warnings): ServiceRecord {
   }
   if (!external && !headless && ports.length === 0)
     spec.at("ports").fail("is missing; a Service needs at least one port")
+  const { traffic, complaints } = readServiceTraffic(root.value)
+  warnings.push(...complaints.map(warningOf))
   return {
     kind: "service",
     namespace: namespaceOf(root),
@@ -300,6 +334,7 @@ function readService(root: Field, warnings: Warnings): ServiceRecord {
     ports,
     publishNotReadyAddresses: spec.at("publishNotReadyAddresses").flag(),
     opaquePorts: opaquePortsOf(root, warnings),
+    traffic,
   }
 }
 

@@ -48,7 +48,10 @@ export class Attempts {
   ): number {
     const { rule } = this
     if (rule === null) return NOT_AGAIN
-    if (!rule.takesStatus(status) && !rule.takesGrpcStatus(grpcStatus)) return NOT_AGAIN
+    // Every gRPC request is a POST: who lists a gRPC status means those.
+    if (!rule.takesGrpcStatus(grpcStatus)) {
+      if (!rule.takesStatus(status) || !rule.takesMethod(this.idempotent)) return NOT_AGAIN
+    }
     return this.again(rule, pushback, bodyIsHere, nowMs, random)
   }
 
@@ -59,7 +62,8 @@ export class Attempts {
    */
   afterSilence(bodyIsHere: boolean, nowMs: number, random: number): number {
     const { rule } = this
-    return rule === null ? NOT_AGAIN : this.again(rule, PUSHBACK_NONE, bodyIsHere, nowMs, random)
+    if (rule === null || !rule.takesMethod(this.idempotent)) return NOT_AGAIN
+    return this.again(rule, PUSHBACK_NONE, bodyIsHere, nowMs, random)
   }
 
   private again(
@@ -70,7 +74,6 @@ export class Attempts {
     random: number,
   ): number {
     if (!bodyIsHere || this.used >= rule.attempts || pushback === PUSHBACK_NEVER) return NOT_AGAIN
-    if (!rule.takesMethod(this.idempotent)) return NOT_AGAIN
     const pause = pushback === PUSHBACK_NONE ? rule.pauseMs(this.used + 1, random) : pushback
     if (!hasTimeFor(pause, nowMs, this.deadlineMs)) return NOT_AGAIN
     if (!this.budget.withdraw(nowMs)) return NOT_AGAIN

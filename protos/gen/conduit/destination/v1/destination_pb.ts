@@ -1286,7 +1286,7 @@ export type RetryPolicy = Message<"conduit.destination.v1.RetryPolicy"> & {
   backoffMs: number;
 
   /**
-   * Whether methods that are not idempotent are sent again too: a route that says `retry` asks for it.
+   * Whether methods that are not idempotent are sent again too: so when every match of the rule names its method.
    *
    * @generated from field: bool any_method = 5;
    */
