@@ -1,15 +1,17 @@
 // All targets that anyone watches: which watchers, in which state, and what a change of the cluster means to
 // them. A change is resolved and encoded once per target, then written to all who watch it.
 import { type ClusterDirt, type ClusterStore, MultiMap, objectKey } from "../cluster/mod.ts"
-import { type ResolveOptions, resolveInbound, resolveOutbound } from "./resolve.ts"
-import { changeBody, inboundState, outboundState, type TargetState, unchangedBody } from "./state.ts"
+import { OutboundStates } from "./outbound_states.ts"
+import { type ResolveOptions, resolveInbound } from "./resolve.ts"
+import { inboundState, outboundState, type TargetState, unchangedBody } from "./state.ts"
 
 /** Changes of the cluster within this time are taken together: a rollout changes many pods at once. */
 export const COALESCE_MS = 5
 
 /** A target of a watch. */
 export type Target =
-  | { readonly kind: "outbound"; readonly ip: string; readonly port: number }
+  /** `namespace` is the client's: its consumer routes count. */
+  | { readonly kind: "outbound"; readonly namespace: string; readonly ip: string; readonly port: number }
   | { readonly kind: "inbound"; readonly namespace: string; readonly pod: string; readonly port: number }
 
 /** Gets what concerns one target. */
@@ -23,8 +25,8 @@ class Topic {
   readonly target: Target
   readonly watchers = new Set<Watcher>()
   state: TargetState
-  /** Key in `Topics.byDependency` of the Service that the state was made from, empty for none. */
-  service = ""
+  /** Keys in `Topics.byDependency` of what the state was made from. */
+  dependsOn: readonly string[] = []
 
   constructor(target: Target, state: TargetState) {
     this.target = target
@@ -35,7 +37,7 @@ class Topic {
 /** The targets that are watched now. */
 export class Topics {
   private readonly store: ClusterStore
-  private readonly options: ResolveOptions
+  private readonly states: OutboundStates
   private readonly topics = new Map<string, Topic>()
   /** Topics by what their state was made from: `service/...`, `pod/...`, `ip/...`. */
   private readonly byDependency = new MultiMap<Topic>()
@@ -45,7 +47,7 @@ export class Topics {
 
   constructor(store: ClusterStore, options: ResolveOptions = {}) {
     this.store = store
-    this.options = options
+    this.states = new OutboundStates(store, options)
     this.unsubscribe = store.subscribe(dirt => this.soil(dirt))
   }
 
@@ -88,8 +90,6 @@ export class Topics {
   private open(key: string, target: Target): Topic {
     const topic = new Topic(target, outboundState({ kind: "external" }))
     this.topics.set(key, topic)
-    const depends = target.kind === "outbound" ? `ip/${target.ip}` : `pod/${target.namespace}/${target.pod}`
-    this.byDependency.add(depends, topic)
     topic.state = this.resolve(topic)
     return topic
   }
@@ -97,27 +97,24 @@ export class Topics {
   private remove(key: string, topic: Topic): void {
     this.topics.delete(key)
     this.dirty.delete(topic)
-    const { target } = topic
-    this.byDependency.delete(
-      target.kind === "outbound" ? `ip/${target.ip}` : `pod/${target.namespace}/${target.pod}`,
-      topic,
-    )
-    if (topic.service !== "") this.byDependency.delete(topic.service, topic)
+    for (const key of topic.dependsOn) this.byDependency.delete(key, topic)
   }
 
   private resolve(topic: Topic): TargetState {
-    const { target } = topic
-    if (target.kind === "inbound") {
-      return inboundState(resolveInbound(this.store, target.namespace, target.pod, target.port))
+    const { state, dependsOn } = this.stateOf(topic.target)
+    for (const key of topic.dependsOn) this.byDependency.delete(key, topic)
+    for (const key of dependsOn) this.byDependency.add(key, topic)
+    topic.dependsOn = dependsOn
+    return state
+  }
+
+  private stateOf(target: Target): { readonly state: TargetState; readonly dependsOn: readonly string[] } {
+    if (target.kind === "outbound") return this.states.resolve(target.ip, target.port, target.namespace)
+    const { namespace, pod, port } = target
+    return {
+      state: inboundState(resolveInbound(this.store, namespace, pod, port)),
+      dependsOn: [`pod/${namespace}/${pod}`],
     }
-    const resolution = resolveOutbound(this.store, target.ip, target.port, this.options)
-    const service = resolution.kind === "service" ? resolution.dependsOn : ""
-    if (service !== topic.service) {
-      if (topic.service !== "") this.byDependency.delete(topic.service, topic)
-      if (service !== "") this.byDependency.add(service, topic)
-      topic.service = service
-    }
-    return outboundState(resolution)
   }
 
   private refresh(topic: Topic): void {
@@ -126,11 +123,12 @@ export class Topics {
     const after = this.resolve(topic)
     if (after.version === before.version) return
     topic.state = after
-    const body = changeBody(before, after)
+    const body = this.states.change(before, after)
     for (const watcher of [...topic.watchers]) watcher.update(body)
   }
 
   private soil(dirt: ClusterDirt): void {
+    this.states.forget()
     for (const key of dirt.services) this.soilTopics(key)
     for (const ip of dirt.ips) this.soilTopics(`ip/${ip}`)
     for (const key of dirt.pods) this.soilTopics(key)
@@ -144,6 +142,6 @@ export class Topics {
 
 function targetKey(target: Target): string {
   return target.kind === "outbound"
-    ? `outbound ${target.ip} ${target.port}`
+    ? `outbound ${target.namespace} ${target.ip} ${target.port}`
     : `${objectKey({ kind: "inbound", namespace: target.namespace, name: target.pod })} ${target.port}`
 }
