@@ -4,11 +4,45 @@ import type { Entry } from "./command_line/command.ts"
 /** Every command, in the order of `--help`. */
 export const COMMANDS: readonly Entry[] = [
   {
+    name: "install",
+    summary: "prints the control plane's YAML for kubectl apply",
+    load: async () => (await import("./install.ts")).install,
+  },
+  {
+    name: "upgrade",
+    summary: "prints this release's YAML with the settings of the running one",
+    load: async () => (await import("./upgrade.ts")).upgrade,
+  },
+  {
+    name: "uninstall",
+    summary: "prints what to delete",
+    load: async () => (await import("./uninstall.ts")).uninstall,
+  },
+  {
+    name: "prune",
+    summary: "prints what earlier releases or settings left over",
+    load: async () => (await import("./prune.ts")).prune,
+  },
+  {
     name: "stat",
     summary: "success rate, requests a second and latencies of resources",
     load: async () => (await import("./stat.ts")).stat,
   },
-  { name: "edges", summary: "who calls whom", load: async () => (await import("./edges.ts")).edges },
+  {
+    name: "edges",
+    summary: "who calls whom, whether it is secured, and why not",
+    load: async () => (await import("./edges.ts")).edges,
+  },
+  {
+    name: "identity",
+    summary: "certificates in use, and when they end",
+    load: async () => (await import("./identity.ts")).identity,
+  },
+  {
+    name: "policy",
+    summary: "who may call whom: lists policies, tries them on live traffic, learns them from it",
+    load: async () => (await import("./policy.ts")).policy,
+  },
   {
     name: "endpoints",
     summary: "endpoints of Services, as proxies get them",
@@ -18,6 +52,16 @@ export const COMMANDS: readonly Entry[] = [
     name: "metrics",
     summary: "raw metrics of proxies",
     load: async () => (await import("./metrics.ts")).metrics,
+  },
+  {
+    name: "inject",
+    summary: "puts the proxy into manifests",
+    load: async () => (await import("./inject.ts")).inject,
+  },
+  {
+    name: "uninject",
+    summary: "takes the proxy out of manifests",
+    load: async () => (await import("./uninject.ts")).uninject,
   },
   {
     name: "dev",

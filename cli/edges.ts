@@ -22,6 +22,8 @@ export interface EdgeLine {
   readonly clientId: string | null
   readonly serverId: string | null
   readonly secured: boolean
+  /** Why not; only where it is not secured. */
+  readonly reason?: string
   readonly rps: number | null
   /** Share of responses classified success, 0 to 1. */
   readonly success: number | null
@@ -35,7 +37,9 @@ function edgeLine(edge: Edge): EdgeLine {
     clientId: edge.clientId === "" ? null : edge.clientId,
     serverId: edge.serverId === "" ? null : edge.serverId,
     secured: edge.secured,
-    rps: edge.http?.rps ?? null,
+    ...(edge.secured ? {} : { reason: edge.reason }),
+    // Of a caller without a proxy only the called side counts, and it does not tell whose responses failed.
+    rps: edge.http?.rps ?? (edge.calledRps > 0 ? edge.calledRps : null),
     success: edge.http?.success ?? null,
   }
 }
@@ -53,13 +57,14 @@ const EDGE_COLUMNS: readonly Column<EdgeLine>[] = [
   { title: "SECURED", cell: row => (row.secured ? "yes" : "no") },
   { title: "SUCCESS", cell: row => percent(row.success), right: true },
   { title: "RPS", cell: row => rate(row.rps), right: true },
+  { title: "REASON", cell: row => row.reason ?? null },
   { title: "CLIENT_ID", cell: row => row.clientId, wide: true },
   { title: "SERVER_ID", cell: row => row.serverId, wide: true },
 ]
 
 /** `conduit edges [RESOURCE]`. */
 export const edges = command({
-  meta: { name: "edges", description: "Who calls whom" },
+  meta: { name: "edges", description: "Who calls whom, whether it is secured, and why not" },
   args: {
     ...GLOBAL_FLAGS,
     resource: {

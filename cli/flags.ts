@@ -1,5 +1,7 @@
 // Flags that every command takes, and the ones that several share.
 import type { ArgsDef } from "citty"
+import { argumentsOf } from "./command_line/command.ts"
+import { parseWords } from "./command_line/parse.ts"
 
 /** Flags of every command. */
 export const GLOBAL_FLAGS = {
@@ -58,3 +60,9 @@ export const WINDOW_FLAG = {
 export const WATCH_FLAG = {
   watch: { type: "boolean", alias: "w", description: "show again every second until interrupted" },
 } as const satisfies ArgsDef
+
+/** Every value of a flag that may come several times. */
+export async function flagValues(args: ArgsDef, rawArgs: readonly string[], name: string): Promise<string[]> {
+  const { flags } = await argumentsOf({ args: { ...GLOBAL_FLAGS, ...args } })
+  return [...(parseWords(rawArgs, flags).flags.get(name) ?? [])]
+}

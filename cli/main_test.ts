@@ -1,12 +1,22 @@
 // `conduit` as a person or a program meets it: a process, its two outputs and its exit code, against a real API server
 // on the loopback interface.
 import { afterAll, beforeAll, expect, test } from "bun:test"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { createServer, type Server } from "node:http"
 import type { AddressInfo } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { Code, ConnectError } from "@connectrpc/connect"
 import { connectNodeAdapter } from "@connectrpc/connect-node"
-import { ApiService, type StatRequest } from "../protos/mod.ts"
+import {
+  ApiService,
+  CertificateState,
+  type LearnRequest,
+  PolicyChange,
+  type StatRequest,
+  type WhatIfRequest,
+} from "../protos/mod.ts"
 
 const MAIN = fileURLToPath(new URL("./main.ts", import.meta.url))
 const BUSY = {
@@ -31,6 +41,48 @@ const QUIET = {
 let server: Server
 let address = ""
 let lastStat: StatRequest | null = null
+let lastWhatIf: WhatIfRequest | null = null
+let lastLearn: LearnRequest | null = null
+/** What cart's traffic would meet; a test adds what it needs. */
+let whatIfAnswer: object = {}
+/** Answers of learn, one after the other; the last one stays. */
+let learnAnswers: object[] = []
+let folder = ""
+
+const CART = { namespace: "shop", kind: "deployment", name: "cart" }
+const LEARNT = {
+  seenMs: 3_600_000,
+  policies: [
+    {
+      target: CART,
+      port: 8080,
+      portName: "http",
+      rules: [
+        {
+          source: "deployments",
+          caller: "shop/web",
+          count: 60n,
+          routes: [
+            { method: "GET", path: "/cart", pattern: "/cart", count: 30n },
+            { method: "GET", path: "/items/{id}", pattern: "/items/*", count: 20n },
+            { method: "PUT", path: "/items/{id}", pattern: "/items/*", count: 10n },
+          ],
+        },
+        { source: "serviceAccounts", caller: "shop/batch", count: 5n },
+      ],
+    },
+  ],
+  unproven: [
+    {
+      from: { namespace: "shop", kind: "deployment", name: "legacy" },
+      clientIp: "10.0.0.3",
+      to: CART,
+      port: 8080,
+      count: 7n,
+      reason: "its pod is not meshed",
+    },
+  ],
+}
 
 beforeAll(async () => {
   const handler = connectNodeAdapter({
@@ -79,6 +131,67 @@ beforeAll(async () => {
                   { namespace: "shop", service: "idle", port: 81, endpoints: [] },
                 ],
         }),
+        async *identities() {
+          const end = Date.now() + 23.5 * 3_600_000
+          yield {
+            namespace: "shop",
+            pod: "web-1",
+            workload: BUSY.resource,
+            state: CertificateState.VALID,
+            identity: "web.shop.serviceaccount.identity.conduit.cluster.local",
+            spiffeId: "spiffe://cluster.local/ns/shop/sa/web",
+            issuer: "CN=identity",
+            serialNumber: "0a1b",
+            notBeforeMs: end - 86_400_000,
+            notAfterMs: end,
+          }
+          yield {
+            namespace: "shop",
+            pod: "web-2",
+            state: CertificateState.EXPIRING,
+            notBeforeMs: 1,
+            notAfterMs: Date.now() + 119_500,
+          }
+          yield {
+            namespace: "shop",
+            pod: "web-3",
+            state: CertificateState.NONE,
+            error: "the proxy has no identity",
+          }
+        },
+        policies: () => ({
+          workloads: [
+            {
+              resource: CART,
+              defaultPolicy: "all-unauthenticated",
+              ports: [
+                { port: 8080, name: "http" },
+                { port: 9000, defaultInForce: true },
+              ],
+              policies: [
+                {
+                  namespace: "shop",
+                  name: "clients",
+                  action: "Allow",
+                  ports: [8080],
+                  decided: { allowedRps: 12.34 },
+                  problems: ["spec.rules[0].from[0].deployments[0]: there is no Deployment"],
+                },
+              ],
+              byDefault: { allowedRps: 1 },
+              notAllowed: { deniedRps: 2 },
+            },
+          ],
+          unused: [{ namespace: "shop", name: "nowhere", action: "Deny", problems: [] }],
+        }),
+        whatIf: request => {
+          lastWhatIf = request
+          return whatIfAnswer
+        },
+        learn: request => {
+          lastLearn = request
+          return (learnAnswers.length > 1 ? learnAnswers.shift() : learnAnswers[0]) ?? {}
+        },
         async *proxyMetrics(request) {
           if (request.target?.name === "none") return
           yield { namespace: "shop", pod: "web-1", text: "request_total 5\n" }
@@ -88,12 +201,14 @@ beforeAll(async () => {
       })
     },
   })
+  folder = mkdtempSync(join(tmpdir(), "conduit-cli-"))
   server = createServer(handler)
   await new Promise<void>(resolve => server.listen(0, "127.0.0.1", resolve))
   address = `127.0.0.1:${(server.address() as AddressInfo).port}`
 })
 
 afterAll(() => {
+  rmSync(folder, { recursive: true, force: true })
   server.closeAllConnections()
   server.close()
 })
@@ -186,13 +301,244 @@ test("edges are the contract's rows", async () => {
       clientId: null,
       serverId: null,
       secured: false,
+      reason: "no identity",
       rps: 12.34,
       success: 0.9876,
     },
   ])
   expect((await conduit("edges")).out.split("\n")[1]).toBe(
-    "web    shop      cart   shop    no         98.76%   12.3",
+    "web    shop      cart   shop    no         98.76%   12.3   no identity",
   )
+})
+
+test("identity shows certificates with their end, and warns of one that was not renewed", async () => {
+  const { out, err, code } = await conduit("identity deploy/web -n shop")
+  expect(out.split("\n").map(line => line.trimEnd().split(/ {3,}/))).toEqual([
+    ["NAMESPACE", "POD", "STATE", "ENDS", "IDENTITY"],
+    ["shop", "web-1", "valid", "in 23h", "web.shop.serviceaccount.identity.conduit.cluster.local"],
+    ["shop", "web-2", "expiring", expect.stringMatching(/^in 11[89]s$/), "-"],
+    ["shop", "web-3", "none", "-", "the proxy has no identity"],
+    [""],
+  ])
+  expect(err).toBe(
+    "conduit: the certificate of shop/web-2 is near its end and was not renewed: can its proxy reach conduit-identity?\n",
+  )
+  expect(code).toBe(0)
+  const [first, , third] = JSON.parse((await conduit("identity -o json")).out)
+  expect(Object.keys(first)).toEqual([
+    "namespace",
+    "pod",
+    "workload",
+    "state",
+    "identity",
+    "spiffeId",
+    "issuer",
+    "serialNumber",
+    "notBefore",
+    "notAfter",
+    "error",
+  ])
+  expect(third).toMatchObject({ state: "none", identity: null, notAfter: null })
+})
+
+test("policy list shows what each policy decided, the default where it holds, and problems", async () => {
+  const { out, err, code } = await conduit("policy list -n shop")
+  expect(out).toBe(
+    [
+      "WORKLOAD           POLICY                         ACTION   PORTS   ALLOWED   DENIED   AUDITED",
+      "shop/deploy/cart   clients                        Allow    8080       12.3      0.0       0.0",
+      "shop/deploy/cart   default: all-unauthenticated   -        9000        1.0      0.0       0.0",
+      "shop/deploy/cart   none allows it                 -        -           0.0      2.0       0.0",
+      "-                  nowhere                        Deny     -             -        -         -",
+      "",
+    ].join("\n"),
+  )
+  expect(err).toBe("conduit: shop/clients: spec.rules[0].from[0].deployments[0]: there is no Deployment\n")
+  expect(code).toBe(0)
+  const [cart, unused] = JSON.parse((await conduit("policy list -o json")).out)
+  expect(cart).toMatchObject({
+    workload: CART,
+    ports: [
+      { port: 8080, name: "http", inForce: "policies" },
+      { port: 9000, name: null, inForce: "default" },
+    ],
+    policies: [{ name: "clients", allowedRps: 12.34, deniedRps: 0 }],
+    notAllowed: { deniedRps: 2 },
+  })
+  expect(unused).toMatchObject({ workload: null, policies: [{ name: "nowhere" }] })
+})
+
+const POLICY = `apiVersion: policy.conduit.io/v1alpha1
+kind: AuthorizationPolicy
+metadata: { name: clients }
+spec:
+  target: { kind: Deployment, name: cart }
+  action: Allow
+  rules:
+    - from: [{ deployments: [shop/web] }]
+`
+
+const LIVE = {
+  from: BUSY.resource,
+  to: CART,
+  clientId: "web.shop",
+  clientIps: ["10.0.0.1"],
+  port: 8080,
+  protocol: "http1",
+  method: "GET",
+  path: "/items/{id}",
+  rps: 12.34,
+  count: 740n,
+  before: { allowed: true, reason: "default policy all-unauthenticated" },
+  after: { allowed: true, policy: "shop/clients", reason: "spec.rules[0] allows it" },
+}
+const DENIED = {
+  ...LIVE,
+  change: PolicyChange.DENIED,
+  from: undefined,
+  clientId: "",
+  clientIps: ["192.0.2.1"],
+  method: "PUT",
+  rps: 2,
+  after: { allowed: false, policy: "shop/clients", reason: "shop/clients has no rule for this caller" },
+}
+
+test("policy what-if shows what would change, by which policy and clause, and fails if live traffic is denied", async () => {
+  const file = join(folder, "new.yaml")
+  writeFileSync(file, POLICY)
+  whatIfAnswer = {
+    rows: [DENIED, { ...LIVE, change: PolicyChange.UNCHANGED }],
+    policies: ["shop/clients"],
+    unjudged: 3n,
+  }
+  const { out, err, code } = await conduit(`policy what-if ${file} -n shop -t 30s`)
+  expect(out).toBe(
+    [
+      "CHANGE   FROM        TO                 PORT   ROUTE             RPS   BY             WHY",
+      "denied   192.0.2.1   shop/deploy/cart   8080   PUT /items/{id}   2.0   shop/clients   shop/clients has no rule for this caller",
+      "",
+    ].join("\n"),
+  )
+  expect(err).toBe(
+    [
+      "conduit: 3 requests could not be judged: proxies had no room to tell them apart",
+      "Denied 2.0/s, newly allowed 0.0/s, unchanged 12.3/s.",
+      "conduit: live traffic would be denied: 2.0 requests a second",
+      "",
+    ].join("\n"),
+  )
+  expect(code).toBe(1)
+  expect(lastWhatIf).toMatchObject({
+    windowMs: 30_000,
+    namespace: "shop",
+    files: [{ name: file, content: POLICY }],
+  })
+  const [first, second] = JSON.parse((await conduit(`policy what-if ${folder} -o json`)).out)
+  expect(first).toMatchObject({ change: "denied", from: null, clientId: null, requests: 740 })
+  expect(second).toEqual({
+    change: "unchanged",
+    from: BUSY.resource,
+    clientId: "web.shop",
+    clientIps: ["10.0.0.1"],
+    to: CART,
+    port: 8080,
+    protocol: "http1",
+    method: "GET",
+    path: "/items/{id}",
+    rps: 12.34,
+    requests: 740,
+    before: { allowed: true, policy: null, reason: "default policy all-unauthenticated" },
+    after: { allowed: true, policy: "shop/clients", reason: "spec.rules[0] allows it" },
+    approximate: false,
+  })
+})
+
+test("policy what-if that denies nothing succeeds, with nothing on standard output", async () => {
+  const file = join(folder, "new.yaml")
+  writeFileSync(file, POLICY)
+  whatIfAnswer = { rows: [{ ...LIVE, change: PolicyChange.UNCHANGED }] }
+  expect(await conduit(`policy what-if ${file}`)).toEqual({
+    out: "",
+    err: "Denied 0.0/s, newly allowed 0.0/s, unchanged 12.3/s.\n",
+    code: 0,
+  })
+})
+
+test("policy what-if names file, line and field of what is wrong, also where only the cluster knows it", async () => {
+  const file = join(folder, "bad.yaml")
+  writeFileSync(file, POLICY.replace("action: Allow", "acton: Allow"))
+  const bad = await conduit(`policy what-if ${file}`)
+  expect(bad.code).toBe(1)
+  expect(bad.err).toContain(
+    `${file}, document 1, line 6: spec.acton of AuthorizationPolicy "clients" is not a field`,
+  )
+  writeFileSync(file, POLICY)
+  whatIfAnswer = {
+    problems: [{ where: `${file}, document 1, line 5`, message: "spec.target.ports[0] is 81" }],
+  }
+  expect(await conduit(`policy what-if ${file}`)).toEqual({
+    out: "",
+    err: `conduit: ${file}, document 1, line 5: spec.target.ports[0] is 81\n`,
+    code: 1,
+  })
+  rmSync(file)
+  expect((await conduit(`policy what-if ${file}`)).err).toContain("no such file or folder")
+})
+
+test("policy learn writes YAML that is the same for the same traffic, and says who cannot be allowed", async () => {
+  learnAnswers = [LEARNT]
+  const { out, err, code } = await conduit("policy learn deploy/cart -n shop")
+  expect(out).toBe(`apiVersion: policy.conduit.io/v1alpha1
+kind: AuthorizationPolicy
+metadata:
+  name: cart-http-learned
+  namespace: shop
+spec:
+  target:
+    kind: Deployment
+    name: cart
+    ports: [http]
+  action: Allow
+  rules:
+    # 60 seen
+    - from:
+        - deployments: [shop/web]
+      to:
+        - methods: [GET]
+          paths:
+            - /cart # GET 30
+        - methods: [GET, PUT]
+          paths:
+            - "/items/*" # /items/{id}: GET 20, PUT 10
+    # 5 seen
+    - from:
+        - serviceAccounts: [shop/batch]
+      # connections that are not HTTP: nothing to say of requests
+    # 7 seen of a caller that is not authenticated (shop/legacy, its pod is not meshed). To allow its address:
+    # - from:
+    #     - networks: ["10.0.0.3/32"]
+`)
+  expect(err).toContain("conduit: shop/deploy/legacy (10.0.0.3) called shop/deploy/cart port 8080 7 times")
+  expect(code).toBe(0)
+  expect(lastLearn).toMatchObject({ windowMs: 3_600_000, target: { kind: "deployment", name: "cart" } })
+  expect((await conduit("policy learn deploy/cart -n shop")).out).toBe(out)
+  const file = join(folder, "learnt.yaml")
+  writeFileSync(file, out)
+  whatIfAnswer = {}
+  expect((await conduit(`policy what-if ${file}`)).code).toBe(0)
+})
+
+test("policy learn waits for the time that it was asked to see", async () => {
+  learnAnswers = [
+    { ...LEARNT, seenMs: 1000 },
+    { ...LEARNT, seenMs: 2000 },
+    { ...LEARNT, seenMs: 4000 },
+  ]
+  const { err, out } = await conduit("policy learn -n shop --for 5s -o json")
+  expect(err.split("\n")[0]).toBe("seen 1s of 5s; waiting for the rest")
+  expect(learnAnswers).toHaveLength(1)
+  expect(lastLearn?.windowMs).toBe(5000)
+  expect(JSON.parse(out)[0].policies[0].rules[0]).toMatchObject({ caller: "shop/web", count: 60 })
 })
 
 test("endpoints name the pod behind each address, and Services with nothing behind them", async () => {
@@ -242,6 +588,11 @@ test("wrong usage of every kind is one sentence without a stack, nothing on stan
     ["stat deploy -o xml", "one of table, wide, json, yaml"],
     ["stat deploy -l !!", '"!!" is no label selector'],
     ["stat deploy --from deploy/a --to deploy/b", "cannot be used together"],
+    ["policy what-if", "FILE is missing"],
+    ["policy lst", 'unknown command "lst" (did you mean "list"?)'],
+    ["policy learn --for 2h", "figures are kept for 1s to 1h"],
+    ["policy learn -o table", "one of yaml, json"],
+    ["identity -o xml", "one of table, wide, json, yaml"],
     ["completion tcsh", "choose bash, zsh, fish"],
     ["version now", '"now" is one argument too many'],
   ]
@@ -255,7 +606,17 @@ test("wrong usage of every kind is one sentence without a stack, nothing on stan
 })
 
 test("help stands on standard output for the program and for each command", async () => {
-  for (const words of ["--help", "help", "stat --help", "stat deploy -h", "help stat"]) {
+  for (const words of [
+    "--help",
+    "help",
+    "stat --help",
+    "stat deploy -h",
+    "help stat",
+    "identity -h",
+    "policy what-if -h",
+    "policy learn -h",
+    "policy list -h",
+  ]) {
     const { out, err, code } = await conduit(words)
     expect({ words, err, code }).toEqual({ words, err: "", code: 0 })
     expect(out).toContain("Usage\n  conduit ")
@@ -272,7 +633,7 @@ _conduit; echo "\${COMPREPLY[@]}"
 COMP_WORDS=(conduit ""); COMP_CWORD=1
 _conduit; echo "\${COMPREPLY[0]}"`
   const bash = Bun.spawn(["bash", "--norc", "-c", script], { stdout: "pipe", stderr: "pipe" })
-  expect(await bash.stdout.text()).toBe("deploy\nstat\n")
+  expect(await bash.stdout.text()).toBe("deploy\ninstall\n")
   expect(await bash.stderr.text()).toBe("")
 })
 

@@ -1,6 +1,6 @@
 // What commands print: one set of rows as a table, a wide table, JSON or YAML; data goes to standard output only.
 
-import { didYouMean } from "./command_line/suggest.ts"
+import { didYouMean } from "../deploy/suggest/mod.ts"
 import { UsageError } from "./failure.ts"
 
 /** How rows are shown. */
@@ -125,4 +125,12 @@ export function byteRate(perSecond: number | null): string | null {
     value /= 1024
   }
   return null
+}
+
+/** A stretch of time as people say it: `42s`, `5m`, `3h`, `12d`. */
+export function ago(ms: number): string {
+  const seconds = Math.max(0, Math.floor(ms / 1000))
+  if (seconds < 120) return `${seconds}s`
+  if (seconds < 7200) return `${Math.floor(seconds / 60)}m`
+  return seconds < 172_800 ? `${Math.floor(seconds / 3600)}h` : `${Math.floor(seconds / 86_400)}d`
 }

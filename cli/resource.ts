@@ -1,5 +1,5 @@
 // Resource arguments as kubectl writes them: `deploy`, `deploy/web`, `deploy web api`, `deploy,sts`, plurals and short names.
-import { didYouMean } from "./command_line/suggest.ts"
+import { didYouMean } from "../deploy/suggest/mod.ts"
 import { UsageError } from "./failure.ts"
 
 /** Kinds with figures: the API's name, then what people type for it. */

@@ -1,6 +1,7 @@
 // The control plane's program: `main.ts SERVICE` runs one service, or all of them, until SIGTERM.
 import { createLog } from "./log.ts"
-import { parseSettings, type RunningControlPlane, runControlPlane } from "./run.ts"
+import { type RunningControlPlane, runControlPlane } from "./run.ts"
+import { parseSettings } from "./settings.ts"
 
 const log = createLog({
   format: process.env.CONDUIT_LOG_FORMAT === "json" ? "json" : "plain",

@@ -1,11 +1,16 @@
-// Settings of a control-plane process, and the services that it runs. main.ts is the process around it.
-import { parseArgs } from "node:util"
+// The services of a control-plane process, put together from its settings. main.ts is the process around it.
+import { KubeApi, kubeconfigCredentials, serviceAccountCredentials } from "../deploy/kubernetes/mod.ts"
 import project from "../package.json" with { type: "json" }
 import { serveApi } from "./api/mod.ts"
-import { type ClusterSource, ManifestsSource } from "./cluster/mod.ts"
+import { type ClusterSource, ManifestsSource, type Problem } from "./cluster/mod.ts"
 import { serveDestination } from "./destination/mod.ts"
+import { serveIdentity } from "./identity/mod.ts"
+import { KubernetesSource } from "./kubernetes/mod.ts"
 import type { Log } from "./log.ts"
+import { joinMesh, type MeshMember } from "./mesh_member.ts"
+import { servePolicy, watchProblems } from "./policy/mod.ts"
 import { type Listening, type Metric, serveAdmin } from "./serve/mod.ts"
+import type { ClusterSettings, ServiceName, Settings } from "./settings.ts"
 import {
   localQueries,
   remoteQueries,
@@ -13,88 +18,6 @@ import {
   type TelemetryQueries,
   TelemetryStore,
 } from "./telemetry/mod.ts"
-
-/** Services of the control plane with their ports (the contract with the outside). */
-export const SERVICE_PORTS = { destination: 8086, telemetry: 8087, api: 8085 } as const
-/** Admin port of every process. */
-export const ADMIN_PORT = 9990
-
-/** A service of the control plane. */
-export type ServiceName = keyof typeof SERVICE_PORTS
-
-const SERVICE_NAMES = Object.keys(SERVICE_PORTS) as ServiceName[]
-const USAGE = `usage: main.ts ${SERVICE_NAMES.join("|")}|all [--manifests DIR] [--listen-host ADDRESS]`
-
-/** Settings of a process. */
-export interface Settings {
-  /** What it runs. */
-  readonly services: ReadonlySet<ServiceName>
-  /** Folder of manifests that stands for the cluster; empty when no service needs one. */
-  readonly manifests: string
-  /** Address that every port listens on. */
-  readonly host: string
-  /** Ports by service. */
-  readonly ports: Readonly<Record<ServiceName, number>>
-  /** Admin port. */
-  readonly adminPort: number
-  /** `host:port` of the telemetry service; empty when it runs in this process. */
-  readonly telemetryAddress: string
-}
-
-/** Reads settings, or says in a sentence what is wrong with them. */
-export function parseSettings(
-  args: readonly string[],
-  env: Readonly<Record<string, string | undefined>>,
-): Settings | string {
-  let parsed: ReturnType<typeof parse>
-  try {
-    parsed = parse(args)
-  } catch (error) {
-    return `${error instanceof Error ? error.message : String(error)}; ${USAGE}`
-  }
-  const [service, ...rest] = parsed.positionals
-  if (service === undefined || rest.length > 0) return USAGE
-  const all = service === "all"
-  if (!all && !(service in SERVICE_PORTS)) return `unknown service "${service}"; ${USAGE}`
-  const services = new Set(all ? SERVICE_NAMES : [service as ServiceName])
-  const manifests = parsed.values.manifests ?? ""
-  if (manifests === "" && (services.has("destination") || services.has("api"))) {
-    return `${service} needs --manifests DIR: the folder of Kubernetes objects that describes the cluster`
-  }
-  const telemetryAddress = services.has("telemetry") ? "" : (env.CONDUIT_TELEMETRY_ADDR ?? "")
-  if (services.has("api") && !services.has("telemetry") && telemetryAddress === "") {
-    return "api needs CONDUIT_TELEMETRY_ADDR: host:port of the telemetry service"
-  }
-  const ports: Record<ServiceName, number> = { ...SERVICE_PORTS }
-  let adminPort: number = ADMIN_PORT
-  const variables = [...SERVICE_NAMES, "admin" as const]
-  for (const name of variables) {
-    const variable = `CONDUIT_${name.toUpperCase()}_PORT`
-    const text = env[variable]
-    if (text === undefined) continue
-    const port = Number(text)
-    if (!/^\d+$/.test(text) || port > 65535)
-      return `${variable} must be a port from 0 (any) to 65535, not "${text}"`
-    if (name === "admin") adminPort = port
-    else ports[name] = port
-  }
-  return {
-    services,
-    manifests,
-    host: parsed.values["listen-host"] ?? "0.0.0.0",
-    ports,
-    adminPort,
-    telemetryAddress,
-  }
-}
-
-function parse(args: readonly string[]) {
-  return parseArgs({
-    args: [...args],
-    allowPositionals: true,
-    options: { manifests: { type: "string" }, "listen-host": { type: "string" } },
-  })
-}
 
 /** A control plane that runs. */
 export interface RunningControlPlane {
@@ -110,18 +33,36 @@ export interface RunningControlPlane {
  * @throws Error with a sentence for a person when a port cannot be listened on
  */
 export async function runControlPlane(settings: Settings, log: Log): Promise<RunningControlPlane> {
-  const { services, host, ports } = settings
+  const { services, host, ports, mesh } = settings
   const parts: { name: ServiceName | "admin"; listening: Listening }[] = []
   const figures: (() => readonly Metric[])[] = []
+  const ends: (() => void)[] = []
   const stop = (): void => {
     for (const { listening } of parts) listening.close()
+    for (const end of ends) end()
     source?.stop()
+    member?.stop()
   }
   let source: ClusterSource | undefined
+  let member: MeshMember | undefined
   try {
-    source = settings.manifests === "" ? undefined : openCluster(settings.manifests, log, figures)
+    if (mesh !== null) {
+      member = joinMesh(mesh, settings.identity, log)
+      figures.push(member.metrics)
+      if (member.identity !== null) {
+        const options = { host, port: ports.identity, tls: member.tls("identity"), ...member.identity }
+        parts.push({ name: "identity", listening: await serveIdentity(options) })
+      }
+    }
+    const tls = (port: "proxies" | "api") => (member === undefined ? {} : { tls: member.tls(port) })
+    source = settings.cluster === null ? undefined : await openCluster(settings.cluster, log, figures)
     if (services.has("destination") && source !== undefined) {
-      const server = await serveDestination(source.store, { host, port: ports.destination })
+      const server = await serveDestination(source.store, {
+        host,
+        port: ports.destination,
+        ...(mesh === null ? {} : { names: mesh.names }),
+        ...tls("proxies"),
+      })
       parts.push({ name: "destination", listening: server })
       figures.push(() => [
         { name: "destination_streams", help: "Proxies connected.", type: "gauge", value: server.counts.open },
@@ -134,6 +75,12 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
           value: server.counts.updates,
         },
         {
+          name: "destination_refused_total",
+          help: "Streams refused: the caller has not the identity of the pod that it says it is.",
+          type: "counter",
+          value: server.counts.refused,
+        },
+        {
           name: "destination_dropped_total",
           help: "Streams cut as unread.",
           type: "counter",
@@ -141,12 +88,53 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
         },
       ])
     }
+    if (services.has("policy") && source !== undefined) {
+      const { store } = source
+      const server = await servePolicy(store, {
+        host,
+        port: ports.policy,
+        policy: settings.policy,
+        ...tls("proxies"),
+      })
+      parts.push({ name: "policy", listening: server })
+      const watched = watchProblems(store, settings.policy, ({ namespace, name, field, message }) => {
+        log.warn(`AuthorizationPolicy "${namespace}/${name}": ${field}: ${message}`)
+      })
+      ends.push(watched.stop)
+      const gauge = (name: string, help: string, value: number): Metric => ({
+        name,
+        help,
+        type: "gauge",
+        value,
+      })
+      const counter = (name: string, help: string, value: number): Metric => ({
+        name,
+        help,
+        type: "counter",
+        value,
+      })
+      figures.push(() => [
+        gauge("policy_streams", "Proxies connected.", server.counts.open),
+        gauge("policy_pods", "Pods watched.", server.pods()),
+        gauge("policy_problems", "Problems of well-formed policies now.", watched.problems().length),
+        counter("policy_updates_total", "Messages sent.", server.counts.updates),
+        counter("policy_dropped_total", "Streams cut as unread.", server.counts.dropped),
+        counter("policy_refused_total", "Streams refused as another's.", server.counts.refused),
+      ])
+    }
     const address = settings.telemetryAddress
-    let queries: TelemetryQueries | undefined = address === "" ? undefined : remoteQueries(address)
+    let queries: TelemetryQueries | undefined =
+      address === "" ? undefined : remoteQueries(address, member?.transportTo("telemetry"))
     if (services.has("telemetry")) {
       const telemetry = new TelemetryStore(Date.now())
       queries = localQueries(telemetry, Date.now)
-      const options = { host, port: ports.telemetry, nowMs: Date.now }
+      const options = {
+        host,
+        port: ports.telemetry,
+        nowMs: Date.now,
+        ...(mesh === null ? {} : { names: mesh.names }),
+        ...tls("proxies"),
+      }
       parts.push({ name: "telemetry", listening: await serveTelemetry(telemetry, options) })
       figures.push(() => [
         { name: "telemetry_reporters", help: "Proxies kept.", type: "gauge", value: telemetry.reporterCount },
@@ -155,6 +143,18 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
           help: "Peers of proxies kept.",
           type: "gauge",
           value: telemetry.peerCount,
+        },
+        {
+          name: "telemetry_access_records",
+          help: "Access records of proxies kept.",
+          type: "gauge",
+          value: telemetry.accessCount,
+        },
+        {
+          name: "telemetry_folded_access_records_total",
+          help: "Access records counted as other as too many.",
+          type: "counter",
+          value: telemetry.losses.foldedAccesses,
         },
         {
           name: "telemetry_refused_reporters_total",
@@ -171,13 +171,20 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
       ])
     }
     if (services.has("api") && source !== undefined && queries !== undefined) {
-      const options = { host, port: ports.api, version: project.version }
+      const options = {
+        host,
+        port: ports.api,
+        version: project.version,
+        policy: settings.policy,
+        ...tls("api"),
+      }
       parts.push({ name: "api", listening: await serveApi(source.store, queries, options) })
     }
     const admin = await serveAdmin({
       host,
       port: settings.adminPort,
-      notReady: () => (source?.store.synced === false ? "the cluster is not read yet" : ""),
+      notReady: () =>
+        source?.store.synced === false ? "the cluster is not read yet" : (member?.notReady() ?? ""),
       metrics: () => [...processMetrics(), ...figures.flatMap(read => read())],
     })
     parts.push({ name: "admin", listening: admin })
@@ -191,15 +198,29 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
   return { ports: new Map(parts.map(({ name, listening }) => [name, listening.port])), stop }
 }
 
-function openCluster(folder: string, log: Log, figures: (() => readonly Metric[])[]): ClusterSource {
+async function openCluster(
+  settings: ClusterSettings,
+  log: Log,
+  figures: (() => readonly Metric[])[],
+): Promise<ClusterSource> {
   let seen = 0
-  const source = new ManifestsSource(folder, {
-    onProblem: problem => {
+  const options = {
+    onProblem: ({ where, message }: Problem) => {
       seen++
-      log.warn(`${problem.where}: ${problem.message}`)
+      log.warn(`${where}: ${message}`)
     },
-    onResolved: () => log.info("the manifests have no problems any more", { folder }),
-  })
+    onResolved: () => log.info("the cluster's objects have no problems any more"),
+  }
+  let source: ClusterSource
+  if (settings.from === "manifests") source = new ManifestsSource(settings.folder, options)
+  else {
+    const { kubeconfig, context } = settings
+    const inPod = kubeconfig === "" && context === ""
+    const credentials = inPod
+      ? serviceAccountCredentials({ env: process.env, nowMs: () => performance.now() })
+      : await kubeconfigCredentials(kubeconfig, context)
+    source = new KubernetesSource(new KubeApi(credentials), options)
+  }
   source.start()
   figures.push(() => [
     {

@@ -10,10 +10,12 @@ import { Code, ConnectError, type Transport } from "@connectrpc/connect"
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from "@connectrpc/connect-node"
 import { type ApiClient, createApiClient, createTelemetryClient, type telemetryV1 } from "../protos/mod.ts"
 import { createLog } from "./log.ts"
-import { parseSettings, type RunningControlPlane, runControlPlane, type Settings } from "./run.ts"
+import { type RunningControlPlane, runControlPlane } from "./run.ts"
+import { parseSettings, type Settings } from "./settings.ts"
 
 const ANY_PORTS = {
   CONDUIT_DESTINATION_PORT: "0",
+  CONDUIT_POLICY_PORT: "0",
   CONDUIT_TELEMETRY_PORT: "0",
   CONDUIT_API_PORT: "0",
   CONDUIT_ADMIN_PORT: "0",
@@ -345,7 +347,9 @@ test("the admin port tells when the cluster is read, and what is wrong with it",
 test.each([
   [[], {}, "usage"],
   [["nope"], {}, 'unknown service "nope"'],
-  [["destination"], {}, "destination needs --manifests DIR"],
+  [["destination"], {}, "destination needs --kubernetes"],
+  [["all", "--kubernetes", "--manifests", "x"], {}, "--manifests and --kubernetes exclude each other"],
+  [["all", "--context", "x"], {}, "add --kubernetes"],
   [["api", "--manifests", "x"], {}, "api needs CONDUIT_TELEMETRY_ADDR"],
   [["telemetry"], { CONDUIT_TELEMETRY_PORT: "70000" }, "CONDUIT_TELEMETRY_PORT must be a port"],
   [["telemetry", "--what"], {}, "--what"],

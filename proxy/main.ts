@@ -3,14 +3,16 @@ import { readFileSync, writeSync } from "node:fs"
 import { ConnectionTracker } from "./accept/mod.ts"
 import { serveAdmin } from "./admin/mod.ts"
 import { type Config, ConfigError, PROXY_VERSION, readConfig } from "./config.ts"
-import { createControlPlane } from "./control_plane/mod.ts"
+import { type ControlPlaneOptions, createCalls, createControlPlane } from "./control_plane/mod.ts"
 import { Discovery } from "./discovery/mod.ts"
 import { serveHttp1, serveHttp2 } from "./http/mod.ts"
+import { Identity, identityMetrics, MeshTls } from "./identity/mod.ts"
 import { createInbound } from "./inbound/mod.ts"
 import { Lifecycle } from "./lifecycle.ts"
 import { createLogger, type Logger } from "./log.ts"
-import { errorCode, loop } from "./net/mod.ts"
+import { dialThrough, errorCode, loop } from "./net/mod.ts"
 import { createOutbound } from "./outbound/mod.ts"
+import { InboundPolicy, PolicyWatch } from "./policy/mod.ts"
 import { QuietMemory } from "./quiet_memory.ts"
 import {
   controlMetrics,
@@ -44,7 +46,17 @@ function run(config: Config, log: Logger): void {
   const telemetry = new Telemetry(clock, registry, { version: PROXY_VERSION, startedAtMs })
   countErrors(registry, log)
 
-  const openLink = createControlPlane({ clock, timers, log, version: PROXY_VERSION, random })
+  const control = { clock, timers, log, version: PROXY_VERSION, random }
+  const mesh = config.identityAddress === "" ? null : createMesh(config, log, registry)
+  const openLink = createControlPlane({
+    ...control,
+    ...(mesh === null
+      ? {}
+      : {
+          dial: (address, port, handler, connectTimeoutMs, serviceAccount) =>
+            dialThrough(address, port, handler, mesh.controlGate(serviceAccount, connectTimeoutMs, false)),
+        }),
+  })
   const discovery = new Discovery({
     openLink,
     address: config.destinationAddress,
@@ -55,12 +67,24 @@ function run(config: Config, log: Logger): void {
     identity: { namespace: config.namespace, pod: config.pod, node: config.node, version: PROXY_VERSION },
     probePort: config.adminPort,
   })
+  const policyWatch = new PolicyWatch({
+    openLink,
+    address: config.policyAddress,
+    timers,
+    log,
+    namespace: config.namespace,
+    pod: config.pod,
+    defaultPolicy: config.defaultInboundPolicy,
+    trustDomain: config.trustDomain,
+  })
+  const policy = new InboundPolicy({ watch: policyWatch, registry, clock, log })
+  policy.observer = telemetry.access
   const reporter = new Reporter({
     openLink,
     address: config.telemetryAddress,
     timers,
     random,
-    registry,
+    registries: [registry, telemetry.access.registry],
     info: {
       namespace: config.namespace,
       pod: config.pod,
@@ -71,9 +95,22 @@ function run(config: Config, log: Logger): void {
     },
   })
   telemetry.addCollector(controlMetrics("destination", config.destinationAddress, discovery.link))
+  if (policyWatch.link !== null) {
+    telemetry.addCollector(controlMetrics("policy", config.policyAddress, policyWatch.link))
+  }
   telemetry.addCollector(controlMetrics("telemetry", config.telemetryAddress, reporter.link))
 
   const tracker = new ConnectionTracker(telemetry)
+  if (mesh !== null) {
+    const { identity } = mesh
+    telemetry.addCollector(controlMetrics("identity", config.identityAddress, identity.link))
+    telemetry.addCollector(identityMetrics(identity))
+    telemetry.http.tlsOf = info => mesh.tlsOf(info)
+    mesh.onFallback = fallsBack => {
+      if (fallsBack) log.warn("no certificate yet: meshed peers are called in plaintext until there is one")
+      else tracker.outdateBare()
+    }
+  }
   const ipv6 = hasIpv6()
   const shared = {
     ownPorts: [config.outboundPort, config.inboundPort, config.adminPort],
@@ -84,6 +121,7 @@ function run(config: Config, log: Logger): void {
     tracker,
     opaquePorts: config.opaquePorts,
     accessLog: config.accessLog,
+    mesh,
     random,
   }
   const outbound = createOutbound({
@@ -96,7 +134,9 @@ function run(config: Config, log: Logger): void {
     ...shared,
     listenAddresses: ipv6 ? ["::"] : ["0.0.0.0"],
     port: config.inboundPort,
+    policy,
   })
+  policyWatch.onChange(() => inbound.reexamine())
   // Asks for a collection when the loop has nothing to do, and gives the pages back; `Bun.gc` alone keeps half of them.
   const quietMemory = new QuietMemory(() => Bun.shrink())
   const collect = setInterval(() => {
@@ -141,13 +181,22 @@ function run(config: Config, log: Logger): void {
       if (!discovery.answered) {
         reasons.push(`no answer yet from the destination service at ${config.destinationAddress}`)
       }
+      if (!policyWatch.answered) {
+        reasons.push(`no answer yet from the policy service at ${config.policyAddress}`)
+      }
+      if (mesh !== null && mesh.identity.credentials === null) {
+        reasons.push(`no certificate from the identity service at ${config.identityAddress}`)
+      }
       return reasons
     },
+    identity: () => mesh?.identity.describe() ?? null,
     shutdown: () => lifecycle.terminate("POST /shutdown"),
   })
   outbound.listen()
   inbound.listen()
+  mesh?.identity.start()
   discovery.start()
+  policyWatch.start()
   reporter.start()
   log.info("serving", {
     version: PROXY_VERSION,
@@ -156,6 +205,46 @@ function run(config: Config, log: Logger): void {
     inbound: config.inboundPort,
     admin: config.adminPort,
   })
+}
+
+/** Identity and mutual TLS by it. */
+function createMesh(config: Config, log: Logger, registry: Registry): MeshTls {
+  const { clock, timers } = loop
+  const random = Math.random
+  const wallClock = Date.now
+  const control: ControlPlaneOptions = {
+    clock,
+    timers,
+    log,
+    version: PROXY_VERSION,
+    random,
+    // Before the first certificate there is none to show, and the token says more than an old one.
+    dial: (address, port, handler, connectTimeoutMs, serviceAccount) =>
+      dialThrough(address, port, handler, mesh.controlGate(serviceAccount, connectTimeoutMs, true)),
+  }
+  const identity = new Identity({
+    address: config.identityAddress,
+    domain: config,
+    namespace: config.namespace,
+    serviceAccount: config.serviceAccount,
+    trustAnchors: config.trustAnchors,
+    tokenFile: config.tokenFile,
+    call: createCalls(control),
+    openLink: createControlPlane(control),
+    timers,
+    log,
+    random,
+    wallClock,
+  })
+  const mesh = new MeshTls({
+    identity,
+    required: config.outboundMtls === "required",
+    registry,
+    clock,
+    log,
+    wallClock,
+  })
+  return mesh
 }
 
 /** Errors nobody caught are logged and counted; the proxy lives on, since its connections depend on it. */

@@ -1,10 +1,12 @@
 // `npm test`: every check that this machine can run, quick ones side by side, those in namespaces one after the other.
 // `npm test -- types unit` runs some of them, `npm test -- --list` names them. Last line: `N passed, N failed`.
+// `--cluster` runs those on a real Kubernetes instead.
 import { join } from "node:path"
 import manifest from "../package.json" with { type: "json" }
+import { toolchainLack } from "./cluster/mod.ts"
 import { Report } from "./runner/report.ts"
 import { runStep, type Step, type StepResult } from "./runner/step.ts"
-import { stepsOf } from "./runner/steps.ts"
+import { clusterSteps, stepsOf } from "./runner/steps.ts"
 
 /** Checks that run side by side: more would only wait for each other on the two cores that CI has. */
 const SIDE_BY_SIDE = 2
@@ -12,14 +14,18 @@ const SIDE_BY_SIDE = 2
 const root = join(import.meta.dir, "..")
 const logs = join(root, ".build/test")
 
-function testFiles(): { unit: string[]; e2e: string[] } {
+function testFiles(): { unit: string[]; e2e: string[]; cluster: string[] } {
   const files = [
     ...new Bun.Glob("{cli,control,deploy,protos,proxy,tests}/**/*_test.ts").scanSync(root),
   ].sort()
   const isUnit = (file: string): boolean => !file.startsWith("tests/") || file.startsWith("tests/unit/")
   const unit = files.filter(isUnit)
-  const e2e = files.filter(file => !isUnit(file))
-  return { unit: unit.map(file => `./${file}`), e2e: e2e.map(file => `./${file}`) }
+  const isCluster = (file: string): boolean => file.startsWith("tests/cluster/")
+  const e2e = files.filter(file => !isUnit(file) && !isCluster(file))
+  const [unitTests = [], e2eTests = [], cluster = []] = [unit, e2e, files.filter(isCluster)].map(list =>
+    list.map(file => `./${file}`),
+  )
+  return { unit: unitTests, e2e: e2eTests, cluster }
 }
 
 function chosen(steps: readonly Step[], words: readonly string[]): Step[] {
@@ -33,11 +39,14 @@ function chosen(steps: readonly Step[], words: readonly string[]): Step[] {
     : steps.filter(step => words.some(word => step.name.startsWith(word)))
 }
 
-async function main(words: readonly string[]): Promise<number> {
+async function main(given: readonly string[]): Promise<number> {
   const files = testFiles()
-  const all = stepsOf(files.unit, files.e2e).filter(
+  const here = stepsOf(files.unit, files.e2e).filter(
     step => step.name !== "demo" || "demo" in manifest.scripts,
   )
+  const cluster = clusterSteps(files.cluster)
+  const all = given.includes("--cluster") ? cluster : here
+  const words = given.filter(word => word !== "--cluster")
   if (words.includes("--list")) {
     for (const step of all) console.log(`${step.name.padEnd(24)} ${step.what}`)
     return 0
@@ -81,8 +90,15 @@ async function main(words: readonly string[]): Promise<number> {
 function obstacle(step: Step): string | null {
   const lacks = process.env.CONDUIT_MACHINE_LACKS ?? ""
   if (step.namespaces && lacks !== "") return lacks
+  if (step.cluster) {
+    if (process.getuid?.() !== 0) return "a cluster needs root"
+    const lack = toolchainLack()
+    if (lack !== null) return lack
+  }
   const packages = process.env.CONDUIT_MISSING_PACKAGES ?? ""
-  return step.programs && packages !== "" ? `Debian packages are missing: ${packages}` : null
+  return (step.programs || step.cluster) && packages !== ""
+    ? `Debian packages are missing: ${packages}`
+    : null
 }
 
 process.exit(await main(process.argv.slice(2)))

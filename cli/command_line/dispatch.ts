@@ -1,5 +1,6 @@
 // From the words that were typed to a command that runs: finds it, checks its flags, shows help, names mistakes.
 import { runCommand } from "citty"
+import { didYouMean } from "../../deploy/suggest/mod.ts"
 import { UsageError } from "../failure.ts"
 import {
   type AnyCommand,
@@ -11,7 +12,6 @@ import {
 } from "./command.ts"
 import { renderHelp, renderRootHelp } from "./help.ts"
 import { parseWords } from "./parse.ts"
-import { didYouMean } from "./suggest.ts"
 
 /** A program: its commands, the flags they share, where its words go. */
 export interface Program {

@@ -1,7 +1,8 @@
 // Strict check of a command line against the flags of a command: what citty would let pass is refused here.
+
+import { didYouMean } from "../../deploy/suggest/mod.ts"
 import { UsageError } from "../failure.ts"
 import { aliasesOf, type NamedArgument, takesValue } from "./command.ts"
-import { didYouMean } from "./suggest.ts"
 
 /** A command line cut into words. */
 export interface Parsed {

@@ -8,10 +8,9 @@ import {
   type KubeObject,
   loadManifests,
 } from "../../deploy/mod.ts"
-import { argumentsOf, command } from "../command_line/command.ts"
-import { parseWords } from "../command_line/parse.ts"
+import { command } from "../command_line/command.ts"
 import { Failure, UsageError } from "../failure.ts"
-import { GLOBAL_FLAGS } from "../flags.ts"
+import { flagValues } from "../flags.ts"
 import { say, writeOut } from "../output.ts"
 import { MESH_FLAGS, runningMesh } from "./mesh.ts"
 
@@ -30,12 +29,6 @@ export const FILE_FLAGS = {
     description: "namespace of objects that name none (default: default)",
   },
 } as const
-
-/** Every value of a flag that may come several times. */
-export async function flagValues(args: ArgsDef, rawArgs: readonly string[], name: string): Promise<string[]> {
-  const { flags } = await argumentsOf({ args: { ...GLOBAL_FLAGS, ...args } })
-  return [...(parseWords(rawArgs, flags).flags.get(name) ?? [])]
-}
 
 /** Every value of `-f`. @throws UsageError when there is none */
 export async function filesOf(args: ArgsDef, rawArgs: readonly string[], usage: string): Promise<string[]> {

@@ -7,7 +7,7 @@ import {
   type PodReport,
   runningMeshes,
 } from "../../deploy/mod.ts"
-import { nearest } from "../command_line/suggest.ts"
+import { nearest } from "../../deploy/suggest/mod.ts"
 import { Failure, UsageError } from "../failure.ts"
 import { parseResources } from "../resource.ts"
 

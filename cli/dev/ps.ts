@@ -1,7 +1,7 @@
 // `conduit dev ps`: the pods of a local mesh.
 import { meshReport, type PodReport } from "../../deploy/mod.ts"
 import { command } from "../command_line/command.ts"
-import { type Column, FORMATS, formatOf, render, writeOut } from "../output.ts"
+import { ago, type Column, FORMATS, formatOf, render, writeOut } from "../output.ts"
 import { MESH_FLAGS, NAMESPACE_FLAG, runningMesh } from "./mesh.ts"
 
 /** A row of `conduit dev ps -o json`. */
@@ -38,7 +38,7 @@ const COLUMNS: readonly Column<PodReport>[] = [
   { title: "READY", cell: pod => (pod.ready ? "yes" : "no") },
   { title: "STATUS", cell: pod => statusOf(pod) },
   { title: "RESTARTS", cell: pod => String(pod.restarts), right: true },
-  { title: "AGE", cell: pod => ageOf(Date.now() - pod.createdMs), right: true },
+  { title: "AGE", cell: pod => ago(Date.now() - pod.createdMs), right: true },
   {
     title: "WORKLOAD",
     cell: pod => (pod.workload === null ? null : `${pod.workload.kind}/${pod.workload.name}`),
@@ -78,12 +78,6 @@ export function statusOf(pod: PodReport): string {
   if (pod.phase === "Succeeded") return "Completed"
   const looping = pod.containers.some(container => container.state === "waiting" && container.restarts > 0)
   return looping ? "CrashLoopBackOff" : pod.phase
-}
-
-function ageOf(ms: number): string {
-  const seconds = Math.max(0, Math.floor(ms / 1000))
-  if (seconds < 120) return `${seconds}s`
-  return seconds < 7200 ? `${Math.floor(seconds / 60)}m` : `${Math.floor(seconds / 3600)}h`
 }
 
 function compare(a: string, b: string): number {

@@ -7,6 +7,7 @@ import {
   endMesh,
   type ForwardRequest,
   findLocalMesh,
+  type GivenIdentity,
   isWell,
   type LocalMesh,
   loadManifests,
@@ -20,6 +21,7 @@ import {
   type PodReport,
   preflight,
   type RunningMesh,
+  readGivenIdentity,
   removeRunnerLog,
   runnerLogFile,
   startMesh,
@@ -28,8 +30,9 @@ import {
 import { command } from "../command_line/command.ts"
 import { parseDurationMs } from "../command_line/duration.ts"
 import { Failure, UsageError } from "../failure.ts"
+import { flagValues } from "../flags.ts"
 import { CLIENT_VERSION } from "../version.ts"
-import { FILE_FLAGS, filesOf, flagValues, objectsOf } from "./apply.ts"
+import { FILE_FLAGS, filesOf, objectsOf } from "./apply.ts"
 import { MESH_FLAGS, meshName } from "./mesh.ts"
 import { type Progress, progressOn } from "./progress.ts"
 
@@ -67,6 +70,31 @@ const args = {
     valueHint: "NAMESPACE",
     description: "namespace of the control plane (default: conduit)",
   },
+  "identity-trust-anchors-file": {
+    type: "string",
+    valueHint: "FILE",
+    description: "PEM bundle of trust anchors (default: the mesh makes its own)",
+  },
+  "identity-issuer-certificate-file": {
+    type: "string",
+    valueHint: "FILE",
+    description: "PEM certificate of the issuer, its intermediates after it",
+  },
+  "identity-issuer-key-file": {
+    type: "string",
+    valueHint: "FILE",
+    description: "PEM key of the issuer, ECDSA P-256",
+  },
+  "identity-issuance-lifetime": {
+    type: "string",
+    valueHint: "DURATION",
+    description: "life of a workload's certificate (default: 24h)",
+  },
+  "identity-clock-skew-allowance": {
+    type: "string",
+    valueHint: "DURATION",
+    description: "clocks may differ by this (default: 20s)",
+  },
 } as const
 
 /** `conduit dev up -f FILE`. */
@@ -90,6 +118,7 @@ export const up = command({
     const objects = await objectsOf(files, given.namespace, conduitNamespace)
     if (objects.length === 0)
       throw new Failure(`nothing to run: ${files.join(", ")} holds no object that conduit dev runs`)
+    const identity = identityOf(given)
     const running = findLocalMesh(name)
     if (running !== null) throw new NameTakenError(name, running.state.runner.pid)
     const namespace = userNamespace({ outlive: given.detach === true })
@@ -114,6 +143,7 @@ export const up = command({
           check: object => void checkInject(object, conduitNamespace),
         }).objects,
       forwards,
+      identity,
       workingDir: process.cwd(),
       onMessage: message => progress.line(`conduit: ${message}`),
       onEnd: () => ended.resolve(),
@@ -300,6 +330,49 @@ function lastLines(path: string, count: number): string {
     return readFileSync(path, "utf8").trimEnd().split("\n").slice(-count).join("\n")
   } catch {
     return ""
+  }
+}
+
+/** Shortest life that leaves time to renew; the identity service takes no less. */
+const MIN_LIFETIME_MS = 10_000
+/** Longest life; the identity service takes no more. */
+const MAX_LIFETIME_MS = 720 * 3_600_000
+const MAX_SKEW_MS = 3_600_000
+
+function identityOf(given: Readonly<Record<string, unknown>>): GivenIdentity {
+  const text = (flag: string) => (typeof given[flag] === "string" ? (given[flag] as string) : undefined)
+  const duration = (flag: string, minMs: number, maxMs: number, range: string): string | undefined => {
+    const value = text(flag)
+    if (value === undefined) return undefined
+    const ms = parseDurationMs(value, `--${flag}`)
+    if (ms < minMs || ms > maxMs) throw new UsageError(`--${flag} must be ${range}, not "${value}"`)
+    return `${Math.round(ms)}ms`
+  }
+  const names = [
+    "identity-trust-anchors-file",
+    "identity-issuer-certificate-file",
+    "identity-issuer-key-file",
+  ] as const
+  const files: Partial<Record<(typeof names)[number], string>> = {}
+  for (const name of names) {
+    const path = text(name)
+    if (path !== undefined) files[name] = path
+  }
+  let authority: GivenIdentity["authority"]
+  try {
+    authority = readGivenIdentity(files, Date.now())
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error))
+  }
+  return {
+    authority,
+    issuanceLifetime: duration(
+      "identity-issuance-lifetime",
+      MIN_LIFETIME_MS,
+      MAX_LIFETIME_MS,
+      "from 10s to 720h",
+    ),
+    clockSkewAllowance: duration("identity-clock-skew-allowance", 0, MAX_SKEW_MS, "from 0s to 1h"),
   }
 }
 

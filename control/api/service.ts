@@ -4,15 +4,21 @@ import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect"
 import { connectNodeAdapter } from "@connectrpc/connect-node"
 import { ApiService, type VersionResponseSchema } from "../../protos/mod.ts"
 import type { ClusterStore } from "../cluster/mod.ts"
-import { type Listening, listen } from "../serve/mod.ts"
+import { POLICY_DEFAULTS, type PolicyOptions } from "../policy/mod.ts"
+import { type Listening, listen, type TlsOptions } from "../serve/mod.ts"
 import type { TelemetryQueries } from "../telemetry/mod.ts"
 import { edges } from "./edges.ts"
 import { endpoints } from "./endpoints.ts"
-import { type ProxyMetricsOptions, proxyMetrics } from "./proxy_metrics.ts"
+import { identities } from "./identities.ts"
+import { learn } from "./learn.ts"
+import { policies } from "./policies.ts"
+import type { ProxyOptions } from "./proxies.ts"
+import { proxyMetrics } from "./proxy_metrics.ts"
 import { stat } from "./stat.ts"
+import { whatIf } from "./what_if.ts"
 
-/** Largest request that is taken: a selector and a window. */
-export const MAX_API_REQUEST_BYTES = 64 * 1024
+/** Largest request that is taken: the policies of a large mesh, to be tried. */
+export const MAX_API_REQUEST_BYTES = 4 * 1024 * 1024
 
 /** How the API is served. */
 export interface ApiOptions {
@@ -23,7 +29,13 @@ export interface ApiOptions {
   /** Version of the control plane. */
   readonly version: string
   /** How proxies are reached. */
-  readonly proxies?: ProxyMetricsOptions
+  readonly proxies?: ProxyOptions
+  /** What the installation decides about policies. Default: POLICY_DEFAULTS. */
+  readonly policy?: PolicyOptions
+  /** Wall clock, milliseconds since 1970. Default: Date.now. */
+  readonly nowMs?: () => number
+  /** TLS beside plaintext, which the CLI uses through a forward of loopback. */
+  readonly tls?: TlsOptions
 }
 
 /**
@@ -36,20 +48,25 @@ export function serveApi(
   queries: TelemetryQueries,
   options: ApiOptions,
 ): Promise<Listening> {
-  const { host, port } = options
+  const { host, port, policy = POLICY_DEFAULTS, nowMs = Date.now, proxies, tls } = options
   const routes = (router: ConnectRouter): void => {
     router.service(ApiService, {
       version: () => version(queries, options.version),
       stat: request => stat(known(store), queries, request),
       edges: request => edges(known(store), queries, request),
       endpoints: request => endpoints(known(store), request),
-      proxyMetrics: (request, { signal }) => proxyMetrics(known(store), request, signal, options.proxies),
+      proxyMetrics: (request, { signal }) => proxyMetrics(known(store), request, signal, proxies),
+      identities: (request, { signal }) => identities(known(store), request, signal, nowMs, proxies),
+      policies: request => policies(known(store), queries, policy, request),
+      whatIf: request => whatIf(known(store), queries, policy, request),
+      learn: request => learn(known(store), queries, request, nowMs()),
     })
   }
   return listen({
     host,
     port,
     onRequest: connectNodeAdapter({ routes, readMaxBytes: MAX_API_REQUEST_BYTES }),
+    tls,
   })
 }
 

@@ -15,6 +15,8 @@ export interface ManifestFile {
   readonly problems: readonly Problem[]
   /** Whether some object could not be read at all, so that absence of an object proves nothing. */
   readonly incomplete: boolean
+  /** Where a field of one of `objects` stands, by the object's key: file, document and line. */
+  readonly whereOf: (key: string, path: FieldPath) => string
 }
 
 /** Where a document came from, and how to find the line of a field in it. */
@@ -28,17 +30,21 @@ interface Source {
  * Reads a file's text.
  *
  * @param file name for complaints
+ * @param defaultNamespace namespace of objects that name none
  */
-export function readManifestFile(file: string, text: string): ManifestFile {
+export function readManifestFile(file: string, text: string, defaultNamespace = "default"): ManifestFile {
+  const places = new Map<string, (path: FieldPath) => string>()
+  const whereOf = (key: string, path: FieldPath): string => places.get(key)?.(path) ?? file
   const objects = new Map<string, ClusterObject>()
   const problems: Problem[] = []
   let incomplete = false
   const take = (raw: unknown, path: FieldPath, source: Source): void => {
     if (raw === null || raw === undefined) return
+    const place = (field: FieldPath): string =>
+      `${file}, document ${source.document}, line ${source.lineOf([...path, ...field])}`
     const complain = (error: FieldError, after: string): void => {
-      const field = [...path, ...error.path]
       problems.push({
-        where: `${file}, document ${source.document}, line ${source.lineOf(field)}`,
+        where: place(error.path),
         message: `${dotted(error.path)} ${error.message}${nameOf(raw)}${after}`,
       })
     }
@@ -47,13 +53,15 @@ export function readManifestFile(file: string, text: string): ManifestFile {
         for (const [index, item] of raw.items.entries()) take(item, [...path, "items", index], source)
         return
       }
-      const { object, warnings } = readObject(raw)
+      const { object, warnings } = readObject(placed(raw, defaultNamespace))
       for (const warning of warnings) complain(warning, "")
-      if (object !== null) objects.set(objectKey(object), object)
+      if (object === null) return
+      objects.set(objectKey(object), object)
+      places.set(objectKey(object), place)
     } catch (error) {
       if (!(error instanceof FieldError)) throw error
       incomplete = true
-      complain(error, "; the object's last good state stays in force")
+      for (const one of [error, ...error.more]) complain(one, "; the object's last good state stays in force")
     }
   }
   const json = plainJson(text)
@@ -67,11 +75,11 @@ export function readManifestFile(file: string, text: string): ManifestFile {
         return located(path)
       },
     })
-    return { objects, problems, incomplete }
+    return { objects, problems, incomplete, whereOf }
   }
   const lines = new LineCounter()
   const documents = parseAllDocuments(text, { lineCounter: lines })
-  if ("empty" in documents) return { objects, problems, incomplete }
+  if ("empty" in documents) return { objects, problems, incomplete, whereOf }
   for (const [index, document] of documents.entries()) {
     const number = index + 1
     const bad = document.errors[0]
@@ -95,7 +103,14 @@ export function readManifestFile(file: string, text: string): ManifestFile {
     }
     take(raw, [], { file, document: number, lineOf: path => lineOf(document, lines, path) })
   }
-  return { objects, problems, incomplete }
+  return { objects, problems, incomplete, whereOf }
+}
+
+/** An object with a namespace; what is none of ours, or no object at all, is left to its reader. */
+function placed(raw: unknown, namespace: string): unknown {
+  const { metadata } = raw as { metadata?: unknown }
+  if (typeof metadata !== "object" || metadata === null || Array.isArray(metadata)) return raw
+  return { ...(raw as object), metadata: { namespace, ...metadata } }
 }
 
 function isList(raw: unknown): raw is { items: unknown[] } {

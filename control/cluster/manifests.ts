@@ -183,5 +183,5 @@ function tooLarge(name: string, size: number): ManifestFile {
 
 function unreadable(name: string, reason: string): ManifestFile {
   const message = `cannot be read (${reason}); the file's last good state stays in force`
-  return { objects: new Map(), problems: [{ where: name, message }], incomplete: true }
+  return { objects: new Map(), problems: [{ where: name, message }], incomplete: true, whereOf: () => name }
 }

@@ -211,3 +211,35 @@ test("a change on disk is in the store within 100 ms", async () => {
   }
   expect(Math.min(...delays)).toBeLessThan(100)
 })
+
+const POLICY = `apiVersion: policy.conduit.io/v1alpha1
+kind: AuthorizationPolicy
+metadata: { name: web, namespace: shop }
+spec:
+  target: { kind: Deployment, name: web }
+  action: Deny
+  rules:
+    - from: [{ networks: [10.0.0.0/8] }]
+`
+
+test("of a policy that cannot be understood the last good version stays in force, and every complaint is told", () => {
+  write("policy.yaml", POLICY)
+  source.scan()
+  write("policy.yaml", POLICY.replace("Deny", "Dney").replace("networks", "network"))
+  source.scan()
+  expect([...source.store.policies()].map(({ policy }) => policy.action)).toEqual(["Deny"])
+  const where = 'in AuthorizationPolicy "web"; the object\'s last good state stays in force'
+  expect(problemLines()).toEqual([
+    expect.stringMatching(
+      /^policy.yaml, document 1, line 6: spec.action is "Dney" \(did you mean "Deny"\?\)/,
+    ),
+    expect.stringMatching(
+      /^policy.yaml, document 1, line 8: spec.rules\[0\].from\[0\].network is not a field/,
+    ),
+    expect.stringContaining("names no client"),
+  ])
+  for (const line of problemLines()) expect(line).toEndWith(where)
+  rmSync(join(folder, "policy.yaml"))
+  source.scan()
+  expect([...source.store.policies()]).toEqual([])
+})

@@ -5,7 +5,9 @@ export { ManifestsSource } from "./manifests.ts"
 export {
   type OwnerRef,
   objectKey,
+  type PodProbe,
   type PodRecord,
+  type PolicyRecord,
   type Problem,
   type RouteRecord,
   type ServicePort,
@@ -15,6 +17,7 @@ export {
 } from "./model.ts"
 export { MultiMap } from "./multi_map.ts"
 export { hasPort } from "./port_list.ts"
+export { FieldError, readObject } from "./read_object.ts"
 export { endpointsOf, podPort, type ServingAddress } from "./serving_addresses.ts"
 export type { ClusterSource } from "./source.ts"
-export { type ClusterDirt, ClusterStore } from "./store.ts"
+export { type ClusterChange, type ClusterDirt, ClusterStore } from "./store.ts"

@@ -1,6 +1,7 @@
 // What the control plane keeps of a cluster: the few fields of each Kubernetes object that decide where
-// traffic goes and whose it is. Filled by a source (manifests.ts), held and indexed by store.ts.
+// traffic goes, whose it is and who may send it. Filled by a source (manifests.ts), held and indexed by store.ts.
 import type { ReferenceGrant, Route, ServiceTraffic } from "../../deploy/gateway/mod.ts"
+import type { AuthorizationPolicy } from "../../deploy/policy/mod.ts"
 
 /** An inclusive range of TCP ports. */
 export interface PortRange {
@@ -28,6 +29,16 @@ export interface ContainerPort {
   readonly protocol: string
 }
 
+/** What the kubelet asks of a pod from outside it: a startup, readiness or liveness probe. */
+export interface PodProbe {
+  /** Port of the pod. */
+  readonly port: number
+  /** `http` is a plain GET; over HTTPS nobody but the application sees the request. */
+  readonly kind: "http" | "https" | "grpc" | "tcp"
+  /** Path of an HTTP probe, empty otherwise. */
+  readonly path: string
+}
+
 /** A Namespace. */
 export interface NamespaceRecord {
   readonly kind: "namespace"
@@ -37,6 +48,8 @@ export interface NamespaceRecord {
   readonly labels: ReadonlyMap<string, string>
   /** From the annotation `config.conduit.io/opaque-ports`; null when it is absent. */
   readonly opaquePorts: readonly PortRange[] | null
+  /** From the annotation `config.conduit.io/default-inbound-policy`; empty when it is absent. */
+  readonly defaultInboundPolicy: string
 }
 
 /** A Node: kept for its zone alone. */
@@ -74,6 +87,10 @@ export interface PodRecord {
   readonly meshed: boolean
   /** From its own annotation; null when it is absent (its namespace decides then). */
   readonly opaquePorts: readonly PortRange[] | null
+  /** From its own annotation; empty when it is absent (its namespace decides then). */
+  readonly defaultInboundPolicy: string
+  /** Of its containers and native sidecars, each once. */
+  readonly probes: readonly PodProbe[]
   /** Creation, milliseconds since 1970; 0 when unknown. */
   readonly createdMs: number
 }
@@ -189,6 +206,14 @@ export interface GrantRecord {
   readonly grant: ReferenceGrant
 }
 
+/** An AuthorizationPolicy. */
+export interface PolicyRecord {
+  readonly kind: "authorizationpolicy"
+  readonly namespace: string
+  readonly name: string
+  readonly policy: AuthorizationPolicy
+}
+
 /** Any object that is kept. */
 export type ClusterObject =
   | NamespaceRecord
@@ -199,6 +224,7 @@ export type ClusterObject =
   | WorkloadRecord
   | RouteRecord
   | GrantRecord
+  | PolicyRecord
 
 /** Key of an object in the store: `kind/namespace/name`. */
 export function objectKey(object: { kind: string; namespace: string; name: string }): string {

@@ -6,11 +6,14 @@ import {
   readServiceTraffic,
   type RouteComplaint,
 } from "../../deploy/gateway/mod.ts"
+import { POLICY_KIND, readAuthorizationPolicy } from "../../deploy/policy/mod.ts"
+import { DEFAULT_POLICY_NAMES } from "../../protos/authorization/mod.ts"
 import { canonicalIp } from "./ip_address.ts"
 import type {
   ClusterObject,
   ContainerPort,
   OwnerRef,
+  PodProbe,
   PodRecord,
   PortRange,
   RouteRecord,
@@ -32,10 +35,13 @@ export class FieldError extends Error {
   override readonly name = "FieldError"
   /** The field. */
   readonly path: FieldPath
+  /** What else is wrong with the object. */
+  readonly more: readonly FieldError[]
 
-  constructor(path: FieldPath, message: string) {
+  constructor(path: FieldPath, message: string, more: readonly FieldError[] = []) {
     super(message)
     this.path = path
+    this.more = more
   }
 }
 
@@ -47,6 +53,7 @@ export interface ReadObject {
   readonly warnings: readonly FieldError[]
 }
 
+const DEFAULT_INBOUND_POLICY = "config.conduit.io/default-inbound-policy"
 const OPAQUE_PORTS = "config.conduit.io/opaque-ports"
 const CONTROL_PLANE_LABEL = "conduit.io/control-plane-ns"
 const PROXY_CONTAINER = "conduit-proxy"
@@ -149,6 +156,7 @@ const READERS: Readonly<Record<string, (root: Field, warnings: Warnings) => Clus
     name: nameOf(root),
     labels: labelsOf(root),
     opaquePorts: opaquePortsOf(root, warnings),
+    defaultInboundPolicy: defaultPolicyOf(root, warnings),
   }),
   Node: root => ({
     kind: "node",
@@ -171,6 +179,7 @@ const READERS: Readonly<Record<string, (root: Field, warnings: Warnings) => Clus
   TLSRoute: readRouteRecord,
   TCPRoute: readRouteRecord,
   ReferenceGrant: readGrant,
+  [POLICY_KIND]: readPolicy,
 }
 
 function readRouteRecord(root: Field, warnings: Warnings): RouteRecord | null {
@@ -190,6 +199,14 @@ function readGrant(root: Field, warnings: Warnings): ClusterObject | null {
 
 function warningOf({ path, message, effect }: RouteComplaint): FieldError {
   return new FieldError(path, `${message}; ${effect}`)
+}
+
+function readPolicy(root: Field): ClusterObject | null {
+  const { policy, complaints } = readAuthorizationPolicy(root.value)
+  const [first, ...others] = complaints.map(({ path, message }) => new FieldError(path, message))
+  if (first !== undefined) throw new FieldError(first.path, first.message, others)
+  if (policy === null) return null
+  return { kind: "authorizationpolicy", namespace: policy.namespace, name: policy.name, policy }
 }
 
 function nameOf(root: Field): string {
@@ -216,6 +233,18 @@ function opaquePortsOf(root: Field, warnings: Warnings): PortRange[] | null {
   }
 }
 
+function defaultPolicyOf(root: Field, warnings: Warnings): string {
+  const field = root.at("metadata").at("annotations").at(DEFAULT_INBOUND_POLICY)
+  const name = field.text()
+  if (name === "" || (DEFAULT_POLICY_NAMES as readonly string[]).includes(name)) return name
+  const names = [...new Set(DEFAULT_POLICY_NAMES)].join(", ")
+  // Nobody is let in by a slip of the pen.
+  warnings.push(
+    new FieldError(field.path, `must be one of ${names}, not "${name}"; until then it holds as deny`),
+  )
+  return "deny"
+}
+
 function controllerOf(root: Field): OwnerRef | null {
   for (const owner of root.at("metadata").at("ownerReferences").list()) {
     if (!owner.at("controller").absent && !owner.at("controller").flag()) continue
@@ -237,6 +266,44 @@ function protocolOf(field: Field): string {
   if (protocol !== "TCP" && protocol !== "UDP" && protocol !== "SCTP")
     field.fail(`must be TCP, UDP or SCTP, not "${protocol}"`)
   return protocol
+}
+
+const PROBES = ["startupProbe", "readinessProbe", "livenessProbe"]
+
+/** What the kubelet asks a container over the network; its port may be a name of that container's ports. */
+function probesOf(container: Field): PodProbe[] {
+  const probes: PodProbe[] = []
+  for (const name of PROBES) {
+    const probe = container.at(name)
+    const http = probe.at("httpGet")
+    const how = [http, probe.at("tcpSocket"), probe.at("grpc")].find(field => !field.absent)
+    if (how === undefined) continue
+    // Another host is not this pod, though the kubelet would ask it.
+    if (how.at("host").text() !== "") continue
+    const port = probePort(container, how.at("port"))
+    if (port === 0) continue
+    if (how === http) {
+      const path = http.at("path").text() || "/"
+      const kind = http.at("scheme").text().toUpperCase() === "HTTPS" ? "https" : "http"
+      probes.push({ port, kind, path: path.startsWith("/") ? path : `/${path}` })
+    } else probes.push({ port, kind: probe.at("grpc").absent ? "tcp" : "grpc", path: "" })
+  }
+  return probes
+}
+
+/** 0 for a name that no port of the container has. */
+function probePort(container: Field, field: Field): number {
+  if (typeof field.value !== "string") return field.port()
+  const named = container
+    .at("ports")
+    .list()
+    .find(port => port.at("name").value === field.value)
+  return named === undefined ? 0 : named.at("containerPort").port()
+}
+
+/** One of each: the same path is commonly asked by several probes. */
+function distinct(probes: readonly PodProbe[]): PodProbe[] {
+  return [...new Map(probes.map(probe => [`${probe.kind} ${probe.port} ${probe.path}`, probe])).values()]
 }
 
 function readPod(root: Field, warnings: Warnings): PodRecord {
@@ -287,8 +354,15 @@ function readPod(root: Field, warnings: Warnings): PodRecord {
       labels.has(CONTROL_PLANE_LABEL) &&
       containers.some(container => container.at("name").text() === PROXY_CONTAINER),
     opaquePorts: opaquePortsOf(root, warnings),
+    defaultInboundPolicy: defaultPolicyOf(root, warnings),
+    probes: distinct(containers.filter(isApplication).flatMap(probesOf)),
     createdMs: Number.isNaN(created) ? 0 : created,
   }
+}
+
+/** The proxy's own probes ask its admin port, which no redirect takes. */
+function isApplication(container: Field): boolean {
+  return container.at("name").text() !== PROXY_CONTAINER
 }
 
 function readService(root: Field, warnings: Warnings): ServiceRecord {

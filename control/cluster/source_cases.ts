@@ -106,7 +106,25 @@ function slice(name: string, serviceName: string, body: object): KubernetesObjec
   }
 }
 
+function authorizationPolicy(name: string, action: string): KubernetesObject {
+  return {
+    apiVersion: "policy.conduit.io/v1alpha1",
+    kind: "AuthorizationPolicy",
+    metadata: { name, namespace: NAMESPACE },
+    spec: {
+      target: { kind: "Deployment", name: "web" },
+      action,
+      rules: [{ from: [{ namespaces: [NAMESPACE] }] }],
+    },
+  }
+}
+
 // ---- questions ----
+
+/** `name action` of each policy. */
+function policies(store: ClusterStore): unknown {
+  return [...store.policies(NAMESPACE)].map(({ name, policy }) => `${name} ${policy.action}`).sort()
+}
 
 /** `service:port` behind an address, or null. */
 function at(ip: string, port: number): (store: ClusterStore) => unknown {
@@ -152,7 +170,7 @@ function podAt(ip: string, port = 80): (store: ClusterStore) => unknown {
   return store => store.podAt(ip, port)?.name ?? null
 }
 
-const WEB_SPEC = { clusterIP: "10.96.0.1", selector: { app: "web" }, ports: [{ port: 80, targetPort: 8080 }] }
+const WEB_SPEC = { clusterIP: "10.96.5.1", selector: { app: "web" }, ports: [{ port: 80, targetPort: 8080 }] }
 
 /** The table. */
 export const SOURCE_CASES: readonly SourceCase[] = [
@@ -168,23 +186,23 @@ export const SOURCE_CASES: readonly SourceCase[] = [
           pod("d", { ips: ["10.0.0.4"], phase: "Succeeded" }),
           pod("e"),
         ],
-        ask: endpoints("10.96.0.1", 80),
+        ask: endpoints("10.96.5.1", 80),
         answer: ["10.0.0.1 8080"],
       },
       {
         put: [pod("b", { ips: ["10.0.0.2"] })],
-        ask: endpoints("10.96.0.1", 80),
+        ask: endpoints("10.96.5.1", 80),
         answer: ["10.0.0.1 8080", "10.0.0.2 8080"],
       },
-      { remove: [pod("a")], ask: endpoints("10.96.0.1", 80), answer: ["10.0.0.2 8080"] },
-      { remove: [service("web", WEB_SPEC)], ask: at("10.96.0.1", 80), answer: null },
+      { remove: [pod("a")], ask: endpoints("10.96.5.1", 80), answer: ["10.0.0.2 8080"] },
+      { remove: [service("web", WEB_SPEC)], ask: at("10.96.5.1", 80), answer: null },
     ],
   },
   {
     name: "pods that were there before their Service are found",
     steps: [
       { put: [pod("a", { ips: ["10.0.0.1"] })], ask: podAt("10.0.0.1"), answer: "a" },
-      { put: [service("web", WEB_SPEC)], ask: endpoints("10.96.0.1", 80), answer: ["10.0.0.1 8080"] },
+      { put: [service("web", WEB_SPEC)], ask: endpoints("10.96.5.1", 80), answer: ["10.0.0.1 8080"] },
     ],
   },
   {
@@ -196,12 +214,12 @@ export const SOURCE_CASES: readonly SourceCase[] = [
           pod("a", { ips: ["10.0.0.1"] }),
           pod("z", { ips: ["10.0.0.9"], labels: { app: "z" } }),
         ],
-        ask: endpoints("10.96.0.1", 80),
+        ask: endpoints("10.96.5.1", 80),
         answer: ["10.0.0.1 8080"],
       },
       {
-        put: [service("web", { ...WEB_SPEC, clusterIP: "10.96.0.2", selector: { app: "z" } })],
-        ask: store => [at("10.96.0.1", 80)(store), endpoints("10.96.0.2", 80)(store)],
+        put: [service("web", { ...WEB_SPEC, clusterIP: "10.96.5.2", selector: { app: "z" } })],
+        ask: store => [at("10.96.5.1", 80)(store), endpoints("10.96.5.2", 80)(store)],
         answer: [null, ["10.0.0.9 8080"]],
       },
     ],
@@ -220,7 +238,7 @@ export const SOURCE_CASES: readonly SourceCase[] = [
             ],
           }),
         ],
-        ask: store => [at("10.96.0.1", 53)(store), at("10.96.0.1", 54)(store), at("10.96.0.1", 55)(store)],
+        ask: store => [at("10.96.5.1", 53)(store), at("10.96.5.1", 54)(store), at("10.96.5.1", 55)(store)],
         answer: ["dns:tcp", null, null],
       },
     ],
@@ -240,7 +258,7 @@ export const SOURCE_CASES: readonly SourceCase[] = [
           }),
           pod("a", { ips: ["10.0.0.1"] }),
         ],
-        ask: store => [80, 9000, 81].map(port => endpoints("10.96.0.1", port)(store)),
+        ask: store => [80, 9000, 81].map(port => endpoints("10.96.5.1", port)(store)),
         answer: [["10.0.0.1 8080"], ["10.0.0.1 9000"], ["10.0.0.1 8081"]],
       },
     ],
@@ -263,7 +281,7 @@ export const SOURCE_CASES: readonly SourceCase[] = [
             },
           }),
         ],
-        ask: endpoints("10.96.0.1", 80),
+        ask: endpoints("10.96.5.1", 80),
         answer: ["10.0.0.1 8080", "10.0.0.2 9090", "10.0.0.4 7070"],
       },
     ],
@@ -303,14 +321,14 @@ export const SOURCE_CASES: readonly SourceCase[] = [
         put: [
           service("web", {
             ...WEB_SPEC,
-            clusterIPs: ["10.96.0.1", "fd00:96::0001"],
+            clusterIPs: ["10.96.5.1", "fd00:96::0001"],
             ipFamilies: ["IPv4", "IPv6"],
           }),
           pod("a", { ips: ["10.0.0.1", "fd00:0:0::A"] }),
           pod("b", { ips: ["10.0.0.2"] }),
         ],
         ask: store => [
-          endpoints("10.96.0.1", 80)(store),
+          endpoints("10.96.5.1", 80)(store),
           endpoints("fd00:96::1", 80)(store),
           podAt("fd00::a")(store),
         ],
@@ -326,7 +344,7 @@ export const SOURCE_CASES: readonly SourceCase[] = [
           service("web", { ...WEB_SPEC, publishNotReadyAddresses: true }),
           pod("a", { ips: ["10.0.0.1"], ready: false }),
         ],
-        ask: endpoints("10.96.0.1", 80),
+        ask: endpoints("10.96.5.1", 80),
         answer: ["10.0.0.1 8080"],
       },
     ],
@@ -336,7 +354,7 @@ export const SOURCE_CASES: readonly SourceCase[] = [
     steps: [
       {
         put: [service("web", { ...WEB_SPEC, sessionAffinity: "ClientIP" }), pod("a", { ips: ["10.0.0.1"] })],
-        ask: endpoints("10.96.0.1", 80),
+        ask: endpoints("10.96.5.1", 80),
         answer: ["10.0.0.1 8080"],
       },
     ],
@@ -350,17 +368,17 @@ export const SOURCE_CASES: readonly SourceCase[] = [
           pod("a", { ips: ["10.0.0.1"], terminating: true }),
           pod("b", { ips: ["10.0.0.2"] }),
         ],
-        ask: endpoints("10.96.0.1", 80),
+        ask: endpoints("10.96.5.1", 80),
         answer: ["10.0.0.2 8080"],
       },
       {
         put: [pod("b", { ips: ["10.0.0.2"], ready: false })],
-        ask: endpoints("10.96.0.1", 80),
+        ask: endpoints("10.96.5.1", 80),
         answer: ["10.0.0.1 8080"],
       },
       {
         put: [pod("a", { ips: ["10.0.0.1"], terminating: true, ready: false })],
-        ask: endpoints("10.96.0.1", 80),
+        ask: endpoints("10.96.5.1", 80),
         answer: [],
       },
     ],
@@ -370,7 +388,7 @@ export const SOURCE_CASES: readonly SourceCase[] = [
     steps: [
       {
         put: [
-          service("web", { clusterIP: "10.96.0.1", ports: [{ name: "http", port: 80 }] }),
+          service("web", { clusterIP: "10.96.5.1", ports: [{ name: "http", port: 80 }] }),
           slice("web-1", "web", {
             ports: [
               { name: "http", port: 8080 },
@@ -392,12 +410,12 @@ export const SOURCE_CASES: readonly SourceCase[] = [
             endpoints: [{ addresses: ["fd00::1"] }],
           }),
         ],
-        ask: endpoints("10.96.0.1", 80),
+        ask: endpoints("10.96.5.1", 80),
         answer: ["192.0.2.1 8080", "192.0.2.3 8080", "192.0.2.4 9090"],
       },
       {
         remove: [slice("web-2", "web", {})],
-        ask: endpoints("10.96.0.1", 80),
+        ask: endpoints("10.96.5.1", 80),
         answer: ["192.0.2.1 8080", "192.0.2.3 8080"],
       },
     ],
@@ -407,7 +425,7 @@ export const SOURCE_CASES: readonly SourceCase[] = [
     steps: [
       {
         put: [
-          service("web", { clusterIP: "10.96.0.1", ports: [{ port: 80 }] }),
+          service("web", { clusterIP: "10.96.5.1", ports: [{ port: 80 }] }),
           {
             apiVersion: "v1",
             kind: "Endpoints",
@@ -421,7 +439,7 @@ export const SOURCE_CASES: readonly SourceCase[] = [
             ],
           },
         ],
-        ask: endpoints("10.96.0.1", 80),
+        ask: endpoints("10.96.5.1", 80),
         answer: ["192.0.2.1 8080"],
       },
     ],
@@ -536,7 +554,7 @@ export const SOURCE_CASES: readonly SourceCase[] = [
           },
         ],
         ask: store => {
-          const found = store.serviceAt("10.96.0.1", 80)
+          const found = store.serviceAt("10.96.5.1", 80)
           return found && endpointsOf(store, found.service, found.port, 4).map(address => address.zone)
         },
         answer: ["z1"],
@@ -587,6 +605,90 @@ export const SOURCE_CASES: readonly SourceCase[] = [
         ],
         ask: store => store.size,
         answer: 0,
+      },
+    ],
+  },
+  {
+    name: "policies are found by their namespace, changed and removed",
+    steps: [
+      {
+        put: [authorizationPolicy("a", "Allow"), authorizationPolicy("b", "Deny")],
+        ask: policies,
+        answer: ["a Allow", "b Deny"],
+      },
+      { put: [authorizationPolicy("a", "Audit")], ask: policies, answer: ["a Audit", "b Deny"] },
+      { remove: [authorizationPolicy("b", "Deny")], ask: policies, answer: ["a Audit"] },
+    ],
+  },
+  {
+    name: "policies of another mesh's API group are left alone",
+    steps: [
+      {
+        put: [{ ...authorizationPolicy("a", "ALLOW"), apiVersion: "security.istio.io/v1" }],
+        ask: store => store.size,
+        answer: 0,
+      },
+    ],
+  },
+  {
+    name: "probes are those of containers and native sidecars, with named ports, each once",
+    steps: [
+      {
+        put: [
+          pod("a", {
+            spec: {
+              containers: [
+                {
+                  name: "app",
+                  ports: [{ name: "web", containerPort: 8080 }],
+                  livenessProbe: { httpGet: { path: "/live", port: "web" } },
+                  readinessProbe: { httpGet: { path: "live", port: 8080 } },
+                  startupProbe: { grpc: { port: 9000 } },
+                },
+                { name: "other", readinessProbe: { httpGet: { path: "/x", port: "web" } } },
+                { name: "away", readinessProbe: { httpGet: { path: "/", port: 80, host: "192.0.2.1" } } },
+                { name: "conduit-proxy", readinessProbe: { httpGet: { path: "/ready", port: 4191 } } },
+              ],
+              initContainers: [
+                {
+                  name: "sidecar",
+                  restartPolicy: "Always",
+                  startupProbe: { httpGet: { port: 7000, scheme: "HTTPS" } },
+                },
+                { name: "init", readinessProbe: { tcpSocket: { port: 1 } } },
+                { name: "more", restartPolicy: "Always", livenessProbe: { tcpSocket: { port: 7001 } } },
+              ],
+            },
+          }),
+        ],
+        ask: store =>
+          store.pod(NAMESPACE, "a")?.probes.map(({ kind, port, path }) => `${kind} ${port} ${path}`),
+        answer: ["grpc 9000 ", "http 8080 /live", "https 7000 /", "tcp 7001 "],
+      },
+    ],
+  },
+  {
+    name: "the default inbound policy is the pod's own, else its namespace's",
+    steps: [
+      {
+        put: [
+          {
+            apiVersion: "v1",
+            kind: "Namespace",
+            metadata: {
+              name: NAMESPACE,
+              annotations: { "config.conduit.io/default-inbound-policy": "all-authenticated" },
+            },
+          },
+          pod("a"),
+          pod("b", { annotations: { "config.conduit.io/default-inbound-policy": "deny" } }),
+        ],
+        ask: store =>
+          ["a", "b"].map(name => {
+            const found = store.pod(NAMESPACE, name)
+            return found && store.defaultInboundPolicyOf(found)
+          }),
+        answer: ["all-authenticated", "deny"],
       },
     ],
   },

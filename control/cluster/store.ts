@@ -1,5 +1,6 @@
 // The model of the cluster in memory: records by key, the indexes that the services ask, and change events
 // that say which answers may be different now. Sources write it; destination, api and others read it.
+import { isDeepStrictEqual } from "node:util"
 import {
   type ClusterObject,
   type GrantRecord,
@@ -8,6 +9,7 @@ import {
   type OwnerRef,
   objectKey,
   type PodRecord,
+  type PolicyRecord,
   type PortRange,
   ROUTE_RECORD_KINDS,
   type RouteRecord,
@@ -32,6 +34,8 @@ export interface ClusterDirt {
   readonly ips: ReadonlySet<string>
   /** Keys (`pod/namespace/name`) of pods whose own settings may differ. */
   readonly pods: ReadonlySet<string>
+  /** Namespaces whose AuthorizationPolicies differ. */
+  readonly policies: ReadonlySet<string>
 }
 
 type Listener = (dirt: ClusterDirt) => void
@@ -41,6 +45,7 @@ export class ClusterStore {
   private readonly objects = new Map<string, ClusterObject>()
   private readonly podsByNamespace = new Map<string, Map<string, PodRecord>>()
   private readonly servicesByNamespace = new Map<string, Map<string, ServiceRecord>>()
+  private readonly policiesByNamespace = new Map<string, Map<string, PolicyRecord>>()
   private readonly podsByIp = new MultiMap<PodRecord>()
   private readonly podsByNode = new MultiMap<PodRecord>()
   private readonly podsByOwner = new MultiMap<PodRecord>()
@@ -86,18 +91,28 @@ export class ClusterStore {
 
   /** Applies a batch of changes, then tells every listener once. */
   apply(changes: Iterable<ClusterChange>): void {
-    const dirt = { services: new Set<string>(), ips: new Set<string>(), pods: new Set<string>() }
+    const dirt: Dirt = { services: new Set(), ips: new Set(), pods: new Set(), policies: new Set() }
     for (const change of changes) {
       const key = "put" in change ? objectKey(change.put) : change.remove
       const before = this.objects.get(key)
       const after = "put" in change ? change.put : undefined
-      if (before === after) continue
+      // Kubernetes tells of every heartbeat; what is kept of an object often stays the same.
+      if (before === after || (before !== undefined && isDeepStrictEqual(before, after))) continue
       if (after === undefined) this.objects.delete(key)
       else this.objects.set(key, after)
       this.reindex(before, after, dirt)
     }
-    if (dirt.services.size + dirt.ips.size + dirt.pods.size === 0) return
+    if (dirt.services.size + dirt.ips.size + dirt.pods.size + dirt.policies.size === 0) return
     for (const listener of this.listeners) listener(dirt)
+  }
+
+  /** The cluster as it would be after some changes; on its own from then on. For questions that people ask rarely. */
+  with(changes: Iterable<ClusterChange>): ClusterStore {
+    const copy = new ClusterStore()
+    copy.apply([...this.objects.values()].map(put => ({ put })))
+    copy.apply(changes)
+    copy.markSynced()
+    return copy
   }
 
   // ---- lookups ----
@@ -135,6 +150,12 @@ export class ClusterStore {
     else for (const services of this.servicesByNamespace.values()) yield* services.values()
   }
 
+  /** All AuthorizationPolicies, of one namespace or (empty) of all. */
+  *policies(namespace = ""): Iterable<PolicyRecord> {
+    if (namespace !== "") yield* this.policiesByNamespace.get(namespace)?.values() ?? []
+    else for (const policies of this.policiesByNamespace.values()) yield* policies.values()
+  }
+
   /** All workloads of a kind, of one namespace or (empty) of all. */
   *workloads(kind: WorkloadKind, namespace = ""): Iterable<WorkloadRecord> {
     for (const object of this.objects.values()) {
@@ -149,7 +170,14 @@ export class ClusterStore {
       if (object.kind === "namespace") found.set(object.name, object)
       else if (object.namespace !== "" && !found.has(object.namespace)) {
         const { namespace: name } = object
-        found.set(name, { kind: "namespace", namespace: "", name, labels: new Map(), opaquePorts: null })
+        found.set(name, {
+          kind: "namespace",
+          namespace: "",
+          name,
+          labels: new Map(),
+          opaquePorts: null,
+          defaultInboundPolicy: "",
+        })
       }
     }
     return [...found.values()]
@@ -211,6 +239,11 @@ export class ClusterStore {
     return object.opaquePorts ?? this.namespace(object.namespace)?.opaquePorts ?? null
   }
 
+  /** Default inbound policy that holds for a pod: its own annotation, else its namespace's; empty for neither. */
+  defaultInboundPolicyOf(pod: PodRecord): string {
+    return pod.defaultInboundPolicy || (this.namespace(pod.namespace)?.defaultInboundPolicy ?? "")
+  }
+
   /** Zone of a node, empty when unknown. */
   zoneOf(nodeName: string): string {
     return (this.objects.get(`node//${nodeName}`) as NodeRecord | undefined)?.zone ?? ""
@@ -251,7 +284,15 @@ export class ClusterStore {
       this.reindexGrant(before as GrantRecord | undefined, after as GrantRecord | undefined, dirt)
     else if ((ROUTE_RECORD_KINDS as readonly (string | undefined)[]).includes(kind))
       this.reindexRoute(before as RouteRecord | undefined, after as RouteRecord | undefined, dirt)
-    else if (kind === "namespace") this.soilNamespace((after ?? before)?.name ?? "", dirt)
+    else if (kind === "authorizationpolicy") {
+      for (const policy of [before, after] as (PolicyRecord | undefined)[]) {
+        if (policy === undefined) continue
+        const policies = nested(this.policiesByNamespace, policy.namespace)
+        if (policy === before) policies.delete(policy.name)
+        else policies.set(policy.name, policy)
+        dirt.policies.add(policy.namespace)
+      }
+    } else if (kind === "namespace") this.soilNamespace((after ?? before)?.name ?? "", dirt)
     else if (kind === "node")
       for (const pod of this.podsByNode.get((after ?? before)?.name ?? "")) this.soilPod(pod, dirt)
     else
@@ -369,7 +410,7 @@ export class ClusterStore {
   }
 }
 
-type Dirt = { services: Set<string>; ips: Set<string>; pods: Set<string> }
+type Dirt = { services: Set<string>; ips: Set<string>; pods: Set<string>; policies: Set<string> }
 
 function isRouteRecord(object: ClusterObject): object is RouteRecord {
   return (ROUTE_RECORD_KINDS as readonly string[]).includes(object.kind)

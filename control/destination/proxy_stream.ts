@@ -4,20 +4,16 @@ import { destinationV1 } from "../../protos/mod.ts"
 import { bytesToIp, type ClusterStore } from "../cluster/mod.ts"
 import {
   GRPC_INVALID_ARGUMENT,
-  GRPC_PREFIX_BYTES,
   GRPC_RESOURCE_EXHAUSTED,
   type GrpcStream,
   type GrpcStreamHandler,
+  refuseClaim,
 } from "../serve/mod.ts"
+import type { Peer } from "../tls/mod.ts"
 import type { Target, Topics } from "./topic.ts"
 
 /** Most open watches of one stream: far above what a pod calls, and bounds what one proxy can make us keep. */
 export const MAX_WATCHES_PER_STREAM = 65_536
-/**
- * A proxy that leaves more than this unread is cut; it reconnects and resumes. Room for the whole state of some
- * ten services with thousands of endpoints each.
- */
-export const MAX_UNREAD_BYTES = 8 * 1024 * 1024
 
 const WATCH_ID_TAG = 0x08
 
@@ -31,6 +27,8 @@ export interface StreamCounts {
   updates: number
   /** Streams cut because the proxy did not read. */
   dropped: number
+  /** Streams refused: the caller has not the identity of the pod that it says it is. */
+  refused: number
 }
 
 /** What a stream needs around it. */
@@ -38,6 +36,8 @@ export interface ProxyStreamParts {
   readonly store: ClusterStore
   readonly topics: Topics
   readonly counts: StreamCounts
+  /** Who the caller proved to be, null for nobody; undefined where no proof is asked for. */
+  readonly peer?: Peer | null | undefined
 }
 
 /** Serves one stream; hand it to GrpcStream. */
@@ -70,12 +70,25 @@ export class ProxyStream implements GrpcStreamHandler {
     }
     if (request.case === undefined) return
     if (request.case === "hello") {
-      if (this.hello === null) this.hello = request.value
+      if (this.hello === null) this.greet(request.value)
       else this.refuse("hello came twice on one stream")
     } else if (this.hello === null)
       this.refuse(`the first message of a stream must be hello, not ${request.case}`)
     else if (request.case === "subscribe") this.subscribe(request.value, this.hello)
     else this.end(request.value.watchId)
+  }
+
+  /** Takes who the caller says it is; whether that is so is known once the cluster is. */
+  private greet(hello: destinationV1.Hello): void {
+    this.hello = hello
+    const { store, peer, counts } = this.parts
+    if (peer === undefined) return
+    store.whenSynced(() => {
+      const refusal = refuseClaim(store, peer, hello.namespace, hello.pod)
+      if (refusal === null) return
+      counts.refused++
+      this.stream.finish(refusal.status, refusal.message)
+    })
   }
 
   private subscribe(request: destinationV1.Subscribe, hello: destinationV1.Hello): void {
@@ -115,19 +128,8 @@ export class ProxyStream implements GrpcStreamHandler {
   }
 
   private send(prefix: Uint8Array, body: Uint8Array): void {
-    const length = prefix.length + body.length
-    if (this.stream.queuedBytes + length > MAX_UNREAD_BYTES) {
-      this.parts.counts.dropped++
-      this.stream.drop()
-      return
-    }
-    const frame = Buffer.allocUnsafe(GRPC_PREFIX_BYTES + length)
-    frame[0] = 0
-    frame.writeUInt32BE(length, 1)
-    frame.set(prefix, GRPC_PREFIX_BYTES)
-    frame.set(body, GRPC_PREFIX_BYTES + prefix.length)
-    this.parts.counts.updates++
-    this.stream.send(frame)
+    if (this.stream.sendMessage(prefix, body)) this.parts.counts.updates++
+    else this.parts.counts.dropped++
   }
 
   private refuse(message: string): void {

@@ -13,6 +13,7 @@ import {
   type ServingAddress,
 } from "../cluster/mod.ts"
 import { portRoutes, trafficFields } from "./routes.ts"
+import { type MeshNames, workloadDnsName } from "../tls/mod.ts"
 import { opaquePodPort, podPortProtocol, servicePortProtocol } from "./protocol_hint.ts"
 
 /** An endpoint in plain data. */
@@ -45,6 +46,8 @@ export type Resolution =
 export interface ResolveOptions {
   /** Domain of the cluster's DNS. Default `cluster.local`. */
   readonly clusterDomain?: string
+  /** Names of the mesh; without them no endpoint bears an identity. */
+  readonly names?: MeshNames
 }
 
 /**
@@ -76,7 +79,7 @@ export function resolveOutbound(
         ...trafficFields(service.traffic),
         ...(routes === null ? {} : { routeKind: routes.kind, routes: [...routes.rules] }),
       },
-      endpoints: serviceEndpoints(store, service, servicePort, family),
+      endpoints: serviceEndpoints(store, service, servicePort, family, options),
       backends: (routes?.backends ?? []).map(backend => ({
         info: {
           ...serviceFields(store, backend.service, backend.port, options),
@@ -84,7 +87,7 @@ export function resolveOutbound(
             ? {}
             : { failureAccrual: backend.service.traffic.accrual }),
         },
-        endpoints: serviceEndpoints(store, backend.service, backend.port, family),
+        endpoints: serviceEndpoints(store, backend.service, backend.port, family, options),
       })),
       dependsOn: [objectKey(service), ...(routes?.dependsOn ?? [])],
     }
@@ -92,7 +95,10 @@ export function resolveOutbound(
   const pod = store.podAt(ip, port)
   if (pod === undefined) return { kind: "external" }
   const address = { ip, port, pod, zone: store.zoneOf(pod.nodeName) }
-  return { kind: "endpoint", endpoint: endpointOf(store, address, podPortProtocol(store, pod, port)) }
+  return {
+    kind: "endpoint",
+    endpoint: endpointOf(store, address, podPortProtocol(store, pod, port), options),
+  }
 }
 
 /** Protocol hint for a port of a pod; unspecified while the pod is unknown. */
@@ -126,20 +132,26 @@ function serviceEndpoints(
   service: ServiceRecord,
   port: ServicePort,
   family: 4 | 6,
+  options: ResolveOptions,
 ): EndpointInit[] {
-  return endpointsOf(store, service, port, family).map(address => serviceEndpoint(store, address))
+  return endpointsOf(store, service, port, family).map(address => serviceEndpoint(store, address, options))
 }
 
-function serviceEndpoint(store: ClusterStore, address: ServingAddress): EndpointInit {
+function serviceEndpoint(
+  store: ClusterStore,
+  address: ServingAddress,
+  options: ResolveOptions,
+): EndpointInit {
   const { pod } = address
   const hint = pod === null ? destinationV1.Protocol.UNSPECIFIED : opaquePodPort(store, pod, address.port)
-  return endpointOf(store, address, hint)
+  return endpointOf(store, address, hint, options)
 }
 
 function endpointOf(
   store: ClusterStore,
   address: ServingAddress,
   protocol: destinationV1.Protocol,
+  { names }: ResolveOptions,
 ): EndpointInit {
   const { pod } = address
   const base = {
@@ -148,11 +160,11 @@ function endpointOf(
     zone: address.zone,
     protocol,
   }
-  return pod === null ? base : { ...base, ...podFields(store, pod) }
+  return pod === null ? base : { ...base, ...podFields(store, pod, names) }
 }
 
-/** A pod's part of an endpoint. `identity` stays empty until the identity service gives proxies names to prove. */
-function podFields(store: ClusterStore, pod: PodRecord): EndpointInit {
+/** A pod's part of an endpoint, with the name that its proxy will prove. */
+function podFields(store: ClusterStore, pod: PodRecord, names: MeshNames | undefined): EndpointInit {
   const workload = store.workloadOf(pod)
   return {
     namespace: pod.namespace,
@@ -161,5 +173,6 @@ function podFields(store: ClusterStore, pod: PodRecord): EndpointInit {
     workload: workload.name,
     meshed: pod.meshed,
     serviceAccount: pod.serviceAccount,
+    identity: names === undefined || !pod.meshed ? "" : workloadDnsName(pod, names),
   }
 }

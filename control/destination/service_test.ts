@@ -6,7 +6,7 @@ import { createGrpcTransport } from "@connectrpc/connect-node"
 import { createDestinationClient, destinationV1 } from "../../protos/mod.ts"
 import { ClusterStore, ipToBytes } from "../cluster/mod.ts"
 import { readObject } from "../cluster/read_object.ts"
-import { MAX_UNREAD_BYTES } from "./proxy_stream.ts"
+import { MAX_UNREAD_BYTES } from "../serve/mod.ts"
 import { type DestinationServer, serveDestination, WATCH_PATH } from "./service.ts"
 
 type Request = MessageInitShape<typeof destinationV1.WatchRequestSchema>

@@ -8,6 +8,8 @@ export interface Metric {
   readonly help: string
   readonly type: "counter" | "gauge"
   readonly value: number
+  /** Labels; figures of one name follow each other. Values need no escaping. */
+  readonly labels?: Readonly<Record<string, string>>
 }
 
 /** What the admin port tells. */
@@ -37,7 +39,7 @@ export function serveAdmin({ host, port, notReady, metrics }: AdminOptions): Pro
     if (request.method !== "GET" && request.method !== "HEAD") return answer(405, "only GET is served here\n")
     const path = request.url?.split("?", 1)[0]
     if (path === "/live") return answer(200, "live\n")
-    if (path === "/metrics") return answer(200, metrics().map(prometheusText).join(""))
+    if (path === "/metrics") return answer(200, prometheusText(metrics()))
     if (path !== "/ready") return answer(404, "only /live, /ready and /metrics are served here\n")
     const reason = notReady()
     return reason === "" ? answer(200, "ready\n") : answer(503, `${reason}\n`)
@@ -45,6 +47,14 @@ export function serveAdmin({ host, port, notReady, metrics }: AdminOptions): Pro
   return listen({ host, port, onRequest })
 }
 
-function prometheusText({ name, help, type, value }: Metric): string {
-  return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${name} ${value}\n`
+function prometheusText(metrics: readonly Metric[]): string {
+  let text = ""
+  let before = ""
+  for (const { name, help, type, value, labels = {} } of metrics) {
+    if (name !== before) text += `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`
+    before = name
+    const pairs = Object.entries(labels).map(([label, content]) => `${label}="${content}"`)
+    text += `${name}${pairs.length === 0 ? "" : `{${pairs.join(",")}}`} ${value}\n`
+  }
+  return text
 }

@@ -3,15 +3,23 @@
 import type { ServerHttp2Stream } from "node:http2"
 
 /** Bytes before a message: one of flags, four of length. */
-export const GRPC_PREFIX_BYTES = 5
+const GRPC_PREFIX_BYTES = 5
 /** Largest message that is taken: a proxy's requests are a few dozen bytes. */
 export const MAX_GRPC_REQUEST_BYTES = 64 * 1024
+
+/**
+ * A peer that leaves more than this unread is cut; it reconnects and resumes. Room for the whole state of some
+ * ten services with thousands of endpoints each.
+ */
+export const MAX_UNREAD_BYTES = 8 * 1024 * 1024
 
 /** gRPC status codes that are used here. */
 export const GRPC_OK = 0
 export const GRPC_INVALID_ARGUMENT = 3
+export const GRPC_PERMISSION_DENIED = 7
 export const GRPC_RESOURCE_EXHAUSTED = 8
 export const GRPC_UNIMPLEMENTED = 12
+export const GRPC_UNAVAILABLE = 14
 
 /** What happens on a stream. */
 export interface GrpcStreamHandler {
@@ -55,8 +63,31 @@ export class GrpcStream {
     return this.waitingBytes + this.stream.writableLength
   }
 
-  /** Sends a framed message (prefix included) with the others of this turn, in one write. */
-  send(frame: Uint8Array): void {
+  /**
+   * Sends a message, made of parts that may be shared with other streams, with the others of this turn in one write.
+   *
+   * @returns false if the peer has left more than MAX_UNREAD_BYTES unread: the stream is cut
+   */
+  sendMessage(...parts: readonly Uint8Array[]): boolean {
+    let length = 0
+    for (const part of parts) length += part.length
+    if (this.queuedBytes + length > MAX_UNREAD_BYTES) {
+      this.drop()
+      return false
+    }
+    const frame = Buffer.allocUnsafe(GRPC_PREFIX_BYTES + length)
+    frame[0] = 0
+    frame.writeUInt32BE(length, 1)
+    let at = GRPC_PREFIX_BYTES
+    for (const part of parts) {
+      frame.set(part, at)
+      at += part.length
+    }
+    this.send(frame)
+    return true
+  }
+
+  private send(frame: Uint8Array): void {
     if (this.over) return
     if (this.waiting.length === 0) queueMicrotask(() => this.flush())
     this.waiting.push(frame)

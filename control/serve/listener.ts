@@ -1,5 +1,5 @@
-// One port that serves HTTP/1.1 and HTTP/2 with prior knowledge (h2c) alike: the first bytes of a connection
-// tell them apart, and the socket is handed to the server that speaks that version.
+// One port that serves HTTP/1.1, HTTP/2 with prior knowledge (h2c) and HTTP/2 over TLS alike: the first bytes of a
+// connection tell them apart, and the socket is handed to the server that speaks that version.
 import { createServer as createHttp1, type IncomingMessage, type ServerResponse } from "node:http"
 import {
   createServer as createHttp2,
@@ -10,7 +10,9 @@ import {
   type ServerHttp2Stream,
 } from "node:http2"
 import { type AddressInfo, createServer as createTcp, type Socket } from "node:net"
+import { setPeer } from "../tls/mod.ts"
 import { type KeepaliveOptions, keepAlive, PING_INTERVAL_MS } from "./keepalive.ts"
+import { endTls, TLS_HANDSHAKE_BYTE, type TlsOptions } from "./tls_port.ts"
 
 /** A connection that has sent nothing for this long is closed: it holds a descriptor for nothing. */
 export const FIRST_BYTES_TIMEOUT_MS = 10_000
@@ -37,6 +39,8 @@ export interface ListenOptions {
   readonly onStream?: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void
   /** Intervals of PINGs to HTTP/2 peers. */
   readonly keepalive?: KeepaliveOptions
+  /** TLS beside or instead of plaintext; who the peer is says `peerOf`. Default: plaintext only. */
+  readonly tls?: TlsOptions | undefined
 }
 
 /** A port that is being served. */
@@ -53,7 +57,7 @@ export interface Listening {
  * @throws Error with a sentence for a person when the port cannot be listened on
  */
 export function listen(options: ListenOptions): Promise<Listening> {
-  const { host, port, onRequest, onStream } = options
+  const { host, port, onRequest, onStream, tls } = options
   const sockets = new Set<Socket>()
   const http1 = createHttp1(onRequest)
   // A server with a "request" listener answers wantTrailers of every stream itself, so it is one or the other.
@@ -71,7 +75,30 @@ export function listen(options: ListenOptions): Promise<Listening> {
     socket.setNoDelay(true)
     // HTTP/1.1 has no PING: the kernel asks peers that have gone quiet.
     socket.setKeepAlive(true, PING_INTERVAL_MS)
-    peek(socket, isHttp2 => (isHttp2 ? http2 : http1).emit("connection", socket))
+    peek(socket, version => {
+      if (version === "tls" && tls !== undefined) {
+        endTls(socket, tls, (connection, peer) => {
+          // The server makes the session of a connection before it returns. Should it ever not, nobody may be
+          // taken for the next one who comes: the connection is closed.
+          let named = false
+          const name = (session: Http2Session): void => {
+            named = true
+            if (peer !== null) setPeer(session, peer)
+          }
+          http2.once("session", name)
+          http2.emit("connection", connection)
+          http2.off("session", name)
+          if (!named) connection.destroy()
+        })
+      } else if (tls?.plaintext === "refused") {
+        tls.onRefused("plaintext", `${socket.remoteAddress} was refused: this port takes TLS only`)
+        socket.destroy()
+      } else {
+        ;(version === "http2" ? http2 : http1).emit("connection", socket)
+        // Not before TLS: whoever ends it reads by itself, and the first bytes would be lost to it.
+        socket.resume()
+      }
+    })
   })
   front.maxConnections = MAX_CONNECTIONS
   return new Promise((resolve, reject) => {
@@ -95,7 +122,7 @@ export function listen(options: ListenOptions): Promise<Listening> {
 }
 
 /** Waits for enough bytes to know the version, gives them back to the socket, and tells. */
-function peek(socket: Socket, decided: (isHttp2: boolean) => void): void {
+function peek(socket: Socket, decided: (version: "http1" | "http2" | "tls") => void): void {
   let seen: Buffer = Buffer.alloc(0)
   const timer = setTimeout(() => socket.destroy(), FIRST_BYTES_TIMEOUT_MS)
   socket.once("close", () => clearTimeout(timer))
@@ -107,8 +134,7 @@ function peek(socket: Socket, decided: (isHttp2: boolean) => void): void {
     socket.off("data", take)
     socket.pause()
     socket.unshift(seen)
-    decided(start === PREFACE_START)
-    socket.resume()
+    decided(seen[0] === TLS_HANDSHAKE_BYTE ? "tls" : start === PREFACE_START ? "http2" : "http1")
   }
   socket.on("data", take)
 }

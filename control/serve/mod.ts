@@ -3,10 +3,15 @@
 export { type Metric, serveAdmin } from "./admin.ts"
 export {
   GRPC_INVALID_ARGUMENT,
-  GRPC_PREFIX_BYTES,
+  GRPC_PERMISSION_DENIED,
   GRPC_RESOURCE_EXHAUSTED,
+  GRPC_UNAVAILABLE,
   GrpcStream,
   type GrpcStreamHandler,
+  MAX_UNREAD_BYTES,
 } from "./grpc_stream.ts"
+export { refuseClaim } from "./pod_claim.ts"
 export { type KeepaliveOptions, PING_INTERVAL_MS, PING_TIMEOUT_MS } from "./keepalive.ts"
 export { type Listening, listen, type RequestHandler } from "./listener.ts"
+export { COALESCE_MS, type TopicRules, TopicSet, type TopicState, type Watcher } from "./topics.ts"
+export type { ConnectionRefusal, TlsOptions } from "./tls_port.ts"

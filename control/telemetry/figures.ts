@@ -63,7 +63,7 @@ export class FigureSum {
     if (responses === 0) return null
     return {
       success: successes / responses,
-      rps: this.perSecond(row => Number(row.successes) + Number(row.failures)),
+      rps: perSecond(this.rows, row => Number(row.successes) + Number(row.failures)),
       responses,
       failures,
       latencyMs: { p50: quantile(latency, 0.5), p95: quantile(latency, 0.95), p99: quantile(latency, 0.99) },
@@ -75,20 +75,43 @@ export class FigureSum {
     if (!this.rows.some(row => row.hasTcp)) return null
     return {
       open: this.rows.reduce((sum, row) => sum + Number(row.open), 0),
-      readBytesPerSec: this.perSecond(row => row.readBytes),
-      writeBytesPerSec: this.perSecond(row => row.writeBytes),
+      readBytesPerSec: perSecond(this.rows, row => row.readBytes),
+      writeBytesPerSec: perSecond(this.rows, row => row.writeBytes),
     }
+  }
+}
+
+/** What a count covers; the query API's messages fit. */
+export type Covered = Pick<telemetryQueryV1.Traffic, "fromMs" | "toMs" | "wholeWindow">
+
+/** Adds access records up, with rates as `FigureSum` gives them. */
+export class AccessSum {
+  private readonly rows: (Covered & { readonly count: bigint })[] = []
+
+  /** Adds a record. */
+  add(row: Covered & { readonly count: bigint }): void {
+    this.rows.push(row)
   }
 
-  private perSecond(countOf: (row: TrafficRow) => number): number {
-    const from = Math.min(...this.rows.map(row => row.fromMs))
-    const to = Math.max(...this.rows.map(row => row.toMs))
-    let rate = 0
-    for (const row of this.rows) {
-      const coveredMs = row.wholeWindow ? row.toMs - row.fromMs : to - from
-      // Less than a second cannot be told from one: reports come once a second.
-      rate += (countOf(row) * 1000) / Math.max(coveredMs, 1000)
-    }
-    return rate
+  /** Requests and connections within the window. */
+  get count(): bigint {
+    return this.rows.reduce((sum, row) => sum + row.count, 0n)
   }
+
+  /** The same a second. */
+  get rps(): number {
+    return perSecond(this.rows, row => Number(row.count))
+  }
+}
+
+function perSecond<Row extends Covered>(rows: readonly Row[], countOf: (row: Row) => number): number {
+  const from = rows.reduce((least, row) => Math.min(least, row.fromMs), Number.POSITIVE_INFINITY)
+  const to = rows.reduce((most, row) => Math.max(most, row.toMs), Number.NEGATIVE_INFINITY)
+  let rate = 0
+  for (const row of rows) {
+    const coveredMs = row.wholeWindow ? row.toMs - row.fromMs : to - from
+    // Less than a second cannot be told from one: reports come once a second.
+    rate += (countOf(row) * 1000) / Math.max(coveredMs, 1000)
+  }
+  return rate
 }

@@ -1,26 +1,27 @@
 // Questions to the telemetry service in another process.
 import { Code, ConnectError } from "@connectrpc/connect"
 import { createGrpcTransport } from "@connectrpc/connect-node"
-import { createTelemetryQueryClient } from "../../protos/mod.ts"
+import { createTelemetryQueryClient, type TelemetryQueryClient } from "../../protos/mod.ts"
 import { PING_INTERVAL_MS, PING_TIMEOUT_MS } from "../serve/mod.ts"
+import type { MeshTransport } from "../tls/mod.ts"
 import type { TelemetryQueries } from "./service.ts"
 
 /** An answer takes milliseconds; one that takes this long will not come. */
 export const QUERY_TIMEOUT_MS = 5_000
 
-/** Asks the telemetry service at `host:port`; connects when first asked, and again after a loss. */
-export function remoteQueries(address: string): TelemetryQueries {
-  const client = createTelemetryQueryClient(
-    createGrpcTransport({
-      baseUrl: `http://${address}`,
-      defaultTimeoutMs: QUERY_TIMEOUT_MS,
-      pingIntervalMs: PING_INTERVAL_MS,
-      pingTimeoutMs: PING_TIMEOUT_MS,
-    }),
-  )
-  const explained = async <T>(answer: Promise<T>): Promise<T> => {
+/**
+ * Asks the telemetry service at `host:port`; connects when first asked, and again after a loss.
+ *
+ * @param transportTo  how to get there; default: plaintext, for a control plane without identity
+ */
+export function remoteQueries(
+  address: string,
+  transportTo: (address: string) => MeshTransport = plaintext,
+): TelemetryQueries {
+  const transport = transportTo(address)
+  const explained = async <T>(ask: (client: TelemetryQueryClient) => Promise<T>): Promise<T> => {
     try {
-      return await answer
+      return await ask(createTelemetryQueryClient(transport()))
     } catch (error) {
       const reason = error instanceof ConnectError ? error.rawMessage : String(error)
       throw new ConnectError(
@@ -33,7 +34,18 @@ export function remoteQueries(address: string): TelemetryQueries {
     }
   }
   return {
-    traffic: (windowMs, direction) => explained(client.traffic({ windowMs, direction })),
-    reporters: () => explained(client.reporters({})),
+    traffic: (windowMs, direction) => explained(client => client.traffic({ windowMs, direction })),
+    access: windowMs => explained(client => client.access({ windowMs })),
+    reporters: () => explained(client => client.reporters({})),
   }
+}
+
+function plaintext(address: string): MeshTransport {
+  const transport = createGrpcTransport({
+    baseUrl: `http://${address}`,
+    defaultTimeoutMs: QUERY_TIMEOUT_MS,
+    pingIntervalMs: PING_INTERVAL_MS,
+    pingTimeoutMs: PING_TIMEOUT_MS,
+  })
+  return () => transport
 }

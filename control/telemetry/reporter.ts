@@ -1,6 +1,7 @@
 // One proxy process that reports: turns its cumulative values into counts per time slot. A repeated report, a
 // reconnected stream and a restarted proxy each count what happened once, and nothing twice.
 import type { telemetryQueryV1, telemetryV1 } from "../../protos/mod.ts"
+import { ACCESS_METRIC, type AccessBudget, AccessLedger, type AccessSeries } from "./access_ledger.ts"
 import { bucketMap, EDGES_MS } from "./histogram_edges.ts"
 import { type Figure, figureOf, type TrafficKey, trafficKeyOf } from "./traffic_key.ts"
 import { MAX_WINDOW_MS, TIERS, tierOf, WindowRing } from "./window_ring.ts"
@@ -72,6 +73,7 @@ export interface PeerBudget {
 export class Reporter {
   readonly about: telemetryV1.Reporter
   readonly peers = new Map<string, Peer>()
+  readonly access: AccessLedger
   /** Streams of it that are open. */
   streams = 0
   /** Time of the last report, milliseconds since 1970; 0 before the first. */
@@ -83,7 +85,7 @@ export class Reporter {
   /** Time of the last report in each slot of the fine tier, 0 for none. */
   private readonly reportTimes = new Float64Array(TIERS[0]?.slots ?? 0)
   /** From when on its counts are known. */
-  private sinceMs = 0
+  sinceMs = 0
   /** Number of the stream whose reports count: the newest. */
   private stream = 0
   /** Whether values of series not seen before are counts from 0, or a base of what happened before our time. */
@@ -92,9 +94,15 @@ export class Reporter {
   private firstReportMs = 0
 
   /** @param watchedSinceMs since when reports could have been taken, milliseconds since 1970 */
-  constructor(about: telemetryV1.Reporter, watchedSinceMs: number, budget: PeerBudget) {
+  constructor(
+    about: telemetryV1.Reporter,
+    watchedSinceMs: number,
+    budget: PeerBudget,
+    accessBudget: AccessBudget,
+  ) {
     this.about = about
     this.budget = budget
+    this.access = new AccessLedger(accessBudget, MAX_SERIES_PER_REPORTER)
     this.buckets = bucketMap(about.histogramEdgesMs.length > 0 ? about.histogramEdgesMs : EDGES_MS)
     const startedMs = Number(about.startedAtMs)
     this.countsFromZero = startedMs >= watchedSinceMs
@@ -115,6 +123,7 @@ export class Reporter {
 
   /** Forgets everything. */
   close(): void {
+    this.access.close()
     this.budget.give(this.peers.size)
     this.peers.clear()
     this.series.clear()
@@ -161,6 +170,7 @@ export class Reporter {
 
   /** Forgets peers whose series the proxy dropped and that had no traffic within the longest window. */
   sweep(nowMs: number): void {
+    this.access.sweep(nowMs)
     for (const [id, { key, series, activeMs }] of this.peers) {
       if (series > 0 || nowMs - activeMs <= MAX_WINDOW_MS) continue
       this.peers.delete(id)
@@ -186,6 +196,14 @@ export class Reporter {
     peer.activeMs = nowMs
     if (figure === "read" || figure === "write") peer.ring.addBytes(nowMs, figure === "write", growth)
     else if (figure !== "latency") peer.ring.addResponses(nowMs, figure === "failure", growth)
+  }
+
+  /** Takes the new value of an access record. */
+  sampleAccess(series: AccessSeries, value: number, nowMs: number): void {
+    const first = Number.isNaN(series.value)
+    const growth = this.growth(first, first ? 0 : series.value, value)
+    series.value = value
+    if (growth > 0) this.access.add(series, growth, nowMs)
   }
 
   /** Takes a histogram's new value. */
@@ -260,6 +278,7 @@ export class ReportStream {
   private readonly reporter: Reporter
   private readonly number: number
   private readonly series = new Map<number, SeriesState | null>()
+  private readonly access = new Map<number, AccessSeries | null>()
   private open = true
 
   constructor(reporter: Reporter, number: number) {
@@ -273,12 +292,16 @@ export class ReportStream {
     if (!this.open || !reporter.isCurrent(this.number)) return
     reporter.beginReport(nowMs)
     for (const { id, metric, labels } of report.series) {
-      if (this.series.size >= MAX_SERIES_PER_REPORTER) break
-      this.series.set(id, reporter.declare(metric, labels))
+      if (this.series.size + this.access.size >= MAX_SERIES_PER_REPORTER) break
+      if (metric === ACCESS_METRIC) this.access.set(id, reporter.access.declare(labels))
+      else this.series.set(id, reporter.declare(metric, labels))
     }
     for (const { seriesId, value } of report.samples) {
+      if (!Number.isFinite(value)) continue
       const state = this.series.get(seriesId)
-      if (state != null && Number.isFinite(value)) reporter.sample(state, value, nowMs)
+      if (state != null) reporter.sample(state, value, nowMs)
+      const access = this.access.get(seriesId)
+      if (access != null) reporter.sampleAccess(access, value, nowMs)
     }
     for (const { seriesId, counts } of report.histograms) {
       const state = this.series.get(seriesId)
@@ -288,6 +311,9 @@ export class ReportStream {
       const state = this.series.get(id)
       if (state != null) reporter.forget(state)
       this.series.delete(id)
+      const access = this.access.get(id)
+      if (access != null) reporter.access.forget(access)
+      this.access.delete(id)
     }
   }
 

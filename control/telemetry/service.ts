@@ -1,8 +1,16 @@
 // The telemetry service on its port: conduit.telemetry.v1, reports from proxies and questions from the API.
-import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect"
+import {
+  Code,
+  ConnectError,
+  type ConnectRouter,
+  createContextKey,
+  createContextValues,
+  type HandlerContext,
+} from "@connectrpc/connect"
 import { connectNodeAdapter } from "@connectrpc/connect-node"
 import { telemetryQueryV1, telemetryV1 } from "../../protos/mod.ts"
-import { type KeepaliveOptions, type Listening, listen } from "../serve/mod.ts"
+import { type KeepaliveOptions, type Listening, listen, type TlsOptions } from "../serve/mod.ts"
+import { type MeshNames, type Peer, peerOf } from "../tls/mod.ts"
 import type { TelemetryStore } from "./store.ts"
 import { MAX_WINDOW_MS, MIN_WINDOW_MS } from "./window_ring.ts"
 
@@ -15,6 +23,8 @@ export const SWEEP_MS = 60_000
 export interface TelemetryQueries {
   /** Traffic within a window that ends now. */
   traffic(windowMs: number, direction: telemetryQueryV1.Direction): Promise<telemetryQueryV1.TrafficResponse>
+  /** Who called what within a window that ends now. */
+  access(windowMs: number): Promise<telemetryQueryV1.AccessResponse>
   /** Proxies that are known. */
   reporters(): Promise<telemetryQueryV1.ReportersResponse>
 }
@@ -23,6 +33,7 @@ export interface TelemetryQueries {
 export function localQueries(store: TelemetryStore, nowMs: () => number): TelemetryQueries {
   return {
     traffic: async (windowMs, direction) => store.traffic(windowMs, direction, nowMs()),
+    access: async windowMs => store.access(windowMs, nowMs()),
     reporters: async () => store.known(),
   }
 }
@@ -37,7 +48,13 @@ export interface TelemetryOptions {
   readonly nowMs: () => number
   /** Intervals of PINGs to proxies. */
   readonly keepalive?: KeepaliveOptions
+  /** TLS of the port; where it requires certificates, reports and questions need the right identity. */
+  readonly tls?: TlsOptions
+  /** Names of the mesh, for a control plane with identity. */
+  readonly names?: MeshNames
 }
+
+const PEER = createContextKey<Peer | null>(null)
 
 /**
  * Serves the telemetry API over a store.
@@ -45,25 +62,50 @@ export interface TelemetryOptions {
  * @throws Error with a sentence for a person when the port cannot be listened on
  */
 export async function serveTelemetry(store: TelemetryStore, options: TelemetryOptions): Promise<Listening> {
-  const { host, port, nowMs, keepalive } = options
+  const { host, port, nowMs, keepalive, tls, names } = options
   const queries = localQueries(store, nowMs)
+  const guarded = tls?.client === "required"
+  /** Questions show all traffic of the mesh: they are for the control plane's own services. */
+  const checkAsker = ({ values }: HandlerContext): void => {
+    if (!guarded || values.get(PEER)?.namespace === names?.controlNamespace) return
+    throw new ConnectError("only services of the control plane may ask this", Code.PermissionDenied)
+  }
   const routes = (router: ConnectRouter): void => {
     router.service(telemetryV1.TelemetryService, {
-      report: reports => takeReports(store, reports, nowMs),
+      report: (reports, { values }) =>
+        takeReports(store, reports, nowMs, guarded ? values.get(PEER) : undefined),
     })
     router.service(telemetryQueryV1.QueryService, {
-      traffic: ({ windowMs, direction }) => {
-        if (windowMs < MIN_WINDOW_MS || windowMs > MAX_WINDOW_MS) {
-          const range = `${MIN_WINDOW_MS} to ${MAX_WINDOW_MS} milliseconds`
-          throw new ConnectError(`a window has ${range}, not ${windowMs}`, Code.InvalidArgument)
-        }
-        return queries.traffic(windowMs, direction)
+      traffic: ({ windowMs, direction }, context) => {
+        checkAsker(context)
+        return queries.traffic(checked(windowMs), direction)
       },
-      reporters: () => queries.reporters(),
+      access: ({ windowMs }, context) => {
+        checkAsker(context)
+        return queries.access(checked(windowMs))
+      },
+      reporters: (_request, context) => {
+        checkAsker(context)
+        return queries.reporters()
+      },
     })
   }
-  const onRequest = connectNodeAdapter({ routes, readMaxBytes: MAX_REPORT_BYTES, acceptCompression: [] })
-  const listening = await listen({ host, port, onRequest, ...(keepalive === undefined ? {} : { keepalive }) })
+  const onRequest = connectNodeAdapter({
+    routes,
+    readMaxBytes: MAX_REPORT_BYTES,
+    acceptCompression: [],
+    contextValues: request => {
+      const session = "stream" in request ? request.stream.session : undefined
+      return createContextValues().set(PEER, peerOf(session))
+    },
+  })
+  const listening = await listen({
+    host,
+    port,
+    onRequest,
+    tls,
+    ...(keepalive === undefined ? {} : { keepalive }),
+  })
   const sweeper = setInterval(() => store.sweep(nowMs()), SWEEP_MS)
   return {
     port: listening.port,
@@ -74,10 +116,17 @@ export async function serveTelemetry(store: TelemetryStore, options: TelemetryOp
   }
 }
 
+function checked(windowMs: number): number {
+  if (windowMs >= MIN_WINDOW_MS && windowMs <= MAX_WINDOW_MS) return windowMs
+  const range = `${MIN_WINDOW_MS} to ${MAX_WINDOW_MS} milliseconds`
+  throw new ConnectError(`a window has ${range}, not ${windowMs}`, Code.InvalidArgument)
+}
+
 async function takeReports(
   store: TelemetryStore,
   reports: AsyncIterable<telemetryV1.ReportRequest>,
   nowMs: () => number,
+  peer: Peer | null | undefined,
 ): Promise<Record<string, never>> {
   let stream: ReturnType<TelemetryStore["openStream"]> = null
   try {
@@ -86,6 +135,10 @@ async function takeReports(
         if (!report.reporter?.namespace || !report.reporter.pod) {
           const sentence = "the first message of a stream must name its reporter: namespace and pod"
           throw new ConnectError(sentence, Code.InvalidArgument)
+        }
+        if (peer !== undefined && peer?.namespace !== report.reporter.namespace) {
+          const sentence = `a proxy of namespace "${report.reporter.namespace}" must prove an identity of it`
+          throw new ConnectError(sentence, Code.PermissionDenied)
         }
         stream = store.openStream(report.reporter)
         if (stream === null) throw new ConnectError("no room for another proxy", Code.ResourceExhausted)

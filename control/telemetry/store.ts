@@ -1,6 +1,7 @@
 // The figures of all proxies, in memory: takes report streams, answers questions about windows. Bounded by named
 // caps; what does not fit is counted and shown on /metrics, never silently lost.
 import { telemetryQueryV1, type telemetryV1 } from "../../protos/mod.ts"
+import { countOf, MAX_ACCESS_ENTRIES } from "./access_ledger.ts"
 import { EDGES_MS } from "./histogram_edges.ts"
 import { podRefOf, Reporter, type ReportStream, trafficOf } from "./reporter.ts"
 import { MAX_WINDOW_MS } from "./window_ring.ts"
@@ -19,14 +20,17 @@ export interface LossCounts {
   refusedReporters: number
   /** Peers left out as too many. */
   leftOutPeers: number
+  /** Access records counted as `other` as too many. */
+  foldedAccesses: number
 }
 
 /** All figures. Times come from the caller: milliseconds since 1970. */
 export class TelemetryStore {
-  readonly losses: LossCounts = { refusedReporters: 0, leftOutPeers: 0 }
+  readonly losses: LossCounts = { refusedReporters: 0, leftOutPeers: 0, foldedAccesses: 0 }
   private readonly reporters = new Map<string, Reporter>()
   private readonly startedMs: number
   private peers = 0
+  private accesses = 0
 
   /** @param nowMs when the store begins to watch */
   constructor(nowMs: number) {
@@ -43,6 +47,11 @@ export class TelemetryStore {
     return this.peers
   }
 
+  /** Number of access records that are kept. */
+  get accessCount(): number {
+    return this.accesses
+  }
+
   /** Begins a proxy's stream; null when there is no room. Each process of a pod counts on its own. */
   openStream(about: telemetryV1.Reporter): ReportStream | null {
     let reporter = this.reporters.get(processKey(about))
@@ -51,12 +60,19 @@ export class TelemetryStore {
         this.losses.refusedReporters++
         return null
       }
-      reporter = new Reporter(about, this.startedMs, {
+      const peers = {
         take: () => this.takePeer(),
-        give: count => {
+        give: (count: number) => {
           this.peers -= count
         },
-      })
+      }
+      const accesses = {
+        take: (other: boolean) => this.takeAccess(other),
+        give: (count: number) => {
+          this.accesses -= count
+        },
+      }
+      reporter = new Reporter(about, this.startedMs, peers, accesses)
       this.reporters.set(processKey(about), reporter)
     }
     return reporter.openStream()
@@ -95,6 +111,23 @@ export class TelemetryStore {
     }
   }
 
+  /** Who called what within a window that ends now. */
+  access(windowMs: number, nowMs: number): telemetryQueryV1.AccessResponse {
+    const accesses: telemetryQueryV1.Access[] = []
+    for (const reporter of this.reporters.values()) {
+      if (!reporter.live && nowMs - reporter.lastReportMs > windowMs) continue
+      const { tier, firstSlot, lastSlot, fromMs, toMs, wholeWindow } = reporter.coverage(windowMs, nowMs)
+      const covered = { reporter: podRefOf(reporter.about), fromMs, toMs, wholeWindow }
+      for (const entry of reporter.access.entries.values()) {
+        const count = countOf(entry, tier, firstSlot, lastSlot)
+        if (count === 0) continue
+        const row = { ...entry.key, ...covered, count: BigInt(count) }
+        accesses.push({ $typeName: "conduit.telemetry.v1.Access", ...row })
+      }
+    }
+    return { $typeName: "conduit.telemetry.v1.AccessResponse", accesses }
+  }
+
   /** Proxies that are known. */
   known(): telemetryQueryV1.ReportersResponse {
     const reporters = [...this.reporters.values()].map(
@@ -103,9 +136,19 @@ export class TelemetryStore {
         pod: podRefOf(reporter.about),
         proxyVersion: reporter.about.proxyVersion,
         live: reporter.live,
+        sinceMs: reporter.sinceMs,
       }),
     )
     return { $typeName: "conduit.telemetry.v1.ReportersResponse", reporters }
+  }
+
+  private takeAccess(other: boolean): boolean {
+    if (this.accesses >= MAX_ACCESS_ENTRIES && !other) {
+      this.losses.foldedAccesses++
+      return false
+    }
+    this.accesses++
+    return true
   }
 
   private takePeer(): boolean {

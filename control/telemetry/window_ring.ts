@@ -52,8 +52,9 @@ function emptySums(): WindowSums {
 }
 
 /** Slots of one tier with `width` numbers each. */
-class Slots<A extends Uint32Array | Float64Array> {
-  private readonly stamps: Float64Array
+export class Slots<A extends Uint32Array | Float64Array> {
+  /** Numbers of the slots that are held; 0 for none. */
+  private readonly stamps: Uint32Array
   private readonly data: A
   private readonly width: number
   private readonly tier: Tier
@@ -62,7 +63,7 @@ class Slots<A extends Uint32Array | Float64Array> {
     this.tier = tier
     this.width = width
     this.data = data
-    this.stamps = new Float64Array(tier.slots)
+    this.stamps = new Uint32Array(tier.slots)
   }
 
   add(nowMs: number, offset: number, amount: number): void {

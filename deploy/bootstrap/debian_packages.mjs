@@ -33,10 +33,27 @@ const FOREIGN = {
   wrk: "wrk",
 }
 
+/** What tests look at the wire with. */
+const WIRE = { tcpdump: "tcpdump" }
+/** What runs pods beside Kubernetes' own programs (tests/cluster), which are built from Go modules. */
+const CLUSTER = {
+  ...MESH,
+  containerd: "containerd",
+  "containernetworking-plugins": "/usr/lib/cni/bridge",
+  conntrack: "conntrack",
+  curl: "curl",
+  "etcd-server": "etcd",
+  openssl: "openssl",
+  runc: "runc",
+}
+
 /** What each purpose needs. */
 export const PURPOSES = {
   demo: MESH,
-  test: { ...MESH, ...FOREIGN },
+  test: { ...MESH, ...FOREIGN, ...WIRE },
+  cluster: CLUSTER,
+  // Debian's own tools are not to be had elsewhere.
+  images: { dpkg: "dpkg-deb" },
   bench: {
     ...MESH,
     haproxy: "haproxy",

@@ -1,8 +1,8 @@
 // What `npm run demo` and `npm test` run first, in plain Node.js 20, on a machine with nothing of ours:
 // installs what the command needs (npm packages, Debian packages, after saying so), then runs the command.
 //
-//   node deploy/bootstrap/main.mjs demo|test|bench -- COMMAND ...   prepares the machine, then runs COMMAND
-//   node deploy/bootstrap/main.mjs prepare                          after `npm install`: makes `npx conduit` work here
+//   node deploy/bootstrap/main.mjs demo|test|cluster|ci|images|bench -- COMMAND ...   prepares the machine, runs COMMAND
+//   node deploy/bootstrap/main.mjs prepare   after `npm install`: makes `npx conduit` work here
 import { spawn } from "node:child_process"
 import { constants } from "node:os"
 import { delimiter, join } from "node:path"
@@ -11,6 +11,9 @@ import { findLacks } from "./machine.mjs"
 import { ensureNpmPackages, linkConduit, makeRunnable, ROOT } from "./npm_packages.mjs"
 
 const [purpose = "", dashes, ...command] = process.argv.slice(2)
+
+/** Purposes that go on without what is missing, and say what they could not do. */
+const TESTS = ["test", "cluster"]
 
 /** Stops with a sentence for the person at the keyboard. */
 function stop(sentence) {
@@ -49,11 +52,11 @@ async function main() {
   ensureNpmPackages()
   makeRunnable({ quiet: false })
   const missing = ensureDebianPackages(purpose)
-  const lacks = findLacks()
+  const lacks = purpose === "images" ? [] : findLacks()
   const told = [...(missing === null ? [] : [missing.sentence]), ...lacks]
   if (told.length > 0) {
     const list = told.map(sentence => `  - ${sentence}`).join("\n")
-    if (purpose !== "test")
+    if (!TESTS.includes(purpose))
       stop(`this machine cannot run ${purpose === "demo" ? "the demo" : purpose}:\n${list}`)
     process.stderr.write(`conduit: this machine cannot run every test:\n${list}\n`)
   }

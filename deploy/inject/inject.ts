@@ -1,24 +1,33 @@
 // Puts the proxy into a pod template: the one inject that the local cluster, the CLI and the webhook share.
 import { redirectArgs } from "../redirect/mod.ts"
+import { obstacle, warningsOf } from "./fitness.ts"
+import {
+  beforeAnnotation,
+  CONTROL_PLANE_LABEL,
+  CREATED_BY_ANNOTATION,
+  DEFAULT_CONTAINER,
+  INIT_CONTAINER,
+  INJECT_ANNOTATION,
+  MAX_LABEL_BYTES,
+  NAMESPACE_LABEL,
+  PROXY_CONTAINER,
+  PROXY_VERSION_ANNOTATION,
+  TOKEN_VOLUME,
+} from "./marks.ts"
 import type { Container, EnvVar, PodTemplate, Volume } from "./pod_spec.ts"
-import { type ProxySettings, portListValue, readSettings } from "./settings.ts"
+import { type ProxySettings, portListValue, readSettings, SETTING_PREFIX } from "./settings.ts"
 
-/** Annotation on a namespace or pod template that opts in or out. */
-export const INJECT_ANNOTATION = "conduit.io/inject"
-/** Name of the sidecar container. */
-export const PROXY_CONTAINER = "conduit-proxy"
-/** Name of the init container that redirects the pod's TCP. */
-export const INIT_CONTAINER = "conduit-init"
 /** Image names; a runner without images (the local cluster) maps them to its own programs. */
 export const PROXY_IMAGE = "conduit/proxy"
 /** See {@link PROXY_IMAGE}. */
 export const INIT_IMAGE = "conduit/init"
 /** Where the token that proves the workload is mounted in the proxy. */
 export const TOKEN_MOUNT_PATH = "/var/run/secrets/conduit.io/identity"
-
-/** Sidecars of other meshes: two redirects in one pod cannot work. */
-const FOREIGN_SIDECARS = ["istio-proxy", "linkerd-proxy", "envoy-sidecar", "consul-dataplane"]
-const TOKEN_VOLUME = "conduit-identity-token"
+/**
+ * Program in the proxy's image that ends once the proxy of its pod accepts connections, or fails after two minutes.
+ * A kubelet starts the next container only when it has ended.
+ */
+export const AWAIT_COMMAND: readonly string[] = ["conduit-await", "--timeout=120s"]
 
 /** Kinds of workload that a pod template can belong to. */
 export type WorkloadKind =
@@ -32,9 +41,9 @@ export type WorkloadKind =
 
 /** Where and for whom a template is injected. */
 export interface InjectOptions {
-  /** Namespace that the pods will run in. */
+  /** Namespace that the pods will run in; empty when it is not known, as of a manifest that names none. */
   readonly namespace: string
-  /** The workload that owns the template. */
+  /** The workload that owns the template; its name is empty when the API server will choose it. */
   readonly workload: { readonly kind: WorkloadKind; readonly name: string }
   /** Annotations of that namespace; the template's win over them. */
   readonly namespaceAnnotations?: Readonly<Record<string, string>>
@@ -54,6 +63,10 @@ export interface InjectOptions {
   readonly trustDomain?: string
   /** Log level of the proxy where no annotation says another; default `info`. */
   readonly proxyLogLevel?: string
+  /** Image of the init container; default {@link INIT_IMAGE} with the version as its tag. */
+  readonly initImage?: string
+  /** Settings by name that win over annotations and are written to the template as such. */
+  readonly settings?: Readonly<Record<string, string>>
 }
 
 /** What inject did. `template` is a new object when injected, the given one otherwise. */
@@ -74,69 +87,133 @@ export interface InjectResult {
  * @throws SettingError when a `config.conduit.io/*` annotation or `conduit.io/inject` cannot be used
  */
 export function inject(template: PodTemplate, options: InjectOptions): InjectResult {
-  const skip = (skipped: string): InjectResult => ({ template, injected: false, skipped, warnings: [] })
   const annotations = template.metadata?.annotations ?? {}
-  const choice = annotations[INJECT_ANNOTATION] ?? options.namespaceAnnotations?.[INJECT_ANNOTATION]
-  if (choice !== undefined && choice !== "enabled" && choice !== "disabled") {
-    return skip(`annotation ${INJECT_ANNOTATION} is "${choice}"; it must be enabled or disabled`)
-  }
-  if (options.namespace === options.conduitNamespace) return skip("it belongs to the control plane")
-  if ((choice ?? options.byDefault) === "disabled") {
-    return skip(choice === undefined ? "not opted in" : `${INJECT_ANNOTATION}: disabled`)
-  }
-  const containers = [...(template.spec.initContainers ?? []), ...template.spec.containers]
-  if (containers.some(container => container.name === PROXY_CONTAINER)) return skip("already injected")
-  const foreign = containers.find(container => FOREIGN_SIDECARS.includes(container.name))
-  if (foreign !== undefined) return skip(`it has the sidecar ${foreign.name} of another mesh`)
-  if (template.spec.hostNetwork === true) {
-    return skip("hostNetwork: redirecting it would redirect the whole node")
-  }
+  const reason = reasonToSkip(template, options)
+  if (reason !== null) return skipped(template, reason)
 
-  const settings = readSettings([options.namespaceAnnotations, annotations], {
-    nativeSidecar: options.nativeSidecar,
-    logLevel: options.proxyLogLevel ?? "info",
-  })
+  const settings = settingsOf(template, options)
   const proxy = proxyContainer(template, settings, options)
   const init = initContainer(settings, options)
-  const { initContainers = [], containers: apps } = template.spec
-  const kind = options.workload.kind.toLowerCase()
+  const apps = template.spec.containers
+  const initContainers = template.spec.initContainers ?? []
+  const given = { ...settingAnnotations(options.settings), ...defaultContainer(template, settings) }
   return {
     injected: true,
     skipped: null,
-    warnings: udpWarnings(template),
+    warnings: warningsOf(template, settings, options),
     template: {
       ...template,
       metadata: {
         ...template.metadata,
-        labels: {
-          ...template.metadata?.labels,
-          "conduit.io/control-plane-ns": options.conduitNamespace,
-          "conduit.io/workload-ns": options.namespace,
-          ...(kind === "pod" ? {} : { [`conduit.io/${kind}`]: options.workload.name }),
-        },
+        labels: { ...template.metadata?.labels, ...labelsOf(options) },
         annotations: {
           ...annotations,
-          "conduit.io/created-by": `conduit/${options.version}`,
-          "conduit.io/proxy-version": settings.version ?? options.version,
+          ...given,
+          [CREATED_BY_ANNOTATION]: `conduit/${options.version}`,
+          [PROXY_VERSION_ANNOTATION]: settings.version ?? options.version,
+          ...beforeAnnotation(annotations, given),
         },
       },
       spec: {
         ...template.spec,
+        // Native: the pod's own init containers start when the proxy runs, and go through it. Plain: they have all
+        // ended when the proxy starts, so the redirect comes last and leaves them the network as it was.
         initContainers: settings.nativeSidecar
           ? [init, { ...proxy, restartPolicy: "Always" }, ...initContainers]
-          : [init, ...initContainers],
-        // A plain sidecar goes last, so that the first container stays the application's.
-        containers: settings.nativeSidecar ? apps : [...apps, proxy],
+          : [...initContainers, init],
+        // A plain sidecar goes first: a kubelet starts containers in order and waits for the proxy's postStart hook.
+        containers: settings.nativeSidecar ? apps : [proxy, ...apps],
         volumes: [...(template.spec.volumes ?? []), tokenVolume()],
       },
     },
   }
 }
 
+/**
+ * Only asks for the proxy: the annotations that the webhook reads when pods are made. Pure and idempotent as `inject`.
+ *
+ * @throws SettingError as `inject` does
+ */
+export function annotate(template: PodTemplate, options: InjectOptions): InjectResult {
+  const annotations = template.metadata?.annotations ?? {}
+  const reason = reasonToSkip(template, options)
+  if (reason !== null) return skipped(template, reason)
+  const given = { ...settingAnnotations(options.settings), [INJECT_ANNOTATION]: "enabled" }
+  if (Object.entries(given).every(([name, value]) => annotations[name] === value)) {
+    return skipped(template, `already ${INJECT_ANNOTATION}: enabled`)
+  }
+  const settings = settingsOf(template, options)
+  return {
+    injected: true,
+    skipped: null,
+    warnings: warningsOf(template, settings, options),
+    template: {
+      ...template,
+      metadata: {
+        ...template.metadata,
+        annotations: { ...annotations, ...given, ...beforeAnnotation(annotations, given) },
+      },
+    },
+  }
+}
+
+function skipped(template: PodTemplate, reason: string): InjectResult {
+  return { template, injected: false, skipped: reason, warnings: [] }
+}
+
+function reasonToSkip(template: PodTemplate, options: InjectOptions): string | null {
+  const chosen = template.metadata?.annotations?.[INJECT_ANNOTATION]
+  const choice = chosen ?? options.namespaceAnnotations?.[INJECT_ANNOTATION]
+  if (choice !== undefined && choice !== "enabled" && choice !== "disabled") {
+    return `annotation ${INJECT_ANNOTATION} is "${choice}"; it must be enabled or disabled`
+  }
+  if (options.namespace === options.conduitNamespace) return "it belongs to the control plane"
+  if ((choice ?? options.byDefault) === "disabled") {
+    if (choice === undefined) return "not opted in"
+    return `${INJECT_ANNOTATION}: disabled${chosen === undefined ? " on its namespace" : ""}`
+  }
+  return obstacle(template)
+}
+
+function settingsOf(template: PodTemplate, options: InjectOptions): ProxySettings {
+  const layers = [
+    options.namespaceAnnotations,
+    template.metadata?.annotations,
+    settingAnnotations(options.settings),
+  ]
+  return readSettings(layers, {
+    nativeSidecar: options.nativeSidecar,
+    logLevel: options.proxyLogLevel ?? "info",
+  })
+}
+
+function labelsOf({ conduitNamespace, namespace, workload }: InjectOptions): Record<string, string> {
+  const kind = workload.kind.toLowerCase()
+  const isName = workload.name !== "" && workload.name.length <= MAX_LABEL_BYTES
+  return {
+    [CONTROL_PLANE_LABEL]: conduitNamespace,
+    ...(namespace === "" ? {} : { [NAMESPACE_LABEL]: namespace }),
+    ...(kind === "pod" || !isName ? {} : { [`conduit.io/${kind}`]: workload.name }),
+  }
+}
+
+function settingAnnotations(settings: Readonly<Record<string, string>> = {}): Record<string, string> {
+  return Object.fromEntries(Object.entries(settings).map(([name, value]) => [SETTING_PREFIX + name, value]))
+}
+
+/** With the proxy first, `kubectl logs` and `exec` would take it for what the pod is about. */
+function defaultContainer(template: PodTemplate, settings: ProxySettings): Record<string, string> {
+  const name = template.spec.containers[0]?.name
+  if (settings.nativeSidecar || name === undefined) return {}
+  return template.metadata?.annotations?.[DEFAULT_CONTAINER] === undefined
+    ? { [DEFAULT_CONTAINER]: name }
+    : {}
+}
+
 function initContainer(settings: ProxySettings, options: InjectOptions): Container {
   return {
     name: INIT_CONTAINER,
-    image: `${INIT_IMAGE}:${settings.version ?? options.version}`,
+    image: options.initImage ?? `${INIT_IMAGE}:${settings.version ?? options.version}`,
     imagePullPolicy: "IfNotPresent",
     args: redirectArgs({
       proxyUid: settings.proxyUid,
@@ -150,6 +227,7 @@ function initContainer(settings: ProxySettings, options: InjectOptions): Contain
       runAsNonRoot: false,
       runAsUser: 0,
       capabilities: { drop: ["ALL"], add: ["NET_ADMIN", "NET_RAW"] },
+      seccompProfile: { type: "RuntimeDefault" },
     },
     terminationMessagePolicy: "FallbackToLogsOnError",
   }
@@ -204,7 +282,7 @@ function proxyContainer(template: PodTemplate, settings: ProxySettings, options:
     // /ready: a pod must also start while the control plane is gone.
     ...(settings.nativeSidecar
       ? { startupProbe: { httpGet: { path: "/live", port: 4191 }, periodSeconds: 1, failureThreshold: 120 } }
-      : {}),
+      : { lifecycle: lifecycleOf(template) }),
     readinessProbe: { httpGet: { path: "/ready", port: 4191 }, periodSeconds: 2, failureThreshold: 3 },
     livenessProbe: {
       httpGet: { path: "/live", port: 4191 },
@@ -240,11 +318,20 @@ function tokenVolume(): Volume {
   }
 }
 
-function udpWarnings(template: PodTemplate): string[] {
-  const udp = template.spec.containers.flatMap(container =>
-    (container.ports ?? []).filter(port => port.protocol === "UDP").map(port => port.containerPort),
+/**
+ * Hooks of a plain sidecar. It starts before the application and holds it back until it accepts. At the end both get
+ * their TERM together; the proxy then goes on while the application uses it (proxy/lifecycle.ts), and where the
+ * application sleeps before its TERM, the proxy sleeps as long.
+ */
+function lifecycleOf(template: PodTemplate): NonNullable<Container["lifecycle"]> {
+  const seconds = template.spec.containers.map(container =>
+    Number(container.lifecycle?.preStop?.sleep?.seconds ?? 0),
   )
-  return udp.length === 0 ? [] : [`UDP is not meshed: port ${udp.join(", ")} stays as it is`]
+  const longest = Math.max(0, ...seconds)
+  return {
+    postStart: { exec: { command: [...AWAIT_COMMAND] } },
+    ...(longest > 0 ? { preStop: { sleep: { seconds: longest } } } : {}),
+  }
 }
 
 function field(name: string, fieldPath: string): EnvVar {

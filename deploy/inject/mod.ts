@@ -1,17 +1,28 @@
-// The face of deploy/inject: the proxy into a pod template.
+// The face of deploy/inject: the proxy into a pod template and out of it.
+export { endsByItself } from "./fitness.ts"
 export {
-  INIT_CONTAINER,
+  annotate,
   INIT_IMAGE,
   type InjectOptions,
   type InjectResult,
   inject,
-  PROXY_CONTAINER,
   PROXY_IMAGE,
   type WorkloadKind,
 } from "./inject.ts"
+export { type InjectPatch, injectPatch, jsonPatch, type PatchOperation } from "./json_patch.ts"
+export {
+  BEFORE_ANNOTATION,
+  CREATED_BY_ANNOTATION,
+  INIT_CONTAINER,
+  INJECT_ANNOTATION,
+  isInjected,
+  PROXY_CONTAINER,
+  PROXY_VERSION_ANNOTATION,
+} from "./marks.ts"
 export type {
   Container,
   DownwardItem,
+  EnvVar,
   EnvVarSource,
   KeyToPath,
   ObjectMeta,
@@ -20,4 +31,6 @@ export type {
   Probe,
   Volume,
 } from "./pod_spec.ts"
-export { SettingError } from "./settings.ts"
+export { checkSettings, complaintAbout, SETTING_NAMES, SETTING_PREFIX, SettingError } from "./settings.ts"
+export { MAX_TRUST_ANCHORS_BYTES, TrustAnchorError, trustAnchors } from "./trust_anchors.ts"
+export { type Meaning, type UninjectResult, uninject } from "./uninject.ts"

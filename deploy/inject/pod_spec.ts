@@ -94,7 +94,7 @@ export interface Container {
   livenessProbe?: Probe
   lifecycle?: {
     preStop?: { exec?: { command: string[] }; sleep?: { seconds: number }; httpGet?: Probe["httpGet"] }
-    postStart?: { exec?: { command: string[] } }
+    postStart?: { exec?: { command: string[] }; httpGet?: Probe["httpGet"] }
   }
   resources?: { requests?: Record<string, string>; limits?: Record<string, string> }
   restartPolicy?: string

@@ -34,7 +34,20 @@ export interface ProxySettings {
   readonly limits: Readonly<Record<string, string>>
 }
 
-const QUANTITY = /^\d+(\.\d+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$/
+const CPU = /^\d+(\.\d+)?m?$/
+const MEMORY = /^\d+(\.\d+)?(k|Ki|M|Mi|G|Gi|T|Ti)?$/
+/** What the units of quantities stand for. */
+const UNITS: Readonly<Record<string, number>> = {
+  m: 1e-3,
+  k: 1e3,
+  Ki: 2 ** 10,
+  M: 1e6,
+  Mi: 2 ** 20,
+  G: 1e9,
+  Gi: 2 ** 30,
+  T: 1e12,
+  Ti: 2 ** 40,
+}
 const DURATION = /^(\d+(\.\d+)?(ms|s|m|h))+$/
 const POLICIES = [
   "all-unauthenticated",
@@ -50,10 +63,10 @@ const RULES: Readonly<Record<string, (value: string) => string | null>> = {
   "skip-inbound-ports": portList,
   "skip-outbound-ports": portList,
   "opaque-ports": portList,
-  "proxy-cpu-request": matching(QUANTITY, "a quantity such as 100m"),
-  "proxy-cpu-limit": matching(QUANTITY, "a quantity such as 500m"),
-  "proxy-memory-request": matching(QUANTITY, "a quantity such as 20Mi"),
-  "proxy-memory-limit": matching(QUANTITY, "a quantity such as 250Mi"),
+  "proxy-cpu-request": matching(CPU, "a quantity such as 100m"),
+  "proxy-cpu-limit": matching(CPU, "a quantity such as 500m"),
+  "proxy-memory-request": matching(MEMORY, "a quantity such as 20Mi"),
+  "proxy-memory-limit": matching(MEMORY, "a quantity such as 250Mi"),
   "proxy-log-level": oneOf(["error", "warn", "info", "debug", "trace"]),
   "proxy-log-format": oneOf(["plain", "json"]),
   "proxy-image": matching(/^\S+$/, "an image name"),
@@ -83,21 +96,21 @@ export function readSettings(
     for (const [annotation, raw] of Object.entries(layer ?? {})) {
       if (!annotation.startsWith(SETTING_PREFIX)) continue
       const name = annotation.slice(SETTING_PREFIX.length)
-      const rule = Object.hasOwn(RULES, name) ? RULES[name] : undefined
-      if (rule === undefined) {
+      if (!Object.hasOwn(RULES, name)) {
         throw new SettingError(
           annotation,
           `annotation ${annotation} is not a setting of Conduit; the settings are ${SETTING_NAMES.join(", ")}`,
         )
       }
       const value = String(raw).trim()
-      const complaint = rule(value)
+      const complaint = complaintAbout(name, value)
       if (complaint !== null) {
         throw new SettingError(annotation, `annotation ${annotation}: "${raw}" cannot be used: ${complaint}`)
       }
       values[name] = value
     }
   }
+  for (const resource of ["cpu", "memory"]) checkResource(resource, values)
   const sidecar = values["native-sidecar"]
   return {
     skipInboundPorts: parsePortList(values["skip-inbound-ports"] ?? ""),
@@ -119,6 +132,16 @@ export function readSettings(
   }
 }
 
+/** Why a setting cannot have a value, as the end of a sentence; null when it can. */
+export function complaintAbout(name: string, value: string): string | null {
+  return RULES[name]?.(value.trim()) ?? null
+}
+
+/** Checks the settings among some annotations. @throws SettingError as `readSettings` */
+export function checkSettings(annotations: Readonly<Record<string, string>>): void {
+  readSettings([annotations], { nativeSidecar: false, logLevel: "info" })
+}
+
 /** Port list as the proxy's environment takes it. */
 export function portListValue(ranges: readonly PortRange[]): string {
   return formatPortList(ranges)
@@ -128,6 +151,22 @@ function resources(values: Readonly<Record<string, string>>, which: string): Rec
   const cpu = values[`proxy-cpu-${which}`]
   const memory = values[`proxy-memory-${which}`]
   return { ...(cpu === undefined ? {} : { cpu }), ...(memory === undefined ? {} : { memory }) }
+}
+
+/** Kubernetes refuses a container that asks for more than it may use. */
+function checkResource(resource: string, values: Readonly<Record<string, string>>): void {
+  const request = values[`proxy-${resource}-request`]
+  const limit = values[`proxy-${resource}-limit`]
+  if (request === undefined || limit === undefined || quantity(request) <= quantity(limit)) return
+  const annotation = `${SETTING_PREFIX}proxy-${resource}-request`
+  throw new SettingError(
+    annotation,
+    `annotation ${annotation}: "${request}" cannot be used: it is more than proxy-${resource}-limit, which is ${limit}`,
+  )
+}
+
+function quantity(text: string): number {
+  return Number.parseFloat(text) * (UNITS[text.replace(/^[\d.]+/, "")] ?? 1)
 }
 
 function portList(value: string): string | null {

@@ -1,6 +1,8 @@
 // The local cluster itself: objects in, pods out. It reconciles workloads as Kubernetes' controllers do and
 // keeps Services, names and the manifests folder in step with what runs.
 import { join } from "node:path"
+import type { TokenIssuer } from "../identity/mod.ts"
+import { TRUST_DOMAIN, TRUST_ROOTS, TRUST_ROOTS_KEY } from "./control_plane.ts"
 import { DNS_ADDRESS, PodAddresses } from "./net/addresses.ts"
 import { CLUSTER_DOMAIN } from "./net/dns_zone.ts"
 import type { Network } from "./net/network.ts"
@@ -18,6 +20,9 @@ import { podObject } from "./workloads/pod_object.ts"
 /** Changes are gathered this long before packet rules, names and manifests follow. */
 const SYNC_DELAY_MS = 5
 
+/** Tokens in volumes are looked at this often, and replaced when they are due. */
+const TOKEN_CHECK_MS = 30_000
+
 /** What a cluster is made of. */
 export interface ClusterOptions {
   readonly meshId: string
@@ -30,6 +35,8 @@ export interface ClusterOptions {
   /** Folder that containers start in when they name none, and that relative ones start from. */
   readonly workingDir: string
   readonly defaultInject: "enabled" | "disabled"
+  /** Issues the tokens of pods. */
+  readonly tokenIssuer: TokenIssuer
   readonly sandboxMounts: readonly [from: string, to: string][]
   readonly path: string
   commandOfImage(image: string): readonly string[] | null
@@ -58,6 +65,7 @@ export class Cluster {
   readonly #sources: PodSources
   readonly #host: PodHost
   #syncTimer: ReturnType<typeof setTimeout> | null = null
+  readonly #tokenTimer: ReturnType<typeof setInterval>
   #syncing: Promise<void> = Promise.resolve()
   #synced: (() => void)[] = []
   #closing = false
@@ -66,8 +74,9 @@ export class Cluster {
   constructor(options: ClusterOptions) {
     this.#options = options
     this.#defaults = new ApiDefaults(options.network.hasV6)
-    this.#sources = new PodSources(this.#objects, join(options.folder, "volumes"))
+    this.#sources = new PodSources(this.#objects, join(options.folder, "volumes"), options.tokenIssuer)
     this.#host = this.#podHost()
+    this.#tokenTimer = setInterval(() => this.#refill(this.pods), TOKEN_CHECK_MS)
   }
 
   /** All pods, those of the control plane too. */
@@ -146,6 +155,7 @@ export class Cluster {
   /** Ends all pods. @param graceMs  at most this long for each */
   async stop(graceMs: number): Promise<void> {
     this.#closing = true
+    clearInterval(this.#tokenTimer)
     if (this.#syncTimer !== null) clearTimeout(this.#syncTimer)
     for (const settle of this.#synced.splice(0)) settle()
     await Promise.all(this.pods.map(pod => pod.stop(graceMs)))
@@ -163,8 +173,11 @@ export class Cluster {
     const fills = (kind: string) => kind === "ConfigMap" || kind === "Secret"
     const changed = changes.filter(({ kind, action }) => fills(kind) && action !== "unchanged")
     const namespaces = new Set(changed.map(({ namespace }) => namespace))
-    for (const pod of this.pods) {
-      if (!namespaces.has(pod.namespace)) continue
+    this.#refill(this.pods.filter(pod => namespaces.has(pod.namespace)))
+  }
+
+  #refill(pods: readonly Pod[]): void {
+    for (const pod of pods) {
       try {
         pod.sourcesChanged()
       } catch (error) {
@@ -234,11 +247,19 @@ export class Cluster {
       byDefault: this.#options.defaultInject,
       conduitNamespace: this.#options.conduitNamespace,
       version: this.#options.version,
+      ...this.#trust(),
     })
     if (skipped !== null) this.#skipped.set(`${namespace}/${name}`, skipped)
     const pod = new Pod(object, this.#podAddresses.take(), this.#host)
     this.#pods.set(podKey(pod), { pod, ownerKey: objectKey(owner), hash })
     pod.start()
+  }
+
+  /** What proxies of new pods trust: the anchors as they are now. */
+  #trust(): { trustAnchors?: string; trustDomain: string } {
+    const roots = this.#objects.get(`ConfigMap/${this.#options.conduitNamespace}/${TRUST_ROOTS}`)
+    const trustAnchors = roots?.data?.[TRUST_ROOTS_KEY]
+    return { trustDomain: TRUST_DOMAIN, ...(trustAnchors === undefined ? {} : { trustAnchors }) }
   }
 
   #end(pod: Pod): void {

@@ -10,6 +10,7 @@ export {
   meshReport,
   signalExec,
 } from "./control_client.ts"
+export { type GivenIdentity, readGivenIdentity } from "./given_identity.ts"
 export { rotatedLog } from "./log_rotation.ts"
 export { type KubeObject, objectKey } from "./objects/kube_object.ts"
 export { type LoadOptions, loadManifests, ManifestError, type Manifests } from "./objects/load.ts"

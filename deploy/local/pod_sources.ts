@@ -1,18 +1,28 @@
 // What pods are filled from: Services as variables, ConfigMaps and Secrets of their namespace, tokens, claims.
-import { createHmac } from "node:crypto"
 import { mkdirSync } from "node:fs"
 import { join } from "node:path"
+import type { TokenIssuer } from "../identity/mod.ts"
 import { type KubeObject, serviceSpec } from "./objects/kube_object.ts"
 import type { VolumeSources } from "./pod/volumes.ts"
+
+/** Share of a token's life after which it is replaced, as a kubelet does (kubernetes.io: projected volumes). */
+export const TOKEN_RENEW_AT = 0.8
+
+interface IssuedToken {
+  readonly token: string
+  readonly renewAtMs: number
+}
 
 /** Sources of one mesh, looked up in its objects as they are now. */
 export class PodSources {
   readonly #objects: ReadonlyMap<string, KubeObject>
   readonly #claims: string
-  readonly #tokenKey = crypto.randomUUID()
+  readonly #issuer: TokenIssuer
+  readonly #tokens = new WeakMap<KubeObject, Map<string, IssuedToken>>()
 
   /** @param claims  folder that keeps the data of claims as long as the mesh lives */
-  constructor(objects: ReadonlyMap<string, KubeObject>, claims: string) {
+  constructor(objects: ReadonlyMap<string, KubeObject>, claims: string, issuer: TokenIssuer) {
+    this.#issuer = issuer
     this.#objects = objects
     this.#claims = claims
   }
@@ -49,7 +59,7 @@ export class PodSources {
         return files === null ? null : mapValues(files, bytes => Buffer.from(bytes).toString("utf8"))
       },
       files: (kind, name) => this.#files(kind, namespace, name),
-      serviceAccountToken: audience => this.#token(pod, audience),
+      serviceAccountToken: (audience, lifetimeS) => this.#token(pod, audience, lifetimeS),
       claimFolder: claim => {
         const folder = join(this.#claims, `${namespace}_${claim}`)
         mkdirSync(folder, { recursive: true })
@@ -73,25 +83,23 @@ export class PodSources {
     return this.#objects.has(`${kind}/${namespace}/${name}`) ? {} : null
   }
 
-  /** A token in the shape of Kubernetes' own; nobody outside this mesh has its key. */
-  #token(pod: KubeObject, audience: string): string {
-    const account = (pod.spec as { serviceAccountName?: string }).serviceAccountName ?? "default"
-    const now = Math.floor(Date.now() / 1000)
-    const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url")
-    const claims = {
-      iss: "https://conduit.local",
-      sub: `system:serviceaccount:${pod.metadata.namespace}:${account}`,
-      aud: [audience],
-      iat: now,
-      exp: now + 86_400,
-      "kubernetes.io": {
-        namespace: pod.metadata.namespace,
-        pod: { name: pod.metadata.name, uid: pod.metadata.uid },
-        serviceaccount: { name: account },
-      },
-    }
-    const body = `${part({ alg: "HS256", typ: "JWT" })}.${part(claims)}`
-    return `${body}.${createHmac("sha256", this.#tokenKey).update(body).digest("base64url")}`
+  /** The pod's token for an audience; the same one until it is due to be replaced. */
+  #token(pod: KubeObject, audience: string, lifetimeS: number): string {
+    const tokens = this.#tokens.get(pod) ?? new Map<string, IssuedToken>()
+    this.#tokens.set(pod, tokens)
+    const key = `${audience} ${lifetimeS}`
+    const known = tokens.get(key)
+    if (known !== undefined && Date.now() < known.renewAtMs) return known.token
+    const token = this.#issuer.issue({
+      namespace: pod.metadata.namespace ?? "default",
+      serviceAccount: (pod.spec as { serviceAccountName?: string }).serviceAccountName ?? "default",
+      pod: pod.metadata.name,
+      podUid: pod.metadata.uid ?? "",
+      audience,
+      lifetimeS,
+    })
+    tokens.set(key, { token, renewAtMs: Date.now() + lifetimeS * 1000 * TOKEN_RENEW_AT })
+    return token
   }
 }
 

@@ -35,13 +35,16 @@ export function backendOf(pod: Pod, v6: boolean): BackendPod {
   }
 }
 
-/** All objects as an API server would show them: workloads with their counts, a Deployment's ReplicaSets, pods. */
+/**
+ * All objects as an API server would show them to the control plane: workloads with their counts, a Deployment's
+ * ReplicaSets, pods. No Secret: nothing there reads one, and a key must not lie in a file that others can read.
+ */
 export function* shownObjects(
   objects: Iterable<KubeObject>,
   owned: readonly OwnedPod[],
 ): Generator<KubeObject> {
   for (const object of objects) {
-    if (object.kind === "Pod") continue
+    if (object.kind === "Pod" || object.kind === "Secret") continue
     if (KINDS[object.kind] !== "workload") {
       yield object
       continue

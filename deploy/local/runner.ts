@@ -2,12 +2,14 @@
 // plane and the user's objects, serves `conduit dev`, follows edited files, and takes everything down again.
 import { mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { makeAuthority, TokenIssuer } from "../identity/mod.ts"
 import { INIT_IMAGE, PROXY_IMAGE } from "../inject/mod.ts"
 import { bundle } from "./bundle.ts"
 import { Cluster } from "./cluster.ts"
-import { CONTROL_IMAGE, controlPlaneObjects } from "./control_plane.ts"
+import { CONTROL_IMAGE, controlPlaneObjects, TRUST_DOMAIN } from "./control_plane.ts"
 import { type ExecContext, serveControl } from "./control_server.ts"
 import { LOG_CHECK_MS, rotateLogs } from "./log_rotation.ts"
+import type { GivenIdentity } from "./given_identity.ts"
 import { lockMesh, type MeshLock } from "./mesh_lock.ts"
 import { type Forward, forwardPort } from "./net/forward.ts"
 import { Network } from "./net/network.ts"
@@ -27,6 +29,9 @@ import { watchFiles } from "./watch_files.ts"
 
 /** On `down` a pod has at most this long; people wait, and nothing here outlives the mesh anyway. */
 export const DOWN_GRACE_MS = 2_000
+
+/** `iss` of the tokens of a local mesh. */
+const TOKEN_ISSUER = "https://conduit.local"
 
 /** A port of 127.0.0.1 that leads to a Service. */
 export interface ForwardRequest {
@@ -49,6 +54,8 @@ export interface RunnerOptions {
   /** Reads the sources again. @throws ManifestError */
   readonly reload: () => readonly KubeObject[]
   readonly forwards: readonly ForwardRequest[]
+  /** Trust anchors and issuer that were given; without them the mesh makes its own. */
+  readonly identity?: GivenIdentity
   /** Folder that containers start in when they name none. */
   readonly workingDir: string
   /** Told things that belong to no pod, such as a broken edit. */
@@ -190,7 +197,17 @@ class Mesh implements RunningMesh {
       [INIT_IMAGE, []],
       [CONTROL_IMAGE, [bun, control]],
     ]
+    const tokenIssuer = new TokenIssuer(TOKEN_ISSUER, Date.now)
+    const { issuanceLifetime, clockSkewAllowance, authority } = options.identity ?? {}
+    const { anchor, issuer, issuerKey } =
+      authority ??
+      (await makeAuthority({
+        trustDomain: TRUST_DOMAIN,
+        controlNamespace: options.conduitNamespace,
+        nowMs: Date.now(),
+      }))
     const cluster = new Cluster({
+      tokenIssuer,
       meshId: state.id,
       version: options.version,
       conduitNamespace: options.conduitNamespace,
@@ -210,7 +227,15 @@ class Mesh implements RunningMesh {
     this.#cluster = cluster
     const manifests = join(this.#folder, "manifests")
     cluster.apply([
-      ...controlPlaneObjects(options.conduitNamespace, manifests, options.version),
+      ...controlPlaneObjects(options.conduitNamespace, manifests, options.version, {
+        trustAnchors: anchor,
+        issuer,
+        issuerKey,
+        jwks: tokenIssuer.jwks,
+        tokenIssuer: tokenIssuer.issuer,
+        issuanceLifetime,
+        clockSkewAllowance,
+      }),
       ...options.objects,
     ])
     this.#control = serveControl(state.controlSocket, {

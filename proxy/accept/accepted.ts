@@ -8,6 +8,7 @@ import {
   PROTOCOL_TLS,
 } from "../balance/mod.ts"
 import type { Drainable } from "../http/mod.ts"
+import { CARRIES_HTTP1, CARRIES_HTTP2 } from "../identity/mod.ts"
 import { type Conn, type ConnHandler, callbackTimer, relay, type Timer } from "../net/mod.ts"
 import {
   CLIENT_HELLO_NEED_MORE,
@@ -17,9 +18,12 @@ import {
   DETECT_TLS,
   detect,
   isHostName,
+  isPrintable,
+  isSettingsFrame,
   readClientHello,
 } from "../wire/mod.ts"
-import { type Client, unprovenClient } from "./client.ts"
+import { type Client, provenClient, unprovenClient } from "./client.ts"
+import type { ConnectionGuard, RawProtocol } from "./guard.ts"
 import {
   SPOKEN_CLIENT_FIRST,
   SPOKEN_HTTP,
@@ -43,16 +47,27 @@ export const DETECT_STALL_MS = 250
 /** The same where HTTP was spoken before or is announced: a lost packet must not hide a request from the mesh. */
 export const DETECT_STALL_HTTP_MS = 3_000
 
+/** How long a client may be silent that could only be served with a request; then it is closed. */
+export const SILENT_DENIED_MS = 30_000
+/**
+ * A silent client that may be of the mesh is waited for this long before a server is let speak to it in plaintext: a
+ * ClientHello that was lost on the way is sent again within it.
+ */
+export const MESH_GRACE_MS = 300
+
 /** Early bytes held at most while the server is being reached; then the client is not read until it is. */
 export const EARLY_BYTES_MAX = 64 * 1024
 
 const NO_BYTES = new Uint8Array(0)
 
+/** First byte of a record that holds a ClientHello (RFC 8446 section 5.1). */
+const RECORD_HANDSHAKE = 22
+
 /** One redirected connection. */
 export class Accepted implements ConnHandler, ServerDialOwner {
   readonly conn: Conn
   readonly side: Side
-  readonly target: Target
+  target: Target
   /** Who the client is; known before anything it sends is handed on. */
   client: Client
   /** Destination before the redirect. */
@@ -71,12 +86,21 @@ export class Accepted implements ConnHandler, ServerDialOwner {
   private serverName = ""
   /** The rest of a ClientHello is waited for. */
   private awaitsHello = false
+  private guardOfClient: ConnectionGuard | null = null
+  /** The client is silent, and policy would not let its connection be passed on unseen. */
+  private silentDenied = false
+  /** The first bytes are waited for: they tell whether the client asks for TLS of the mesh. */
+  private peeking = false
+  /** A handshake is under way. */
+  private handshaking = false
+  /** What the client sends is TLS of the application's own. */
+  private encrypted = false
 
   constructor(side: Side, conn: Conn, target: Target, address: string, port: number, id: number) {
     this.side = side
     this.conn = conn
     this.target = target
-    this.client = unprovenClient(conn.remoteAddress, "disabled")
+    this.client = unprovenClient(conn.remoteAddress, side.unproven)
     this.address = address
     this.port = port
     this.id = id
@@ -84,16 +108,29 @@ export class Accepted implements ConnHandler, ServerDialOwner {
 
   /** Begins; the destination is known, or was waited for long enough. */
   start(): void {
-    const { conn, side, target } = this
+    const { conn, side } = this
     conn.handler = this
+    if (side.mesh === null) {
+      this.begin(false)
+      return
+    }
+    this.peeking = true
+    conn.resume()
+    this.arm(side.plainClients.has(conn.remoteAddress) ? DETECT_GRACE_MS : MESH_GRACE_MS)
+  }
+
+  /** @param waited  the client has been silent for a grace period */
+  private begin(waited: boolean): void {
+    const { conn, side, target } = this
     if (target.protocol === PROTOCOL_TCP || side.isOpaque(this.port)) {
       this.relayOpaque("opaque")
       return
     }
     this.spoken = side.memory.recall(this.address, this.port)
     conn.resume()
-    if (target.protocol !== PROTOCOL_DETECT) return
-    if (this.spoken === SPOKEN_SERVER_FIRST) this.race()
+    if (this.early.length > 0) this.decide()
+    else if (target.protocol !== PROTOCOL_DETECT) return
+    else if (this.spoken === SPOKEN_SERVER_FIRST || (waited && this.spoken !== SPOKEN_HTTP)) this.race()
     else this.arm(this.spoken === SPOKEN_HTTP ? DETECT_GRACE_HTTP_MS : DETECT_GRACE_MS)
   }
 
@@ -107,6 +144,12 @@ export class Accepted implements ConnHandler, ServerDialOwner {
     this.drainable?.closeIfIdle?.()
   }
 
+  /** The rules have changed: ends what is not allowed any more. */
+  reexamine(): void {
+    if (this.drainable !== null) this.drainable.reexamine()
+    else if (this.opaque && this.guard?.stillRelays() === false) this.conn.reset()
+  }
+
   /** What logs say of the connection. */
   fields(): Record<string, string | number> {
     const fields = this.side.fields(this.conn, this.address, this.port, this.id)
@@ -116,11 +159,30 @@ export class Accepted implements ConnHandler, ServerDialOwner {
 
   // The client's side.
 
-  onOpen(): void {}
+  /** Of a handshake: the client has proven itself, and said what it speaks. */
+  onOpen(conn: Conn): void {
+    const { mesh } = this.side
+    const { peer } = conn
+    // Only a handshake of ours calls this on an accepted connection.
+    if (mesh === null || peer === null) return
+    this.handshaking = false
+    mesh.inbound.running--
+    this.side.plainClients.remove(conn.remoteAddress)
+    this.client = provenClient(conn.remoteAddress, peer)
+    this.target = this.target.of(this.client)
+    this.side.proven(conn, this.target.connectionLabels)
+    if (peer.protocol === CARRIES_HTTP1) this.serveHttp(1)
+    else if (peer.protocol === CARRIES_HTTP2) this.serveHttp(2)
+    else this.relayOpaque("mesh-tcp")
+  }
 
   onData(_conn: Conn, chunk: Uint8Array): void {
     if (this.early.length === 0) this.early = chunk
     else this.early = Buffer.concat([this.early, chunk])
+    if (this.peeking) {
+      this.peek()
+      return
+    }
     if (this.opaque) {
       if (this.early.length >= EARLY_BYTES_MAX) this.conn.pause()
       return
@@ -131,6 +193,7 @@ export class Accepted implements ConnHandler, ServerDialOwner {
   onDrain(): void {}
 
   onEnd(): void {
+    this.peeking = false
     // A FIN before any byte, or within what might have become a head: only the server can make sense of it.
     if (!this.opaque) this.relayOpaque("client-end")
   }
@@ -138,6 +201,59 @@ export class Accepted implements ConnHandler, ServerDialOwner {
   onClose(): void {
     this.disarm()
     this.dial?.abandon()
+    if (this.handshaking && this.side.mesh !== null) this.side.mesh.inbound.running--
+  }
+
+  /** Whether TLS of the mesh begins; all else goes the way of an unmeshed client. */
+  private peek(): void {
+    const { side, early } = this
+    if (early[0] === RECORD_HANDSHAKE) {
+      const hello = readClientHello(early, early.length)
+      if (hello.state === CLIENT_HELLO_NEED_MORE) {
+        if (!this.awaitsHello) this.arm(DETECT_STALL_HTTP_MS)
+        this.awaitsHello = true
+        return
+      }
+      // The name may be that of another pod that had this address before: its client is to see whom it met instead.
+      const isOurs = hello.serverName === side.mesh?.identity.name
+      if (isOurs || hello.protocols.some(protocol => protocol.startsWith("conduit."))) {
+        this.acceptMesh()
+        return
+      }
+    }
+    this.unmeshed(false)
+  }
+
+  private unmeshed(waited: boolean): void {
+    this.peeking = false
+    this.awaitsHello = false
+    this.disarm()
+    this.side.plainClients.add(this.conn.remoteAddress)
+    this.begin(waited)
+  }
+
+  private acceptMesh(): void {
+    const { conn, side } = this
+    const { mesh } = side
+    if (mesh === null) return
+    this.peeking = false
+    this.disarm()
+    const first = this.early
+    this.early = NO_BYTES
+    conn.pause()
+    mesh.identity.whenCertified(() => {
+      if (conn.closed) return
+      const terms = mesh.accept
+      if (terms === null) {
+        mesh.refusedClient(conn)
+        conn.reset()
+        return
+      }
+      this.handshaking = true
+      mesh.inbound.running++
+      conn.resume()
+      conn.acceptTls(terms, first)
+    }, true)
   }
 
   // The server's side, until a relay takes over.
@@ -156,6 +272,7 @@ export class Accepted implements ConnHandler, ServerDialOwner {
       if (this.early.length > 0) this.arm(DETECT_STALL_HTTP_MS)
       return
     }
+    if (!this.mayPass("tcp")) return
     this.side.memory.learn(this.address, this.port, SPOKEN_SERVER_FIRST)
     this.side.detected("server-first")
     this.opaque = true
@@ -164,6 +281,7 @@ export class Accepted implements ConnHandler, ServerDialOwner {
   }
 
   serverEnd(server: Conn): void {
+    if (!this.mayPass("tcp")) return
     this.side.detected("server-end")
     this.opaque = true
     this.join(server)
@@ -209,6 +327,7 @@ export class Accepted implements ConnHandler, ServerDialOwner {
         this.side.log.debug("TLS of the application", { ...this.fields(), ...(alpn === "" ? {} : { alpn }) })
       }
       this.learnClientFirst()
+      this.encrypted = true
       this.relayOpaque("tls")
     } else if (detection === DETECT_NEED_MORE) {
       this.stall()
@@ -239,8 +358,13 @@ export class Accepted implements ConnHandler, ServerDialOwner {
 
   private expired(): void {
     if (this.conn.closed || this.opaque) return
+    if (this.peeking) {
+      this.unmeshed(this.early.length === 0)
+      return
+    }
     if (this.early.length === 0) {
-      this.race()
+      if (this.silentDenied) this.relayOpaque("silent")
+      else this.race()
       return
     }
     const hint = this.target.protocol
@@ -251,13 +375,34 @@ export class Accepted implements ConnHandler, ServerDialOwner {
     this.relayOpaque("stalled")
   }
 
+  /** The guard of this client; null where nobody guards. */
+  private get guard(): ConnectionGuard | null {
+    if (this.guardOfClient?.client !== this.client) {
+      this.guardOfClient = this.side.guard?.(this.client, this.address, this.port) ?? null
+    }
+    return this.guardOfClient
+  }
+
+  /** Whether the connection may be passed on as it is; ends it if not. */
+  private mayPass(protocol: RawProtocol): boolean {
+    if (this.guard?.relay(protocol) !== false) return true
+    this.conn.reset()
+    return false
+  }
+
   private race(): void {
+    if (!this.opaque && this.guard?.mayRelay === false) {
+      // The application is not to hear of it. An HTTP client may yet send a request that is allowed.
+      this.silentDenied = true
+      this.arm(SILENT_DENIED_MS)
+      return
+    }
     this.dial = this.newDial()
     this.dial.start()
   }
 
   private newDial(): ServerDial {
-    return new ServerDial(this, this.target.http.source, this.side.env, this.side.random)
+    return new ServerDial(this, this.target.http.source, this.side.env, this.side.random, this.encrypted)
   }
 
   private serveHttp(version: 1 | 2): void {
@@ -269,11 +414,14 @@ export class Accepted implements ConnHandler, ServerDialOwner {
     side.detected(version === 1 ? "http1" : "http2")
     const bytes = this.early
     this.early = NO_BYTES
-    this.drainable = side.serveHttp(version, this, bytes)
+    const { guard } = this
+    if (guard !== null) guard.httpVersion = version
+    this.drainable = side.serveHttp(version, this, bytes, guard)
     if (conn.handler === this) throw new Error("the HTTP engine did not take the connection over")
   }
 
   private relayOpaque(result: string): void {
+    if (!this.mayPass(result === "tls" ? "tls" : "tcp")) return
     this.opaque = true
     this.disarm()
     this.side.detected(result)
@@ -297,29 +445,4 @@ export class Accepted implements ConnHandler, ServerDialOwner {
     }
     relay(this.conn, server, () => dial?.release())
   }
-}
-
-/** Whether every character is a visible one of ASCII, so that a log line stays one line. */
-function isPrintable(text: string): boolean {
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i)
-    if (code < 0x21 || code > 0x7e) return false
-  }
-  return true
-}
-
-/** Whether a server's first bytes are the SETTINGS frame that HTTP/2 begins with (RFC 9113 section 3.4). */
-function isSettingsFrame(bytes: Uint8Array): boolean {
-  if (bytes.length < 9) return false
-  const length = ((bytes[0] ?? 0) << 16) | ((bytes[1] ?? 0) << 8) | (bytes[2] ?? 0)
-  return (
-    length % 6 === 0 &&
-    length <= 16_384 &&
-    bytes[3] === 4 &&
-    bytes[4] === 0 &&
-    bytes[5] === 0 &&
-    bytes[6] === 0 &&
-    bytes[7] === 0 &&
-    bytes[8] === 0
-  )
 }

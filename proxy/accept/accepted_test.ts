@@ -50,7 +50,7 @@ function fixture(backendPort: number, options: FixtureOptions = {}): Fixture {
     engines.push(`${name}:${Buffer.from(first).toString()}`)
     conn.handler = { onOpen() {}, onData() {}, onDrain() {}, onEnd() {}, onClose() {} }
     conn.write(new TextEncoder().encode(name))
-    return { drain: () => conn.close() }
+    return { drain: () => conn.close(), reexamine() {} }
   }
   const labels = {
     direction: OUTBOUND,
@@ -70,10 +70,12 @@ function fixture(backendPort: number, options: FixtureOptions = {}): Fixture {
       targetAddress: "",
       tls: "loopback",
       clientId: "",
+      serverId: "",
       dstService: "s",
       dstNamespace: "n",
       dst: null,
     },
+    of: () => target,
   }
   const destination =
     options.destination === undefined ? { address: "10.0.0.1", port: 7 } : options.destination
@@ -81,6 +83,7 @@ function fixture(backendPort: number, options: FixtureOptions = {}): Fixture {
     direction: OUTBOUND,
     listenAddresses: ["127.0.0.1"],
     port: 0,
+    mesh: null,
     env: {
       clock: loop.clock,
       timers: loop.timers,

@@ -1,4 +1,5 @@
 // Who stands at the other end of an accepted connection: its address, and what it proved in mutual TLS.
+import type { TlsPeer } from "../net/mod.ts"
 import type { TlsLabel } from "../telemetry/mod.ts"
 
 /** The client of an accepted connection. Immutable; one object may serve many connections. */
@@ -16,4 +17,9 @@ export interface Client {
 /** A client that proved nothing. @param tls  `disabled` where this proxy has no identity, else `no_identity` */
 export function unprovenClient(address: string, tls: TlsLabel): Client {
   return { address, spiffeId: "", dnsName: "", tls }
+}
+
+/** A client that proved who it is. */
+export function provenClient(address: string, { spiffeId, dnsName }: TlsPeer): Client {
+  return { address, spiffeId, dnsName, tls: "true" }
 }

@@ -1,6 +1,12 @@
 // Keeps account of open connections: bytes into the metrics while they live, what is open at shutdown.
 import type { Conn, ConnObserver } from "../net/mod.ts"
-import type { AuthorityLabel, ConnectionLabels, ConnectionRecord, Telemetry } from "../telemetry/mod.ts"
+import {
+  type AuthorityLabel,
+  type ConnectionLabels,
+  type ConnectionRecord,
+  OUTBOUND,
+  type Telemetry,
+} from "../telemetry/mod.ts"
 
 /** What a connection leaves behind when it ends, bytes: as measured for raw TCP, one of its two sockets. */
 const ENDED_CONNECTION_BYTES = 2048
@@ -12,7 +18,7 @@ export type ConnectionEnded = (error: string | null) => void
 class TrackedConn implements ConnObserver {
   private readonly tracker: ConnectionTracker
   private readonly conn: Conn
-  private readonly labels: () => ConnectionLabels
+  private labels: () => ConnectionLabels
   private readonly ended: ConnectionEnded | null
   /**
    * Made late, when somebody looks or the connection ends: the client's TLS may first tell a name for it, and a
@@ -47,6 +53,23 @@ class TrackedConn implements ConnObserver {
     // Counted already without a name: that one closes, so that in every series opened less closed is open.
     this.record?.leave()
     this.record = null
+  }
+
+  proven(labels: ConnectionLabels): void {
+    this.labels = () => labels
+    this.record?.leave()
+    this.record = null
+  }
+
+  /** A dialled connection in plaintext to an endpoint that has an identity. */
+  get isBare(): boolean {
+    if (this.ended !== null || this.conn.peer !== null) return false
+    const { direction, dst } = this.labels()
+    return direction === OUTBOUND && dst !== null && dst.identity !== ""
+  }
+
+  outdate(): void {
+    this.conn.outdated = true
   }
 
   connClosed(_conn: Conn, error: string | null): void {
@@ -104,6 +127,17 @@ export class ConnectionTracker {
   named(conn: Conn, serverName: string): void {
     const tracked = conn.observer
     if (tracked instanceof TrackedConn) tracked.named(this.telemetry.authorities.of(serverName))
+  }
+
+  /** The client of an accepted connection proved itself: its figures say so. */
+  proven(conn: Conn, labels: ConnectionLabels): void {
+    const tracked = conn.observer
+    if (tracked instanceof TrackedConn) tracked.proven(labels)
+  }
+
+  /** Nothing new is to be begun on connections that were made in plaintext for want of a certificate. */
+  outdateBare(): void {
+    for (const tracked of this.open) if (tracked.isBare) tracked.outdate()
   }
 
   /** Brings all figures of connections up to date; to be called before they are shown or reported. */

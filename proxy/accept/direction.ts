@@ -1,10 +1,13 @@
 // What the two directions of the proxy are made of alike; outbound/ and inbound/ add where a connection goes.
+import type { Endpoint } from "../balance/mod.ts"
 import type { HttpEnv } from "../http/mod.ts"
-import { type Conn, dial, originalDestination, type SocketAddress } from "../net/mod.ts"
+import type { MeshTls } from "../identity/mod.ts"
+import { type Conn, dial, dialThrough, originalDestination, type SocketAddress } from "../net/mod.ts"
 import type { PortRange } from "../port_ranges.ts"
-import type { Direction, Telemetry } from "../telemetry/mod.ts"
+import { type Direction, OUTBOUND, type Telemetry, type TlsLabel } from "../telemetry/mod.ts"
 import type { ConnectionTracker } from "./connection_tracker.ts"
 import { EndpointLabels } from "./endpoint_labels.ts"
+import type { GuardConnection } from "./guard.ts"
 import { type HttpEngines, type ResolveTarget, Side } from "./side.ts"
 
 /** Parts that both directions take from the process. */
@@ -20,6 +23,8 @@ export interface DirectionOptions {
   readonly tracker: ConnectionTracker
   readonly opaquePorts: readonly PortRange[]
   readonly accessLog: boolean
+  /** Mutual TLS of the mesh. Default: none, as without an identity. */
+  readonly mesh?: MeshTls | null
   /** Uniform, 0 to 1. */
   readonly random: () => number
   /** For tests without a redirect. */
@@ -33,6 +38,8 @@ export interface DirectionRules {
   /** Whether a destination is one of the proxy's own listeners. */
   readonly isOwn: (destination: SocketAddress) => boolean
   readonly resolve: ResolveTarget
+  /** Decides who may pass; absent: everybody. */
+  readonly guard?: GuardConnection
 }
 
 /** Makes a direction; call `listen` on it. */
@@ -40,25 +47,40 @@ export function createSide(options: DirectionOptions, rules: DirectionRules): Si
   const { tracker } = options
   const { connectTimeoutMs } = rules
   const labels = new EndpointLabels(rules.direction)
+  const mesh = options.mesh ?? null
   const env: HttpEnv = {
     clock: options.env.clock,
     timers: options.env.timers,
     log: options.env.log,
     draining: false,
-    dial(endpoint, handler) {
-      const conn = dial(endpoint.address, endpoint.port, handler, { connectTimeoutMs })
-      tracker.dialled(conn, () => labels.of(endpoint))
+    dial(endpoint, handler, carries, encrypted = false) {
+      const { address, port } = endpoint
+      const conn =
+        mesh === null || rules.direction !== OUTBOUND
+          ? dial(address, port, handler, { connectTimeoutMs })
+          : dialThrough(address, port, handler, mesh.gate(endpoint, carries, connectTimeoutMs, encrypted))
+      tracker.dialled(conn, () =>
+        labels.of(endpoint, conn.peer === null ? tlsOfPlaintext(endpoint, mesh !== null) : "true"),
+      )
       return conn
     },
   }
   return new Side({
     ...options,
+    mesh: rules.direction === OUTBOUND ? null : mesh,
     direction: rules.direction,
     env,
     originalDestination: options.originalDestination ?? redirectedFrom,
     isOwn: rules.isOwn,
     resolve: rules.resolve,
+    guard: rules.guard ?? null,
   })
+}
+
+/** Label of a connection without TLS of the mesh: whose lack of an identity it is. */
+function tlsOfPlaintext({ info }: Endpoint, haveIdentity: boolean): TlsLabel {
+  const peerCould = haveIdentity ? info.identity !== "" : info.meshed
+  return peerCould ? "disabled" : "no_identity"
 }
 
 /** The destination before the redirect of an accepted connection. */

@@ -1,7 +1,7 @@
 // Labels of connections that are dialled: one object per endpoint, so that telemetry finds the series by it.
 import type { Endpoint } from "../balance/mod.ts"
 import { formatAddress } from "../net/mod.ts"
-import { type ConnectionLabels, type Direction, OUTBOUND } from "../telemetry/mod.ts"
+import { type ConnectionLabels, type Direction, OUTBOUND, type TlsLabel } from "../telemetry/mod.ts"
 
 /** Makes and keeps the labels; they change when discovery tells something else of the endpoint. */
 export class EndpointLabels {
@@ -12,17 +12,23 @@ export class EndpointLabels {
     this.direction = direction
   }
 
-  /** Labels of a connection to an endpoint. */
-  of(endpoint: Endpoint): ConnectionLabels {
+  /**
+   * Labels of a connection to an endpoint.
+   *
+   * @param tls  how the connection is secured, where it leaves the pod
+   */
+  of(endpoint: Endpoint, tls: TlsLabel): ConnectionLabels {
     const known = this.byEndpoint.get(endpoint)
-    if (known !== undefined && known.dst === endpoint.info) return known
     const outbound = this.direction === OUTBOUND
+    const label = outbound ? tls : "loopback"
+    if (known !== undefined && known.dst === endpoint.info && known.tls === label) return known
     const labels: ConnectionLabels = {
       direction: this.direction,
       peer: "dst",
       targetAddress: formatAddress(endpoint.address, endpoint.port),
-      tls: outbound ? (endpoint.info.meshed ? "disabled" : "no_identity") : "loopback",
+      tls: label,
       clientId: "",
+      serverId: label === "true" ? endpoint.info.identity : "",
       dstService: "",
       dstNamespace: "",
       dst: endpoint.info,

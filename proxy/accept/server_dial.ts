@@ -1,5 +1,6 @@
 // Reaches a server for a raw connection: picks an endpoint, dials it, and another one where that is refused.
 import type { Endpoint, EndpointSource } from "../balance/mod.ts"
+import { CARRIES_TCP, type Carries } from "../identity/mod.ts"
 import { type Clock, type Conn, type ConnHandler, formatAddress } from "../net/mod.ts"
 
 /** Endpoints that one connection tries at most; connects that fail at once are cheap, beyond this all are down. */
@@ -25,7 +26,7 @@ export interface ServerDialOwner {
 /** What dialling needs of its surroundings. */
 export interface DialEnv {
   readonly clock: Clock
-  dial(endpoint: Endpoint, handler: ConnHandler): Conn
+  dial(endpoint: Endpoint, handler: ConnHandler, carries: Carries, encrypted?: boolean): Conn
 }
 
 /** One connection to whichever endpoint takes it. */
@@ -34,6 +35,8 @@ export class ServerDial implements ConnHandler {
   endpoint: Endpoint | null = null
   /** The connection; open after `serverOpen`. */
   conn: Conn | null = null
+  /** What is to be sent is TLS of the application's own. */
+  private readonly encrypted: boolean
   private readonly owner: ServerDialOwner
   private readonly source: EndpointSource
   private readonly env: DialEnv
@@ -44,7 +47,14 @@ export class ServerDial implements ConnHandler {
   private abandoned = false
   private reason = "no endpoint"
 
-  constructor(owner: ServerDialOwner, source: EndpointSource, env: DialEnv, random: () => number) {
+  constructor(
+    owner: ServerDialOwner,
+    source: EndpointSource,
+    env: DialEnv,
+    random: () => number,
+    encrypted = false,
+  ) {
+    this.encrypted = encrypted
     this.owner = owner
     this.source = source
     this.env = env
@@ -65,7 +75,7 @@ export class ServerDial implements ConnHandler {
     endpoint.pending++
     this.endpoint = endpoint
     this.dialledMs = now
-    this.conn = this.env.dial(endpoint, this)
+    this.conn = this.env.dial(endpoint, this, CARRIES_TCP, this.encrypted)
   }
 
   /** Nobody needs the connection any more. */

@@ -1,6 +1,14 @@
 // One direction of the proxy: its listener, what all its connections share, and what of them is still open.
 // outbound/ and inbound/ differ in where a connection goes; everything else is here once.
-import { Admission, createHttpService, type Drainable, type HttpEnv, type HttpService } from "../http/mod.ts"
+import {
+  Admission,
+  createHttpService,
+  type Drainable,
+  type HttpEnv,
+  type HttpService,
+  type RequestGuard,
+} from "../http/mod.ts"
+import type { MeshTls } from "../identity/mod.ts"
 import type { Logger } from "../log.ts"
 import {
   type Conn,
@@ -11,10 +19,18 @@ import {
   type SocketAddress,
 } from "../net/mod.ts"
 import { type PortRange, portIn } from "../port_ranges.ts"
-import type { Direction, Telemetry } from "../telemetry/mod.ts"
+import {
+  type ConnectionLabels,
+  type Direction,
+  OUTBOUND,
+  type Telemetry,
+  type TlsLabel,
+} from "../telemetry/mod.ts"
 import { Accepted } from "./accepted.ts"
 import type { ConnectionTracker } from "./connection_tracker.ts"
 import { CountersByLabel } from "./counters.ts"
+import type { GuardConnection } from "./guard.ts"
+import { PlainClients } from "./plain_clients.ts"
 import { ProtocolMemory } from "./protocol_memory.ts"
 import type { Target } from "./target.ts"
 
@@ -46,6 +62,10 @@ export interface SideOptions {
   /** Whether a destination is one of the proxy's own listeners. */
   readonly isOwn: (destination: SocketAddress) => boolean
   readonly resolve: ResolveTarget
+  /** Decides who may pass; null (the default) for everybody, as outbound. */
+  readonly guard?: GuardConnection | null
+  /** Mutual TLS that clients may ask for; null for none. */
+  readonly mesh: MeshTls | null
   /** One line per ended connection. */
   readonly accessLog: boolean
   /** Uniform, 0 to 1. */
@@ -63,6 +83,13 @@ export class Side {
   readonly log: Logger
   readonly memory = new ProtocolMemory()
   readonly random: () => number
+  /** For `Accepted`: makes its guard. */
+  readonly guard: GuardConnection | null
+  /** Mutual TLS that clients may ask for; null for none. */
+  readonly mesh: MeshTls | null
+  /** How connections are secured whose client proved nothing. */
+  readonly unproven: TlsLabel
+  readonly plainClients = new PlainClients()
   /** Clock reading when a connection was last accepted or ended. */
   usedMs = Number.NEGATIVE_INFINITY
   private readonly options: SideOptions
@@ -80,6 +107,10 @@ export class Side {
     this.env = options.env
     this.log = options.env.log
     this.random = options.random
+    this.guard = options.guard ?? null
+    this.mesh = options.mesh
+    this.unproven =
+      options.direction === OUTBOUND ? "loopback" : options.mesh === null ? "disabled" : "no_identity"
     const registry = options.telemetry.registry
     const direction = NAMES[options.direction]
     this.detections = new CountersByLabel(registry, direction, "result", {
@@ -133,6 +164,11 @@ export class Side {
     for (const accepted of this.open) accepted.closeIfIdle()
   }
 
+  /** The rules have changed: ends what is not allowed any more. */
+  reexamine(): void {
+    for (const accepted of [...this.open]) accepted.reexamine()
+  }
+
   /** Stops accepting. */
   stop(): void {
     for (const listener of this.listeners) listener.close()
@@ -150,7 +186,12 @@ export class Side {
   }
 
   /** For `Accepted`: hands the connection to an engine. */
-  serveHttp(version: 1 | 2, accepted: Accepted, firstBytes: Uint8Array): Drainable {
+  serveHttp(
+    version: 1 | 2,
+    accepted: Accepted,
+    firstBytes: Uint8Array,
+    guard: RequestGuard | null,
+  ): Drainable {
     const { options } = this
     const service = createHttpService({
       direction: options.direction,
@@ -162,6 +203,7 @@ export class Side {
       random: this.random,
       fields: accepted.fields(),
       accessLog: options.accessLog,
+      guard,
     })
     const serve = version === 1 ? options.engines.http1 : options.engines.http2
     const drainable = serve(accepted.conn, firstBytes, service, this.env)
@@ -182,6 +224,11 @@ export class Side {
   /** For `Accepted`: a connection's figures bear the name that the client's TLS asks for. */
   named(conn: Conn, serverName: string): void {
     this.options.tracker.named(conn, serverName)
+  }
+
+  /** For `Accepted`: a client has proven itself, and a connection's figures bear its name. */
+  proven(conn: Conn, labels: ConnectionLabels): void {
+    this.options.tracker.proven(conn, labels)
   }
 
   private finished(accepted: Accepted, error: string | null): void {

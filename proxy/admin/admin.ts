@@ -32,6 +32,8 @@ export interface AdminOptions {
   /** Metrics in Prometheus' text format. */
   readonly metrics: () => string
   readonly metricsContentType: string
+  /** Public data of the proxy's identity, JSON; null where it has none. */
+  readonly identity: () => string | null
   /** Begins an orderly shutdown. */
   readonly shutdown: () => void
 }
@@ -80,6 +82,17 @@ function adminRoutes(options: AdminOptions): ReadonlyMap<string, Route> {
       {
         methods: ["GET", "HEAD"],
         answer: () => ({ status: 200, body: options.metrics(), contentType: options.metricsContentType }),
+      },
+    ],
+    [
+      "/identity",
+      {
+        methods: ["GET", "HEAD"],
+        answer() {
+          const body = options.identity()
+          if (body === null) return { status: 404, body: "this proxy has no identity\n" }
+          return { status: 200, body, contentType: "application/json" }
+        },
       },
     ],
     [

@@ -15,6 +15,7 @@ const server = serveAdmin({
   unreadyReasons: () => reasons,
   metrics: () => "up 1\n",
   metricsContentType: "text/plain; version=0.0.4",
+  identity: () => '{"identity":"web"}\n',
   shutdown: () => shutdowns++,
 })
 const url = (path: string) => `http://127.0.0.1:${server.port}${path}`
@@ -76,4 +77,10 @@ test.each([
     },
   })
   expect(await closed.promise).toStartWith("HTTP/1.1 400 ")
+})
+
+test("identity is shown as JSON", async () => {
+  const answer = await fetch(url("/identity"))
+  expect(answer.headers.get("content-type")).toBe("application/json")
+  expect(await answer.json()).toEqual({ identity: "web" })
 })

@@ -65,6 +65,8 @@ export class Endpoint {
   info: EndpointInfo
   /** Requests or connections in flight. */
   pending = 0
+  /** It is known to be no part of the cluster. */
+  outside = false
   /** No longer named by discovery: work that runs goes on, nothing new is sent. */
   removed = false
   /** Connection pool of the HTTP/1 engine, which narrows it. */

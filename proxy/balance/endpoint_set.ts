@@ -149,8 +149,14 @@ export class EndpointSet implements EndpointSource {
     for (const { address, port, info } of updates) {
       const key = keyOf(address, port)
       const known = this.byKey.get(key)
-      // Another pod on the same address is another endpoint: nothing learnt about the old one holds.
-      if (known !== undefined && known.info.pod === info.pod && known.info.namespace === info.namespace) {
+      // Another pod on the same address is another endpoint: nothing learnt about the old one holds. So is another
+      // identity: connections that were proven to be the old one's must not serve for it.
+      if (
+        known !== undefined &&
+        known.info.pod === info.pod &&
+        known.info.namespace === info.namespace &&
+        known.info.identity === info.identity
+      ) {
         known.info = info
       } else {
         this.byKey.set(key, new Endpoint(address, port, info, nowMs, guess))

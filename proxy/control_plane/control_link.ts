@@ -7,6 +7,7 @@ import {
   type Conn,
   type ConnHandler,
   callbackTimer,
+  parseAddress,
   type Timer,
   type TimerWheel,
 } from "../net/mod.ts"
@@ -64,8 +65,12 @@ export interface Link {
   stop(): void
   /** Says that nothing more will be sent, so that the server can end the stream, then does not come back. */
   finish(): void
-  /** Sends a message on the stream that is up; without one it is dropped, as `onOpen` will have all said again. */
-  send(message: Uint8Array): void
+  /**
+   * Sends a message on the stream that is up; without one it is dropped, as `onOpen` will have all said again.
+   *
+   * @param last  nothing more will be sent on this stream
+   */
+  send(message: Uint8Array, last?: boolean): void
 }
 
 /** The service that a link goes to. */
@@ -81,6 +86,35 @@ export interface LinkTarget {
 /** Makes links; one for all services of the control plane. */
 export type OpenLink = (handler: ControlLinkHandler, target: LinkTarget) => Link
 
+/**
+ * Connects to a service of the control plane.
+ *
+ * @param address  an IP address as text
+ * @param serviceAccount  the one that the service runs as, for where it has to prove that
+ */
+export type ControlDial = (
+  address: string,
+  port: number,
+  handler: ConnHandler,
+  connectTimeoutMs: number,
+  serviceAccount: string,
+) => Conn
+
+/** Host and port of `host:port` or `[ip]:port`. */
+export function splitAddress(address: string): { readonly host: string; readonly port: number } {
+  const colon = address.lastIndexOf(":")
+  return { host: address.slice(0, colon).replace(/^\[|\]$/g, ""), port: Number(address.slice(colon + 1)) }
+}
+
+/**
+ * The service account of the control plane's service at an address: services bear its name, so it is the first label of
+ * the host; an address tells nothing, and `name` is that of the service.
+ */
+export function serviceAccountOf(address: string, name: string): string {
+  const { host } = splitAddress(address)
+  return parseAddress(host) === null ? host.split(".", 1).join() : `conduit-${name}`
+}
+
 /** Parts and settings of a link. */
 export interface ControlLinkOptions extends LinkTarget {
   readonly userAgent: string
@@ -90,7 +124,7 @@ export interface ControlLinkOptions extends LinkTarget {
   readonly log: Logger
   /** Uniform, 0 to 1. */
   readonly random: () => number
-  readonly dial: (address: string, port: number, handler: ConnHandler, connectTimeoutMs: number) => Conn
+  readonly dial: ControlDial
   /** Addresses of a name, best first; rejects when there are none. */
   readonly resolve: (host: string) => Promise<readonly string[]>
 }
@@ -113,9 +147,9 @@ export class ControlLink implements Link {
   constructor(handler: ControlLinkHandler, options: ControlLinkOptions) {
     this.handler = handler
     this.options = options
-    const colon = options.address.lastIndexOf(":")
-    this.host = options.address.slice(0, colon).replace(/^\[|\]$/g, "")
-    this.port = Number(options.address.slice(colon + 1))
+    const { host, port } = splitAddress(options.address)
+    this.host = host
+    this.port = port
     this.timer = callbackTimer(() => void this.attempt())
   }
 
@@ -145,10 +179,11 @@ export class ControlLink implements Link {
     this.stream?.finish()
   }
 
-  send(message: Uint8Array): void {
+  send(message: Uint8Array, last = false): void {
     if (!this.isUp || this.stream === null) return
     this.counts.sent++
     this.stream.send(message)
+    if (last) this.stream.finish()
   }
 
   private async attempt(): Promise<void> {
@@ -178,7 +213,8 @@ export class ControlLink implements Link {
       { authority: this.options.address, path, userAgent, fields, clock, timers },
     )
     this.stream = stream
-    stream.start(dial(address, this.port, stream, CONNECT_TIMEOUT_MS))
+    const { address: target, name } = this.options
+    stream.start(dial(address, this.port, stream, CONNECT_TIMEOUT_MS, serviceAccountOf(target, name)))
   }
 
   private opened(): void {

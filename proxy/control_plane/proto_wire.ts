@@ -59,13 +59,14 @@ export class ProtoReader {
     throw new ProtoError("a number has more than ten bytes")
   }
 
-  /** Numbers of a repeated field, packed or one at a time, added to those that came before. */
-  packed(before: readonly number[]): number[] {
-    if (this.wireType === WIRE_VARINT) return [...before, this.varint()]
-    const numbers = [...before]
-    const inner = new ProtoReader(this.view())
-    while (inner.at < inner.bytes.length) numbers.push(inner.varint())
-    return numbers
+  /** Takes the numbers of a repeated field, packed or one. */
+  varints(into: number[]): void {
+    if (this.wireType !== WIRE_BYTES) {
+      into.push(this.varint())
+      return
+    }
+    const packed = this.message()
+    while (packed.at < packed.bytes.length) into.push(packed.varint())
   }
 
   /** Bytes of a string, bytes or message field; a view. */

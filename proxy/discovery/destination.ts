@@ -99,6 +99,7 @@ export class Destination {
     backends: readonly BackendUpdate[] = [],
   ): void {
     if (this.set === null) this.set = new EndpointSet(this.random)
+    this.single.outside = false
     this.set.replace(endpoints, nowMs)
     this.setRoutes(routes, backends, this.set, nowMs)
     const same = this.service !== null && sameService(this.service, service)
@@ -132,7 +133,13 @@ export class Destination {
   /** A pod stands behind the address: go there and nowhere else. */
   setEndpoint(info: EndpointInfo): void {
     const before = this.single.info
-    if (this.kind === "endpoint" && before.pod === info.pod && before.namespace === info.namespace) {
+    this.single.outside = false
+    if (
+      this.kind === "endpoint" &&
+      before.pod === info.pod &&
+      before.namespace === info.namespace &&
+      before.identity === info.identity
+    ) {
       this.single.info = info
       if (this.protocol === info.protocol) return
     } else {
@@ -145,6 +152,7 @@ export class Destination {
   setExternal(): void {
     if (this.kind === "external") return
     if (this.kind === "endpoint") this.renewSingle(undefined)
+    this.single.outside = true
     this.change("external", null, PROTOCOL_DETECT, new SingleEndpoint(this.single))
   }
 

@@ -6,4 +6,6 @@ export interface Drainable {
   drain(): void
   /** The drain window is over: close now if no request runs. Absent where `drain` sees to it by itself. */
   closeIfIdle?(): void
+  /** The rules have changed: end what runs and is not allowed any more. */
+  reexamine(): void
 }

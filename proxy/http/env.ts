@@ -1,5 +1,6 @@
 // What an HTTP engine is given of its surroundings: clock, timers, a way to dial, the log, and whether we drain.
 import type { Endpoint } from "../balance/mod.ts"
+import type { Carries } from "../identity/mod.ts"
 import type { Logger } from "../log.ts"
 import type { Clock, Conn, ConnHandler, TimerWheel } from "../net/mod.ts"
 
@@ -11,6 +12,11 @@ export interface HttpEnv {
   readonly log: Logger
   /** The proxy is shutting down: answer with `Connection: close`, begin no new streams (inbound only). */
   draining: boolean
-  /** Connects to an endpoint, with the connect timeout of the direction (and later mutual TLS). */
-  dial(endpoint: Endpoint, handler: ConnHandler): Conn
+  /**
+   * Connects to an endpoint, with the connect timeout of the direction, and in mutual TLS where the endpoint has an
+   * identity and so have we.
+   *
+   * @param encrypted  what is to be sent is TLS of the application's own. Default: false
+   */
+  dial(endpoint: Endpoint, handler: ConnHandler, carries: Carries, encrypted?: boolean): Conn
 }

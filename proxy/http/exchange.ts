@@ -4,7 +4,12 @@ import { type Endpoint, NONE_TRIED } from "../balance/mod.ts"
 import type { AuthorityLabel, HttpScope, RequestSeries } from "../telemetry/mod.ts"
 import { isFailure, NO_GRPC_STATUS, OUTCOME_CLIENT_GONE, type Outcome } from "./classify.ts"
 import type { HttpContext } from "./http_service.ts"
-import { REFUSAL_CONNECT_FAILED, REFUSAL_NO_ENDPOINT, type Refusal } from "./refusal.ts"
+import {
+  REFUSAL_CONNECT_FAILED,
+  REFUSAL_MTLS_REQUIRED,
+  REFUSAL_NO_ENDPOINT,
+  type Refusal,
+} from "./refusal.ts"
 import type { RequestView } from "./request_view.ts"
 
 /** Endpoints that one exchange tries at most: connects that fail at once are cheap, and beyond this all are down. */
@@ -62,7 +67,8 @@ export class Exchange {
 
   /** What to answer when `pick` returned null: no endpoint at all, or none that could be connected to. */
   get failure(): Refusal {
-    return this.tried === null ? REFUSAL_NO_ENDPOINT : REFUSAL_CONNECT_FAILED
+    if (this.tried === null) return REFUSAL_NO_ENDPOINT
+    return this.connectError === "mtls-required" ? REFUSAL_MTLS_REQUIRED : REFUSAL_CONNECT_FAILED
   }
 
   /**

@@ -49,6 +49,7 @@ const GET: RequestView = {
   authority: "voting.emojivoto",
   path: "/vote",
   isGrpc: false,
+  upgrade: "",
   header: () => undefined,
 }
 const GRPC: RequestView = { ...GET, method: "POST", isGrpc: true }

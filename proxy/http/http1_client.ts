@@ -87,6 +87,8 @@ export abstract class ClientSide extends Timer implements ConnHandler, Drainable
   /** The client is gone, or will send no more of a request that is not complete. */
   protected abstract clientGone(): void
 
+  abstract reexamine(): void
+
   drain(): void {
     this.draining = true
   }

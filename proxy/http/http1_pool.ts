@@ -1,5 +1,6 @@
 // Connections to one endpoint that speak HTTP/1: those at rest wait here for the next request.
 import type { Endpoint } from "../balance/mod.ts"
+import { CARRIES_HTTP1 } from "../identity/mod.ts"
 import { type Conn, type ConnHandler, Timer } from "../net/mod.ts"
 import { BodyScanner, HeadAssembler, ResponseHead } from "../wire/mod.ts"
 import type { HttpEnv } from "./env.ts"
@@ -42,7 +43,7 @@ export class Upstream implements ConnHandler {
   constructor(pool: Http1Pool, user: UpstreamUser) {
     this.pool = pool
     this.user = user
-    this.conn = pool.env.dial(pool.endpoint, this)
+    this.conn = pool.env.dial(pool.endpoint, this, CARRIES_HTTP1)
   }
 
   onOpen(): void {
@@ -110,7 +111,8 @@ export class Http1Pool extends Timer {
       const upstream = this.idle.pop()
       if (upstream === undefined) return null
       upstream.resting = false
-      if (upstream.conn.open && !upstream.conn.readEnded) {
+      if (upstream.conn.outdated) upstream.conn.close()
+      else if (upstream.conn.open && !upstream.conn.readEnded) {
         upstream.user = user
         upstream.reused = true
         return upstream
@@ -128,7 +130,8 @@ export class Http1Pool extends Timer {
     upstream.user = null
     const { conn } = upstream
     if (conn.closed) return
-    if (this.endpoint.removed || this.idle.length >= POOL_IDLE_MAX || conn.readEnded || !conn.writable) {
+    const isUsable = conn.writable && !conn.readEnded && !conn.outdated
+    if (this.endpoint.removed || this.idle.length >= POOL_IDLE_MAX || !isUsable) {
       conn.close()
       return
     }

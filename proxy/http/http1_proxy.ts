@@ -35,6 +35,7 @@ import { poolOf, type Upstream, type UpstreamUser } from "./http1_pool.ts"
 import {
   neverReached,
   PROXY_ERROR_FIELD,
+  REFUSAL_DENIED,
   REFUSAL_MALFORMED,
   REFUSAL_UPSTREAM_GONE,
   REFUSAL_UPSTREAM_MALFORMED,
@@ -43,6 +44,12 @@ import {
 
 /** How long a client may go on sending a body whose answer it already has, before it is cut. */
 export const BODY_AFTER_ANSWER_MS = 30_000
+
+/**
+ * How much of a denied request's body is read and dropped so that the connection can be used again; a longer one costs
+ * more than a new connection.
+ */
+export const DISCARD_BODY_MAX_BYTES = 256 * 1024
 
 /**
  * Serves HTTP/1 on an accepted connection until it closes, or becomes a tunnel.
@@ -87,6 +94,10 @@ class Http1Server extends ClientSide implements UpstreamUser {
   private responseDone = false
   private keepUpstream = false
   private keepDownstream = false
+  /** What is left of a denied request's body is dropped, this many bytes at most. */
+  private discardBytes = 0
+  /** The client's connection has become a tunnel to the server. */
+  private isTunnel = false
 
   protected override begin(bytes: Uint8Array, headEnd: number): void {
     const { head, requestBody } = this
@@ -176,6 +187,7 @@ class Http1Server extends ClientSide implements UpstreamUser {
   protected override forwardBody(chunk: Uint8Array): void {
     const { requestBody, upstream } = this
     const end = requestBody.scan(chunk, 0, chunk.length)
+    this.discardBytes -= chunk.length
     if (requestBody.fault !== 0) {
       const { text } = describeFault(requestBody.fault)
       // A broken body must not look complete to the server: what was sent of it is followed by a reset.
@@ -191,7 +203,11 @@ class Http1Server extends ClientSide implements UpstreamUser {
     ) {
       this.pause(PAUSE_BACKPRESSURE)
     }
-    if (!requestBody.done) return
+    if (!requestBody.done) {
+      // Answered by the proxy itself, and too long to be worth the connection.
+      if (this.responseDone && upstream === null && this.discardBytes < 0) this.close()
+      return
+    }
     if (end < chunk.length) this.stash(chunk.subarray(end))
     if (this.responseDone) {
       this.detach(this.keepUpstream ? DETACH_KEEP : DETACH_CLOSE)
@@ -390,6 +406,7 @@ class Http1Server extends ClientSide implements UpstreamUser {
     this.exchange?.responseHead(head.status)
     this.endExchange(OUTCOME_COMPLETE)
     this.state = ENDING
+    this.isTunnel = true
     this.env.timers.cancel(this)
     upstream.user = null
     this.upstream = null
@@ -454,8 +471,9 @@ class Http1Server extends ClientSide implements UpstreamUser {
   /** The proxy's own answer to a request that it understood. */
   private refuse(refusal: Refusal, detail: string): void {
     const { head, exchange } = this
+    const discards = this.mayDiscard(refusal)
     this.keepDownstream =
-      this.requestBody.done &&
+      (this.requestBody.done || discards) &&
       head.keepsAlive &&
       refusal.status !== 400 &&
       head.methodNumber !== METHOD_CONNECT &&
@@ -464,7 +482,42 @@ class Http1Server extends ClientSide implements UpstreamUser {
     this.answer(refusal, proxyError, detail, head.methodNumber === METHOD_HEAD)
     this.endExchange(OUTCOME_REFUSED)
     this.detach(DETACH_RESET)
-    this.finish()
+    if (!discards || !this.keepDownstream) {
+      this.finish()
+      return
+    }
+    this.sent = true
+    this.responding = true
+    this.responseDone = true
+    this.keepUpstream = false
+    this.discardBytes = DISCARD_BODY_MAX_BYTES
+    this.pauses = 0
+    this.conn.resume()
+    this.setDeadline(BODY_AFTER_ANSWER_MS)
+  }
+
+  /**
+   * Whether the rest of a body is read and dropped after a denial. Not of a client that waits for 100: it may take the
+   * denial as leave to send no body at all (RFC 9110 section 10.1.1).
+   */
+  private mayDiscard(refusal: Refusal): boolean {
+    const { head, requestBody } = this
+    return (
+      refusal === REFUSAL_DENIED &&
+      !requestBody.done &&
+      this.pending === null &&
+      head.contentLength <= DISCARD_BODY_MAX_BYTES &&
+      head.header("expect") === undefined
+    )
+  }
+
+  reexamine(): void {
+    if (this.isTunnel) {
+      if (!this.conn.closed && !this.service.stillAllows(this.head)) this.conn.reset()
+    } else if (this.exchange !== null && !this.service.stillAllows(this.head)) {
+      if (this.responding) this.cut(OUTCOME_REFUSED)
+      else this.refuse(REFUSAL_DENIED, "")
+    }
   }
 
   /** The proxy's own answer to what never became a request. */

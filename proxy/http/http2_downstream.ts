@@ -46,6 +46,13 @@ export class Http2Downstream implements ConnHandler, SessionEvents, Drainable {
     this.drainPinged = true
   }
 
+  /** The rules have changed: streams that are not allowed any more end, the connection stays. */
+  reexamine(): void {
+    for (const stream of [...this.session.streams.values()]) {
+      if (stream instanceof DownstreamStream) stream.reexamine()
+    }
+  }
+
   private closeIfDone(): void {
     const session = this.session
     if (session.acceptUpTo === MAX_WINDOW_BYTES || session.streams.size > 0 || session.dead) return

@@ -10,6 +10,7 @@ import {
   ENHANCE_YOUR_CALM,
   type HeaderField,
   HTTP_1_1_REQUIRED,
+  INADEQUATE_SECURITY,
   INTERNAL_ERROR,
   NO_ERROR,
   REFUSED_STREAM,
@@ -32,6 +33,7 @@ import {
   neverReached,
   PROXY_ERROR_FIELD,
   REFUSAL_CONNECT_FAILED,
+  REFUSAL_DENIED,
   REFUSAL_UPSTREAM_GONE,
   REFUSAL_UPSTREAM_MALFORMED,
   type Refusal,
@@ -113,6 +115,11 @@ export class DownstreamStream extends Stream implements RequestView {
 
   get authority(): string {
     return this.authorityField === null ? "" : this.authorityField.value
+  }
+
+  /** HTTP/2 has no upgrades (RFC 9113 section 8.6). */
+  get upgrade(): string {
+    return ""
   }
 
   header(lowerCaseName: string): string | undefined {
@@ -322,6 +329,20 @@ export class DownstreamStream extends Stream implements RequestView {
     session.sendHead(this, answerFields(this.owner.shared.fields, refusal, value, this.isGrpc, ending), true)
     // The rest of the request is not wanted (RFC 9113 section 8.1).
     session.reset(this, NO_ERROR)
+  }
+
+  /** The rules have changed: ends the exchange if it is not allowed any more. */
+  reexamine(): void {
+    if (this.over || this.owner.service.stillAllows(this)) return
+    if (!this.answered) {
+      this.answer(REFUSAL_DENIED, "policy has changed")
+      return
+    }
+    this.over = true
+    this.exchange.end(OUTCOME_REFUSED, this.grpcStatus)
+    this.cancelUpstream(CANCEL)
+    // The code that gRPC clients read as PERMISSION_DENIED ("gRPC over HTTP2", Errors).
+    this.owner.session.reset(this, INADEQUATE_SECURITY)
   }
 
   /** Ends the exchange by a reset of the client's stream. */

@@ -1,5 +1,6 @@
 // A connection to a server, shared by streams of many clients. Watched by PING while streams are open, closed when
 // idle for long, left at once when the server says GOAWAY.
+import { CARRIES_HTTP2 } from "../identity/mod.ts"
 import { type Conn, type ConnHandler, Timer } from "../net/mod.ts"
 import {
   errorName,
@@ -58,13 +59,13 @@ export class Http2Upstream implements ConnHandler, SessionEvents {
     this.pool = pool
     this.timer = new UpstreamTimer(this)
     this.idleSinceMs = env.clock.nowMs
-    this.conn = env.dial(pool.endpoint, this)
+    this.conn = env.dial(pool.endpoint, this, CARRIES_HTTP2)
     this.session = new Session(this.conn, fields, this, { server: false, nowMs: env.clock.nowMs })
   }
 
   /** Whether a stream may be begun here. */
   get hasRoom(): boolean {
-    if (this.leaving) return false
+    if (this.leaving || this.conn.outdated) return false
     const waiting = this.waiting.length
     if (!this.opened) return waiting < MAX_WAITING_FOR_OPEN
     return waiting === 0 ? this.session.canOpen : false

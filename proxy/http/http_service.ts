@@ -1,15 +1,18 @@
 // What an HTTP engine needs of outbound/ or inbound/: where its requests go, and where they are counted.
 import type { Endpoint, EndpointSource } from "../balance/mod.ts"
-import type { Logger } from "../log.ts"
+import type { LogFields, Logger } from "../log.ts"
 import { type Clock, formatAddress } from "../net/mod.ts"
 import type { Direction, HttpScope, ScopeLabels, Telemetry } from "../telemetry/mod.ts"
 import { ReplayBudget } from "../wire/mod.ts"
 import { Exchange } from "./exchange.ts"
-import { newErrorId, proxyErrorValue, REFUSAL_OVERLOAD, type Refusal } from "./refusal.ts"
+import { newErrorId, proxyErrorValue, REFUSAL_DENIED, REFUSAL_OVERLOAD, type Refusal } from "./refusal.ts"
+import type { RequestGuard } from "./request_guard.ts"
 import type { RequestView } from "./request_view.ts"
 
 /** Requests in flight per direction, beyond which new ones are refused (Linkerd's figure; each costs a few KB). */
 export const MAX_REQUESTS_IN_FLIGHT = 100_000
+
+const NO_FIELDS: LogFields = {}
 
 /** Counts what is in flight in one direction; shared by all its connections. */
 export class Admission {
@@ -42,6 +45,8 @@ export interface HttpService {
   readonly replay: ReplayBudget
   /** Starts the exchange of a request. Never throws. */
   begin(request: RequestView): Exchange
+  /** Whether a request under way may go on, after the rules have changed. */
+  stillAllows(request: RequestView): boolean
   /**
    * Refuses what never became a request (a malformed or oversized head): logs it and gives the value of the
    * conduit-proxy-error field.
@@ -62,6 +67,8 @@ export interface HttpServiceOptions {
   readonly random?: () => number
   /** Facts for the log that tell which connection this is: `conn`, `peer`, `dst`. */
   readonly fields?: Readonly<Record<string, string | number>>
+  /** Decides on each request; null (the default) for none, as outbound. */
+  readonly guard?: RequestGuard | null
   /** One log line per exchange. Default: false. */
   readonly accessLog?: boolean
 }
@@ -82,6 +89,7 @@ export class HttpContext implements HttpService {
   readonly replay: ReplayBudget
   readonly random: () => number
   readonly accessLog: boolean
+  private readonly guard: RequestGuard | null
   private readonly fields: Readonly<Record<string, string | number>>
   private scope: HttpScope
   private labels: ScopeLabels
@@ -95,6 +103,7 @@ export class HttpContext implements HttpService {
     this.admission = options.admission
     this.replay = options.admission.replay
     this.random = options.random ?? Math.random
+    this.guard = options.guard ?? null
     this.fields = options.fields ?? {}
     this.accessLog = options.accessLog ?? false
     this.labels = options.target.labels
@@ -107,9 +116,16 @@ export class HttpContext implements HttpService {
       this.scope = this.telemetry.http.scope(this.labels)
     }
     const authority = request.authority === "" ? this.target.defaultAuthority : request.authority
-    const refusal = this.admission.inFlight >= this.admission.limit ? REFUSAL_OVERLOAD : null
+    const { guard } = this
+    const denied = guard === null ? null : guard.refuse(request)
+    const refusal =
+      denied === null && this.admission.inFlight >= this.admission.limit ? REFUSAL_OVERLOAD : denied
     this.admission.inFlight++
     return new Exchange(this, this.scope, this.telemetry.authorities.of(authority), request, refusal)
+  }
+
+  stillAllows(request: RequestView): boolean {
+    return this.guard === null || this.guard.stillAllows(request)
   }
 
   refuse(refusal: Refusal, detail: string): string {
@@ -144,8 +160,11 @@ export class HttpContext implements HttpService {
   /** Logs a refused exchange and gives the value of the conduit-proxy-error field. */
   refuseExchange(refusal: Refusal, request: RequestView, detail: string, endpoint: Endpoint | null): string {
     const id = newErrorId(this.random)
+    const reasons = refusal === REFUSAL_DENIED && this.guard !== null ? this.guard.refusedFields() : NO_FIELDS
+    if (reasons === null) return proxyErrorValue(refusal, id)
     this.log.info(`refused: ${refusal.reason}`, {
       ...this.fields,
+      ...reasons,
       id,
       status: refusal.status,
       method: request.method,

@@ -28,6 +28,8 @@ export const REFUSAL_LIMITED: Refusal = { status: 429, grpcStatus: 8, reason: "l
 export const REFUSAL_HEAD_TOO_LARGE: Refusal = { status: 431, grpcStatus: 13, reason: "head-too-large" }
 /** No endpoint could be connected to. */
 export const REFUSAL_CONNECT_FAILED: Refusal = { status: 502, grpcStatus: 14, reason: "connect-failed" }
+/** The endpoint would have to be called in plaintext, which `outbound-mtls: required` forbids. */
+export const REFUSAL_MTLS_REQUIRED: Refusal = { status: 502, grpcStatus: 14, reason: "mtls-required" }
 /** The connection to the endpoint broke before a whole response head came. */
 export const REFUSAL_UPSTREAM_GONE: Refusal = { status: 502, grpcStatus: 14, reason: "upstream-gone" }
 /** The endpoint's response breaks the protocol. */
@@ -66,6 +68,7 @@ export const REFUSALS: readonly Refusal[] = [
   REFUSAL_LIMITED,
   REFUSAL_HEAD_TOO_LARGE,
   REFUSAL_CONNECT_FAILED,
+  REFUSAL_MTLS_REQUIRED,
   REFUSAL_UPSTREAM_GONE,
   REFUSAL_UPSTREAM_MALFORMED,
   REFUSAL_NO_ENDPOINT,

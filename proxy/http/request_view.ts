@@ -10,6 +10,8 @@ export interface RequestView {
   readonly path: string
   /** Whether the content type begins with `application/grpc`. */
   readonly isGrpc: boolean
+  /** Protocol that the connection is to change to (HTTP/1), in lower case; "" for none. */
+  readonly upgrade: string
   /** First value of a field by its name in lower case; slow. */
   header(lowerCaseName: string): string | undefined
 }

@@ -4,6 +4,7 @@ import type { Socket, SocketHandler } from "bun"
 import { unmapped } from "./address.ts"
 import { loop, type TurnTask } from "./loop.ts"
 import { Timer } from "./timer_wheel.ts"
+import { handshakeReason, peerCertificate, type TlsPeer, type TlsTerms } from "./tls.ts"
 
 /** Queued output above which `write` and `send` say false: two bandwidth-delay products of a cluster network. */
 export const CONN_HIGH_WATER_BYTES = 256 * 1024
@@ -22,7 +23,7 @@ export const CLOSE_FLUSH_MS = 30_000
 
 /** What happens on a connection. Whoever serves it implements this; it may be swapped on the way. */
 export interface ConnHandler {
-  /** A dialled connection is up. */
+  /** A dialled connection is up, or an accepted one has become TLS by `Conn.acceptTls`; `conn.peer` says whose. */
   onOpen(conn: Conn): void
   /** Bytes came. `chunk` is fresh and the handler's own: it may be kept and altered in place. */
   onData(conn: Conn, chunk: Uint8Array): void
@@ -95,6 +96,10 @@ export class Conn implements TurnTask {
   readEnded = false
   /** It is over; `onClose` has been or is about to be called. */
   closed = false
+  /** Who the peer proved to be in mutual TLS; null without. */
+  peer: TlsPeer | null = null
+  /** It came about on terms that no longer hold: what runs goes on, nothing new is begun on it. */
+  outdated = false
   /** The pooled output block; valid after `reserve`, until the next call on this connection. */
   out: Uint8Array = NO_BLOCK
 
@@ -118,6 +123,11 @@ export class Conn implements TurnTask {
   /** `onClose` has been called. */
   closeDelivered = false
   private timer: ConnTimer | null = null
+  /** Terms of the handshake under way, else null. */
+  private terms: TlsTerms | null = null
+  /** Who keeps tickets for resumption; null for nobody. */
+  private ticketTerms: TlsTerms | null = null
+  private dialled = false
 
   constructor(handler: ConnHandler) {
     this.handler = handler
@@ -223,14 +233,15 @@ export class Conn implements TurnTask {
   pause(): void {
     if (this.paused || this.closed) return
     this.paused = true
-    this.socket?.pause()
+    // A handshake has to be read to its end; `attach` pauses then.
+    if (this.open) this.socket?.pause()
   }
 
   /** Reads on. */
   resume(): void {
     if (!this.paused || this.closed) return
     this.paused = false
-    this.socket?.resume()
+    if (this.open) this.socket?.resume()
   }
 
   /** Sends a FIN once the output has left; reading goes on. */
@@ -264,7 +275,12 @@ export class Conn implements TurnTask {
     if (this.closed) return
     this.closeError = error
     const socket = this.socket
+    const { terms } = this
     this.finish()
+    if (terms !== null && socket !== null && error === "ETIMEDOUT") {
+      this.closeError = "tls handshake-timeout"
+      terms.failed("handshake-timeout", "the handshake did not end in time", this)
+    }
     if (socket !== null) {
       this.inSocketCall = true
       socket.terminate()
@@ -294,7 +310,7 @@ export class Conn implements TurnTask {
       socket.terminate()
       return
     }
-    Conn.openSockets++
+    if (this.socket === null) Conn.openSockets++
     this.socket = socket
     this.open = true
     this.wasOpen = true
@@ -308,6 +324,38 @@ export class Conn implements TurnTask {
     if (this.paused) socket.pause()
     if (this.queuedBytes > 0) this.markDirty()
     else if (this.writeState === CLOSING) this.finishWriting()
+  }
+
+  /**
+   * Goes on in TLS as its server: `first` is what was read of the ClientHello and must not have been handed on. Nothing
+   * is read or written until the handshake is over; then comes `onOpen`, or `onClose` if it failed. Nothing may have
+   * been written before.
+   */
+  acceptTls(terms: TlsTerms, first: Uint8Array): void {
+    const { socket } = this
+    if (socket === null || this.closed) return
+    this.terms = terms
+    if (this.paused) socket.resume()
+    this.open = false
+    this.armTimer(terms.handshakeTimeoutMs)
+    // The runtime tells the raw socket of every ciphertext, and of the end, too: a connection that is over hears it.
+    socket.data = SPENT
+    this.inSocketCall = true
+    try {
+      const [raw, tls] = socket.upgradeTLS({
+        isServer: true,
+        tls: terms.options,
+        initialData: first,
+        allowHalfOpen: true,
+        data: this,
+        socket: Conn.tlsSocketHandler,
+      } as never) as [Socket<Conn>, Socket<Conn>]
+      raw.data = SPENT
+      if (!this.closed) this.socket = tls
+    } catch (error) {
+      this.handshakeFailed(error)
+    }
+    this.inSocketCall = false
   }
 
   private append(chunk: Uint8Array): void {
@@ -443,6 +491,7 @@ export class Conn implements TurnTask {
   /** Marks the end and lets go of everything; `onClose` is still to be called. */
   private finish(): void {
     if (this.socket !== null) Conn.openSockets--
+    this.terms = null
     this.closed = true
     this.open = false
     this.socket = null
@@ -520,6 +569,10 @@ export class Conn implements TurnTask {
 
   private socketClosed(error: unknown): void {
     if (this.closed) return
+    if (this.terms !== null) {
+      this.handshakeFailed(error)
+      return
+    }
     // After our FIN the runtime tells of the peer's by closing at once.
     if (!error && this.writeState === SHUT) this.ended()
     if (this.closed) return
@@ -532,12 +585,77 @@ export class Conn implements TurnTask {
   private opened(socket: Socket<Conn>): void {
     this.attach(socket)
     if (this.closed) return
-    this.observer?.connOpened(this)
+    if (this.dialled) this.observer?.connOpened(this)
     try {
       this.handler.onOpen(this)
     } catch (error) {
       this.handlerThrew("onOpen", error)
     }
+  }
+
+  /** For `dial`: TLS is to follow once TCP is up. */
+  expectTls(terms: TlsTerms): void {
+    this.terms = terms
+  }
+
+  /** For `dial`. */
+  markDialled(): void {
+    this.dialled = true
+  }
+
+  /** Of a TLS socket: TCP is up, the handshake begins. */
+  private handshakeBegins(socket: Socket<Conn>): void {
+    const { terms } = this
+    if (this.closed || terms === null) {
+      socket.terminate()
+      return
+    }
+    if (this.socket === null) Conn.openSockets++
+    this.socket = socket
+    this.armTimer(terms.handshakeTimeoutMs)
+    const ticket = this.dialled ? terms.ticket() : null
+    if (ticket !== null) socket.setSession(ticket as Uint8Array<ArrayBuffer>)
+  }
+
+  /** Of a TLS socket: the handshake is over, one way or the other. */
+  private handshakeEnded(socket: Socket<Conn>, ok: boolean, error: unknown): void {
+    const { terms } = this
+    if (this.closed || terms === null) return
+    if (!ok || error || !socket.authorized) {
+      this.handshakeFailed(error)
+      return
+    }
+    const certificate = peerCertificate(socket)
+    const verdict = terms.judge(certificate)
+    if (typeof verdict === "string") {
+      this.refusePeer(terms, verdict, `the peer showed ${certificate.altNames || "no name"}`)
+      return
+    }
+    this.terms = null
+    this.peer = verdict
+    terms.succeeded(verdict, certificate.resumed)
+    // Tickets come later, with the server's first bytes.
+    if (this.dialled) this.ticketTerms = terms
+    this.opened(socket)
+  }
+
+  private tlsFailed(error: unknown): void {
+    if (this.closed) return
+    if (this.terms !== null) this.handshakeFailed(error)
+    else this.fail(`tls ${handshakeReason(error).reason}`)
+  }
+
+  private handshakeFailed(error: unknown): void {
+    const { terms } = this
+    if (terms === null) return
+    const { reason, detail } = handshakeReason(error)
+    this.refusePeer(terms, reason, detail)
+  }
+
+  private refusePeer(terms: TlsTerms, reason: string, detail: string): void {
+    this.terms = null
+    terms.failed(reason, detail, this)
+    this.fail(`tls ${reason}`)
   }
 
   /** For `dial`: nothing came of it. */
@@ -572,6 +690,7 @@ export class Conn implements TurnTask {
       socket.data.socketClosed(error)
     },
     error(socket, error) {
+      if (socket.data.closed) return
       // Our own callbacks catch what handlers throw, so this is the runtime's.
       loop.onHandlerError(`connection with ${socket.data.remoteAddress}`, error)
       socket.data.fail(errorCode(error))
@@ -581,7 +700,33 @@ export class Conn implements TurnTask {
       socket.data.dialFailed(error)
     },
   }
+
+  /** The same for TLS; `handshake` comes between the socket's opening and the connection's. */
+  static readonly tlsSocketHandler: SocketHandler<Conn> & {
+    session(socket: Socket<Conn>, ticket: Uint8Array): void
+  } = {
+    ...Conn.socketHandler,
+    open(socket) {
+      loop.clock.refresh()
+      socket.data.handshakeBegins(socket)
+    },
+    handshake(socket, ok, error) {
+      loop.clock.refresh()
+      socket.data.handshakeEnded(socket, ok, error)
+    },
+    session(socket, ticket) {
+      socket.data.ticketTerms?.keepTicket(ticket)
+    },
+    error(socket, error) {
+      // A record that does not decrypt, or the peer's alert; our own callbacks catch what handlers throw.
+      socket.data.tlsFailed(error)
+    },
+  }
 }
+
+/** Stands in for connections whose socket goes on in TLS. */
+const SPENT = new Conn({ onOpen() {}, onData() {}, onDrain() {}, onEnd() {}, onClose() {} })
+SPENT.closed = true
 
 /** The system's name of an error (ECONNREFUSED), else its message. */
 export function errorCode(error: unknown): string {

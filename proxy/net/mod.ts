@@ -8,9 +8,24 @@ export {
   type ConnObserver,
   errorCode,
 } from "./conn.ts"
-export { type DialOptions, dial, INBOUND_CONNECT_TIMEOUT_MS, OUTBOUND_CONNECT_TIMEOUT_MS } from "./dial.ts"
+export {
+  type DialGate,
+  type DialOptions,
+  dial,
+  dialThrough,
+  INBOUND_CONNECT_TIMEOUT_MS,
+  OUTBOUND_CONNECT_TIMEOUT_MS,
+} from "./dial.ts"
 export { type Listener, type ListenOptions, listen } from "./listen.ts"
 export { type Loop, loop, type TurnTask } from "./loop.ts"
 export { originalDestination, type SocketAddress } from "./original_dst.ts"
 export { type RelayDone, relay } from "./relay.ts"
 export { callbackTimer, Timer, TimerWheel } from "./timer_wheel.ts"
+export {
+  type PeerCertificate,
+  protocolNames,
+  TLS_1_3,
+  type TlsOptions,
+  type TlsPeer,
+  type TlsTerms,
+} from "./tls.ts"

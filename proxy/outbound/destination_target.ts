@@ -25,6 +25,11 @@ export class DestinationTarget implements Target, HttpTarget {
     return this
   }
 
+  /** The application beside the proxy is the only client. */
+  of(): Target {
+    return this
+  }
+
   get source(): EndpointSource {
     return this.destination.source
   }
@@ -57,6 +62,7 @@ export class DestinationTarget implements Target, HttpTarget {
       targetAddress: formatAddress(address, port),
       tls: "loopback",
       clientId: "",
+      serverId: "",
       dstService,
       dstNamespace,
       dst: this.destination.kind === "endpoint" ? this.destination.original.info : null,

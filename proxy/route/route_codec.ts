@@ -194,14 +194,14 @@ export function readTimeouts(reader: ProtoReader): TimeoutsConfig {
 
 /** Reads a RetryPolicy. */
 export function readRetry(reader: ProtoReader): RetryConfig {
-  let codes: readonly number[] = []
-  let grpcCodes: readonly number[] = []
+  const codes: number[] = []
+  const grpcCodes: number[] = []
   let attempts = 0
   let backoffMs = 0
   let anyMethod = false
   for (let field = reader.next(); field !== 0; field = reader.next()) {
-    if (field === 1) codes = reader.packed(codes)
-    else if (field === 2) grpcCodes = reader.packed(grpcCodes)
+    if (field === 1) reader.varints(codes)
+    else if (field === 2) reader.varints(grpcCodes)
     else if (field === 3) attempts = reader.varint()
     else if (field === 4) backoffMs = reader.varint()
     else if (field === 5) anyMethod = reader.varint() !== 0

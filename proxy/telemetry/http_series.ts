@@ -192,16 +192,20 @@ export class RouteSeries extends ResponseGroup {
 class EndpointSeries {
   /** What the labels were made from; an update of the endpoint may make others. */
   info: EndpointInfo
+  /** How connections to it were secured then. */
+  tls: TlsLabel
   lastKey = -1
   last: RequestSeries | null = null
   readonly byKey = new Map<number, RequestSeries>()
 
-  constructor(info: EndpointInfo) {
+  constructor(info: EndpointInfo, tls: TlsLabel) {
     this.info = info
+    this.tls = tls
   }
 
-  renew(info: EndpointInfo): void {
+  renew(info: EndpointInfo, tls: TlsLabel): void {
     this.info = info
+    this.tls = tls
     this.lastKey = -1
     this.last = null
     this.byKey.clear()
@@ -224,6 +228,8 @@ export class HttpMetrics {
   /** The same by identity: targets share one object among all their connections. */
   private readonly scopeOf = new WeakMap<ScopeLabels, HttpScope>()
   private nextScopeId = 0
+  /** How connections to an endpoint are secured; replaced where the proxy has an identity. */
+  tlsOf: (info: EndpointInfo) => TlsLabel = tlsWithoutIdentity
 
   constructor(registry: Registry) {
     this.registry = registry
@@ -250,9 +256,12 @@ export class HttpMetrics {
     // Only this class writes the slot.
     let cache = endpoint.series as EndpointSeries | null
     if (cache === null) {
-      cache = new EndpointSeries(endpoint.info)
+      cache = new EndpointSeries(endpoint.info, this.tlsOf(endpoint.info))
       endpoint.series = cache
-    } else if (cache.info !== endpoint.info) cache.renew(endpoint.info)
+    } else {
+      const tls = this.tlsOf(endpoint.info)
+      if (cache.info !== endpoint.info || cache.tls !== tls) cache.renew(endpoint.info, tls)
+    }
     const key = scope.id * AUTHORITY_IDS + authority.id
     const last = cache.lastKey === key ? cache.last : (cache.byKey.get(key) ?? null)
     if (last !== null && !last.dropped) {
@@ -288,7 +297,8 @@ export class HttpMetrics {
   }
 
   private find(scope: HttpScope, endpoint: Endpoint | null, authority: AuthorityLabel): RequestSeries {
-    const labels = requestLabels(scope.labels, endpoint, authority)
+    const tls = scope.labels.tls ?? (endpoint === null ? "no_identity" : this.tlsOf(endpoint.info))
+    const labels = requestLabels(scope.labels, endpoint, authority, tls)
     const key = `http ${JSON.stringify(labels)}`
     if (!this.registry.full || this.registry.has(key)) {
       return this.registry.group(key, newKey => new RequestSeries(newKey, this.registry, labels, authority))
@@ -304,17 +314,27 @@ export class HttpMetrics {
   }
 }
 
+/** The `tls` label of calls to an endpoint by a proxy without identity. */
+export function tlsWithoutIdentity(info: EndpointInfo): TlsLabel {
+  return info.meshed ? "disabled" : "no_identity"
+}
+
 /** Labels of requests; empty ones left out. */
-function requestLabels(scope: ScopeLabels, endpoint: Endpoint | null, authority: AuthorityLabel): Labels {
+function requestLabels(
+  scope: ScopeLabels,
+  endpoint: Endpoint | null,
+  authority: AuthorityLabel,
+  tls: TlsLabel,
+): Labels {
   const info = endpoint?.info
   const outbound = scope.direction === OUTBOUND
   return compact([
     ["direction", outbound ? "outbound" : "inbound"],
     ["authority", authority.text],
     ["target_addr", endpoint === null ? "" : targetAddress(endpoint.address, endpoint.port)],
-    ["tls", scope.tls ?? (info?.meshed === true ? "disabled" : "no_identity")],
+    ["tls", tls],
     ["client_id", scope.clientId],
-    ["server_id", ""],
+    ["server_id", outbound && tls === "true" ? (info?.identity ?? "") : ""],
     ...(outbound ? destinationLabels(scope.dstService, scope.dstNamespace, info ?? null) : []),
   ])
 }

@@ -1,7 +1,9 @@
 // The public face of telemetry/: what is counted, how it is shown, and how it reaches the control plane.
+export { type AccessClient, type AccessProtocol, AccessRecords } from "./access_records.ts"
 export type { AuthorityLabel } from "./authority_labels.ts"
 export { controlMetrics } from "./control_metrics.ts"
 export {
+  compact,
   type Direction,
   type HttpScope,
   INBOUND,
@@ -24,4 +26,4 @@ export {
   SeriesGroup,
 } from "./series.ts"
 export type { ConnectionLabels, ConnectionRecord, PeerLabel } from "./tcp_series.ts"
-export { type Collect, SWEEP_INTERVAL_MS, Telemetry, type TelemetryOptions } from "./telemetry.ts"
+export { type Collect, figure, SWEEP_INTERVAL_MS, Telemetry, type TelemetryOptions } from "./telemetry.ts"

@@ -118,6 +118,7 @@ test("everything that a proxy shows can be parsed, the process's own figures inc
     targetAddress: "[fd00::1]:80",
     tls: "no_identity",
     clientId: "",
+    serverId: "",
     dstService: 'we"ird',
     dstNamespace: "n",
     dst: null,

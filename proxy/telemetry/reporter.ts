@@ -25,7 +25,14 @@ export const TURN_INTERVAL_MS = 20
 export const MAX_UNSENT_BYTES = 64 * 1024
 
 /** Metrics that the control plane has a use for; the process's own stay on /metrics. */
-const REPORTED_PREFIXES: readonly string[] = ["request_", "response_", "route_", "tcp_", "inbound_"]
+const REPORTED_PREFIXES: readonly string[] = [
+  "request_",
+  "response_",
+  "route_",
+  "tcp_",
+  "inbound_",
+  "access_",
+]
 
 const REPORT_PATH = "/conduit.telemetry.v1.TelemetryService/Report"
 
@@ -38,14 +45,15 @@ export interface ReporterOptions {
   /** Uniform, 0 to 1. Default: Math.random. */
   readonly random?: () => number
   readonly info: ReporterInfo
-  readonly registry: Registry
+  /** What is reported: the series of /metrics, and those that only the control plane has a use for. */
+  readonly registries: readonly Registry[]
 }
 
 /** Reports for as long as the proxy lives. */
 export class Reporter implements ControlLinkHandler {
   readonly link: Link
   private readonly info: ReporterInfo
-  private readonly registry: Registry
+  private readonly registries: readonly Registry[]
   private readonly timers: TimerWheel
   private readonly random: () => number
   private readonly timer: Timer
@@ -59,12 +67,12 @@ export class Reporter implements ControlLinkHandler {
 
   constructor(options: ReporterOptions) {
     this.info = options.info
-    this.registry = options.registry
+    this.registries = options.registries
     this.timers = options.timers
     this.random = options.random ?? Math.random
     this.timer = callbackTimer(() => this.tick())
     this.link = options.openLink(this, { name: "telemetry", address: options.address, path: REPORT_PATH })
-    this.registry.onDrop(series => this.seriesDropped(series))
+    for (const registry of this.registries) registry.onDrop(series => this.seriesDropped(series))
   }
 
   /** Begins to connect and report. */
@@ -98,7 +106,7 @@ export class Reporter implements ControlLinkHandler {
    */
   report(limit: number = Number.POSITIVE_INFINITY): boolean {
     this.reportDropped()
-    const cursor = this.cursor ?? this.registry.all()
+    const cursor = this.cursor ?? this.all()
     this.cursor = null
     let sent = 0
     for (let next = cursor.next(); next.done !== true; next = cursor.next()) {
@@ -117,7 +125,7 @@ export class Reporter implements ControlLinkHandler {
     this.freeIds = []
     this.droppedIds = []
     this.cursor = null
-    for (const series of this.registry.all()) {
+    for (const series of this.all()) {
       series.reportId = 0
       series.reported = Number.NaN
     }
@@ -129,6 +137,10 @@ export class Reporter implements ControlLinkHandler {
   onMessage(_message: Uint8Array): void {}
 
   onDown(_reason: string): void {}
+
+  private *all(): Generator<Series> {
+    for (const registry of this.registries) yield* registry.all()
+  }
 
   private tick(): void {
     const mayReport = this.link.up && this.link.queuedBytes <= MAX_UNSENT_BYTES

@@ -55,7 +55,7 @@ function fixture() {
     address: "telemetry:8087",
     timers,
     random: () => 0.5,
-    registry,
+    registries: [registry],
     info: {
       namespace: "shop",
       pod: "web-1",

@@ -37,6 +37,8 @@ export interface ConnectionLabels {
   readonly tls: TlsLabel
   /** Identity that the client proved; empty for none. */
   readonly clientId: string
+  /** Identity that the server proved; empty for none. */
+  readonly serverId: string
   /** Service addressed; empty for none. */
   readonly dstService: string
   readonly dstNamespace: string
@@ -152,6 +154,7 @@ export class TcpMetrics {
       ["target_addr", labels.targetAddress],
       ["tls", labels.tls],
       ["client_id", labels.clientId],
+      ["server_id", labels.serverId],
       ...(outbound ? destinationLabels(labels.dstService, labels.dstNamespace, labels.dst) : []),
     ])
     let key = `tcp ${JSON.stringify(pairs)}`

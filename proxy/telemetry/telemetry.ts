@@ -1,5 +1,6 @@
 // Everything that a proxy counts, behind one object: made once in main, handed to both directions and to admin.
 import type { Clock } from "../net/mod.ts"
+import { AccessRecords } from "./access_records.ts"
 import { type AuthorityLabel, AuthorityLabels } from "./authority_labels.ts"
 import { HttpMetrics, RequestSeries } from "./http_series.ts"
 import { ProcessMetrics } from "./process_metrics.ts"
@@ -44,6 +45,8 @@ export class Telemetry {
   readonly registry: Registry
   readonly http: HttpMetrics
   readonly authorities = new AuthorityLabels()
+  /** Who called what, for the control plane only. */
+  readonly access = new AccessRecords()
   /** Requests whose client went away before a response head came. */
   readonly abandoned: Scalar
   /** Requests refused before their head could be read. */
@@ -101,6 +104,7 @@ export class Telemetry {
   /** Drops series without change for ten minutes; to be called every `SWEEP_INTERVAL_MS`. */
   sweep(): void {
     this.registry.sweep(this.clock.nowMs)
+    this.access.sweep(this.clock.nowMs)
     const used = new Set<string>()
     for (const group of this.registry.allGroups()) {
       const bears = group instanceof RequestSeries || group instanceof ConnectionSeries

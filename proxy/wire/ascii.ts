@@ -59,3 +59,12 @@ export function equalsIgnoreCase(bytes: Uint8Array, start: number, end: number, 
   }
   return true
 }
+
+/** Whether every character is a visible one of ASCII, so that a log line stays one line. */
+export function isPrintable(text: string): boolean {
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    if (code < 0x21 || code > 0x7e) return false
+  }
+  return true
+}

@@ -105,3 +105,19 @@ export function detect(bytes: Uint8Array, length: number): Detection {
   if (i > 6) return DETECT_OPAQUE
   return detectHttp1(bytes, length)
 }
+
+/** Whether a server's first bytes are the SETTINGS frame that HTTP/2 begins with (RFC 9113 section 3.4). */
+export function isSettingsFrame(bytes: Uint8Array): boolean {
+  if (bytes.length < 9) return false
+  const length = ((bytes[0] ?? 0) << 16) | ((bytes[1] ?? 0) << 8) | (bytes[2] ?? 0)
+  return (
+    length % 6 === 0 &&
+    length <= 16_384 &&
+    bytes[3] === 4 &&
+    bytes[4] === 0 &&
+    bytes[5] === 0 &&
+    bytes[6] === 0 &&
+    bytes[7] === 0 &&
+    bytes[8] === 0
+  )
+}

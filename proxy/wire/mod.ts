@@ -1,4 +1,5 @@
 // The public face of wire/: what protocol first bytes speak. The codecs' own folders have faces of their own.
+export { isPrintable } from "./ascii.ts"
 export * from "./client_hello.ts"
 export * from "./detect.ts"
 export * from "./http1/mod.ts"

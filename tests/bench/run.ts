@@ -2,7 +2,8 @@
 // another; the same redirected path, backend and load for all; runs interleaved, with one peer entered twice as
 // the A/A control. Prints a table, writes JSON, and says what it cannot claim.
 //
-// usage: bun tests/bench/run.ts [--quick] [--only http1,http2,tcp] [--peers conduit,haproxy] [--json FILE]
+// usage: bun tests/bench/run.ts [--quick] [--only http1,http2,tcp | --only mtls | --only policy] [--peers conduit,haproxy]
+//        [--json FILE]
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { cpus, tmpdir } from "node:os"
 import { join } from "node:path"
@@ -11,8 +12,10 @@ import { conduit, serviceAddress } from "./conduit_peer.ts"
 import type { BenchReport, Figures, Measured, Scenario } from "./figures.ts"
 import { median } from "./figures.ts"
 import type { LoadOptions, LoadResult } from "./load.ts"
+import { conduitMtls, conduitPlain, haproxyMtls } from "./mtls_pair.ts"
 import type { BenchProtocol, Peer, RunningPeer } from "./peers.ts"
 import { envoy, haproxy, nginx } from "./peers.ts"
+import { benchPolicy } from "./policy_bench.ts"
 import { printReport } from "./report.ts"
 
 const SCENARIOS: readonly Scenario[] = [
@@ -26,6 +29,22 @@ const SCENARIOS: readonly Scenario[] = [
   { name: "tcp 64 conn", protocol: "tcp", connections: 64, streams: 1, bodyBytes: 100, paced: true },
   { name: "tcp 1 MiB", protocol: "tcp", connections: 4, streams: 1, bodyBytes: 1 << 20, paced: false },
 ]
+/** Pairs of proxies with mutual TLS between them: `--only mtls`. */
+const MTLS_SCENARIOS: readonly Scenario[] = [
+  { name: "mtls http1 64", protocol: "http1", connections: 64, streams: 1, bodyBytes: 100, paced: true },
+  { name: "mtls h2 8 x 16", protocol: "http2", connections: 8, streams: 16, bodyBytes: 100, paced: true },
+  { name: "mtls h2 64 x 1", protocol: "http2", connections: 64, streams: 1, bodyBytes: 100, paced: false },
+  {
+    name: "mtls http1 1 MiB",
+    protocol: "http1",
+    connections: 4,
+    streams: 1,
+    bodyBytes: 1 << 20,
+    paced: false,
+  },
+]
+const CHURN_CONNECTIONS = 16
+const IDLE_MS = 8_000
 const KNEE_SHARES = [0.2, 0.5, 0.7]
 const BACKEND = { host: "10.98.0.1", port: 9000 }
 const CLOCK_TICKS_PER_SECOND = 100
@@ -155,20 +174,34 @@ async function main(): Promise<void> {
 
   const folder = mkdtempSync(join(tmpdir(), "conduit-bench-"))
   const only = values.only?.split(",")
+  if (only?.includes("policy")) {
+    if (!(await benchPolicy())) process.exitCode = 1
+    if (only.length === 1) return
+  }
   const wanted = values.peers?.split(",")
   const rounds = Number(values.rounds ?? (values.quick ? 1 : 5))
   const durationMs = values.quick ? 1500 : 3000
-  const scenarios = SCENARIOS.filter(s => only === undefined || only.includes(s.protocol))
+  const isMtls = only?.includes("mtls") ?? false
+  const scenarios = isMtls
+    ? MTLS_SCENARIOS
+    : SCENARIOS.filter(s => only === undefined || only.includes(s.protocol))
   const missing: Record<string, string> = {}
   const entrants: Entrant[] = []
   // haproxy runs twice: what differs between the two is the noise of the machine.
-  const peers: readonly (readonly [string, Peer])[] = [
+  const pairs: readonly (readonly [string, Peer])[] = [
+    ["conduit", conduitMtls],
+    ["haproxy", haproxyMtls],
+    ["haproxy (A/A)", haproxyMtls],
+    ["conduit, plain", conduitPlain],
+  ]
+  const single: readonly (readonly [string, Peer])[] = [
     ["conduit", conduit],
     ["haproxy", haproxy],
     ["haproxy (A/A)", haproxy],
     ["nginx", nginx],
     ["envoy", envoy],
   ]
+  const peers = isMtls ? pairs : single
   try {
     let index = 0
     for (const [label, peer] of peers) {
@@ -199,6 +232,16 @@ async function main(): Promise<void> {
       }
       entrants.push({ label, peer: started, address })
     }
+    if (isMtls) {
+      // Idle: what a start takes has been given back.
+      await Bun.sleep(IDLE_MS)
+      for (const { label, peer } of entrants) {
+        console.log(
+          `${label.padEnd(15)} anonymous at idle ${(anonymousBytes(peer.pids()) / 1e6).toFixed(1)} MB`,
+        )
+      }
+      await measureChurn(entrants, rounds, durationMs)
+    }
     const measured: Measured[] = []
     for (const scenario of scenarios) {
       measured.push(await measureScenario(scenario, entrants, rounds, durationMs))
@@ -224,6 +267,53 @@ async function main(): Promise<void> {
     for (const { peer } of entrants) await peer.stop()
     rmSync(folder, { recursive: true, force: true })
   }
+}
+
+/** Connections a second through each pair, a handshake each, and the share of sessions that were resumed. */
+async function measureChurn(entrants: readonly Entrant[], rounds: number, durationMs: number): Promise<void> {
+  for (const { label, peer, address } of entrants) {
+    const rates: number[] = []
+    const cpu: number[] = []
+    for (let round = 0; round < rounds; round++) {
+      const target = { host: address("tcp"), port: 80 }
+      const options = { target, backend: BACKEND, connections: CHURN_CONNECTIONS, warmupMs: 500, durationMs }
+      let before = 0
+      let after = 0
+      const churn = Bun.spawn(
+        ["taskset", "-c", "1", process.execPath, join(import.meta.dir, "churn.ts"), JSON.stringify(options)],
+        {
+          stdin: "ignore",
+          stdout: "pipe",
+          stderr: "inherit",
+          ipc(message) {
+            if (message === "counting") before = cpuMicros(peer.pids())
+            else after = cpuMicros(peer.pids())
+          },
+        },
+      )
+      const result = JSON.parse(await new Response(churn.stdout).text())
+      rates.push(result.perSecond)
+      cpu.push((after - before) / Math.max(1, result.connections))
+    }
+    const share = await resumedShare(peer)
+    console.log(
+      `${label.padEnd(15)} ${median(rates).toFixed(0)} connections/s, ${median(cpu).toFixed(0)} us CPU each${share}`,
+    )
+  }
+}
+
+async function resumedShare(peer: RunningPeer): Promise<string> {
+  if (peer.name !== "conduit") return ""
+  const port = (peer.port("tcp") ?? 0) + 90
+  const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
+  const count = (resumed: string) =>
+    Number(
+      new RegExp(`tls_handshakes_total\\{direction="outbound",resumed="${resumed}"\\} (\\d+)`).exec(
+        text,
+      )?.[1] ?? 0,
+    )
+  const [full, resumed] = [count("false"), count("true")]
+  return `, ${((100 * resumed) / Math.max(1, full + resumed)).toFixed(1)} % resumed`
 }
 
 async function measureScenario(

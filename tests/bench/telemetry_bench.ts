@@ -65,6 +65,7 @@ function measure({ endpoints, authorities, grpc }: Case): number {
     authority: `web-${i}.shop`,
     path: "/",
     isGrpc: grpc,
+    upgrade: "",
     header: () => undefined,
   }))
   const start = performance.now()

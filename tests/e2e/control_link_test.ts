@@ -187,7 +187,7 @@ test("what a proxy counts arrives, across a control plane that is killed and com
     openLink,
     address: `127.0.0.1:${telemetryPort}`,
     timers,
-    registry: telemetry.registry,
+    registries: [telemetry.registry],
     info: {
       namespace: "shop",
       pod: "cart-1",
@@ -230,6 +230,7 @@ test("what a proxy counts arrives, across a control plane that is killed and com
         authority: "web.shop",
         path: "/",
         isGrpc: false,
+        upgrade: "",
         header: () => undefined,
       }
       const exchange = service.begin(request)

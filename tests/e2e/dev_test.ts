@@ -187,6 +187,7 @@ test(
     expect(lines.filter(line => line.namespace === "conduit").map(line => line.deployment)).toEqual([
       "conduit-api",
       "conduit-destination",
+      "conduit-policy",
       "conduit-telemetry",
     ])
     const served = readFileSync(`/proc/${web[0]?.pid}/cmdline`, "latin1")

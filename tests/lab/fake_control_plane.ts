@@ -1,9 +1,11 @@
 // A control plane for tests: answers Watch from a table and prints what Report brings. Run as a program in a pod:
 // `bun fake_control_plane.ts PORT`; a line of JSON on its input replaces the table, its output is a line per event.
-import { createServer, type Http2Session } from "node:http2"
+import { createSecureServer, createServer, type Http2SecureServer } from "node:http2"
 import { create } from "@bufbuild/protobuf"
+import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect"
 import { connectNodeAdapter } from "@connectrpc/connect-node"
-import { destinationV1, telemetryV1 } from "../../protos/mod.ts"
+import { destinationV1, identityV1, telemetryV1 } from "../../protos/mod.ts"
+import { type CaText, LabCa, names, publicKeyOf } from "../../proxy/identity/test_ca.ts"
 import { parseAddress } from "../../proxy/net/mod.ts"
 
 /** An endpoint of the table. */
@@ -13,6 +15,18 @@ export interface TableEndpoint {
   readonly pod?: string
   readonly workload?: string
   readonly meshed?: boolean
+  /** Service account that the pod proves; empty for a pod without identity. */
+  readonly serviceAccount?: string
+}
+
+/** How identities are issued; every token is the name of a service account. */
+export interface TableIdentity {
+  readonly issuer: CaText
+  /** DER in base 64. */
+  readonly anchors: readonly string[]
+  readonly lifetimeMs: number
+  /** The service refuses everybody. */
+  readonly away?: boolean
 }
 
 /** What an address is; absent from the table: external. */
@@ -29,7 +43,11 @@ export type TableEntry =
 export interface Table {
   readonly outbound: Readonly<Record<string, TableEntry>>
   readonly inbound?: Readonly<Record<string, destinationV1.Protocol>>
+  readonly identity?: TableIdentity
 }
+
+/** Ports that serve TLS once the table has identities, by service. */
+export const SECURE_PORTS = { destination: 9086, telemetry: 9087, identity: 9080 } as const
 
 let table: Table = { outbound: {} }
 let version = 1
@@ -56,6 +74,9 @@ function endpointOf(entry: TableEndpoint, protocol: destinationV1.Protocol): des
     workloadKind: entry.workload === undefined ? "" : "deployment",
     workload: entry.workload ?? "",
     meshed: entry.meshed ?? false,
+    identity:
+      entry.serviceAccount === undefined ? "" : (names("lab", entry.serviceAccount).dnsNames[0] ?? ""),
+    serviceAccount: entry.serviceAccount ?? "",
     protocol,
   })
 }
@@ -149,26 +170,91 @@ async function report(requests: AsyncIterable<telemetryV1.ReportRequest>): Promi
   return {}
 }
 
+async function certify(request: identityV1.CertifyRequest): Promise<identityV1.CertifyResponse> {
+  const { identity } = table
+  if (identity === undefined || identity.away) throw new ConnectError("no issuer", Code.Unavailable)
+  const issuer = await LabCa.fromText(identity.issuer)
+  const notBeforeMs = Math.floor(Date.now() / 1000) * 1000
+  const notAfterMs = notBeforeMs + identity.lifetimeMs
+  const signed = await issuer.certify({
+    publicKey: publicKeyOf(request.csr),
+    ...names("lab", request.token),
+    notBeforeMs,
+    notAfterMs,
+  })
+  say({ event: "certified", serviceAccount: request.token })
+  return create(identityV1.CertifyResponseSchema, {
+    chain: [signed],
+    notBeforeMs: BigInt(notBeforeMs),
+    notAfterMs: BigInt(notAfterMs),
+    trustAnchors: identity.anchors.map(one => Buffer.from(one, "base64")),
+  })
+}
+
+async function* watchTrustAnchors(
+  _request: identityV1.WatchTrustAnchorsRequest,
+  context: HandlerContext,
+): AsyncGenerator<identityV1.WatchTrustAnchorsResponse> {
+  let wake = () => {}
+  const onChange = () => wake()
+  changed.add(onChange)
+  context.signal.addEventListener("abort", onChange)
+  try {
+    while (!context.signal.aborted) {
+      const anchors = table.identity?.anchors ?? []
+      yield create(identityV1.WatchTrustAnchorsResponseSchema, {
+        trustAnchors: anchors.map(one => Buffer.from(one, "base64")),
+      })
+      await new Promise<void>(resolve => {
+        wake = resolve
+      })
+    }
+  } finally {
+    changed.delete(onChange)
+  }
+}
+
+let secure: Http2SecureServer[] = []
+
+/** Serves each service with a certificate of the issuer that is now; connections of before end. */
+async function serveSecurely(): Promise<void> {
+  const { identity } = table
+  for (const server of secure) server.close()
+  secure = []
+  if (identity === undefined) return
+  const issuer = await LabCa.fromText(identity.issuer)
+  // The bench runs several side by side, each with ports of its own.
+  const own = process.env.CONDUIT_LAB_SECURE_PORTS
+  for (const [i, [service, usual]] of Object.entries(SECURE_PORTS).entries()) {
+    const port = own === undefined ? usual : Number(own) + i
+    const { certPem, keyPem } = await issuer.issue("conduit", `conduit-${service}`)
+    const server = createSecureServer({ cert: certPem, key: keyPem, minVersion: "TLSv1.3" }, handler)
+    secure.push(server)
+    await new Promise<void>(resolve => server.listen(port, "::", resolve))
+  }
+}
+
+const handler = connectNodeAdapter({
+  routes(router) {
+    router.service(destinationV1.DestinationService, { watch })
+    router.service(telemetryV1.TelemetryService, { report })
+    router.service(identityV1.IdentityService, { certify, watchTrustAnchors })
+  },
+})
+
 async function readTables(): Promise<void> {
   for await (const line of console) {
     if (line.trim() === "") continue
+    const before = JSON.stringify(table.identity?.issuer)
     table = JSON.parse(line) as Table
     version++
+    if (JSON.stringify(table.identity?.issuer) !== before) await serveSecurely()
     for (const notify of changed) notify()
     say({ event: "table" })
   }
 }
 
 if (import.meta.main) {
-  const handler = connectNodeAdapter({
-    routes(router) {
-      router.service(destinationV1.DestinationService, { watch })
-      router.service(telemetryV1.TelemetryService, { report })
-    },
-  })
-  const sessions = new Set<Http2Session>()
-  const server = createServer(handler)
-  server.on("session", session => sessions.add(session))
-  server.listen(Number(process.argv[2] ?? 8086), "::", () => say({ event: "listening" }))
+  createServer(handler).listen(Number(process.argv[2] ?? 8086), "::", () => say({ event: "listening" }))
   void readTables()
 }

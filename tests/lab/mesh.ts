@@ -1,10 +1,11 @@
 // A mesh in a lab: a fake control plane in a pod of its own, and pods with real proxies and the real redirect.
-import { chmodSync, mkdtempSync, rmSync } from "node:fs"
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { bundle } from "../../deploy/local/bundle.ts"
 import { type RedirectOptions, redirectRules } from "../../deploy/redirect/mod.ts"
-import type { Table } from "./fake_control_plane.ts"
+import { LabCa } from "../../proxy/identity/test_ca.ts"
+import { SECURE_PORTS, type Table, type TableIdentity } from "./fake_control_plane.ts"
 import { Lab, type LabProcess, type Pod } from "./netns.ts"
 
 const ROOT = new URL("../../", import.meta.url).pathname
@@ -23,6 +24,8 @@ export interface MeshedPodOptions {
   readonly program?: string
   /** Name of the workload; default: the pod's name. */
   readonly workload?: string
+  /** Service account, in a mesh with identities; default: the pod's name. */
+  readonly serviceAccount?: string
 }
 
 /** A pod with a proxy. */
@@ -40,6 +43,10 @@ export class Mesh implements AsyncDisposable {
   private table: Table = { outbound: {} }
   /** Folder of the proxy's bundle, which the proxy's user can read wherever the checkout lies; null until needed. */
   private bundleFolder: string | null = null
+  /** The authority of a mesh with identities. */
+  ca: LabCa | null = null
+  private identity: TableIdentity | null = null
+  private tokenFolder: string | null = null
 
   private constructor(lab: Lab) {
     this.lab = lab
@@ -56,6 +63,20 @@ export class Mesh implements AsyncDisposable {
       throw error
     }
     return mesh
+  }
+
+  /** The same with identities: pods prove their service accounts by certificates that last so long. */
+  static async createWithIdentity(lifetimeMs = 3_600_000): Promise<Mesh> {
+    const mesh = await Mesh.create()
+    mesh.ca = await LabCa.create()
+    await mesh.setIdentity({ issuer: await mesh.ca.toText(), anchors: [anchorOf(mesh.ca)], lifetimeMs })
+    return mesh
+  }
+
+  /** Replaces how identities are issued. */
+  async setIdentity(change: Partial<TableIdentity>): Promise<void> {
+    this.identity = { ...this.identity, ...change } as TableIdentity
+    await this.setTable(this.table)
   }
 
   /** Starts the control plane (again), with the table it last had. */
@@ -81,7 +102,9 @@ export class Mesh implements AsyncDisposable {
     const control = this.controlProcess
     if (control === null) return
     const before = control.stdout.split('"table"').length
-    control.process.stdin.write(`${JSON.stringify(table)}\n`)
+    control.process.stdin.write(
+      `${JSON.stringify({ ...table, ...(this.identity === null ? {} : { identity: this.identity }) })}\n`,
+    )
     control.process.stdin.flush()
     const deadline = Date.now() + 5_000
     while (control.stdout.split('"table"').length === before) {
@@ -101,6 +124,7 @@ export class Mesh implements AsyncDisposable {
   /** Starts a proxy in a pod. */
   async startProxy(pod: Pod, options: MeshedPodOptions = {}): Promise<LabProcess> {
     const address = `${this.control.ipv4}:${CONTROL_PORT}`
+    const secure = this.ca === null ? {} : this.identityEnv(pod, options)
     const program = options.program ?? (await this.proxyBundle())
     const proxy = pod.start([process.execPath, program], {
       uid: PROXY_UID,
@@ -113,11 +137,29 @@ export class Mesh implements AsyncDisposable {
         CONDUIT_PROXY_DESTINATION_ADDR: address,
         CONDUIT_PROXY_TELEMETRY_ADDR: address,
         CONDUIT_PROXY_LOG_LEVEL: "debug",
+        ...secure,
         ...options.env,
       },
     })
     await proxy.saw("serving")
     return proxy
+  }
+
+  private identityEnv(pod: Pod, options: MeshedPodOptions): Record<string, string> {
+    const serviceAccount = options.serviceAccount ?? pod.name
+    this.tokenFolder ??= mkdtempSync(join(tmpdir(), "conduit-lab-token-"))
+    chmodSync(this.tokenFolder, 0o755)
+    const tokenFile = join(this.tokenFolder, serviceAccount)
+    writeFileSync(tokenFile, serviceAccount)
+    const at = (service: keyof typeof SECURE_PORTS) => `${this.control.ipv4}:${SECURE_PORTS[service]}`
+    return {
+      CONDUIT_PROXY_SERVICE_ACCOUNT: serviceAccount,
+      CONDUIT_PROXY_TOKEN_FILE: tokenFile,
+      CONDUIT_PROXY_TRUST_ANCHORS: this.ca?.pem ?? "",
+      CONDUIT_PROXY_IDENTITY_ADDR: at("identity"),
+      CONDUIT_PROXY_DESTINATION_ADDR: at("destination"),
+      CONDUIT_PROXY_TELEMETRY_ADDR: at("telemetry"),
+    }
   }
 
   private async proxyBundle(): Promise<string> {
@@ -131,7 +173,24 @@ export class Mesh implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.lab[Symbol.asyncDispose]()
+    if (this.tokenFolder !== null) rmSync(this.tokenFolder, { recursive: true, force: true })
     if (this.bundleFolder !== null) rmSync(this.bundleFolder, { recursive: true, force: true })
+  }
+}
+
+/** An authority as the table names trust anchors. */
+export function anchorOf(ca: LabCa): string {
+  return Buffer.from(ca.certificate).toString("base64")
+}
+
+/** Waits until a pod's proxy is ready. */
+export async function ready(pod: Pod): Promise<void> {
+  const deadline = Date.now() + 10_000
+  for (;;) {
+    const { stdout } = await pod.run(["curl", "-s", "http://127.0.0.1:4191/ready"])
+    if (stdout === "ready\n") return
+    if (Date.now() > deadline) throw new Error(`lab: the proxy of ${pod.name} is not ready: ${stdout}`)
+    await Bun.sleep(50)
   }
 }
 

@@ -4,8 +4,26 @@ import type { Step } from "./step.ts"
 const SECOND = 1000
 const MINUTE = 60 * SECOND
 
+/** Steps on the real Kubernetes of tests/cluster; the first of a machine builds it. */
+export function clusterSteps(tests: readonly string[]): Step[] {
+  return tests.map(file => ({
+    name: stepName(file),
+    what: "on a real Kubernetes, in namespaces",
+    command: ["bun", "test", "--timeout", `${5 * MINUTE}`, file],
+    timeoutMs: 45 * MINUTE,
+    counted: true,
+    namespaces: true,
+    // Images are built and read where no cluster can be.
+    cluster: file !== "./tests/cluster/images_test.ts",
+  }))
+}
+
+function stepName(file: string): string {
+  return file.replace(/^\.\/tests\//, "").replace(/_test\.ts$/, "")
+}
+
 /**
- * The steps.
+ * The steps that need no cluster.
  *
  * @param unitTests test files that need no namespace
  * @param e2eTests test files that build network namespaces; each is a step of its own
@@ -42,7 +60,7 @@ export function stepsOf(unitTests: readonly string[], e2eTests: readonly string[
     },
     ...e2eTests.map(
       (file): Step => ({
-        name: file.replace(/^\.\/tests\//, "").replace(/_test\.ts$/, ""),
+        name: stepName(file),
         what: "end to end, in network namespaces",
         command: ["bun", "test", "--timeout", `${5 * MINUTE}`, file],
         timeoutMs: 10 * MINUTE,

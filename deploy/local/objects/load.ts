@@ -4,7 +4,8 @@ import { readdirSync, readFileSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { isCollection, isPair, LineCounter, type Node, parseAllDocuments } from "yaml"
 import { SettingError } from "../../inject/mod.ts"
-import { CLUSTER_SCOPED, KINDS, type KubeObject, objectKey } from "./kube_object.ts"
+import { dottedField, POLICY_KIND, portComplaints, readAuthorizationPolicy } from "../../policy/mod.ts"
+import { CLUSTER_SCOPED, KINDS, type KubeObject, objectKey, templateOf } from "./kube_object.ts"
 import { validate } from "./validate.ts"
 
 /** A manifest that cannot be used; the message is one or more lines, each naming file, document and line. */
@@ -44,14 +45,51 @@ export function loadManifests(paths: readonly string[], options: LoadOptions = {
   const problems: string[] = []
   const manifests: Manifests = { objects: [], notes: [], files: [] }
   const seen = new Map<string, string>()
+  const policies: PlacedPolicy[] = []
   for (const path of paths.flatMap(path => expand(path, problems))) {
     const text = read(path, options, problems)
     if (text === null) continue
     manifests.files.push(path)
-    parseFile(path, text, options, manifests, seen, problems)
+    parseFile(path, text, options, manifests, seen, policies, problems)
   }
+  for (const policy of policies) checkPorts(policy, manifests.objects, problems)
   if (problems.length > 0) throw new ManifestError(problems)
   return manifests
+}
+
+/** An AuthorizationPolicy with its place. */
+interface PlacedPolicy {
+  readonly object: KubeObject
+  readonly where: (path: readonly (string | number)[]) => string
+}
+
+/** A policy's ports must be there on its target, where the files hold the target too. */
+function checkPorts(
+  { object, where }: PlacedPolicy,
+  objects: readonly KubeObject[],
+  problems: string[],
+): void {
+  const { policy } = readAuthorizationPolicy(object)
+  if (policy === null) return
+  const { namespace, target } = policy
+  const found = objects.find(
+    one =>
+      one.kind === target.kind &&
+      one.metadata.name === target.name &&
+      one.metadata.namespace === namespace &&
+      KINDS[one.kind] === "workload",
+  )
+  if (found === undefined) return
+  const { containers, initContainers = [] } = templateOf(found).spec
+  const sidecars = initContainers.filter(container => container.restartPolicy === "Always")
+  const declared = [...containers, ...sidecars]
+    .flatMap(container => container.ports ?? [])
+    .filter(port => (port.protocol ?? "TCP") === "TCP")
+    .map(port => ({ name: port.name ?? "", port: port.containerPort }))
+  for (const { path, message } of portComplaints(policy, declared)) {
+    const name = `${POLICY_KIND} "${policy.name}"`
+    problems.push(`${where(path)}: ${dottedField(path)} of ${name} ${message}`)
+  }
 }
 
 function expand(path: string, problems: string[]): string[] {
@@ -88,6 +126,7 @@ function parseFile(
   options: LoadOptions,
   manifests: Manifests,
   seen: Map<string, string>,
+  policies: PlacedPolicy[],
   problems: string[],
 ): void {
   const lines = new LineCounter()
@@ -111,7 +150,7 @@ function parseFile(
     for (const [object, base] of flatten(value)) {
       found++
       const line = (at: readonly (string | number)[]) => lineOf(document.contents, [...base, ...at], lines)
-      const complaints = validate(object)
+      const complaints = validate(object, options.namespace)
       for (const { path: at, message } of complaints) problems.push(`${where(line(at))}: ${message}`)
       if (complaints.length > 0) continue
       const known = object as KubeObject
@@ -140,6 +179,7 @@ function parseFile(
       }
       seen.set(key, where(line([])))
       manifests.objects.push(placed)
+      if (placed.kind === POLICY_KIND) policies.push({ object: placed, where: at => where(line(at)) })
     }
   }
   if (found === 0 && problems.length === 0) manifests.notes.push(`${path}: holds no object`)

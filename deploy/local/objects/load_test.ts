@@ -54,6 +54,17 @@ test("a kind that is not run is a note, not an error", () => {
   expect(notes[0]).toContain('document 2, line 10: Gizmo "g" is ignored')
 })
 
+const POLICY = `apiVersion: policy.conduit.io/v1alpha1
+kind: AuthorizationPolicy
+metadata: { name: p }
+spec:
+  target: { kind: Pod, name: a, ports: [http] }
+  action: Allow
+  rules:
+    - from:
+        - networks: [10.0.0.0/8]
+`
+
 const WRONG: readonly (readonly [manifest: string, complaint: string])[] = [
   ["a: [b", "document 1, line 1: this is not YAML"],
   [`${POD}---\nkind: [x\n`, "document 2, line 11: this is not YAML"],
@@ -99,6 +110,19 @@ const WRONG: readonly (readonly [manifest: string, complaint: string])[] = [
   [
     "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: c }\nbinaryData: { key: abc }\n",
     'line 4: binaryData "key" is not base64; data takes plain text',
+  ],
+  [
+    POLICY.replace("networks", "netwroks"),
+    'line 9: spec.rules[0].from[0].netwroks of AuthorizationPolicy "p" is not a field (did you mean "networks"?)',
+  ],
+  [
+    POLICY.replace("10.0.0.0/8", "10.0.0.0/40"),
+    'line 9: spec.rules[0].from[0].networks[0] of AuthorizationPolicy "p" cannot be used',
+  ],
+  [POLICY.replace("Pod", "Service"), 'line 5: spec.target.kind of AuthorizationPolicy "p" is "Service"'],
+  [
+    `${POLICY}---\n${POD}      ports: [{ name: web, containerPort: 80 }]\n`,
+    'document 1, line 5: spec.target.ports[0] of AuthorizationPolicy "p" is "http", but Pod "a" declares web (80)',
   ],
   [`${POD}---\n${POD}`, 'document 2, line 10: Pod "a" was already given'],
 ]

@@ -2,6 +2,7 @@
 // the fields that the local cluster uses, with sentences for the person who wrote them.
 import { dottedRouteField, readReferenceGrant, readRoute, readServiceTraffic } from "../../gateway/mod.ts"
 import { INIT_IMAGE, PROXY_IMAGE } from "../../inject/mod.ts"
+import { dottedField, POLICY_KIND, readAuthorizationPolicy } from "../../policy/mod.ts"
 import { KINDS } from "./kube_object.ts"
 
 /** Where in the object something is wrong, and what. */
@@ -29,8 +30,12 @@ const VOLUME_SOURCES = [
 
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
 
-/** Everything wrong with one parsed object, in the order of the document; empty when it can be used. */
-export function validate(value: unknown): Problem[] {
+/**
+ * Everything wrong with one parsed object, in the order of the document; empty when it can be used.
+ *
+ * @param defaultNamespace  namespace of an object that names none
+ */
+export function validate(value: unknown, defaultNamespace = "default"): Problem[] {
   const problems: Problem[] = []
   const check = new Check(problems)
   const object = check.mapping(value, [], "a manifest")
@@ -62,7 +67,11 @@ export function validate(value: unknown): Problem[] {
     check.add(path, `${dottedRouteField(path)} of ${kind} "${name}" ${message}`)
   }
   if (kind === "Service") service(check, object, name)
-  else if (kind === "Pod") podSpec(check, object.spec, ["spec"], `Pod "${name}"`)
+  else if (kind === POLICY_KIND) {
+    for (const { path, message } of readAuthorizationPolicy(object, defaultNamespace).complaints) {
+      check.add(path, `${dottedField(path)} of ${kind} "${name}" ${message}`)
+    }
+  } else if (kind === "Pod") podSpec(check, object.spec, ["spec"], `Pod "${name}"`)
   else if (treatment === "workload") workload(check, object, kind, name)
   else if (kind === "ConfigMap" || kind === "Secret") {
     check.stringMap(object.data, ["data"])

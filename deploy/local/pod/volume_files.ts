@@ -8,12 +8,15 @@ import { type EnvironmentSources, fieldValue, MissingSourceError, resourceValue 
 /** Mode of a file when its volume does not say, as in Kubernetes. */
 const DEFAULT_MODE = 0o644
 
+/** Life of a token when its volume does not say, seconds, as in Kubernetes. */
+const DEFAULT_TOKEN_S = 3600
+
 /** What files are made from, besides what environments are. */
 export interface FileSources extends EnvironmentSources {
   /** data and binaryData of a ConfigMap, decoded data of a Secret, in the pod's namespace; null when there is none. */
   files(kind: "ConfigMap" | "Secret", name: string): Readonly<Record<string, Uint8Array>> | null
-  /** Token of the pod's service account for an audience. */
-  serviceAccountToken(audience: string): string
+  /** Token of the pod's service account for an audience. @param lifetimeS  seconds that it holds */
+  serviceAccountToken(audience: string, lifetimeS: number): string
 }
 
 /** One file of a volume. */
@@ -46,8 +49,9 @@ export function filesOf(volume: Volume, spec: PodSpec, sources: FileSources): Ma
   else if (volume.downwardAPI) made.addDownward(volume.downwardAPI.items ?? [])
   for (const source of volume.projected?.sources ?? []) {
     if (source.serviceAccountToken) {
-      const { audience = "", path } = source.serviceAccountToken
-      made.add(path, Buffer.from(sources.serviceAccountToken(audience)))
+      const { audience = "", expirationSeconds = DEFAULT_TOKEN_S, path } = source.serviceAccountToken
+      const token = sources.serviceAccountToken(audience, expirationSeconds)
+      made.add(path, Buffer.from(token))
     }
     if (source.configMap) made.addKeys("ConfigMap", source.configMap)
     if (source.secret) made.addKeys("Secret", source.secret)
@@ -119,7 +123,7 @@ export function writeFiles(folder: string, files: ReadonlyMap<string, VolumeFile
     }
     mkdirSync(dirname(path), { recursive: true })
     const fresh = join(dirname(path), `..${crypto.randomUUID()}`)
-    writeFileSync(fresh, content)
+    writeFileSync(fresh, content, { mode: 0o600 })
     chmodSync(fresh, mode)
     renameSync(fresh, path)
   }

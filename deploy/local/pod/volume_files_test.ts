@@ -6,6 +6,7 @@ import { join } from "node:path"
 import type { KubeObject } from "../objects/kube_object.ts"
 import { PodSources } from "../pod_sources.ts"
 import { filesOf, writeFiles } from "./volume_files.ts"
+import { TokenIssuer } from "../../identity/mod.ts"
 import { refreshVolumes } from "./volumes.ts"
 
 const folders: string[] = []
@@ -22,7 +23,7 @@ function object(kind: string, name: string, more: Partial<KubeObject>): KubeObje
 
 function sourcesOf(...objects: KubeObject[]) {
   const known = new Map(objects.map(each => [`${each.kind}/n/${each.metadata.name}`, each]))
-  return new PodSources(known, "/nowhere").of(POD)
+  return new PodSources(known, "/nowhere", new TokenIssuer("https://lab", Date.now)).of(POD)
 }
 
 function folder(): string {

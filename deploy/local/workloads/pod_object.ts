@@ -13,6 +13,9 @@ export interface InjectChoice {
   readonly conduitNamespace: string
   /** Version of the proxy. */
   readonly version: string
+  /** PEM bundle that the proxy trusts; without it the proxy has no identity. */
+  readonly trustAnchors?: string
+  readonly trustDomain?: string
 }
 
 /**

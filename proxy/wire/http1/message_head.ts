@@ -67,6 +67,8 @@ export class MessageHead {
   connection = 0
   /** An Upgrade field is there. */
   hasUpgrade = false
+  /** It has more than one Upgrade field. */
+  upgradeRepeated = false
   /** A conduit-proxy-error field is there. */
   hasProxyError = false
   hostStart = -1
@@ -87,6 +89,7 @@ export class MessageHead {
     this.coding = CODING_NONE
     this.connection = 0
     this.hasUpgrade = false
+    this.upgradeRepeated = false
     this.hasProxyError = false
     this.hostStart = -1
     this.hostEnd = -1
@@ -169,7 +172,10 @@ export class MessageHead {
         }
         return 0
       case 7:
-        if (first === 117 && equalsIgnoreCase(bytes, nameStart, nameEnd, "upgrade")) this.hasUpgrade = true
+        if (first === 117 && equalsIgnoreCase(bytes, nameStart, nameEnd, "upgrade")) {
+          this.upgradeRepeated = this.hasUpgrade
+          this.hasUpgrade = true
+        }
         return 0
       case 10:
         if (first === 99 && equalsIgnoreCase(bytes, nameStart, nameEnd, "connection")) {

@@ -145,6 +145,13 @@ export class RequestHead extends MessageHead {
     return this.hasUpgrade && this.minor === 1 && (this.connection & CONNECTION_UPGRADE) !== 0
   }
 
+  /** What it upgrades to, in lower case: one protocol, a list as it was sent, or `several` for several fields. */
+  get upgrade(): string {
+    if (!this.wantsUpgrade) return ""
+    // Set with `hasUpgrade`.
+    return this.upgradeRepeated ? "several" : (this.header("upgrade") ?? "").trim().toLowerCase()
+  }
+
   /**
    * Whether a method that has no use for a body brings one. The framing is clear, yet servers that ignore such
    * bodies take them for the next request: neither connection is used again after it.

@@ -4,15 +4,15 @@
 // @generated from file conduit/api/v1/api.proto (package conduit.api.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Message } from "@bufbuild/protobuf";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file conduit/api/v1/api.proto.
  */
 export const file_conduit_api_v1_api: GenFile = /*@__PURE__*/
-  fileDesc("Chhjb25kdWl0L2FwaS92MS9hcGkucHJvdG8SDmNvbmR1aXQuYXBpLnYxIlkKEFJlc291cmNlU2VsZWN0b3ISEQoJbmFtZXNwYWNlGAEgASgJEgwKBGtpbmQYAiABKAkSDAoEbmFtZRgDIAEoCRIWCg5sYWJlbF9zZWxlY3RvchgEIAEoCSI5CghSZXNvdXJjZRIRCgluYW1lc3BhY2UYASABKAkSDAoEa2luZBgCIAEoCRIMCgRuYW1lGAMgASgJIhAKDlZlcnNpb25SZXF1ZXN0IlcKD1ZlcnNpb25SZXNwb25zZRIVCg1jb250cm9sX3BsYW5lGAEgASgJEi0KB3Byb3hpZXMYAiADKAsyHC5jb25kdWl0LmFwaS52MS5Qcm94eVZlcnNpb24iLQoMUHJveHlWZXJzaW9uEg8KB3ZlcnNpb24YASABKAkSDAoEcG9kcxgCIAEoDSKwAQoLU3RhdFJlcXVlc3QSMAoGdGFyZ2V0GAEgASgLMiAuY29uZHVpdC5hcGkudjEuUmVzb3VyY2VTZWxlY3RvchIRCgl3aW5kb3dfbXMYAiABKA0SLgoEZnJvbRgDIAEoCzIgLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlU2VsZWN0b3ISLAoCdG8YBCABKAsyIC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZVNlbGVjdG9yIjUKDFN0YXRSZXNwb25zZRIlCgRyb3dzGAEgAygLMhcuY29uZHVpdC5hcGkudjEuU3RhdFJvdyKyAQoHU3RhdFJvdxIqCghyZXNvdXJjZRgBIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEhMKC21lc2hlZF9wb2RzGAIgASgNEhIKCnRvdGFsX3BvZHMYAyABKA0SKQoEaHR0cBgEIAEoCzIbLmNvbmR1aXQuYXBpLnYxLkh0dHBGaWd1cmVzEicKA3RjcBgFIAEoCzIaLmNvbmR1aXQuYXBpLnYxLlRjcEZpZ3VyZXMihAEKC0h0dHBGaWd1cmVzEg8KB3N1Y2Nlc3MYASABKAESCwoDcnBzGAIgASgBEjIKCmxhdGVuY3lfbXMYAyABKAsyHi5jb25kdWl0LmFwaS52MS5MYXRlbmN5RmlndXJlcxIRCglyZXNwb25zZXMYBCABKAQSEAoIZmFpbHVyZXMYBSABKAQiNwoOTGF0ZW5jeUZpZ3VyZXMSCwoDcDUwGAEgASgBEgsKA3A5NRgCIAEoARILCgNwOTkYAyABKAEiUwoKVGNwRmlndXJlcxIMCgRvcGVuGAEgASgEEhoKEnJlYWRfYnl0ZXNfcGVyX3NlYxgCIAEoARIbChN3cml0ZV9ieXRlc19wZXJfc2VjGAMgASgBIlMKDEVkZ2VzUmVxdWVzdBIwCgZ0YXJnZXQYASABKAsyIC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZVNlbGVjdG9yEhEKCXdpbmRvd19tcxgCIAEoDSI0Cg1FZGdlc1Jlc3BvbnNlEiMKBWVkZ2VzGAEgAygLMhQuY29uZHVpdC5hcGkudjEuRWRnZSLvAQoERWRnZRImCgRmcm9tGAEgASgLMhguY29uZHVpdC5hcGkudjEuUmVzb3VyY2USJAoCdG8YAiABKAsyGC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZRIRCgljbGllbnRfaWQYAyABKAkSEQoJc2VydmVyX2lkGAQgASgJEg8KB3NlY3VyZWQYBSABKAgSKQoEaHR0cBgGIAEoCzIbLmNvbmR1aXQuYXBpLnYxLkh0dHBGaWd1cmVzEicKA3RjcBgHIAEoCzIaLmNvbmR1aXQuYXBpLnYxLlRjcEZpZ3VyZXMSDgoGcmVhc29uGAggASgJIkQKEEVuZHBvaW50c1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg8KB3NlcnZpY2UYAiABKAkSDAoEcG9ydBgDIAEoDSJHChFFbmRwb2ludHNSZXNwb25zZRIyCghzZXJ2aWNlcxgBIAMoCzIgLmNvbmR1aXQuYXBpLnYxLlNlcnZpY2VFbmRwb2ludHMiiAEKEFNlcnZpY2VFbmRwb2ludHMSEQoJbmFtZXNwYWNlGAEgASgJEg8KB3NlcnZpY2UYAiABKAkSDAoEcG9ydBgDIAEoDRIRCglwb3J0X25hbWUYBCABKAkSLwoJZW5kcG9pbnRzGAUgAygLMhwuY29uZHVpdC5hcGkudjEuRW5kcG9pbnRJbmZvIqQBCgxFbmRwb2ludEluZm8SCgoCaXAYASABKAkSDAoEcG9ydBgCIAEoDRIRCgluYW1lc3BhY2UYAyABKAkSCwoDcG9kGAQgASgJEioKCHdvcmtsb2FkGAUgASgLMhguY29uZHVpdC5hcGkudjEuUmVzb3VyY2USDgoGbWVzaGVkGAYgASgIEhAKCGlkZW50aXR5GAcgASgJEgwKBHpvbmUYCCABKAkiRwoTUHJveHlNZXRyaWNzUmVxdWVzdBIwCgZ0YXJnZXQYASABKAsyIC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZVNlbGVjdG9yIlMKFFByb3h5TWV0cmljc1Jlc3BvbnNlEhEKCW5hbWVzcGFjZRgBIAEoCRILCgNwb2QYAiABKAkSDAoEdGV4dBgDIAEoCRINCgVlcnJvchgEIAEoCTKpAwoKQXBpU2VydmljZRJPCgdWZXJzaW9uEh4uY29uZHVpdC5hcGkudjEuVmVyc2lvblJlcXVlc3QaHy5jb25kdWl0LmFwaS52MS5WZXJzaW9uUmVzcG9uc2UiA5ACARJGCgRTdGF0EhsuY29uZHVpdC5hcGkudjEuU3RhdFJlcXVlc3QaHC5jb25kdWl0LmFwaS52MS5TdGF0UmVzcG9uc2UiA5ACARJJCgVFZGdlcxIcLmNvbmR1aXQuYXBpLnYxLkVkZ2VzUmVxdWVzdBodLmNvbmR1aXQuYXBpLnYxLkVkZ2VzUmVzcG9uc2UiA5ACARJVCglFbmRwb2ludHMSIC5jb25kdWl0LmFwaS52MS5FbmRwb2ludHNSZXF1ZXN0GiEuY29uZHVpdC5hcGkudjEuRW5kcG9pbnRzUmVzcG9uc2UiA5ACARJgCgxQcm94eU1ldHJpY3MSIy5jb25kdWl0LmFwaS52MS5Qcm94eU1ldHJpY3NSZXF1ZXN0GiQuY29uZHVpdC5hcGkudjEuUHJveHlNZXRyaWNzUmVzcG9uc2UiA5ACATABYgZwcm90bzM");
+  fileDesc("Chhjb25kdWl0L2FwaS92MS9hcGkucHJvdG8SDmNvbmR1aXQuYXBpLnYxIlkKEFJlc291cmNlU2VsZWN0b3ISEQoJbmFtZXNwYWNlGAEgASgJEgwKBGtpbmQYAiABKAkSDAoEbmFtZRgDIAEoCRIWCg5sYWJlbF9zZWxlY3RvchgEIAEoCSI5CghSZXNvdXJjZRIRCgluYW1lc3BhY2UYASABKAkSDAoEa2luZBgCIAEoCRIMCgRuYW1lGAMgASgJIhAKDlZlcnNpb25SZXF1ZXN0IlcKD1ZlcnNpb25SZXNwb25zZRIVCg1jb250cm9sX3BsYW5lGAEgASgJEi0KB3Byb3hpZXMYAiADKAsyHC5jb25kdWl0LmFwaS52MS5Qcm94eVZlcnNpb24iLQoMUHJveHlWZXJzaW9uEg8KB3ZlcnNpb24YASABKAkSDAoEcG9kcxgCIAEoDSKwAQoLU3RhdFJlcXVlc3QSMAoGdGFyZ2V0GAEgASgLMiAuY29uZHVpdC5hcGkudjEuUmVzb3VyY2VTZWxlY3RvchIRCgl3aW5kb3dfbXMYAiABKA0SLgoEZnJvbRgDIAEoCzIgLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlU2VsZWN0b3ISLAoCdG8YBCABKAsyIC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZVNlbGVjdG9yIjUKDFN0YXRSZXNwb25zZRIlCgRyb3dzGAEgAygLMhcuY29uZHVpdC5hcGkudjEuU3RhdFJvdyKyAQoHU3RhdFJvdxIqCghyZXNvdXJjZRgBIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEhMKC21lc2hlZF9wb2RzGAIgASgNEhIKCnRvdGFsX3BvZHMYAyABKA0SKQoEaHR0cBgEIAEoCzIbLmNvbmR1aXQuYXBpLnYxLkh0dHBGaWd1cmVzEicKA3RjcBgFIAEoCzIaLmNvbmR1aXQuYXBpLnYxLlRjcEZpZ3VyZXMihAEKC0h0dHBGaWd1cmVzEg8KB3N1Y2Nlc3MYASABKAESCwoDcnBzGAIgASgBEjIKCmxhdGVuY3lfbXMYAyABKAsyHi5jb25kdWl0LmFwaS52MS5MYXRlbmN5RmlndXJlcxIRCglyZXNwb25zZXMYBCABKAQSEAoIZmFpbHVyZXMYBSABKAQiNwoOTGF0ZW5jeUZpZ3VyZXMSCwoDcDUwGAEgASgBEgsKA3A5NRgCIAEoARILCgNwOTkYAyABKAEiUwoKVGNwRmlndXJlcxIMCgRvcGVuGAEgASgEEhoKEnJlYWRfYnl0ZXNfcGVyX3NlYxgCIAEoARIbChN3cml0ZV9ieXRlc19wZXJfc2VjGAMgASgBIlMKDEVkZ2VzUmVxdWVzdBIwCgZ0YXJnZXQYASABKAsyIC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZVNlbGVjdG9yEhEKCXdpbmRvd19tcxgCIAEoDSI0Cg1FZGdlc1Jlc3BvbnNlEiMKBWVkZ2VzGAEgAygLMhQuY29uZHVpdC5hcGkudjEuRWRnZSKDAgoERWRnZRImCgRmcm9tGAEgASgLMhguY29uZHVpdC5hcGkudjEuUmVzb3VyY2USJAoCdG8YAiABKAsyGC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZRIRCgljbGllbnRfaWQYAyABKAkSEQoJc2VydmVyX2lkGAQgASgJEg8KB3NlY3VyZWQYBSABKAgSKQoEaHR0cBgGIAEoCzIbLmNvbmR1aXQuYXBpLnYxLkh0dHBGaWd1cmVzEicKA3RjcBgHIAEoCzIaLmNvbmR1aXQuYXBpLnYxLlRjcEZpZ3VyZXMSDgoGcmVhc29uGAggASgJEhIKCmNhbGxlZF9ycHMYCSABKAEiRAoQRW5kcG9pbnRzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDwoHc2VydmljZRgCIAEoCRIMCgRwb3J0GAMgASgNIkcKEUVuZHBvaW50c1Jlc3BvbnNlEjIKCHNlcnZpY2VzGAEgAygLMiAuY29uZHVpdC5hcGkudjEuU2VydmljZUVuZHBvaW50cyKIAQoQU2VydmljZUVuZHBvaW50cxIRCgluYW1lc3BhY2UYASABKAkSDwoHc2VydmljZRgCIAEoCRIMCgRwb3J0GAMgASgNEhEKCXBvcnRfbmFtZRgEIAEoCRIvCgllbmRwb2ludHMYBSADKAsyHC5jb25kdWl0LmFwaS52MS5FbmRwb2ludEluZm8ipAEKDEVuZHBvaW50SW5mbxIKCgJpcBgBIAEoCRIMCgRwb3J0GAIgASgNEhEKCW5hbWVzcGFjZRgDIAEoCRILCgNwb2QYBCABKAkSKgoId29ya2xvYWQYBSABKAsyGC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZRIOCgZtZXNoZWQYBiABKAgSEAoIaWRlbnRpdHkYByABKAkSDAoEem9uZRgIIAEoCSJHChNQcm94eU1ldHJpY3NSZXF1ZXN0EjAKBnRhcmdldBgBIAEoCzIgLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlU2VsZWN0b3IiUwoUUHJveHlNZXRyaWNzUmVzcG9uc2USEQoJbmFtZXNwYWNlGAEgASgJEgsKA3BvZBgCIAEoCRIMCgR0ZXh0GAMgASgJEg0KBWVycm9yGAQgASgJIkUKEUlkZW50aXRpZXNSZXF1ZXN0EjAKBnRhcmdldBgBIAEoCzIgLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlU2VsZWN0b3IirAIKEklkZW50aXRpZXNSZXNwb25zZRIRCgluYW1lc3BhY2UYASABKAkSCwoDcG9kGAIgASgJEioKCHdvcmtsb2FkGAMgASgLMhguY29uZHVpdC5hcGkudjEuUmVzb3VyY2USLwoFc3RhdGUYBCABKA4yIC5jb25kdWl0LmFwaS52MS5DZXJ0aWZpY2F0ZVN0YXRlEhAKCGlkZW50aXR5GAUgASgJEhEKCXNwaWZmZV9pZBgGIAEoCRIOCgZpc3N1ZXIYByABKAkSFQoNc2VyaWFsX251bWJlchgIIAEoCRIVCg1ub3RfYmVmb3JlX21zGAkgASgBEhQKDG5vdF9hZnRlcl9tcxgKIAEoARIRCgljaGFpbl9wZW0YCyABKAkSDQoFZXJyb3IYDCABKAkiVgoPUG9saWNpZXNSZXF1ZXN0EjAKBnRhcmdldBgBIAEoCzIgLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlU2VsZWN0b3ISEQoJd2luZG93X21zGAIgASgNInUKEFBvbGljaWVzUmVzcG9uc2USMwoJd29ya2xvYWRzGAEgAygLMiAuY29uZHVpdC5hcGkudjEuV29ya2xvYWRQb2xpY2llcxIsCgZ1bnVzZWQYAiADKAsyHC5jb25kdWl0LmFwaS52MS5VbnVzZWRQb2xpY3ki0QIKEFdvcmtsb2FkUG9saWNpZXMSKgoIcmVzb3VyY2UYASABKAsyGC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZRIWCg5kZWZhdWx0X3BvbGljeRgCIAEoCRIpCgVwb3J0cxgDIAMoCzIaLmNvbmR1aXQuYXBpLnYxLlBvcnRQb2xpY3kSLwoIcG9saWNpZXMYBCADKAsyHS5jb25kdWl0LmFwaS52MS5Qb2xpY3lGaWd1cmVzEjMKCmJ5X2RlZmF1bHQYBSABKAsyHy5jb25kdWl0LmFwaS52MS5EZWNpc2lvbkZpZ3VyZXMSNAoLbm90X2FsbG93ZWQYBiABKAsyHy5jb25kdWl0LmFwaS52MS5EZWNpc2lvbkZpZ3VyZXMSMgoJYnlfb3RoZXJzGAcgASgLMh8uY29uZHVpdC5hcGkudjEuRGVjaXNpb25GaWd1cmVzIkIKClBvcnRQb2xpY3kSDAoEcG9ydBgBIAEoDRIMCgRuYW1lGAIgASgJEhgKEGRlZmF1bHRfaW5fZm9yY2UYAyABKAgikwEKDVBvbGljeUZpZ3VyZXMSEQoJbmFtZXNwYWNlGAEgASgJEgwKBG5hbWUYAiABKAkSDgoGYWN0aW9uGAMgASgJEg0KBXBvcnRzGAQgAygNEjAKB2RlY2lkZWQYBSABKAsyHy5jb25kdWl0LmFwaS52MS5EZWNpc2lvbkZpZ3VyZXMSEAoIcHJvYmxlbXMYBiADKAkiTwoPRGVjaXNpb25GaWd1cmVzEhMKC2FsbG93ZWRfcnBzGAEgASgBEhIKCmRlbmllZF9ycHMYAiABKAESEwoLYXVkaXRlZF9ycHMYAyABKAEiUQoMVW51c2VkUG9saWN5EhEKCW5hbWVzcGFjZRgBIAEoCRIMCgRuYW1lGAIgASgJEg4KBmFjdGlvbhgDIAEoCRIQCghwcm9ibGVtcxgEIAMoCSJiCg1XaGF0SWZSZXF1ZXN0EisKBWZpbGVzGAEgAygLMhwuY29uZHVpdC5hcGkudjEuTWFuaWZlc3RGaWxlEhEKCXdpbmRvd19tcxgCIAEoDRIRCgluYW1lc3BhY2UYAyABKAkiLQoMTWFuaWZlc3RGaWxlEgwKBG5hbWUYASABKAkSDwoHY29udGVudBgCIAEoCSKfAQoOV2hhdElmUmVzcG9uc2USMQoIcHJvYmxlbXMYASADKAsyHy5jb25kdWl0LmFwaS52MS5NYW5pZmVzdFByb2JsZW0SJwoEcm93cxgCIAMoCzIZLmNvbmR1aXQuYXBpLnYxLldoYXRJZlJvdxIQCgh1bmp1ZGdlZBgDIAEoBBIQCghwb2xpY2llcxgEIAMoCRINCgVub3RlcxgFIAMoCSIxCg9NYW5pZmVzdFByb2JsZW0SDQoFd2hlcmUYASABKAkSDwoHbWVzc2FnZRgCIAEoCSL8AgoJV2hhdElmUm93EiwKBmNoYW5nZRgBIAEoDjIcLmNvbmR1aXQuYXBpLnYxLlBvbGljeUNoYW5nZRImCgRmcm9tGAIgASgLMhguY29uZHVpdC5hcGkudjEuUmVzb3VyY2USEQoJY2xpZW50X2lkGAMgASgJEhIKCmNsaWVudF9pcHMYBCADKAkSJAoCdG8YBSABKAsyGC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZRIMCgRwb3J0GAYgASgNEhAKCHByb3RvY29sGAcgASgJEg4KBm1ldGhvZBgIIAEoCRIMCgRwYXRoGAkgASgJEgsKA3JwcxgKIAEoARINCgVjb3VudBgLIAEoBBIuCgZiZWZvcmUYDCABKAsyHi5jb25kdWl0LmFwaS52MS5Qb2xpY3lEZWNpc2lvbhItCgVhZnRlchgNIAEoCzIeLmNvbmR1aXQuYXBpLnYxLlBvbGljeURlY2lzaW9uEhMKC2FwcHJveGltYXRlGA4gASgIIkEKDlBvbGljeURlY2lzaW9uEg8KB2FsbG93ZWQYASABKAgSDgoGcG9saWN5GAIgASgJEg4KBnJlYXNvbhgDIAEoCSJTCgxMZWFyblJlcXVlc3QSMAoGdGFyZ2V0GAEgASgLMiAuY29uZHVpdC5hcGkudjEuUmVzb3VyY2VTZWxlY3RvchIRCgl3aW5kb3dfbXMYAiABKA0ipQEKDUxlYXJuUmVzcG9uc2USLwoIcG9saWNpZXMYASADKAsyHS5jb25kdWl0LmFwaS52MS5MZWFybmVkUG9saWN5EjAKCHVucHJvdmVuGAIgAygLMh4uY29uZHVpdC5hcGkudjEuVW5wcm92ZW5DYWxsZXISDwoHc2Vlbl9tcxgDIAEoARIOCgZkZW5pZWQYBCABKAQSEAoIdW5sZWFybnQYBSABKAQihgEKDUxlYXJuZWRQb2xpY3kSKAoGdGFyZ2V0GAEgASgLMhguY29uZHVpdC5hcGkudjEuUmVzb3VyY2USDAoEcG9ydBgCIAEoDRIRCglwb3J0X25hbWUYAyABKAkSKgoFcnVsZXMYBCADKAsyGy5jb25kdWl0LmFwaS52MS5MZWFybmVkUnVsZSJqCgtMZWFybmVkUnVsZRIOCgZzb3VyY2UYASABKAkSDgoGY2FsbGVyGAIgASgJEiwKBnJvdXRlcxgDIAMoCzIcLmNvbmR1aXQuYXBpLnYxLkxlYXJuZWRSb3V0ZRINCgVjb3VudBgEIAEoBCJMCgxMZWFybmVkUm91dGUSDgoGbWV0aG9kGAEgASgJEgwKBHBhdGgYAiABKAkSDwoHcGF0dGVybhgDIAEoCRINCgVjb3VudBgEIAEoBCKeAQoOVW5wcm92ZW5DYWxsZXISJgoEZnJvbRgBIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEhEKCWNsaWVudF9pcBgCIAEoCRIkCgJ0bxgDIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEgwKBHBvcnQYBCABKA0SDQoFY291bnQYBSABKAQSDgoGcmVhc29uGAYgASgJKvEBChBDZXJ0aWZpY2F0ZVN0YXRlEiEKHUNFUlRJRklDQVRFX1NUQVRFX1VOU1BFQ0lGSUVEEAASGwoXQ0VSVElGSUNBVEVfU1RBVEVfVkFMSUQQARIeChpDRVJUSUZJQ0FURV9TVEFURV9FWFBJUklORxACEh0KGUNFUlRJRklDQVRFX1NUQVRFX0VYUElSRUQQAxIjCh9DRVJUSUZJQ0FURV9TVEFURV9OT1RfWUVUX1ZBTElEEAQSGgoWQ0VSVElGSUNBVEVfU1RBVEVfTk9ORRAFEh0KGUNFUlRJRklDQVRFX1NUQVRFX1VOS05PV04QBip/CgxQb2xpY3lDaGFuZ2USHQoZUE9MSUNZX0NIQU5HRV9VTlNQRUNJRklFRBAAEhgKFFBPTElDWV9DSEFOR0VfREVOSUVEEAESGQoVUE9MSUNZX0NIQU5HRV9BTExPV0VEEAISGwoXUE9MSUNZX0NIQU5HRV9VTkNIQU5HRUQQAzLyBQoKQXBpU2VydmljZRJPCgdWZXJzaW9uEh4uY29uZHVpdC5hcGkudjEuVmVyc2lvblJlcXVlc3QaHy5jb25kdWl0LmFwaS52MS5WZXJzaW9uUmVzcG9uc2UiA5ACARJGCgRTdGF0EhsuY29uZHVpdC5hcGkudjEuU3RhdFJlcXVlc3QaHC5jb25kdWl0LmFwaS52MS5TdGF0UmVzcG9uc2UiA5ACARJJCgVFZGdlcxIcLmNvbmR1aXQuYXBpLnYxLkVkZ2VzUmVxdWVzdBodLmNvbmR1aXQuYXBpLnYxLkVkZ2VzUmVzcG9uc2UiA5ACARJVCglFbmRwb2ludHMSIC5jb25kdWl0LmFwaS52MS5FbmRwb2ludHNSZXF1ZXN0GiEuY29uZHVpdC5hcGkudjEuRW5kcG9pbnRzUmVzcG9uc2UiA5ACARJgCgxQcm94eU1ldHJpY3MSIy5jb25kdWl0LmFwaS52MS5Qcm94eU1ldHJpY3NSZXF1ZXN0GiQuY29uZHVpdC5hcGkudjEuUHJveHlNZXRyaWNzUmVzcG9uc2UiA5ACATABEloKCklkZW50aXRpZXMSIS5jb25kdWl0LmFwaS52MS5JZGVudGl0aWVzUmVxdWVzdBoiLmNvbmR1aXQuYXBpLnYxLklkZW50aXRpZXNSZXNwb25zZSIDkAIBMAESUgoIUG9saWNpZXMSHy5jb25kdWl0LmFwaS52MS5Qb2xpY2llc1JlcXVlc3QaIC5jb25kdWl0LmFwaS52MS5Qb2xpY2llc1Jlc3BvbnNlIgOQAgESTAoGV2hhdElmEh0uY29uZHVpdC5hcGkudjEuV2hhdElmUmVxdWVzdBoeLmNvbmR1aXQuYXBpLnYxLldoYXRJZlJlc3BvbnNlIgOQAgESSQoFTGVhcm4SHC5jb25kdWl0LmFwaS52MS5MZWFyblJlcXVlc3QaHS5jb25kdWl0LmFwaS52MS5MZWFyblJlc3BvbnNlIgOQAgFiBnByb3RvMw");
 
 /**
  * Selects resources of one kind.
@@ -504,6 +504,14 @@ export type Edge = Message<"conduit.api.v1.Edge"> & {
    * @generated from field: string reason = 8;
    */
   reason: string;
+
+  /**
+   * Requests a second as the called side counted them; only where the caller is not meshed, so that nobody
+   * counted responses, and `http` is absent.
+   *
+   * @generated from field: double called_rps = 9;
+   */
+  calledRps: number;
 };
 
 /**
@@ -752,6 +760,1076 @@ export const ProxyMetricsResponseSchema: GenMessage<ProxyMetricsResponse> = /*@_
   messageDesc(file_conduit_api_v1_api, 19);
 
 /**
+ * Asks for certificates.
+ *
+ * @generated from message conduit.api.v1.IdentitiesRequest
+ */
+export type IdentitiesRequest = Message<"conduit.api.v1.IdentitiesRequest"> & {
+  /**
+   * Whose proxies.
+   *
+   * @generated from field: conduit.api.v1.ResourceSelector target = 1;
+   */
+  target?: ResourceSelector | undefined;
+};
+
+/**
+ * Describes the message conduit.api.v1.IdentitiesRequest.
+ * Use `create(IdentitiesRequestSchema)` to create a new message.
+ */
+export const IdentitiesRequestSchema: GenMessage<IdentitiesRequest> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_api, 20);
+
+/**
+ * The certificate that one proxy uses.
+ *
+ * @generated from message conduit.api.v1.IdentitiesResponse
+ */
+export type IdentitiesResponse = Message<"conduit.api.v1.IdentitiesResponse"> & {
+  /**
+   * Namespace of the pod.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * Name of the pod.
+   *
+   * @generated from field: string pod = 2;
+   */
+  pod: string;
+
+  /**
+   * The workload that owns the pod.
+   *
+   * @generated from field: conduit.api.v1.Resource workload = 3;
+   */
+  workload?: Resource | undefined;
+
+  /**
+   * How the certificate stands.
+   *
+   * @generated from field: conduit.api.v1.CertificateState state = 4;
+   */
+  state: CertificateState;
+
+  /**
+   * DNS name that it proves.
+   *
+   * @generated from field: string identity = 5;
+   */
+  identity: string;
+
+  /**
+   * SPIFFE id that it proves.
+   *
+   * @generated from field: string spiffe_id = 6;
+   */
+  spiffeId: string;
+
+  /**
+   * Subject of the certificate that signed it.
+   *
+   * @generated from field: string issuer = 7;
+   */
+  issuer: string;
+
+  /**
+   * Serial number, hexadecimal.
+   *
+   * @generated from field: string serial_number = 8;
+   */
+  serialNumber: string;
+
+  /**
+   * Begin of validity, milliseconds since 1970; 0 where there is no certificate.
+   *
+   * @generated from field: double not_before_ms = 9;
+   */
+  notBeforeMs: number;
+
+  /**
+   * End of validity, milliseconds since 1970; 0 where there is no certificate.
+   *
+   * @generated from field: double not_after_ms = 10;
+   */
+  notAfterMs: number;
+
+  /**
+   * The certificate and the intermediates above it, PEM.
+   *
+   * @generated from field: string chain_pem = 11;
+   */
+  chainPem: string;
+
+  /**
+   * Why there is no certificate, or why the proxy could not be asked; empty otherwise.
+   *
+   * @generated from field: string error = 12;
+   */
+  error: string;
+};
+
+/**
+ * Describes the message conduit.api.v1.IdentitiesResponse.
+ * Use `create(IdentitiesResponseSchema)` to create a new message.
+ */
+export const IdentitiesResponseSchema: GenMessage<IdentitiesResponse> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_api, 21);
+
+/**
+ * Asks for policies.
+ *
+ * @generated from message conduit.api.v1.PoliciesRequest
+ */
+export type PoliciesRequest = Message<"conduit.api.v1.PoliciesRequest"> & {
+  /**
+   * Workloads to show policies of; kind is that of a workload or `pod`.
+   *
+   * @generated from field: conduit.api.v1.ResourceSelector target = 1;
+   */
+  target?: ResourceSelector | undefined;
+
+  /**
+   * Window in milliseconds, 1000 to 3600000; 0 means 60000.
+   *
+   * @generated from field: uint32 window_ms = 2;
+   */
+  windowMs: number;
+};
+
+/**
+ * Describes the message conduit.api.v1.PoliciesRequest.
+ * Use `create(PoliciesRequestSchema)` to create a new message.
+ */
+export const PoliciesRequestSchema: GenMessage<PoliciesRequest> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_api, 22);
+
+/**
+ * Policies per workload, ordered by namespace, kind, name.
+ *
+ * @generated from message conduit.api.v1.PoliciesResponse
+ */
+export type PoliciesResponse = Message<"conduit.api.v1.PoliciesResponse"> & {
+  /**
+   * The workloads.
+   *
+   * @generated from field: repeated conduit.api.v1.WorkloadPolicies workloads = 1;
+   */
+  workloads: WorkloadPolicies[];
+
+  /**
+   * Policies of the selection's namespaces that hold on no workload.
+   *
+   * @generated from field: repeated conduit.api.v1.UnusedPolicy unused = 2;
+   */
+  unused: UnusedPolicy[];
+};
+
+/**
+ * Describes the message conduit.api.v1.PoliciesResponse.
+ * Use `create(PoliciesResponseSchema)` to create a new message.
+ */
+export const PoliciesResponseSchema: GenMessage<PoliciesResponse> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_api, 23);
+
+/**
+ * What decides who may call a workload.
+ *
+ * @generated from message conduit.api.v1.WorkloadPolicies
+ */
+export type WorkloadPolicies = Message<"conduit.api.v1.WorkloadPolicies"> & {
+  /**
+   * The workload.
+   *
+   * @generated from field: conduit.api.v1.Resource resource = 1;
+   */
+  resource?: Resource | undefined;
+
+  /**
+   * Default policy of its pods by name, such as `all-unauthenticated`.
+   *
+   * @generated from field: string default_policy = 2;
+   */
+  defaultPolicy: string;
+
+  /**
+   * Its ports, ascending.
+   *
+   * @generated from field: repeated conduit.api.v1.PortPolicy ports = 3;
+   */
+  ports: PortPolicy[];
+
+  /**
+   * Policies that hold on it, ordered by namespace and name.
+   *
+   * @generated from field: repeated conduit.api.v1.PolicyFigures policies = 4;
+   */
+  policies: PolicyFigures[];
+
+  /**
+   * What the default policy decided.
+   *
+   * @generated from field: conduit.api.v1.DecisionFigures by_default = 5;
+   */
+  byDefault?: DecisionFigures | undefined;
+
+  /**
+   * What was refused because policies with action Allow target the port, and none allows it.
+   *
+   * @generated from field: conduit.api.v1.DecisionFigures not_allowed = 6;
+   */
+  notAllowed?: DecisionFigures | undefined;
+
+  /**
+   * What was decided otherwise: probes of the kubelet, what cannot be told apart, policies that are gone.
+   *
+   * @generated from field: conduit.api.v1.DecisionFigures by_others = 7;
+   */
+  byOthers?: DecisionFigures | undefined;
+};
+
+/**
+ * Describes the message conduit.api.v1.WorkloadPolicies.
+ * Use `create(WorkloadPoliciesSchema)` to create a new message.
+ */
+export const WorkloadPoliciesSchema: GenMessage<WorkloadPolicies> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_api, 24);
+
+/**
+ * A port of a workload.
+ *
+ * @generated from message conduit.api.v1.PortPolicy
+ */
+export type PortPolicy = Message<"conduit.api.v1.PortPolicy"> & {
+  /**
+   * Port of the pod.
+   *
+   * @generated from field: uint32 port = 1;
+   */
+  port: number;
+
+  /**
+   * Name of the port; empty when it has none.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * The default policy holds here: no policy with action Allow targets the port.
+   *
+   * @generated from field: bool default_in_force = 3;
+   */
+  defaultInForce: boolean;
+};
+
+/**
+ * Describes the message conduit.api.v1.PortPolicy.
+ * Use `create(PortPolicySchema)` to create a new message.
+ */
+export const PortPolicySchema: GenMessage<PortPolicy> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_api, 25);
+
+/**
+ * A policy and what it decided about one workload's traffic.
+ *
+ * @generated from message conduit.api.v1.PolicyFigures
+ */
+export type PolicyFigures = Message<"conduit.api.v1.PolicyFigures"> & {
+  /**
+   * Namespace of the object.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * Name of the object.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * `Allow`, `Deny` or `Audit`.
+   *
+   * @generated from field: string action = 3;
+   */
+  action: string;
+
+  /**
+   * Ports that it targets, ascending; empty for all.
+   *
+   * @generated from field: repeated uint32 ports = 4;
+   */
+  ports: number[];
+
+  /**
+   * What it decided.
+   *
+   * @generated from field: conduit.api.v1.DecisionFigures decided = 5;
+   */
+  decided?: DecisionFigures | undefined;
+
+  /**
+   * What is wrong with it, a sentence each.
+   *
+   * @generated from field: repeated string problems = 6;
+   */
+  problems: string[];
+};
+
+/**
+ * Describes the message conduit.api.v1.PolicyFigures.
+ * Use `create(PolicyFiguresSchema)` to create a new message.
+ */
+export const PolicyFiguresSchema: GenMessage<PolicyFigures> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_api, 26);
+
+/**
+ * Requests (connections where the protocol is not HTTP) a second over the window.
+ *
+ * @generated from message conduit.api.v1.DecisionFigures
+ */
+export type DecisionFigures = Message<"conduit.api.v1.DecisionFigures"> & {
+  /**
+   * Let through.
+   *
+   * @generated from field: double allowed_rps = 1;
+   */
+  allowedRps: number;
+
+  /**
+   * Refused.
+   *
+   * @generated from field: double denied_rps = 2;
+   */
+  deniedRps: number;
+
+  /**
+   * Let through, and counted by an audit.
+   *
+   * @generated from field: double audited_rps = 3;
+   */
+  auditedRps: number;
+};
+
+/**
+ * Describes the message conduit.api.v1.DecisionFigures.
+ * Use `create(DecisionFiguresSchema)` to create a new message.
+ */
+export const DecisionFiguresSchema: GenMessage<DecisionFigures> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_api, 27);
+
+/**
+ * A policy that holds on no workload.
+ *
+ * @generated from message conduit.api.v1.UnusedPolicy
+ */
+export type UnusedPolicy = Message<"conduit.api.v1.UnusedPolicy"> & {
+  /**
+   * Namespace of the object.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * Name of the object.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * `Allow`, `Deny` or `Audit`.
+   *
+   * @generated from field: string action = 3;
+   */
+  action: string;
+
+  /**
+   * What is wrong with it, a sentence each.
+   *
+   * @generated from field: repeated string problems = 4;
+   */
+  problems: string[];
+};
+
+/**
+ * Describes the message conduit.api.v1.UnusedPolicy.
+ * Use `create(UnusedPolicySchema)` to create a new message.
+ */
+export const UnusedPolicySchema: GenMessage<UnusedPolicy> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_api, 28);
+
+/**
+ * Asks what proposed policies would do.
+ *
+ * @generated from message conduit.api.v1.WhatIfRequest
+ */
+export type WhatIfRequest = Message<"conduit.api.v1.WhatIfRequest"> & {
+  /**
+   * Manifests with the policies; other objects in them are taken as part of the cluster, too.
+   *
+   * @generated from field: repeated conduit.api.v1.ManifestFile files = 1;
+   */
+  files: ManifestFile[];
+
+  /**
+   * Window in milliseconds, 1000 to 3600000; 0 means 60000.
+   *
+   * @generated from field: uint32 window_ms = 2;
+   */
+  windowMs: number;
+
+  /**
+   * Namespace of objects that name none; empty means `default`.
+   *
+   * @generated from field: string namespace = 3;
+   */
+  namespace: string;
+};
+
+/**
+ * Describes the message conduit.api.v1.WhatIfRequest.
+ * Use `create(WhatIfRequestSchema)` to create a new message.
+ */
+export const WhatIfRequestSchema: GenMessage<WhatIfRequest> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_api, 29);
+
+/**
+ * A file.
+ *
+ * @generated from message conduit.api.v1.ManifestFile
+ */
+export type ManifestFile = Message<"conduit.api.v1.ManifestFile"> & {
+  /**
+   * Name, for complaints.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * YAML or JSON with any number of documents.
+   *
+   * @generated from field: string content = 2;
+   */
+  content: string;
+};
+
+/**
+ * Describes the message conduit.api.v1.ManifestFile.
+ * Use `create(ManifestFileSchema)` to create a new message.
+ */
+export const ManifestFileSchema: GenMessage<ManifestFile> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_api, 30);
+
+/**
+ * What proposed policies would do.
+ *
+ * @generated from message conduit.api.v1.WhatIfResponse
+ */
+export type WhatIfResponse = Message<"conduit.api.v1.WhatIfResponse"> & {
+  /**
+   * What is wrong with the files; nothing is judged then.
+   *
+   * @generated from field: repeated conduit.api.v1.ManifestProblem problems = 1;
+   */
+  problems: ManifestProblem[];
+
+  /**
+   * Traffic of the window whose decision would change, then what stays as it is; each ordered by caller, called side,
+   * port, route.
+   *
+   * @generated from field: repeated conduit.api.v1.WhatIfRow rows = 2;
+   */
+  rows: WhatIfRow[];
+
+  /**
+   * Requests of the window that cannot be judged, since proxies had no room to tell them apart.
+   *
+   * @generated from field: uint64 unjudged = 3;
+   */
+  unjudged: bigint;
+
+  /**
+   * Names of the policies that were tried, `namespace/name`.
+   *
+   * @generated from field: repeated string policies = 4;
+   */
+  policies: string[];
+
+  /**
+   * What a person should know of the answer, a sentence each: policies that hold on nothing, what stays unsure.
+   *
+   * @generated from field: repeated string notes = 5;
+   */
+  notes: string[];
+};
+
+/**
+ * Describes the message conduit.api.v1.WhatIfResponse.
+ * Use `create(WhatIfResponseSchema)` to create a new message.
+ */
+export const WhatIfResponseSchema: GenMessage<WhatIfResponse> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_api, 31);
+
+/**
+ * What is wrong with a file.
+ *
+ * @generated from message conduit.api.v1.ManifestProblem
+ */
+export type ManifestProblem = Message<"conduit.api.v1.ManifestProblem"> & {
+  /**
+   * Place: file, document and line.
+   *
+   * @generated from field: string where = 1;
+   */
+  where: string;
+
+  /**
+   * Field and what is wrong with it.
+   *
+   * @generated from field: string message = 2;
+   */
+  message: string;
+};
+
+/**
+ * Describes the message conduit.api.v1.ManifestProblem.
+ * Use `create(ManifestProblemSchema)` to create a new message.
+ */
+export const ManifestProblemSchema: GenMessage<ManifestProblem> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_api, 32);
+
+/**
+ * One kind of live traffic under the proposed policies.
+ *
+ * @generated from message conduit.api.v1.WhatIfRow
+ */
+export type WhatIfRow = Message<"conduit.api.v1.WhatIfRow"> & {
+  /**
+   * How its decision would change.
+   *
+   * @generated from field: conduit.api.v1.PolicyChange change = 1;
+   */
+  change: PolicyChange;
+
+  /**
+   * Who calls; absent when nothing of the cluster is known by that identity or address.
+   *
+   * @generated from field: conduit.api.v1.Resource from = 2;
+   */
+  from?: Resource | undefined;
+
+  /**
+   * Identity that the caller proved; empty for none.
+   *
+   * @generated from field: string client_id = 3;
+   */
+  clientId: string;
+
+  /**
+   * Addresses of the caller, ordered.
+   *
+   * @generated from field: repeated string client_ips = 4;
+   */
+  clientIps: string[];
+
+  /**
+   * Who is called.
+   *
+   * @generated from field: conduit.api.v1.Resource to = 5;
+   */
+  to?: Resource | undefined;
+
+  /**
+   * Port of the pod that is called.
+   *
+   * @generated from field: uint32 port = 6;
+   */
+  port: number;
+
+  /**
+   * `http1`, `http2`, `grpc`; `tcp` or `tls` for connections into which nobody looks.
+   *
+   * @generated from field: string protocol = 7;
+   */
+  protocol: string;
+
+  /**
+   * Method; empty for connections.
+   *
+   * @generated from field: string method = 8;
+   */
+  method: string;
+
+  /**
+   * Path as a template; empty for connections, and for requests whose path can be read in different ways.
+   *
+   * @generated from field: string path = 9;
+   */
+  path: string;
+
+  /**
+   * Requests or connections a second over the window.
+   *
+   * @generated from field: double rps = 10;
+   */
+  rps: number;
+
+  /**
+   * Requests within the window.
+   *
+   * @generated from field: uint64 count = 11;
+   */
+  count: bigint;
+
+  /**
+   * What holds now.
+   *
+   * @generated from field: conduit.api.v1.PolicyDecision before = 12;
+   */
+  before?: PolicyDecision | undefined;
+
+  /**
+   * What would hold.
+   *
+   * @generated from field: conduit.api.v1.PolicyDecision after = 13;
+   */
+  after?: PolicyDecision | undefined;
+
+  /**
+   * The route stands for many paths, one of them was judged, and rules tell paths of this route apart.
+   *
+   * @generated from field: bool approximate = 14;
+   */
+  approximate: boolean;
+};
+
+/**
+ * Describes the message conduit.api.v1.WhatIfRow.
+ * Use `create(WhatIfRowSchema)` to create a new message.
+ */
+export const WhatIfRowSchema: GenMessage<WhatIfRow> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_api, 33);
+
+/**
+ * A decision with its reason.
+ *
+ * @generated from message conduit.api.v1.PolicyDecision
+ */
+export type PolicyDecision = Message<"conduit.api.v1.PolicyDecision"> & {
+  /**
+   * Whether it passes.
+   *
+   * @generated from field: bool allowed = 1;
+   */
+  allowed: boolean;
+
+  /**
+   * `namespace/name` of the policy that decides; empty where none does.
+   *
+   * @generated from field: string policy = 2;
+   */
+  policy: string;
+
+  /**
+   * Why, in a few words: the rule that matches, the default policy, or which clause of each policy fails.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message conduit.api.v1.PolicyDecision.
+ * Use `create(PolicyDecisionSchema)` to create a new message.
+ */
+export const PolicyDecisionSchema: GenMessage<PolicyDecision> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_api, 34);
+
+/**
+ * Asks for policies that allow what was seen.
+ *
+ * @generated from message conduit.api.v1.LearnRequest
+ */
+export type LearnRequest = Message<"conduit.api.v1.LearnRequest"> & {
+  /**
+   * Workloads to write policies for; kind is that of a workload or `pod`.
+   *
+   * @generated from field: conduit.api.v1.ResourceSelector target = 1;
+   */
+  target?: ResourceSelector | undefined;
+
+  /**
+   * Window in milliseconds, 1000 to 3600000; 0 means 3600000.
+   *
+   * @generated from field: uint32 window_ms = 2;
+   */
+  windowMs: number;
+};
+
+/**
+ * Describes the message conduit.api.v1.LearnRequest.
+ * Use `create(LearnRequestSchema)` to create a new message.
+ */
+export const LearnRequestSchema: GenMessage<LearnRequest> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_api, 35);
+
+/**
+ * Policies that allow what was seen.
+ *
+ * @generated from message conduit.api.v1.LearnResponse
+ */
+export type LearnResponse = Message<"conduit.api.v1.LearnResponse"> & {
+  /**
+   * One policy per workload and port, ordered.
+   *
+   * @generated from field: repeated conduit.api.v1.LearnedPolicy policies = 1;
+   */
+  policies: LearnedPolicy[];
+
+  /**
+   * Callers that proved no identity, and so cannot be allowed by name; ordered.
+   *
+   * @generated from field: repeated conduit.api.v1.UnprovenCaller unproven = 2;
+   */
+  unproven: UnprovenCaller[];
+
+  /**
+   * For how long all workloads of the selection have been watched, milliseconds; the window at most.
+   *
+   * @generated from field: double seen_ms = 3;
+   */
+  seenMs: number;
+
+  /**
+   * Requests that were refused, and are therefore not learnt.
+   *
+   * @generated from field: uint64 denied = 4;
+   */
+  denied: bigint;
+
+  /**
+   * Requests that cannot be learnt: proxies had no room to tell them apart, or no policy can name them.
+   *
+   * @generated from field: uint64 unlearnt = 5;
+   */
+  unlearnt: bigint;
+};
+
+/**
+ * Describes the message conduit.api.v1.LearnResponse.
+ * Use `create(LearnResponseSchema)` to create a new message.
+ */
+export const LearnResponseSchema: GenMessage<LearnResponse> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_api, 36);
+
+/**
+ * A policy with action Allow for one port of one workload.
+ *
+ * @generated from message conduit.api.v1.LearnedPolicy
+ */
+export type LearnedPolicy = Message<"conduit.api.v1.LearnedPolicy"> & {
+  /**
+   * The workload.
+   *
+   * @generated from field: conduit.api.v1.Resource target = 1;
+   */
+  target?: Resource | undefined;
+
+  /**
+   * Port of its pods.
+   *
+   * @generated from field: uint32 port = 2;
+   */
+  port: number;
+
+  /**
+   * Name of the port; empty when it has none.
+   *
+   * @generated from field: string port_name = 3;
+   */
+  portName: string;
+
+  /**
+   * One rule per caller, ordered.
+   *
+   * @generated from field: repeated conduit.api.v1.LearnedRule rules = 4;
+   */
+  rules: LearnedRule[];
+};
+
+/**
+ * Describes the message conduit.api.v1.LearnedPolicy.
+ * Use `create(LearnedPolicySchema)` to create a new message.
+ */
+export const LearnedPolicySchema: GenMessage<LearnedPolicy> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_api, 37);
+
+/**
+ * What one caller may ask.
+ *
+ * @generated from message conduit.api.v1.LearnedRule
+ */
+export type LearnedRule = Message<"conduit.api.v1.LearnedRule"> & {
+  /**
+   * How the policy names the caller: `deployments` or `serviceAccounts`.
+   *
+   * @generated from field: string source = 1;
+   */
+  source: string;
+
+  /**
+   * `namespace/name` of the Deployment or service account.
+   *
+   * @generated from field: string caller = 2;
+   */
+  caller: string;
+
+  /**
+   * What it asked; empty when it made connections that are not HTTP, which no request can describe.
+   *
+   * @generated from field: repeated conduit.api.v1.LearnedRoute routes = 3;
+   */
+  routes: LearnedRoute[];
+
+  /**
+   * Requests and connections seen.
+   *
+   * @generated from field: uint64 count = 4;
+   */
+  count: bigint;
+};
+
+/**
+ * Describes the message conduit.api.v1.LearnedRule.
+ * Use `create(LearnedRuleSchema)` to create a new message.
+ */
+export const LearnedRuleSchema: GenMessage<LearnedRule> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_api, 38);
+
+/**
+ * A route that a caller asked for.
+ *
+ * @generated from message conduit.api.v1.LearnedRoute
+ */
+export type LearnedRoute = Message<"conduit.api.v1.LearnedRoute"> & {
+  /**
+   * Method.
+   *
+   * @generated from field: string method = 1;
+   */
+  method: string;
+
+  /**
+   * Path as a template.
+   *
+   * @generated from field: string path = 2;
+   */
+  path: string;
+
+  /**
+   * The same as a policy can say it: exact, or with a trailing `*`.
+   *
+   * @generated from field: string pattern = 3;
+   */
+  pattern: string;
+
+  /**
+   * Requests seen.
+   *
+   * @generated from field: uint64 count = 4;
+   */
+  count: bigint;
+};
+
+/**
+ * Describes the message conduit.api.v1.LearnedRoute.
+ * Use `create(LearnedRouteSchema)` to create a new message.
+ */
+export const LearnedRouteSchema: GenMessage<LearnedRoute> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_api, 39);
+
+/**
+ * A caller without an identity.
+ *
+ * @generated from message conduit.api.v1.UnprovenCaller
+ */
+export type UnprovenCaller = Message<"conduit.api.v1.UnprovenCaller"> & {
+  /**
+   * What stands behind its address; absent when nothing of the cluster does.
+   *
+   * @generated from field: conduit.api.v1.Resource from = 1;
+   */
+  from?: Resource | undefined;
+
+  /**
+   * Its address.
+   *
+   * @generated from field: string client_ip = 2;
+   */
+  clientIp: string;
+
+  /**
+   * Whom it called.
+   *
+   * @generated from field: conduit.api.v1.Resource to = 3;
+   */
+  to?: Resource | undefined;
+
+  /**
+   * Port of the pod that it called.
+   *
+   * @generated from field: uint32 port = 4;
+   */
+  port: number;
+
+  /**
+   * Requests and connections seen.
+   *
+   * @generated from field: uint64 count = 5;
+   */
+  count: bigint;
+
+  /**
+   * Why it proved no identity, as far as is known.
+   *
+   * @generated from field: string reason = 6;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message conduit.api.v1.UnprovenCaller.
+ * Use `create(UnprovenCallerSchema)` to create a new message.
+ */
+export const UnprovenCallerSchema: GenMessage<UnprovenCaller> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_api, 40);
+
+/**
+ * How a certificate stands.
+ *
+ * @generated from enum conduit.api.v1.CertificateState
+ */
+export const CertificateState = {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: CERTIFICATE_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Valid, and not due to be renewed for long.
+   *
+   * @generated from enum value: CERTIFICATE_STATE_VALID = 1;
+   */
+  VALID: 1,
+
+  /**
+   * Valid, but near its end: it should have been renewed already.
+   *
+   * @generated from enum value: CERTIFICATE_STATE_EXPIRING = 2;
+   */
+  EXPIRING: 2,
+
+  /**
+   * Its time is over.
+   *
+   * @generated from enum value: CERTIFICATE_STATE_EXPIRED = 3;
+   */
+  EXPIRED: 3,
+
+  /**
+   * Its time has not begun.
+   *
+   * @generated from enum value: CERTIFICATE_STATE_NOT_YET_VALID = 4;
+   */
+  NOT_YET_VALID: 4,
+
+  /**
+   * The proxy has no certificate.
+   *
+   * @generated from enum value: CERTIFICATE_STATE_NONE = 5;
+   */
+  NONE: 5,
+
+  /**
+   * The proxy could not be asked: see `error`.
+   *
+   * @generated from enum value: CERTIFICATE_STATE_UNKNOWN = 6;
+   */
+  UNKNOWN: 6,
+} as const;
+
+/**
+ * How a certificate stands.
+ *
+ * @generated from enum conduit.api.v1.CertificateState
+ */
+export type CertificateState = (typeof CertificateState)[keyof typeof CertificateState] | UnknownEnum;
+
+/**
+ * Describes the enum conduit.api.v1.CertificateState.
+ */
+export const CertificateStateSchema: GenEnum<CertificateState> = /*@__PURE__*/
+  enumDesc(file_conduit_api_v1_api, 0);
+
+/**
+ * How a decision would change.
+ *
+ * @generated from enum conduit.api.v1.PolicyChange
+ */
+export const PolicyChange = {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: POLICY_CHANGE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Passes now, would be refused.
+   *
+   * @generated from enum value: POLICY_CHANGE_DENIED = 1;
+   */
+  DENIED: 1,
+
+  /**
+   * Is refused now, would pass.
+   *
+   * @generated from enum value: POLICY_CHANGE_ALLOWED = 2;
+   */
+  ALLOWED: 2,
+
+  /**
+   * Stays as it is.
+   *
+   * @generated from enum value: POLICY_CHANGE_UNCHANGED = 3;
+   */
+  UNCHANGED: 3,
+} as const;
+
+/**
+ * How a decision would change.
+ *
+ * @generated from enum conduit.api.v1.PolicyChange
+ */
+export type PolicyChange = (typeof PolicyChange)[keyof typeof PolicyChange] | UnknownEnum;
+
+/**
+ * Describes the enum conduit.api.v1.PolicyChange.
+ */
+export const PolicyChangeSchema: GenEnum<PolicyChange> = /*@__PURE__*/
+  enumDesc(file_conduit_api_v1_api, 1);
+
+/**
  * Figures and facts about the mesh.
  *
  * @generated from service conduit.api.v1.ApiService
@@ -806,6 +1884,46 @@ export const ApiService: GenService<{
     methodKind: "server_streaming";
     input: typeof ProxyMetricsRequestSchema;
     output: typeof ProxyMetricsResponseSchema;
+  },
+  /**
+   * Certificates in use, asked of each proxy.
+   *
+   * @generated from rpc conduit.api.v1.ApiService.Identities
+   */
+  identities: {
+    methodKind: "server_streaming";
+    input: typeof IdentitiesRequestSchema;
+    output: typeof IdentitiesResponseSchema;
+  },
+  /**
+   * Authorization policies per workload, with what they decided.
+   *
+   * @generated from rpc conduit.api.v1.ApiService.Policies
+   */
+  policies: {
+    methodKind: "unary";
+    input: typeof PoliciesRequestSchema;
+    output: typeof PoliciesResponseSchema;
+  },
+  /**
+   * Which live traffic proposed policies would deny or newly allow.
+   *
+   * @generated from rpc conduit.api.v1.ApiService.WhatIf
+   */
+  whatIf: {
+    methodKind: "unary";
+    input: typeof WhatIfRequestSchema;
+    output: typeof WhatIfResponseSchema;
+  },
+  /**
+   * Policies that allow exactly what was seen.
+   *
+   * @generated from rpc conduit.api.v1.ApiService.Learn
+   */
+  learn: {
+    methodKind: "unary";
+    input: typeof LearnRequestSchema;
+    output: typeof LearnResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_conduit_api_v1_api, 0);

@@ -196,7 +196,8 @@ export type Rule = Message<"conduit.policy.v1.Rule"> & {
   from: Source[];
 
   /**
-   * Requests; empty means any. A rule with requests never matches a connection that is not HTTP.
+   * Requests; empty means any. A rule with requests never matches a connection that is not HTTP, except in a policy with
+   * action Deny: there it refuses the connection, since requests that it denies could be within.
    *
    * @generated from field: repeated conduit.policy.v1.Operation to = 2;
    */

@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file conduit/telemetry/v1/query.proto.
  */
 export const file_conduit_telemetry_v1_query: GenFile = /*@__PURE__*/
-  fileDesc("CiBjb25kdWl0L3RlbGVtZXRyeS92MS9xdWVyeS5wcm90bxIUY29uZHVpdC50ZWxlbWV0cnkudjEiVwoOVHJhZmZpY1JlcXVlc3QSEQoJd2luZG93X21zGAEgASgNEjIKCWRpcmVjdGlvbhgCIAEoDjIfLmNvbmR1aXQudGVsZW1ldHJ5LnYxLkRpcmVjdGlvbiJdCg9UcmFmZmljUmVzcG9uc2USGgoSaGlzdG9ncmFtX2VkZ2VzX21zGAEgAygBEi4KB3RyYWZmaWMYAiADKAsyHS5jb25kdWl0LnRlbGVtZXRyeS52MS5UcmFmZmljIpsDCgdUcmFmZmljEjIKCWRpcmVjdGlvbhgBIAEoDjIfLmNvbmR1aXQudGVsZW1ldHJ5LnYxLkRpcmVjdGlvbhIuCghyZXBvcnRlchgCIAEoCzIcLmNvbmR1aXQudGVsZW1ldHJ5LnYxLlBvZFJlZhIpCgNkc3QYAyABKAsyHC5jb25kdWl0LnRlbGVtZXRyeS52MS5Qb2RSZWYSEwoLZHN0X3NlcnZpY2UYBCABKAkSCwoDdGxzGAUgASgJEhEKCWNsaWVudF9pZBgGIAEoCRIRCglzZXJ2ZXJfaWQYByABKAkSEQoJc3VjY2Vzc2VzGAggASgEEhAKCGZhaWx1cmVzGAkgASgEEhYKDmxhdGVuY3lfY291bnRzGAogAygEEg8KB2hhc190Y3AYCyABKAgSDAoEb3BlbhgMIAEoBBISCgpyZWFkX2J5dGVzGA0gASgBEhMKC3dyaXRlX2J5dGVzGA4gASgBEg8KB2Zyb21fbXMYDyABKAESDQoFdG9fbXMYECABKAESFAoMd2hvbGVfd2luZG93GBEgASgIIlEKBlBvZFJlZhIRCgluYW1lc3BhY2UYASABKAkSCwoDcG9kGAIgASgJEhUKDXdvcmtsb2FkX2tpbmQYAyABKAkSEAoId29ya2xvYWQYBCABKAkiEgoQUmVwb3J0ZXJzUmVxdWVzdCJLChFSZXBvcnRlcnNSZXNwb25zZRI2CglyZXBvcnRlcnMYASADKAsyIy5jb25kdWl0LnRlbGVtZXRyeS52MS5Qcm94eVJlcG9ydGVyIl8KDVByb3h5UmVwb3J0ZXISKQoDcG9kGAEgASgLMhwuY29uZHVpdC50ZWxlbWV0cnkudjEuUG9kUmVmEhUKDXByb3h5X3ZlcnNpb24YAiABKAkSDAoEbGl2ZRgDIAEoCCpVCglEaXJlY3Rpb24SGQoVRElSRUNUSU9OX1VOU1BFQ0lGSUVEEAASFQoRRElSRUNUSU9OX0lOQk9VTkQQARIWChJESVJFQ1RJT05fT1VUQk9VTkQQAjLOAQoMUXVlcnlTZXJ2aWNlElsKB1RyYWZmaWMSJC5jb25kdWl0LnRlbGVtZXRyeS52MS5UcmFmZmljUmVxdWVzdBolLmNvbmR1aXQudGVsZW1ldHJ5LnYxLlRyYWZmaWNSZXNwb25zZSIDkAIBEmEKCVJlcG9ydGVycxImLmNvbmR1aXQudGVsZW1ldHJ5LnYxLlJlcG9ydGVyc1JlcXVlc3QaJy5jb25kdWl0LnRlbGVtZXRyeS52MS5SZXBvcnRlcnNSZXNwb25zZSIDkAIBYgZwcm90bzM");
+  fileDesc("CiBjb25kdWl0L3RlbGVtZXRyeS92MS9xdWVyeS5wcm90bxIUY29uZHVpdC50ZWxlbWV0cnkudjEiVwoOVHJhZmZpY1JlcXVlc3QSEQoJd2luZG93X21zGAEgASgNEjIKCWRpcmVjdGlvbhgCIAEoDjIfLmNvbmR1aXQudGVsZW1ldHJ5LnYxLkRpcmVjdGlvbiJdCg9UcmFmZmljUmVzcG9uc2USGgoSaGlzdG9ncmFtX2VkZ2VzX21zGAEgAygBEi4KB3RyYWZmaWMYAiADKAsyHS5jb25kdWl0LnRlbGVtZXRyeS52MS5UcmFmZmljIpsDCgdUcmFmZmljEjIKCWRpcmVjdGlvbhgBIAEoDjIfLmNvbmR1aXQudGVsZW1ldHJ5LnYxLkRpcmVjdGlvbhIuCghyZXBvcnRlchgCIAEoCzIcLmNvbmR1aXQudGVsZW1ldHJ5LnYxLlBvZFJlZhIpCgNkc3QYAyABKAsyHC5jb25kdWl0LnRlbGVtZXRyeS52MS5Qb2RSZWYSEwoLZHN0X3NlcnZpY2UYBCABKAkSCwoDdGxzGAUgASgJEhEKCWNsaWVudF9pZBgGIAEoCRIRCglzZXJ2ZXJfaWQYByABKAkSEQoJc3VjY2Vzc2VzGAggASgEEhAKCGZhaWx1cmVzGAkgASgEEhYKDmxhdGVuY3lfY291bnRzGAogAygEEg8KB2hhc190Y3AYCyABKAgSDAoEb3BlbhgMIAEoBBISCgpyZWFkX2J5dGVzGA0gASgBEhMKC3dyaXRlX2J5dGVzGA4gASgBEg8KB2Zyb21fbXMYDyABKAESDQoFdG9fbXMYECABKAESFAoMd2hvbGVfd2luZG93GBEgASgIIiIKDUFjY2Vzc1JlcXVlc3QSEQoJd2luZG93X21zGAEgASgNIkAKDkFjY2Vzc1Jlc3BvbnNlEi4KCGFjY2Vzc2VzGAEgAygLMhwuY29uZHVpdC50ZWxlbWV0cnkudjEuQWNjZXNzIrECCgZBY2Nlc3MSLgoIcmVwb3J0ZXIYASABKAsyHC5jb25kdWl0LnRlbGVtZXRyeS52MS5Qb2RSZWYSEQoJY2xpZW50X2lkGAIgASgJEhEKCWNsaWVudF9pcBgDIAEoCRIMCgRwb3J0GAQgASgNEhAKCHByb3RvY29sGAUgASgJEg4KBm1ldGhvZBgGIAEoCRIMCgRwYXRoGAcgASgJEg8KB2V4YW1wbGUYCCABKAkSDwoHdmVyZGljdBgJIAEoCRIOCgZwb2xpY3kYCiABKAkSDQoFb3RoZXIYCyABKAgSDQoFY291bnQYDCABKAQSDwoHZnJvbV9tcxgNIAEoARINCgV0b19tcxgOIAEoARIUCgx3aG9sZV93aW5kb3cYDyABKAgSDQoFYXVkaXQYECABKAkiUQoGUG9kUmVmEhEKCW5hbWVzcGFjZRgBIAEoCRILCgNwb2QYAiABKAkSFQoNd29ya2xvYWRfa2luZBgDIAEoCRIQCgh3b3JrbG9hZBgEIAEoCSISChBSZXBvcnRlcnNSZXF1ZXN0IksKEVJlcG9ydGVyc1Jlc3BvbnNlEjYKCXJlcG9ydGVycxgBIAMoCzIjLmNvbmR1aXQudGVsZW1ldHJ5LnYxLlByb3h5UmVwb3J0ZXIicQoNUHJveHlSZXBvcnRlchIpCgNwb2QYASABKAsyHC5jb25kdWl0LnRlbGVtZXRyeS52MS5Qb2RSZWYSFQoNcHJveHlfdmVyc2lvbhgCIAEoCRIMCgRsaXZlGAMgASgIEhAKCHNpbmNlX21zGAQgASgBKlUKCURpcmVjdGlvbhIZChVESVJFQ1RJT05fVU5TUEVDSUZJRUQQABIVChFESVJFQ1RJT05fSU5CT1VORBABEhYKEkRJUkVDVElPTl9PVVRCT1VORBACMqgCCgxRdWVyeVNlcnZpY2USWwoHVHJhZmZpYxIkLmNvbmR1aXQudGVsZW1ldHJ5LnYxLlRyYWZmaWNSZXF1ZXN0GiUuY29uZHVpdC50ZWxlbWV0cnkudjEuVHJhZmZpY1Jlc3BvbnNlIgOQAgESWAoGQWNjZXNzEiMuY29uZHVpdC50ZWxlbWV0cnkudjEuQWNjZXNzUmVxdWVzdBokLmNvbmR1aXQudGVsZW1ldHJ5LnYxLkFjY2Vzc1Jlc3BvbnNlIgOQAgESYQoJUmVwb3J0ZXJzEiYuY29uZHVpdC50ZWxlbWV0cnkudjEuUmVwb3J0ZXJzUmVxdWVzdBonLmNvbmR1aXQudGVsZW1ldHJ5LnYxLlJlcG9ydGVyc1Jlc3BvbnNlIgOQAgFiBnByb3RvMw");
 
 /**
  * Asks for traffic.
@@ -206,6 +206,177 @@ export const TrafficSchema: GenMessage<Traffic> = /*@__PURE__*/
   messageDesc(file_conduit_telemetry_v1_query, 2);
 
 /**
+ * Asks who called what.
+ *
+ * @generated from message conduit.telemetry.v1.AccessRequest
+ */
+export type AccessRequest = Message<"conduit.telemetry.v1.AccessRequest"> & {
+  /**
+   * Window in milliseconds, 1000 to 3600000.
+   *
+   * @generated from field: uint32 window_ms = 1;
+   */
+  windowMs: number;
+};
+
+/**
+ * Describes the message conduit.telemetry.v1.AccessRequest.
+ * Use `create(AccessRequestSchema)` to create a new message.
+ */
+export const AccessRequestSchema: GenMessage<AccessRequest> = /*@__PURE__*/
+  messageDesc(file_conduit_telemetry_v1_query, 3);
+
+/**
+ * Accesses within the window.
+ *
+ * @generated from message conduit.telemetry.v1.AccessResponse
+ */
+export type AccessResponse = Message<"conduit.telemetry.v1.AccessResponse"> & {
+  /**
+   * Rows, in no order; none for what did not happen within the window.
+   *
+   * @generated from field: repeated conduit.telemetry.v1.Access accesses = 1;
+   */
+  accesses: Access[];
+};
+
+/**
+ * Describes the message conduit.telemetry.v1.AccessResponse.
+ * Use `create(AccessResponseSchema)` to create a new message.
+ */
+export const AccessResponseSchema: GenMessage<AccessResponse> = /*@__PURE__*/
+  messageDesc(file_conduit_telemetry_v1_query, 4);
+
+/**
+ * What one proxy decided about one kind of inbound traffic.
+ *
+ * @generated from message conduit.telemetry.v1.Access
+ */
+export type Access = Message<"conduit.telemetry.v1.Access"> & {
+  /**
+   * The pod whose proxy decided.
+   *
+   * @generated from field: conduit.telemetry.v1.PodRef reporter = 1;
+   */
+  reporter?: PodRef | undefined;
+
+  /**
+   * Identity that the client proved, as DNS name; empty for none.
+   *
+   * @generated from field: string client_id = 2;
+   */
+  clientId: string;
+
+  /**
+   * Address of the client in text form.
+   *
+   * @generated from field: string client_ip = 3;
+   */
+  clientIp: string;
+
+  /**
+   * Port of the pod.
+   *
+   * @generated from field: uint32 port = 4;
+   */
+  port: number;
+
+  /**
+   * `http1`, `http2`, `grpc`; `tcp` or `tls` for a connection into which nobody looks.
+   *
+   * @generated from field: string protocol = 5;
+   */
+  protocol: string;
+
+  /**
+   * Method as sent; empty for connections.
+   *
+   * @generated from field: string method = 6;
+   */
+  method: string;
+
+  /**
+   * Path in normal form as a template: `{id}` stands for one segment, `{rest}` at the end for any number of them;
+   * empty for connections, and for requests whose path can be read in different ways.
+   *
+   * @generated from field: string path = 7;
+   */
+  path: string;
+
+  /**
+   * A path that the template was made from.
+   *
+   * @generated from field: string example = 8;
+   */
+  example: string;
+
+  /**
+   * `allow`, `deny`, or `audit` for what was let through and is to be looked at.
+   *
+   * @generated from field: string verdict = 9;
+   */
+  verdict: string;
+
+  /**
+   * `namespace/name` of the policy that decided; else `default`, `not-allowed`, `probe`, `ambiguous-path` or
+   * `hidden-requests`.
+   *
+   * @generated from field: string policy = 10;
+   */
+  policy: string;
+
+  /**
+   * The proxy or this service had no room to tell these apart: only reporter, verdict and count are known.
+   *
+   * @generated from field: bool other = 11;
+   */
+  other: boolean;
+
+  /**
+   * Requests or connections within the window.
+   *
+   * @generated from field: uint64 count = 12;
+   */
+  count: bigint;
+
+  /**
+   * Begin of the time that the count covers, milliseconds since 1970: within the window, later for a proxy that
+   * began later.
+   *
+   * @generated from field: double from_ms = 13;
+   */
+  fromMs: number;
+
+  /**
+   * End of the time that the count covers, milliseconds since 1970.
+   *
+   * @generated from field: double to_ms = 14;
+   */
+  toMs: number;
+
+  /**
+   * Whether the proxy was there from the begin to the end of the window.
+   *
+   * @generated from field: bool whole_window = 15;
+   */
+  wholeWindow: boolean;
+
+  /**
+   * `namespace/name` of the policy with action Audit that matched, or `default`; empty for none.
+   *
+   * @generated from field: string audit = 16;
+   */
+  audit: string;
+};
+
+/**
+ * Describes the message conduit.telemetry.v1.Access.
+ * Use `create(AccessSchema)` to create a new message.
+ */
+export const AccessSchema: GenMessage<Access> = /*@__PURE__*/
+  messageDesc(file_conduit_telemetry_v1_query, 5);
+
+/**
  * A pod and the workload that it belongs to.
  *
  * @generated from message conduit.telemetry.v1.PodRef
@@ -245,7 +416,7 @@ export type PodRef = Message<"conduit.telemetry.v1.PodRef"> & {
  * Use `create(PodRefSchema)` to create a new message.
  */
 export const PodRefSchema: GenMessage<PodRef> = /*@__PURE__*/
-  messageDesc(file_conduit_telemetry_v1_query, 3);
+  messageDesc(file_conduit_telemetry_v1_query, 6);
 
 /**
  * Asks for proxies.
@@ -260,7 +431,7 @@ export type ReportersRequest = Message<"conduit.telemetry.v1.ReportersRequest"> 
  * Use `create(ReportersRequestSchema)` to create a new message.
  */
 export const ReportersRequestSchema: GenMessage<ReportersRequest> = /*@__PURE__*/
-  messageDesc(file_conduit_telemetry_v1_query, 4);
+  messageDesc(file_conduit_telemetry_v1_query, 7);
 
 /**
  * Proxies that are known.
@@ -281,7 +452,7 @@ export type ReportersResponse = Message<"conduit.telemetry.v1.ReportersResponse"
  * Use `create(ReportersResponseSchema)` to create a new message.
  */
 export const ReportersResponseSchema: GenMessage<ReportersResponse> = /*@__PURE__*/
-  messageDesc(file_conduit_telemetry_v1_query, 5);
+  messageDesc(file_conduit_telemetry_v1_query, 8);
 
 /**
  * A proxy that reports or did.
@@ -309,6 +480,13 @@ export type ProxyReporter = Message<"conduit.telemetry.v1.ProxyReporter"> & {
    * @generated from field: bool live = 3;
    */
   live: boolean;
+
+  /**
+   * From when on its counts are known, milliseconds since 1970; 0 before its first report.
+   *
+   * @generated from field: double since_ms = 4;
+   */
+  sinceMs: number;
 };
 
 /**
@@ -316,7 +494,7 @@ export type ProxyReporter = Message<"conduit.telemetry.v1.ProxyReporter"> & {
  * Use `create(ProxyReporterSchema)` to create a new message.
  */
 export const ProxyReporterSchema: GenMessage<ProxyReporter> = /*@__PURE__*/
-  messageDesc(file_conduit_telemetry_v1_query, 6);
+  messageDesc(file_conduit_telemetry_v1_query, 9);
 
 /**
  * Which side of a proxy counted.
@@ -374,6 +552,16 @@ export const QueryService: GenService<{
     methodKind: "unary";
     input: typeof TrafficRequestSchema;
     output: typeof TrafficResponseSchema;
+  },
+  /**
+   * Who called what within a window that ends now, and what was decided about it.
+   *
+   * @generated from rpc conduit.telemetry.v1.QueryService.Access
+   */
+  access: {
+    methodKind: "unary";
+    input: typeof AccessRequestSchema;
+    output: typeof AccessResponseSchema;
   },
   /**
    * Proxies that report or did so within the longest window.

@@ -141,7 +141,9 @@ export type Series = Message<"conduit.telemetry.v1.Series"> & {
   id: number;
 
   /**
-   * Name of the metric as on `/metrics`.
+   * Name of the metric as on `/metrics`. Only here is `access_total`: inbound requests, and connections that are not
+   * HTTP, by `client_id`, `client_ip`, `port`, `protocol`, `method`, `path` (a template, with an `example`), `verdict`,
+   * `policy` and `audit`; or by `other="true"` and `verdict` alone where the proxy had no room to tell more apart.
    *
    * @generated from field: string metric = 2;
    */

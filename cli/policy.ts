@@ -1,0 +1,19 @@
+// `conduit policy`: who may call whom, what a change would do, and what traffic needs.
+import { command } from "./command_line/command.ts"
+import { learn } from "./policy/learn.ts"
+import { list } from "./policy/list.ts"
+import { whatIf } from "./policy/what_if.ts"
+
+/** `conduit policy list|what-if|learn`. */
+export const policy = command({
+  meta: { name: "policy", description: "Who may call whom: lists, tries and learns authorization policies" },
+  subCommands: { list, "what-if": whatIf, learn },
+  examples: [
+    { line: "conduit policy list -A", why: "what decides who may call each workload" },
+    {
+      line: "conduit policy what-if new.yaml",
+      why: "which live traffic the file would deny; exit code 1 if any",
+    },
+    { line: "conduit policy learn -n shop > shop-policies.yaml", why: "policies that allow what was seen" },
+  ],
+})

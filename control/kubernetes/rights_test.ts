@@ -1,0 +1,26 @@
+// The rights that an installation grants are those that the control plane uses: no kind is read without one, none is
+// granted in vain.
+import { expect, test } from "bun:test"
+import { fill, READER_RULES } from "../../deploy/install/mod.ts"
+import { RESOURCES } from "./resources.ts"
+
+interface Rule {
+  readonly apiGroups: readonly string[]
+  readonly resources: readonly string[]
+  readonly verbs: readonly string[]
+}
+
+test("every kind that is watched may be listed and watched, and nothing else may", () => {
+  const rules = READER_RULES.map(
+    rule => fill(rule, { namespace: "conduit", version: "1", values: {} }) as Rule,
+  )
+  const granted = rules.flatMap(({ apiGroups, resources, verbs }) => {
+    expect(verbs).toEqual(["list", "watch"])
+    return apiGroups.flatMap(group => resources.map(resource => `${group}/${resource}`))
+  })
+  const used = RESOURCES.map(({ apiVersion, plural }) => {
+    const group = apiVersion.includes("/") ? apiVersion.split("/")[0] : ""
+    return `${group}/${plural}`
+  })
+  expect(granted.sort()).toEqual(used.sort())
+})

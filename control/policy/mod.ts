@@ -1,0 +1,14 @@
+// Tells proxies who may call their pods: conduit.policy.v1. Compiles policies, proposed ones too, and finds what is
+// wrong with them.
+export { ClientPods } from "./client_pods.ts"
+export {
+  compilePod,
+  isTarget,
+  POLICY_DEFAULTS,
+  type PolicyOptions,
+  policiesOf,
+  portNumbers,
+  spiffeId,
+} from "./compile.ts"
+export { type PolicyProblem, type PolicyProblemReason, policyProblems, watchProblems } from "./problems.ts"
+export { type PolicyServer, servePolicy } from "./service.ts"

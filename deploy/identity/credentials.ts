@@ -1,0 +1,131 @@
+// The issuer with its chain and key, and the trust anchors: read from PEM, and checked as a whole before they are
+// in force.
+import { createPrivateKey, type KeyObject, type X509Certificate } from "node:crypto"
+import { MAX_PEM_BYTES, pemCertificates } from "./pem.ts"
+import { x509 } from "./x509.ts"
+
+/** An issuer that may sign. */
+export interface Issuer {
+  /** Its certificate, then its intermediates, without an anchor. */
+  readonly chain: readonly X509Certificate[]
+  readonly certificate: X509Certificate
+  readonly key: KeyObject
+  /** End of the first of the chain that ends, milliseconds since 1970. */
+  readonly notAfterMs: number
+}
+
+/** Text of `tls.crt` and `tls.key` (cert-manager.io: Certificate resource, target secret). */
+export interface IssuerText {
+  readonly certificate: string
+  readonly key: string
+}
+
+/**
+ * Reads an issuer.
+ *
+ * @throws Error with a sentence that names the file and holds nothing of it
+ */
+export function parseIssuer(text: IssuerText, nowMs: number): Issuer {
+  const chain = named("tls.crt", () => pemCertificates(text.certificate))
+  const [certificate] = chain
+  if (certificate === undefined) throw new Error("tls.crt holds no certificate")
+  for (const one of chain) checkAuthority("tls.crt", one, nowMs)
+  for (const [index, one] of chain.entries()) {
+    const above = chain[index + 1]
+    if (above !== undefined && !isSignedBy(one, above))
+      throw new Error(
+        `tls.crt: certificate ${index + 1} is not signed by the one after it; a chain begins at the issuer`,
+      )
+  }
+  const key = parseKey(text.key)
+  if (!certificate.checkPrivateKey(key))
+    throw new Error("tls.key does not belong to the certificate in tls.crt")
+  return { chain, certificate, key, notAfterMs: Math.min(...chain.map(endMs)) }
+}
+
+/**
+ * Reads trust anchors; those that ended are left out.
+ *
+ * @throws Error with a sentence that names `what`
+ */
+export function parseTrustAnchors(
+  text: string,
+  nowMs: number,
+  what = "the trust anchors' file",
+): X509Certificate[] {
+  const all = named(what, () => pemCertificates(text))
+  for (const one of all)
+    if (!one.ca) throw new Error(`${what}: "${nameOf(one)}" is no CA certificate (CA:TRUE)`)
+  const alive = all.filter(one => endMs(one) > nowMs)
+  if (alive.length === 0) throw new Error(`${what}: every certificate has expired`)
+  return [...new Map(alive.map(one => [one.fingerprint256, one])).values()]
+}
+
+/** The anchor that an issuer chains to; null when there is none. */
+export function anchorOf(issuer: Issuer, anchors: readonly X509Certificate[]): X509Certificate | null {
+  for (const one of issuer.chain) {
+    const anchor = anchors.find(
+      candidate => candidate.fingerprint256 === one.fingerprint256 || isSignedBy(one, candidate),
+    )
+    if (anchor !== undefined) return anchor
+  }
+  return null
+}
+
+/** What goes to a caller after its own certificate: the chain up to, but without, the anchor. */
+export function intermediates(issuer: Issuer, anchor: X509Certificate): X509Certificate[] {
+  const end = issuer.chain.findIndex(one => one.fingerprint256 === anchor.fingerprint256)
+  return issuer.chain.slice(0, end === -1 ? undefined : end)
+}
+
+/** End of a certificate, milliseconds since 1970. */
+export function endMs(certificate: X509Certificate): number {
+  return Date.parse(certificate.validTo)
+}
+
+function checkAuthority(what: string, certificate: X509Certificate, nowMs: number): void {
+  const name = nameOf(certificate)
+  if (!certificate.ca) throw new Error(`${what}: "${name}" is no CA certificate (CA:TRUE)`)
+  if (endMs(certificate) <= nowMs) throw new Error(`${what}: "${name}" expired on ${certificate.validTo}`)
+  if (Date.parse(certificate.validFrom) > nowMs)
+    throw new Error(`${what}: "${name}" is not valid before ${certificate.validFrom}`)
+  const usage = new x509.X509Certificate(new Uint8Array(certificate.raw)).getExtension(
+    x509.KeyUsagesExtension,
+  )
+  if (usage !== null && usage !== undefined && (usage.usages & x509.KeyUsageFlags.keyCertSign) === 0)
+    throw new Error(`${what}: "${name}" may not sign certificates (key usage)`)
+}
+
+function parseKey(text: string): KeyObject {
+  if (text.length > MAX_PEM_BYTES) throw new Error(`tls.key has more than ${MAX_PEM_BYTES} bytes`)
+  let key: KeyObject
+  try {
+    key = createPrivateKey(text)
+  } catch {
+    // What the library says may hold a part of the key.
+    throw new Error("tls.key holds no private key in PEM that can be read")
+  }
+  const curve = key.asymmetricKeyType === "ec" ? key.asymmetricKeyDetails?.namedCurve : undefined
+  if (curve !== "prime256v1" && curve !== "P-256") throw new Error("tls.key is no ECDSA P-256 key")
+  return key
+}
+
+function isSignedBy(certificate: X509Certificate, by: X509Certificate): boolean {
+  try {
+    return certificate.checkIssued(by) && certificate.verify(by.publicKey)
+  } catch {
+    return false
+  }
+}
+
+function named<T>(what: string, read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    throw new Error(`${what} ${error instanceof Error ? error.message : String(error)}`)
+  }
+}
+
+function nameOf(certificate: X509Certificate): string {
+  return certificate.subject.replaceAll("\n", ", ") || `serial ${certificate.serialNumber}`
+}

@@ -1,0 +1,61 @@
+// Every image that Conduit is made of. One more is one more line.
+import { join } from "node:path"
+
+/** Root of the project. */
+export const PROJECT_ROOT = join(import.meta.dir, "../..")
+
+/** An image: one program for Bun, and what else it needs. */
+export interface ImagePlan {
+  /** Its name is `conduit/<name>`. */
+  readonly name: string
+  readonly what: string
+  /** The program, from the root of the project. */
+  readonly entry: string
+  /** `uid:gid` that it runs as where a pod says nothing. */
+  readonly user: string
+  /** Debian packages besides the C library, and the files of each that the program uses. */
+  readonly packages?: Readonly<Record<string, readonly string[]>>
+}
+
+/** The C library that Bun and all others are linked to. */
+export const BASE_PACKAGES: Readonly<Record<string, readonly string[]>> = {
+  libc6: [
+    "lib*/ld-linux-*.so.*",
+    "lib/*/ld-linux-*.so.*",
+    "lib/*/{libc,libm}.so.6",
+    "lib/*/{libdl,libnss_dns,libnss_files,libresolv}.so.2",
+    "lib/*/{libpthread.so.0,librt.so.1}",
+  ],
+}
+
+/** iptables with both backends, as far as the redirect uses it. */
+const IPTABLES: Readonly<Record<string, readonly string[]>> = {
+  iptables: [
+    "usr/sbin/xtables-{nft,legacy}-multi",
+    "usr/sbin/{iptables,ip6tables}-{nft,legacy}-restore",
+    "usr/lib/*/xtables/libxt_{NAT,REDIRECT,multiport,owner,standard,tcp}.so",
+  ],
+  libip4tc2: ["usr/lib/*/libip4tc.so.*"],
+  libip6tc2: ["usr/lib/*/libip6tc.so.*"],
+  libmnl0: ["usr/lib/*/libmnl.so.*", "lib/*/libmnl.so.*"],
+  libnftnl11: ["usr/lib/*/libnftnl.so.*"],
+  libxtables12: ["usr/lib/*/libxtables.so.*"],
+}
+
+/** Nobody in particular, for programs that need no user of their own. */
+const NOBODY = "65534:65534"
+
+/** The images. */
+export const IMAGES: readonly ImagePlan[] = [
+  { name: "proxy", what: "the sidecar proxy", entry: "proxy/main.ts", user: "2102:2102" },
+  { name: "control", what: "the control plane", entry: "control/main.ts", user: NOBODY },
+  { name: "cli", what: "the command line", entry: "cli/main.ts", user: NOBODY },
+  {
+    name: "init",
+    what: "the redirect of a pod",
+    entry: "deploy/redirect/init_main.ts",
+    // iptables asks for root; the capabilities are the pod's to give.
+    user: "0:0",
+    packages: IPTABLES,
+  },
+]

@@ -1,0 +1,18 @@
+// The control plane's Kubernetes objects, printed for kubectl and as a Helm chart.
+export { chartFiles } from "./chart.ts"
+export { crds } from "./crds.ts"
+export { findConfig, findInjected, findInstalled, type Installed, type InstalledConfig } from "./inventory.ts"
+export {
+  ANCHORS_NAME,
+  CONFIG_NAME,
+  ISSUER_SECRET,
+  installObjects,
+  installYaml,
+  PART_OF_LABEL,
+  type Part,
+  PLANE_LABEL,
+  partTrees,
+} from "./objects.ts"
+export { READER_RULES } from "./rights.ts"
+export { type Filling, fill, type InstallObject } from "./template.ts"
+export { parseSet, readValues, type Values, ValuesError } from "./values.ts"

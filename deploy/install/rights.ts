@@ -1,0 +1,63 @@
+// What the control plane may do in the Kubernetes API: the least that its services work with, each rule with its reason.
+import { commented, NAMESPACE, type Tree, text } from "./template.ts"
+
+/** Rights of services that answer from the cluster's objects; no secret is among them. */
+export const READER_RULES: readonly Tree[] = [
+  commented("Services, their pods and slices: where traffic goes.", {
+    apiGroups: [""],
+    resources: ["services", "pods"],
+    verbs: ["list", "watch"],
+  }),
+  commented("Slices of Services without selector.", {
+    apiGroups: ["discovery.k8s.io"],
+    resources: ["endpointslices"],
+    verbs: ["list", "watch"],
+  }),
+  commented("Annotations of namespaces (opaque ports, default policies); zones of nodes.", {
+    apiGroups: [""],
+    resources: ["namespaces", "nodes"],
+    verbs: ["list", "watch"],
+  }),
+  commented("Owners of pods: figures and policies name workloads, not pods.", {
+    apiGroups: ["apps"],
+    resources: ["deployments", "replicasets", "statefulsets", "daemonsets"],
+    verbs: ["list", "watch"],
+  }),
+  commented("Owners of pods, as above.", {
+    apiGroups: ["batch"],
+    resources: ["jobs", "cronjobs"],
+    verbs: ["list", "watch"],
+  }),
+  commented("Our own policies.", {
+    apiGroups: ["policy.conduit.io"],
+    resources: ["authorizationpolicies"],
+    verbs: ["list", "watch"],
+  }),
+  commented("Routes of the Gateway API and grants on their backends, where it is installed.", {
+    apiGroups: ["gateway.networking.k8s.io"],
+    resources: ["httproutes", "grpcroutes", "referencegrants"],
+    verbs: ["list", "watch"],
+  }),
+]
+
+const RBAC = "rbac.authorization.k8s.io"
+
+/** A ClusterRole of the control plane's, with its binding to service accounts. */
+export function clusterRights(
+  name: string,
+  rules: readonly Tree[],
+  accounts: readonly string[],
+  labels: Tree,
+): Tree[] {
+  const full = text("conduit-", NAMESPACE, `-${name}`)
+  return [
+    { apiVersion: `${RBAC}/v1`, kind: "ClusterRole", metadata: { name: full, labels }, rules },
+    {
+      apiVersion: `${RBAC}/v1`,
+      kind: "ClusterRoleBinding",
+      metadata: { name: full, labels },
+      roleRef: { apiGroup: RBAC, kind: "ClusterRole", name: full },
+      subjects: accounts.map(account => ({ kind: "ServiceAccount", name: account, namespace: NAMESPACE })),
+    },
+  ]
+}

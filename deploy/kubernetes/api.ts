@@ -1,0 +1,189 @@
+// Calls to a Kubernetes API server over plain HTTPS: one request, and a watch as a stream of lines. Documents are
+// read and let go; nothing is kept here (https://kubernetes.io/docs/reference/using-api/api-concepts/).
+import type { CredentialSource } from "./credentials.ts"
+import { LineReader } from "./line_reader.ts"
+
+/** Longest wait for an answer to one request. */
+export const CALL_TIMEOUT_MS = 30_000
+/** Largest answer that is read: a page of 500 pods is 5 MB; a server that sends without end is cut here. */
+export const MAX_ANSWER_BYTES = 128 * 1024 * 1024
+
+/** An answer that is none: the server refused, or was not reached. */
+export class KubeError extends Error {
+  override readonly name = "KubeError"
+  /** HTTP status; 0 when no answer came. */
+  readonly status: number
+  /** Kubernetes' reason, such as `Forbidden` or `Expired`; empty when none was given. */
+  readonly reason: string
+  /** How long the server asks to wait, in milliseconds; 0 when it does not. */
+  readonly retryAfterMs: number
+
+  constructor(message: string, options: { status?: number; reason?: string; retryAfterMs?: number } = {}) {
+    super(message)
+    this.status = options.status ?? 0
+    this.reason = options.reason ?? ""
+    this.retryAfterMs = options.retryAfterMs ?? 0
+  }
+
+  /** What was asked for is too old to be had (410 Gone). */
+  get expired(): boolean {
+    return this.status === 410 || this.reason === "Expired" || this.reason === "Gone"
+  }
+}
+
+/** One request. */
+export interface KubeCall {
+  readonly method?: "GET" | "POST" | "PATCH" | "DELETE"
+  /** Path and query, such as `/api/v1/pods?limit=500`. */
+  readonly path: string
+  /** Sent as JSON. */
+  readonly body?: unknown
+  readonly accept?: string
+  readonly contentType?: string
+  readonly signal?: AbortSignal
+}
+
+/** How a watch is read. */
+export interface WatchOptions {
+  readonly path: string
+  readonly accept?: string
+  readonly signal: AbortSignal
+  /** The connection is given up as dead after this long without a byte. */
+  readonly silenceMs: number
+  /** The server has accepted the watch. */
+  readonly onOpen: () => void
+  /** Events of one read, in order; each a parsed line. */
+  readonly onEvents: (events: readonly WatchEvent[]) => void
+}
+
+/** An event as the API server writes it. */
+export interface WatchEvent {
+  readonly type: string
+  readonly object: unknown
+}
+
+/** An API server, as one user. */
+export class KubeApi {
+  /** Its address, for sentences. */
+  readonly server: string
+  private readonly credentials: CredentialSource
+  private refused = false
+
+  constructor(credentials: CredentialSource) {
+    this.credentials = credentials
+    this.server = credentials.server
+  }
+
+  /**
+   * Makes a request.
+   *
+   * @returns the answer's JSON
+   * @throws KubeError when the server refuses, cannot be reached, or does not answer within CALL_TIMEOUT_MS
+   */
+  async call(call: KubeCall): Promise<unknown> {
+    const deadline = AbortSignal.timeout(CALL_TIMEOUT_MS)
+    const signal = call.signal === undefined ? deadline : AbortSignal.any([call.signal, deadline])
+    try {
+      const response = await this.send(call, signal)
+      const text = await readText(response)
+      if (!response.ok) throw this.refusal(response, text)
+      return text === "" ? undefined : JSON.parse(text)
+    } catch (error) {
+      throw this.told(error, deadline, `no answer within ${CALL_TIMEOUT_MS / 1000} s`)
+    }
+  }
+
+  /**
+   * Reads a watch until the server ends it.
+   *
+   * @throws KubeError as `call`, when it breaks, or when nothing came for `silenceMs`
+   */
+  async watch(options: WatchOptions): Promise<void> {
+    const silence = new AbortController()
+    let timer = setTimeout(() => silence.abort(), options.silenceMs)
+    const signal = AbortSignal.any([options.signal, silence.signal])
+    try {
+      const response = await this.send(options, signal)
+      if (!response.ok) throw this.refusal(response, await readText(response))
+      options.onOpen()
+      if (response.body === null) return
+      const lines = new LineReader()
+      for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
+        clearTimeout(timer)
+        timer = setTimeout(() => silence.abort(), options.silenceMs)
+        const events = lines.push(chunk).map(line => JSON.parse(line) as WatchEvent)
+        if (events.length > 0) options.onEvents(events)
+        if (signal.aborted) break
+      }
+      signal.throwIfAborted()
+    } catch (error) {
+      throw this.told(error, silence.signal, `nothing came for ${options.silenceMs / 1000} s`)
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  private async send(call: KubeCall, signal: AbortSignal): Promise<Response> {
+    const { server, headers, tls, proxy } = await this.credentials.current(this.refused)
+    const response = await fetch(`${server}${call.path}`, {
+      method: call.method ?? "GET",
+      headers: {
+        accept: call.accept ?? "application/json",
+        "user-agent": "conduit",
+        ...(call.body === undefined ? {} : { "content-type": call.contentType ?? "application/json" }),
+        ...headers,
+      },
+      ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
+      tls,
+      ...(proxy === "" ? {} : { proxy }),
+      signal,
+      redirect: "error",
+      // The runtime's own limit of five idle minutes would cut quiet watches.
+      timeout: false,
+    } as BunFetchRequestInit)
+    this.refused = response.status === 401
+    return response
+  }
+
+  private refusal(response: Response, text: string): KubeError {
+    let message = text.slice(0, 300).trim()
+    let reason = ""
+    try {
+      const status = JSON.parse(text) as { message?: unknown; reason?: unknown }
+      if (typeof status.message === "string") message = status.message.slice(0, 1000)
+      if (typeof status.reason === "string") reason = status.reason
+    } catch {
+      // Not a Status object, such as a load balancer's page: its first words have to do.
+    }
+    const seconds = Number(response.headers.get("retry-after") ?? 0)
+    const retryAfterMs = seconds > 0 && seconds <= 600 ? seconds * 1000 : 0
+    return new KubeError(message || `HTTP status ${response.status}`, {
+      status: response.status,
+      reason,
+      retryAfterMs,
+    })
+  }
+
+  private told(error: unknown, deadline: AbortSignal, late: string): unknown {
+    if (error instanceof KubeError) return error
+    if (deadline.aborted) return new KubeError(late)
+    if (error instanceof SyntaxError)
+      return new KubeError(`its answer is not JSON (${error.message})`, { status: 200 })
+    const code = (error as { code?: unknown }).code
+    const message = error instanceof Error ? error.message : String(error)
+    return new KubeError(typeof code === "string" && code !== "" ? `${code}: ${message}` : message)
+  }
+}
+
+async function readText(response: Response): Promise<string> {
+  if (response.body === null) return ""
+  const decoder = new TextDecoder()
+  let bytes = 0
+  let text = ""
+  for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
+    bytes += chunk.byteLength
+    if (bytes > MAX_ANSWER_BYTES) throw new KubeError(`its answer is larger than ${MAX_ANSWER_BYTES} bytes`)
+    text += decoder.decode(chunk, { stream: true })
+  }
+  return text + decoder.decode()
+}

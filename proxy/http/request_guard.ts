@@ -1,0 +1,15 @@
+// What the HTTP engines ask before a request goes to an endpoint, and again when the rules have changed. policy/ answers
+// for the inbound side; the outbound side has none.
+import type { LogFields } from "../log.ts"
+import type { Refusal } from "./refusal.ts"
+import type { RequestView } from "./request_view.ts"
+
+/** Guards the requests of one connection. */
+export interface RequestGuard {
+  /** Decides on a request, once, and counts it. Null lets it through. */
+  refuse(request: RequestView): Refusal | null
+  /** Whether a request that was let through may go on; counts and logs it if not. */
+  stillAllows(request: RequestView): boolean
+  /** What the log says of the request refused last; null where a flood of them has used up the log's share. */
+  refusedFields(): LogFields | null
+}

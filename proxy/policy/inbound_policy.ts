@@ -1,0 +1,220 @@
+// Enforces policy on the inbound side: makes the guard of each accepted connection, which decides on its requests and
+// on whether it may be passed on unseen, counts what it decides and tells whoever listens.
+import { type ConnectionPolicy, PathReading, type Verdict } from "../../protos/authorization/mod.ts"
+import type { Client, ConnectionGuard, RawProtocol } from "../accept/mod.ts"
+import { REFUSAL_DENIED, type Refusal, type RequestView } from "../http/mod.ts"
+import type { LogFields, Logger } from "../log.ts"
+import { type Clock, formatAddress } from "../net/mod.ts"
+import type { Registry } from "../telemetry/mod.ts"
+import type { AccessObserver, AccessProtocol } from "./access_observer.ts"
+import { AuthzMetrics, type AuthzSeries } from "./authz_series.ts"
+import { auditFields, DecisionLog, verdictFields } from "./decision_log.ts"
+import type { PolicyWatch } from "./policy_watch.ts"
+
+/** Verdicts whose series a connection holds on to: those of its requests; beyond it they are looked up anew. */
+export const MAX_SERIES_HELD = 64
+
+/** An upgrade to what is not known to end the requests on a connection: `h2c` would go on with unseen ones. */
+const HIDDEN_BY_UPGRADE: Verdict = {
+  allowed: false,
+  cause: "hidden-requests",
+  namespace: "",
+  name: "",
+  rule: -1,
+  detail:
+    "the request upgrades to a protocol in which requests would go unseen, and there are rules about requests",
+  audit: null,
+}
+
+/** Parts of enforcement. */
+export interface InboundPolicyOptions {
+  readonly watch: PolicyWatch
+  readonly registry: Registry
+  readonly clock: Clock
+  readonly log: Logger
+}
+
+/** Enforces the policies of a watch. */
+export class InboundPolicy {
+  /** Told of every decision; null for nobody. */
+  observer: AccessObserver | null = null
+  readonly watch: PolicyWatch
+  readonly metrics: AuthzMetrics
+  readonly denials: DecisionLog
+  readonly audits: DecisionLog
+  /** Makes the guard of a connection. */
+  readonly guard: (client: Client, address: string, port: number) => ConnectionGuard
+
+  constructor({ watch, registry, clock, log }: InboundPolicyOptions) {
+    this.watch = watch
+    this.metrics = new AuthzMetrics(registry)
+    this.denials = new DecisionLog(log, clock)
+    this.audits = new DecisionLog(log, clock)
+    this.guard = (client, address, port) => new PolicyGuard(this, client, address, port)
+  }
+
+  /** Calls back once policies are known, or were waited for long enough. */
+  whenKnown(callback: () => void): void {
+    this.watch.whenKnown(callback)
+  }
+}
+
+/** For the observer only; its result is taken at once. */
+const reading = new PathReading()
+
+class PolicyGuard implements ConnectionGuard {
+  readonly client: Client
+  httpVersion: 0 | 1 | 2 = 0
+  private readonly policy: InboundPolicy
+  private readonly address: string
+  private readonly port: number
+  private set: PolicyWatch["current"]
+  private rules: ConnectionPolicy
+  private verdict: Verdict | null = null
+  private series: AuthzSeries | null = null
+  /** Made when a second verdict is met. */
+  private seriesOf: Map<Verdict, AuthzSeries> | null = null
+  private rawProtocol: RawProtocol = "tcp"
+  private refused: Verdict | null = null
+
+  constructor(policy: InboundPolicy, client: Client, address: string, port: number) {
+    this.policy = policy
+    this.client = client
+    this.address = address
+    this.port = port
+    this.set = policy.watch.current
+    this.rules = this.set.connection(client, port)
+  }
+
+  refuse(request: RequestView): Refusal | null {
+    const verdict = this.decide(request)
+    this.count(verdict, true)
+    if (this.policy.observer !== null) this.observe(this.policy.observer, request, verdict)
+    if (verdict.audit !== null) this.logAudit(verdict, request)
+    if (verdict.allowed) return null
+    this.refused = verdict
+    return REFUSAL_DENIED
+  }
+
+  stillAllows(request: RequestView): boolean {
+    const verdict = this.decide(request)
+    if (verdict.allowed) return true
+    this.count(verdict, true)
+    this.refused = verdict
+    const fields = this.refusedFields()
+    if (fields !== null) {
+      const { method, path } = request
+      this.policy.denials.log.info("a request that runs is ended: policy has changed", {
+        method,
+        path,
+        ...fields,
+      })
+    }
+    return false
+  }
+
+  refusedFields(): LogFields | null {
+    const { refused } = this
+    const share = this.policy.denials.take()
+    return refused === null || share === null
+      ? null
+      : { ...this.fields(), ...verdictFields(refused), ...share }
+  }
+
+  get mayRelay(): boolean {
+    return this.current().raw.allowed
+  }
+
+  relay(protocol: RawProtocol): boolean {
+    this.rawProtocol = protocol
+    const verdict = this.current().raw
+    this.count(verdict, false)
+    this.policy.observer?.decided(this.client, this.port, protocol, "", "", verdict)
+    if (verdict.audit !== null) this.logAudit(verdict, null)
+    if (!verdict.allowed) this.logRaw("a connection is refused: denied", verdict)
+    return verdict.allowed
+  }
+
+  stillRelays(): boolean {
+    const verdict = this.current().raw
+    if (verdict.allowed) return true
+    this.count(verdict, false)
+    this.logRaw("a connection that runs is ended: policy has changed", verdict)
+    return false
+  }
+
+  private decide(request: RequestView): Verdict {
+    const rules = this.current()
+    const { always } = rules
+    if (always !== null) return always
+    const { upgrade } = request
+    if (upgrade !== "" && upgrade !== "websocket") return HIDDEN_BY_UPGRADE
+    return rules.request(request.method, request.path)
+  }
+
+  /** What holds now: looked up again after a change of the policies only. */
+  private current(): ConnectionPolicy {
+    const set = this.policy.watch.current
+    if (set !== this.set) {
+      this.set = set
+      this.rules = set.connection(this.client, this.port)
+      this.seriesOf = null
+    }
+    return this.rules
+  }
+
+  private count(verdict: Verdict, isHttp: boolean): void {
+    let series = verdict === this.verdict ? this.series : null
+    if (series === null || series.dropped) {
+      series = this.find(verdict, isHttp)
+      this.verdict = verdict
+      this.series = series
+    }
+    series.count()
+  }
+
+  private find(verdict: Verdict, isHttp: boolean): AuthzSeries {
+    const known = this.seriesOf?.get(verdict)
+    if (known !== undefined && !known.dropped) return known
+    const target = formatAddress(this.address, this.port)
+    const found = this.policy.metrics.of(isHttp, this.client, target, this.port, verdict)
+    if (this.verdict !== null) {
+      if (this.seriesOf === null || this.seriesOf.size >= MAX_SERIES_HELD) this.seriesOf = new Map()
+      this.seriesOf.set(verdict, found)
+    }
+    return found
+  }
+
+  private observe(observer: AccessObserver, request: RequestView, verdict: Verdict): void {
+    reading.read(request.path)
+    const protocol: AccessProtocol = request.isGrpc ? "grpc" : this.httpVersion === 2 ? "http2" : "http1"
+    observer.decided(this.client, this.port, protocol, request.method, reading.path, verdict)
+  }
+
+  private logAudit({ audit, allowed }: Verdict, request: RequestView | null): void {
+    const share = this.policy.audits.take()
+    if (audit === null || share === null) return
+    const what = request === null ? "a connection" : "a request"
+    this.policy.audits.log.info(
+      `${what} is matched by an audit, and ${allowed ? "let through" : "refused"}`,
+      {
+        ...this.fields(),
+        ...(request === null ? {} : { method: request.method, path: request.path }),
+        ...auditFields(audit),
+        ...share,
+      },
+    )
+  }
+
+  private logRaw(message: string, verdict: Verdict): void {
+    const share = this.policy.denials.take()
+    if (share === null) return
+    const { log } = this.policy.denials
+    log.info(message, { ...this.fields(), protocol: this.rawProtocol, ...verdictFields(verdict), ...share })
+  }
+
+  private fields(): LogFields {
+    const { address, spiffeId } = this.client
+    return { client: address, ...(spiffeId === "" ? {} : { client_id: spiffeId }), port: this.port }
+  }
+}

@@ -1,0 +1,67 @@
+// Helm's answer for the chart equals conduit's for the same values: both come from one description.
+import { beforeAll, expect, test } from "bun:test"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { parseAllDocuments } from "yaml"
+import { ensureHelm } from "./helm.ts"
+
+const ROOT = join(import.meta.dir, "../..")
+const PEM = (what: string): string => `-----BEGIN ${what}-----\nAAAA\n-----END ${what}-----\n`
+let helm = ""
+
+beforeAll(async () => {
+  helm = await ensureHelm()
+}, 30 * 60_000)
+
+interface Named {
+  readonly kind: string
+  readonly metadata: { readonly name: string }
+}
+
+async function objectsOf(command: readonly string[]): Promise<Named[]> {
+  const child = Bun.spawn([...command], { cwd: ROOT, stdout: "pipe", stderr: "pipe" })
+  const [text, said, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited])
+  if (code !== 0) throw new Error(said)
+  const objects = parseAllDocuments(text).map(document => ("toJS" in document ? document.toJS() : null))
+  const key = ({ kind, metadata }: Named): string => `${kind}/${metadata.name}`
+  return objects.filter(object => object !== null).sort((a, b) => (key(a) < key(b) ? -1 : 1))
+}
+
+test.each([
+  ["defaults of the chart", { installNamespace: false }],
+  ["defaults of conduit", { installNamespace: true }],
+  [
+    "everything set",
+    {
+      installNamespace: true,
+      ha: true,
+      networkPolicies: true,
+      clusterDomain: "example.test",
+      identityTrustDomain: "example.test",
+      identityTrustAnchorsPEM: PEM("CERTIFICATE"),
+      identity: { issuer: { crtPEM: PEM("CERTIFICATE"), keyPEM: PEM("PRIVATE KEY") } },
+      image: { registry: "registry.example:5000/mesh", version: "9.9", pullPolicy: "Never" },
+      imagePullSecrets: [{ name: "pull" }],
+      policy: { defaultInboundPolicy: "deny", clusterNetworks: "10.0.0.0/8" },
+      logFormat: "json",
+      tolerations: [{ key: "only", operator: "Exists", effect: "NoSchedule" }],
+      nodeSelector: { "example.test/pool": "mesh" },
+      priorityClassName: "system-cluster-critical",
+      podAnnotations: { "example.test/team": "yes", odd: "a: b # c" },
+    },
+  ],
+])("helm template equals conduit install: %s", async (_, values) => {
+  const folder = mkdtempSync(join(tmpdir(), "conduit-chart-"))
+  try {
+    const file = join(folder, "values.yaml")
+    writeFileSync(file, JSON.stringify(values))
+    const ours = await objectsOf([process.execPath, "cli/main.ts", "install", "-c", "mesh", "-f", file])
+    const chart = ["template", "x", "deploy/install/chart", "--include-crds", "-n", "mesh", "-f", file]
+    const theirs = await objectsOf([helm, ...chart, "--kube-version", "1.34.0"])
+    expect(ours.length).toBeGreaterThan(10)
+    expect(theirs).toEqual(ours)
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+})

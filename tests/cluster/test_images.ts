@@ -1,0 +1,19 @@
+// The images that tests of the cluster run: our own for this machine's architecture, and one of a test application.
+import { IMAGES, type ImagePlan } from "../../deploy/images/mod.ts"
+
+/** Tag of images in tests, which no registry could have. */
+export const TEST_TAG = "under-test"
+
+/** Architecture of this machine, as images call it. */
+export const ARCHITECTURE = process.arch === "arm64" ? "arm64" : "amd64"
+
+/** An application that answers HTTP; see peer_main.ts. */
+export const PEER: ImagePlan = {
+  name: "peer",
+  what: "a peer of tests",
+  entry: "tests/cluster/peer_main.ts",
+  user: "65534:65534",
+}
+
+/** What tests load into a cluster. */
+export const TEST_IMAGES: readonly ImagePlan[] = [...IMAGES, PEER]
