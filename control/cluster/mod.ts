@@ -9,6 +9,7 @@ export {
   type PodRecord,
   type PolicyRecord,
   type Problem,
+  type RouteRecord,
   type ServicePort,
   type ServiceRecord,
   WORKLOAD_KINDS,

@@ -1,5 +1,6 @@
 // What the control plane keeps of a cluster: the few fields of each Kubernetes object that decide where
 // traffic goes, whose it is and who may send it. Filled by a source (manifests.ts), held and indexed by store.ts.
+import type { ReferenceGrant, Route, ServiceTraffic } from "../../deploy/gateway/mod.ts"
 import type { AuthorizationPolicy } from "../../deploy/policy/mod.ts"
 
 /** An inclusive range of TCP ports. */
@@ -124,6 +125,8 @@ export interface ServiceRecord {
   readonly selector: ReadonlyMap<string, string> | null
   readonly ports: readonly ServicePort[]
   readonly publishNotReadyAddresses: boolean
+  /** From its annotations: retries, timeouts and circuit breaking of requests to it. */
+  readonly traffic: ServiceTraffic
   /** From its own annotation; null when it is absent (its namespace decides then). */
   readonly opaquePorts: readonly PortRange[] | null
 }
@@ -184,6 +187,25 @@ export interface WorkloadRecord {
   readonly owner: OwnerRef | null
 }
 
+/** Kinds of routes, in lower case. */
+export const ROUTE_RECORD_KINDS = ["grpcroute", "httproute", "tlsroute", "tcproute"] as const
+
+/** A route that binds Services. */
+export interface RouteRecord {
+  readonly kind: (typeof ROUTE_RECORD_KINDS)[number]
+  readonly namespace: string
+  readonly name: string
+  readonly route: Route
+}
+
+/** A ReferenceGrant on Services of its namespace. */
+export interface GrantRecord {
+  readonly kind: "referencegrant"
+  readonly namespace: string
+  readonly name: string
+  readonly grant: ReferenceGrant
+}
+
 /** An AuthorizationPolicy. */
 export interface PolicyRecord {
   readonly kind: "authorizationpolicy"
@@ -200,6 +222,8 @@ export type ClusterObject =
   | ServiceRecord
   | SliceRecord
   | WorkloadRecord
+  | RouteRecord
+  | GrantRecord
   | PolicyRecord
 
 /** Key of an object in the store: `kind/namespace/name`. */

@@ -1,5 +1,11 @@
 // Reads a Kubernetes object in its standard shape into the record that is kept of it. Shared by every
 // source, so that a manifest and the API server are understood alike.
+import {
+  readReferenceGrant,
+  readRoute,
+  readServiceTraffic,
+  type RouteComplaint,
+} from "../../deploy/gateway/mod.ts"
 import { POLICY_KIND, readAuthorizationPolicy } from "../../deploy/policy/mod.ts"
 import { DEFAULT_POLICY_NAMES } from "../../protos/authorization/mod.ts"
 import { canonicalIp } from "./ip_address.ts"
@@ -10,6 +16,7 @@ import type {
   PodProbe,
   PodRecord,
   PortRange,
+  RouteRecord,
   ServicePort,
   ServiceRecord,
   SliceEndpoint,
@@ -167,7 +174,31 @@ const READERS: Readonly<Record<string, (root: Field, warnings: Warnings) => Clus
   DaemonSet: root => readWorkload(root, "daemonset"),
   Job: root => readWorkload(root, "job"),
   CronJob: root => readWorkload(root, "cronjob"),
+  HTTPRoute: readRouteRecord,
+  GRPCRoute: readRouteRecord,
+  TLSRoute: readRouteRecord,
+  TCPRoute: readRouteRecord,
+  ReferenceGrant: readGrant,
   [POLICY_KIND]: readPolicy,
+}
+
+function readRouteRecord(root: Field, warnings: Warnings): RouteRecord | null {
+  const { route, complaints } = readRoute(root.value)
+  warnings.push(...complaints.map(warningOf))
+  if (route === null) return null
+  const kind = route.kind.toLowerCase() as RouteRecord["kind"]
+  return { kind, namespace: route.namespace, name: route.name, route }
+}
+
+function readGrant(root: Field, warnings: Warnings): ClusterObject | null {
+  const { grant, complaints } = readReferenceGrant(root.value)
+  warnings.push(...complaints.map(warningOf))
+  if (grant === null) return null
+  return { kind: "referencegrant", namespace: grant.namespace, name: grant.name, grant }
+}
+
+function warningOf({ path, message, effect }: RouteComplaint): FieldError {
+  return new FieldError(path, `${message}; ${effect}`)
 }
 
 function readPolicy(root: Field): ClusterObject | null {
@@ -363,6 +394,8 @@ function readService(root: Field, warnings: Warnings): ServiceRecord {
   }
   if (!external && !headless && ports.length === 0)
     spec.at("ports").fail("is missing; a Service needs at least one port")
+  const { traffic, complaints } = readServiceTraffic(root.value)
+  warnings.push(...complaints.map(warningOf))
   return {
     kind: "service",
     namespace: namespaceOf(root),
@@ -375,6 +408,7 @@ function readService(root: Field, warnings: Warnings): ServiceRecord {
     ports,
     publishNotReadyAddresses: spec.at("publishNotReadyAddresses").flag(),
     opaquePorts: opaquePortsOf(root, warnings),
+    traffic,
   }
 }
 

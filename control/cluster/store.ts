@@ -3,6 +3,7 @@
 import { isDeepStrictEqual } from "node:util"
 import {
   type ClusterObject,
+  type GrantRecord,
   type NamespaceRecord,
   type NodeRecord,
   type OwnerRef,
@@ -10,6 +11,8 @@ import {
   type PodRecord,
   type PolicyRecord,
   type PortRange,
+  ROUTE_RECORD_KINDS,
+  type RouteRecord,
   type ServicePort,
   type ServiceRecord,
   type SliceRecord,
@@ -48,6 +51,9 @@ export class ClusterStore {
   private readonly podsByOwner = new MultiMap<PodRecord>()
   private readonly servicesByIp = new MultiMap<ServiceRecord>()
   private readonly slicesByService = new MultiMap<SliceRecord>()
+  private readonly routesByParent = new MultiMap<RouteRecord>()
+  private readonly routesByBackendNamespace = new MultiMap<RouteRecord>()
+  private readonly grantsByNamespace = new MultiMap<GrantRecord>()
   /** Pods that each Service with a selector selects, ready or not. */
   private readonly members = new Map<string, Set<PodRecord>>()
   private readonly listeners = new Set<Listener>()
@@ -248,6 +254,23 @@ export class ClusterStore {
     return this.slicesByService.get(objectKey(service))
   }
 
+  /** Routes that name a Service as parent, whether or not it is there. */
+  routesOf(namespace: string, name: string): Iterable<RouteRecord> {
+    return this.routesByParent.get(`service/${namespace}/${name}`)
+  }
+
+  /** All routes, of one namespace or (empty) of all. */
+  *routes(namespace = ""): Iterable<RouteRecord> {
+    for (const object of this.objects.values()) {
+      if (isRouteRecord(object) && (namespace === "" || object.namespace === namespace)) yield object
+    }
+  }
+
+  /** ReferenceGrants of a namespace. */
+  grantsOf(namespace: string): Iterable<GrantRecord> {
+    return this.grantsByNamespace.get(namespace)
+  }
+
   // ---- indexes ----
 
   private reindex(before: ClusterObject | undefined, after: ClusterObject | undefined, dirt: Dirt): void {
@@ -257,7 +280,11 @@ export class ClusterStore {
       this.reindexService(before as ServiceRecord | undefined, after as ServiceRecord | undefined, dirt)
     else if (kind === "endpointslice" || kind === "endpoints") {
       this.reindexSlice(before as SliceRecord | undefined, after as SliceRecord | undefined, dirt)
-    } else if (kind === "authorizationpolicy") {
+    } else if (kind === "referencegrant")
+      this.reindexGrant(before as GrantRecord | undefined, after as GrantRecord | undefined, dirt)
+    else if ((ROUTE_RECORD_KINDS as readonly (string | undefined)[]).includes(kind))
+      this.reindexRoute(before as RouteRecord | undefined, after as RouteRecord | undefined, dirt)
+    else if (kind === "authorizationpolicy") {
       for (const policy of [before, after] as (PolicyRecord | undefined)[]) {
         if (policy === undefined) continue
         const policies = nested(this.policiesByNamespace, policy.namespace)
@@ -323,6 +350,36 @@ export class ClusterStore {
     }
   }
 
+  private reindexRoute(before: RouteRecord | undefined, after: RouteRecord | undefined, dirt: Dirt): void {
+    for (const record of [before, after]) {
+      if (record === undefined) continue
+      const change = record === before ? "delete" : "add"
+      for (const parent of record.route.parents) {
+        const key = `service/${parent.namespace}/${parent.name}`
+        this.routesByParent[change](key, record)
+        dirt.services.add(key)
+      }
+      for (const rule of record.route.rules) {
+        for (const { target, filters } of rule.backends) {
+          this.routesByBackendNamespace[change](target.namespace, record)
+          for (const mirror of filters.mirrors)
+            this.routesByBackendNamespace[change](mirror.target.namespace, record)
+        }
+        for (const { target } of rule.filters.mirrors)
+          this.routesByBackendNamespace[change](target.namespace, record)
+      }
+    }
+  }
+
+  private reindexGrant(before: GrantRecord | undefined, after: GrantRecord | undefined, dirt: Dirt): void {
+    const namespace = (after ?? before)?.namespace ?? ""
+    if (before !== undefined) this.grantsByNamespace.delete(namespace, before)
+    if (after !== undefined) this.grantsByNamespace.add(namespace, after)
+    for (const { route } of this.routesByBackendNamespace.get(namespace)) {
+      for (const parent of route.parents) dirt.services.add(`service/${parent.namespace}/${parent.name}`)
+    }
+  }
+
   // ---- which answers a change touches ----
 
   private soilPod(pod: PodRecord, dirt: Dirt): void {
@@ -354,6 +411,10 @@ export class ClusterStore {
 }
 
 type Dirt = { services: Set<string>; ips: Set<string>; pods: Set<string>; policies: Set<string> }
+
+function isRouteRecord(object: ClusterObject): object is RouteRecord {
+  return (ROUTE_RECORD_KINDS as readonly string[]).includes(object.kind)
+}
 
 function isYounger(pod: PodRecord, than: PodRecord): boolean {
   if (pod.terminating !== than.terminating) return than.terminating

@@ -45,8 +45,8 @@ function pod(annotations = {}): unknown {
 
 /** Hints of the service, of its endpoint, of the pod's own address, and of the pod's inbound port. */
 function hints(store: ClusterStore) {
-  const viaService = resolveOutbound(store, "10.96.0.1", 80)
-  const direct = resolveOutbound(store, "10.0.0.1", 8080)
+  const viaService = resolveOutbound(store, "10.96.0.1", 80, "")
+  const direct = resolveOutbound(store, "10.0.0.1", 8080, "")
   return [
     viaService.kind === "service" ? viaService.service.protocol : null,
     viaService.kind === "service" ? viaService.endpoints[0]?.protocol : null,

@@ -145,7 +145,7 @@ function targetOf({ target }: destinationV1.Subscribe, hello: destinationV1.Hell
   if (target.case === "inbound") return { kind: "inbound", namespace: hello.namespace, pod: hello.pod, port }
   const ip = bytesToIp(target.value.ip)
   if (ip === null) return `an address has 4 or 16 bytes, not ${target.value.ip.length}`
-  return { kind: "outbound", ip, port }
+  return { kind: "outbound", namespace: hello.namespace, ip, port }
 }
 
 /** Field 1 of a WatchResponse: the one part of an update that differs between those who watch a target. */

@@ -8,8 +8,11 @@ import {
   ipToBytes,
   objectKey,
   type PodRecord,
+  type ServicePort,
+  type ServiceRecord,
   type ServingAddress,
 } from "../cluster/mod.ts"
+import { portRoutes, trafficFields } from "./routes.ts"
 import { type MeshNames, workloadDnsName } from "../tls/mod.ts"
 import { opaquePodPort, podPortProtocol, servicePortProtocol } from "./protocol_hint.ts"
 
@@ -19,13 +22,22 @@ export type EndpointInit = MessageInitShape<typeof destinationV1.EndpointSchema>
 /** A Service without its endpoints, in plain data. */
 export type ServiceInit = MessageInitShape<typeof destinationV1.ServiceSchema>
 
+/** A backend without its endpoints, in plain data. */
+export type BackendInit = MessageInitShape<typeof destinationV1.BackendSchema>
+
 /** What stands behind an address. */
 export type Resolution =
   | {
       readonly kind: "service"
       readonly service: ServiceInit
       readonly endpoints: readonly EndpointInit[]
-      readonly dependsOn: string
+      /** Other Services that routes send to, in the order of their numbers. */
+      readonly backends: readonly {
+        readonly info: BackendInit
+        readonly endpoints: readonly EndpointInit[]
+      }[]
+      /** Keys of all Services that it was made from. */
+      readonly dependsOn: readonly string[]
     }
   | { readonly kind: "endpoint"; readonly endpoint: EndpointInit }
   | { readonly kind: "external" }
@@ -45,30 +57,39 @@ export interface ResolveOptions {
  * pod: it is forwarded as it came. Headless Services have no cluster IP: their clients connect to a pod.
  *
  * @param ip canonical text
+ * @param clientNamespace  whose consumer routes count; "" for nobody's
  */
 export function resolveOutbound(
   store: ClusterStore,
   ip: string,
   port: number,
+  clientNamespace: string,
   options: ResolveOptions = {},
 ): Resolution {
   const found = store.serviceAt(ip, port)
   if (found !== undefined) {
     const { service, port: servicePort } = found
+    const family = ipFamily(ip)
+    const routes = portRoutes(store, service, servicePort, clientNamespace)
     return {
       kind: "service",
       service: {
-        namespace: service.namespace,
-        name: service.name,
-        port,
+        ...serviceFields(store, service, servicePort, options),
         portName: servicePort.name,
-        protocol: servicePortProtocol(store, service, servicePort),
-        fqdn: `${service.name}.${service.namespace}.svc.${options.clusterDomain ?? "cluster.local"}`,
+        ...trafficFields(service.traffic),
+        ...(routes === null ? {} : { routeKind: routes.kind, routes: [...routes.rules] }),
       },
-      endpoints: endpointsOf(store, service, servicePort, ipFamily(ip)).map(address =>
-        serviceEndpoint(store, address, options),
-      ),
-      dependsOn: objectKey(service),
+      endpoints: serviceEndpoints(store, service, servicePort, family, options),
+      backends: (routes?.backends ?? []).map(backend => ({
+        info: {
+          ...serviceFields(store, backend.service, backend.port, options),
+          ...(backend.service.traffic.accrual === null
+            ? {}
+            : { failureAccrual: backend.service.traffic.accrual }),
+        },
+        endpoints: serviceEndpoints(store, backend.service, backend.port, family, options),
+      })),
+      dependsOn: [objectKey(service), ...(routes?.dependsOn ?? [])],
     }
   }
   const pod = store.podAt(ip, port)
@@ -89,6 +110,31 @@ export function resolveInbound(
 ): destinationV1.Protocol {
   const record = store.pod(namespace, pod)
   return record === undefined ? destinationV1.Protocol.UNSPECIFIED : podPortProtocol(store, record, port)
+}
+
+function serviceFields(
+  store: ClusterStore,
+  service: ServiceRecord,
+  port: ServicePort,
+  options: ResolveOptions,
+) {
+  return {
+    namespace: service.namespace,
+    name: service.name,
+    port: port.port,
+    protocol: servicePortProtocol(store, service, port),
+    fqdn: `${service.name}.${service.namespace}.svc.${options.clusterDomain ?? "cluster.local"}`,
+  }
+}
+
+function serviceEndpoints(
+  store: ClusterStore,
+  service: ServiceRecord,
+  port: ServicePort,
+  family: 4 | 6,
+  options: ResolveOptions,
+): EndpointInit[] {
+  return endpointsOf(store, service, port, family).map(address => serviceEndpoint(store, address, options))
 }
 
 function serviceEndpoint(

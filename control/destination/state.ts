@@ -21,8 +21,14 @@ const DESTINATION_SERVICE = 1
 const DESTINATION_ENDPOINT = 2
 const DESTINATION_EXTERNAL = 3
 const SERVICE_ENDPOINTS = 6
+const SERVICE_BACKENDS = 10
+const BACKEND_ENDPOINTS = 6
 const DELTA_REMOVED = 1
 const DELTA_ADDED = 2
+const DELTA_BACKENDS = 3
+const BACKEND_DELTA_NUMBER = 1
+const BACKEND_DELTA_REMOVED = 2
+const BACKEND_DELTA_ADDED = 3
 
 /** State of one target. Immutable. Bodies are WatchResponses without `watch_id`. */
 export interface TargetState {
@@ -30,35 +36,49 @@ export interface TargetState {
   readonly version: string
   /** The whole state. */
   readonly full: Uint8Array
-  /** Service without endpoints, encoded; null for what is no Service. */
+  /** Service and backends without endpoints, encoded; null for what is no Service. */
   readonly head: Uint8Array | null
   /** Endpoints of a Service, encoded, by address; empty for what is no Service. */
-  readonly endpoints: ReadonlyMap<string, Uint8Array>
+  readonly endpoints: EncodedEndpoints
+  /** The same of its backends, by their numbers less 1. */
+  readonly backends: readonly EncodedEndpoints[]
 }
+
+/** Endpoints, encoded, by address. */
+export type EncodedEndpoints = ReadonlyMap<string, Uint8Array>
 
 /** State of an outbound target. */
 export function outboundState(resolution: Resolution): TargetState {
   if (resolution.kind === "service") {
-    const endpoints = new Map(resolution.endpoints.map(init => [addressKey(init), encodeEndpoint(init)]))
-    const head = toBinary(
-      destinationV1.ServiceSchema,
-      create(destinationV1.ServiceSchema, resolution.service),
-    )
-    const service = new BinaryWriter().raw(head)
+    const endpoints = encodeEndpoints(resolution.endpoints)
+    const own = toBinary(destinationV1.ServiceSchema, create(destinationV1.ServiceSchema, resolution.service))
+    const head = new BinaryWriter().raw(own)
+    const service = new BinaryWriter().raw(own)
     for (const endpoint of endpoints.values()) part(service, SERVICE_ENDPOINTS, endpoint)
-    return state(RESPONSE_DESTINATION, wrap(DESTINATION_SERVICE, service.finish()), head, endpoints)
+    const backends: EncodedEndpoints[] = []
+    for (const backend of resolution.backends) {
+      const info = toBinary(destinationV1.BackendSchema, create(destinationV1.BackendSchema, backend.info))
+      const known = encodeEndpoints(backend.endpoints)
+      const whole = new BinaryWriter().raw(info)
+      for (const endpoint of known.values()) part(whole, BACKEND_ENDPOINTS, endpoint)
+      part(service, SERVICE_BACKENDS, whole.finish())
+      part(head, SERVICE_BACKENDS, info)
+      backends.push(known)
+    }
+    const body = wrap(DESTINATION_SERVICE, service.finish())
+    return state(RESPONSE_DESTINATION, body, head.finish(), endpoints, backends)
   }
   const body =
     resolution.kind === "endpoint"
       ? wrap(DESTINATION_ENDPOINT, encodeEndpoint(resolution.endpoint))
       : wrap(DESTINATION_EXTERNAL, new Uint8Array())
-  return state(RESPONSE_DESTINATION, body, null, new Map())
+  return state(RESPONSE_DESTINATION, body, null, new Map(), [])
 }
 
 /** State of an inbound port. */
 export function inboundState(protocol: destinationV1.Protocol): TargetState {
   const port = create(destinationV1.InboundPortSchema, { protocol })
-  return state(RESPONSE_INBOUND, toBinary(destinationV1.InboundPortSchema, port), null, new Map())
+  return state(RESPONSE_INBOUND, toBinary(destinationV1.InboundPortSchema, port), null, new Map(), [])
 }
 
 /** The answer to a proxy that holds this state already. */
@@ -70,24 +90,45 @@ export function unchangedBody(current: TargetState): Uint8Array {
 export function changeBody(from: TargetState, to: TargetState): Uint8Array {
   if (from.head === null || to.head === null || !sameBytes(from.head, to.head)) return to.full
   const delta = new BinaryWriter()
-  for (const [key, endpoint] of from.endpoints) {
-    if (!to.endpoints.has(key)) part(delta, DELTA_REMOVED, addressOf(endpoint))
-  }
-  for (const [key, endpoint] of to.endpoints) {
-    const before = from.endpoints.get(key)
-    if (before === undefined || !sameBytes(before, endpoint)) part(delta, DELTA_ADDED, endpoint)
+  writeDelta(delta, from.endpoints, to.endpoints, DELTA_REMOVED, DELTA_ADDED)
+  for (const [index, after] of to.backends.entries()) {
+    const change = new BinaryWriter()
+    const before = from.backends[index] ?? new Map()
+    writeDelta(change, before, after, BACKEND_DELTA_REMOVED, BACKEND_DELTA_ADDED)
+    const changed = change.finish()
+    if (changed.length === 0) continue
+    const whole = new BinaryWriter()
+      .tag(BACKEND_DELTA_NUMBER, WireType.Varint)
+      .uint32(index + 1)
+      .raw(changed)
+    part(delta, DELTA_BACKENDS, whole.finish())
   }
   return response(to.version, RESPONSE_ENDPOINTS, delta.finish())
+}
+
+function writeDelta(
+  writer: BinaryWriter,
+  from: EncodedEndpoints,
+  to: EncodedEndpoints,
+  removed: number,
+  added: number,
+): void {
+  for (const [key, endpoint] of from) if (!to.has(key)) part(writer, removed, addressOf(endpoint))
+  for (const [key, endpoint] of to) {
+    const before = from.get(key)
+    if (before === undefined || !sameBytes(before, endpoint)) part(writer, added, endpoint)
+  }
 }
 
 function state(
   field: number,
   body: Uint8Array,
   head: Uint8Array | null,
-  endpoints: ReadonlyMap<string, Uint8Array>,
+  endpoints: EncodedEndpoints,
+  backends: readonly EncodedEndpoints[],
 ): TargetState {
   const version = createHash("sha256").update(body).digest("hex").slice(0, VERSION_DIGITS)
-  return { version, full: response(version, field, body), head, endpoints }
+  return { version, full: response(version, field, body), head, endpoints, backends }
 }
 
 function response(version: string, field: number, body: Uint8Array): Uint8Array {
@@ -101,6 +142,10 @@ function part(writer: BinaryWriter, field: number, bytes: Uint8Array): BinaryWri
 
 function wrap(field: number, bytes: Uint8Array): Uint8Array {
   return part(new BinaryWriter(), field, bytes).finish()
+}
+
+function encodeEndpoints(inits: readonly EndpointInit[]): EncodedEndpoints {
+  return new Map(inits.map(init => [addressKey(init), encodeEndpoint(init)]))
 }
 
 function encodeEndpoint(init: EndpointInit): Uint8Array {

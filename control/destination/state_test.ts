@@ -15,7 +15,8 @@ function service(endpoints: readonly EndpointInit[], name = "web"): Resolution {
     kind: "service",
     service: { namespace: "shop", name, port: 80 },
     endpoints,
-    dependsOn: "service/shop/web",
+    backends: [],
+    dependsOn: ["service/shop/web"],
   }
 }
 

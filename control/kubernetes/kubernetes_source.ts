@@ -2,7 +2,6 @@
 // stays in force, and says so.
 import { type KubeApi, KubeError } from "../../deploy/kubernetes/mod.ts"
 import { type ClusterSource, ClusterStore, type Problem } from "../cluster/mod.ts"
-import { isRead } from "./object_set.ts"
 import { ABSENT_PAUSE_MS, ResourceWatch, WATCH_SILENCE_MS, type WatchCounts } from "./resource_watch.ts"
 import { RESOURCES, type Resource } from "./resources.ts"
 
@@ -50,7 +49,7 @@ export class KubernetesSource implements ClusterSource {
       silenceMs = WATCH_SILENCE_MS,
       absentPauseMs = ABSENT_PAUSE_MS,
     } = options
-    this.watches = RESOURCES.filter(isRead).map(
+    this.watches = RESOURCES.map(
       resource =>
         new ResourceWatch({
           api,

@@ -95,7 +95,8 @@ export class ObjectSet {
     this.complaints.delete(key)
     try {
       const { object, warnings } = readObject(this.standardShape(item))
-      if (object !== null) changes.push({ put: object })
+      // What says nothing to the mesh any more, such as a route that left its Services for a Gateway, is gone.
+      changes.push(object === null ? { remove: key } : { put: object })
       for (const warning of warnings) this.complain(key, warning, "")
     } catch (error) {
       if (!(error instanceof FieldError)) throw error
@@ -126,15 +127,4 @@ export interface ListInProgress {
   add(items: readonly unknown[]): void
   /** Everything was listed. @returns what changes */
   finish(): ClusterChange[]
-}
-
-/** Whether the model reads a kind. */
-export function isRead({ kind, apiVersion }: Resource): boolean {
-  try {
-    readObject({ kind, apiVersion })
-    return false
-  } catch (error) {
-    // Known kinds complain of the missing name.
-    return error instanceof FieldError
-  }
 }

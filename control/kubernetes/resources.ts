@@ -49,7 +49,7 @@ function resource(
 /** Slices of Services with selectors say what their pods say already; only others' are asked for. */
 const FOREIGN_SLICES = "endpointslice.kubernetes.io/managed-by!=endpointslice-controller.k8s.io"
 
-/** Every kind that is watched, if the model reads it. */
+/** Every kind that is watched. */
 export const RESOURCES: readonly Resource[] = [
   core("services", "Service", {
     need: "required",
@@ -82,5 +82,9 @@ export const RESOURCES: readonly Resource[] = [
   resource("gateway.networking.k8s.io/v1", "grpcroutes", "GRPCRoute", {
     need: "optional",
     without: "no GRPCRoute is in force",
+  }),
+  resource("gateway.networking.k8s.io/v1beta1", "referencegrants", "ReferenceGrant", {
+    need: "optional",
+    without: "routes reach no backend in a third namespace",
   }),
 ]

@@ -33,9 +33,9 @@ export const READER_RULES: readonly Tree[] = [
     resources: ["authorizationpolicies"],
     verbs: ["list", "watch"],
   }),
-  commented("Routes of the Gateway API, where it is installed.", {
+  commented("Routes of the Gateway API and grants on their backends, where it is installed.", {
     apiGroups: ["gateway.networking.k8s.io"],
-    resources: ["httproutes", "grpcroutes"],
+    resources: ["httproutes", "grpcroutes", "referencegrants"],
     verbs: ["list", "watch"],
   }),
 ]

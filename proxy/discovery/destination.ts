@@ -9,6 +9,8 @@ import {
   SingleEndpoint,
 } from "../balance/mod.ts"
 
+import { type BackendUpdate, NO_ROUTES, type RoutesConfig, ServiceRoutes } from "../route/mod.ts"
+
 /** What an address is. `pending`: not known yet. */
 export type DestinationKind = "pending" | "service" | "endpoint" | "external"
 
@@ -31,6 +33,8 @@ export class Destination {
   kind: DestinationKind = "pending"
   /** Set while `kind` is `service`. */
   service: ServiceInfo | null = null
+  /** Routes of the service; null while it has none, and says nothing of retries, timeouts and failures either. */
+  routes: ServiceRoutes | null = null
   /** How bytes are to be understood: of the service, or of the endpoint. */
   protocol: number = PROTOCOL_DETECT
   /**
@@ -38,7 +42,7 @@ export class Destination {
    * answer is pending (or the control plane is gone before it came), the address itself too.
    */
   source: EndpointSource
-  /** Counts changes of `kind`, `service`, `protocol` or `source` (not of a service's endpoints). */
+  /** Counts changes of `kind`, `service`, `routes`, `protocol` or `source` (not of a service's endpoints). */
   generation = 0
   /** Reading of the clock at the last lookup; belongs to `Discovery`. */
   usedMs: number
@@ -87,13 +91,34 @@ export class Destination {
   }
 
   /** A service stands behind the address. */
-  setService(service: ServiceInfo, endpoints: readonly EndpointUpdate[], nowMs: number): void {
+  setService(
+    service: ServiceInfo,
+    endpoints: readonly EndpointUpdate[],
+    nowMs: number,
+    routes: RoutesConfig = NO_ROUTES,
+    backends: readonly BackendUpdate[] = [],
+  ): void {
     if (this.set === null) this.set = new EndpointSet(this.random)
     this.single.outside = false
     this.set.replace(endpoints, nowMs)
+    this.setRoutes(routes, backends, this.set, nowMs)
     const same = this.service !== null && sameService(this.service, service)
     if (same && this.kind === "service") return
     this.change("service", same ? this.service : service, service.protocol, this.set)
+  }
+
+  private setRoutes(
+    config: RoutesConfig,
+    backends: readonly BackendUpdate[],
+    own: EndpointSet,
+    nowMs: number,
+  ): void {
+    const before = this.routes
+    if (isEmpty(config)) {
+      before?.clear()
+      this.routes = null
+    } else this.routes = ServiceRoutes.replace(before, config, backends, own, this.random, nowMs)
+    if (before !== this.routes) this.generation++
   }
 
   /** The endpoints of the service changed; ignored unless `kind` is `service`. */
@@ -165,6 +190,8 @@ export class Destination {
     if (kind !== "service" && this.set !== null) {
       this.set.clear()
       this.set = null
+      this.routes?.clear()
+      this.routes = null
     }
     this.kind = kind
     this.service = service
@@ -174,6 +201,16 @@ export class Destination {
     this.waived = false
     this.callWaiters()
   }
+}
+
+function isEmpty({ kind, retry, timeouts, accrual }: RoutesConfig): boolean {
+  const { requestMs, backendRequestMs, responseMs, idleMs } = timeouts
+  return (
+    kind === 0 &&
+    retry === null &&
+    accrual === null &&
+    requestMs + backendRequestMs + responseMs + idleMs === 0
+  )
 }
 
 function sameService(a: ServiceInfo, b: ServiceInfo): boolean {

@@ -165,7 +165,7 @@ export class Discovery implements ControlLinkHandler {
     const now = this.clock.nowMs
     switch (update.kind) {
       case "service":
-        destination.setService(update.service, update.endpoints, now)
+        destination.setService(update.service, update.endpoints, now, update.routes, update.backends)
         break
       case "endpoint":
         destination.setEndpoint(update.info)
@@ -175,6 +175,9 @@ export class Discovery implements ControlLinkHandler {
         break
       case "delta":
         destination.updateEndpoints(update.removed, update.added, now)
+        for (const { backend, removed, added } of update.backends) {
+          destination.routes?.updateBackend(backend, removed, added, now)
+        }
         break
     }
   }

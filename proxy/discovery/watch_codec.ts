@@ -2,6 +2,18 @@
 import type { EndpointInfo, EndpointUpdate } from "../balance/mod.ts"
 import { ProtoReader, ProtoWriter } from "../control_plane/mod.ts"
 import { formatIpv4, formatIpv6, parseAddress } from "../net/mod.ts"
+import {
+  type AccrualConfig,
+  type BackendUpdate,
+  NO_TIMEOUTS,
+  type RetryConfig,
+  type RoutesConfig,
+  type RuleConfig,
+  readAccrual,
+  readRetry,
+  readRule,
+  readTimeouts,
+} from "../route/mod.ts"
 import type { ServiceInfo } from "./destination.ts"
 
 /** Who the proxy is, as it tells the control plane. */
@@ -24,15 +36,29 @@ export interface AddressPort {
   readonly port: number
 }
 
+/** A change to the endpoints of one backend, by its number. */
+export interface BackendDelta {
+  readonly backend: number
+  readonly removed: readonly AddressPort[]
+  readonly added: readonly EndpointUpdate[]
+}
+
 /** What the control plane says about a watch. */
 export type WatchUpdate =
-  | { readonly kind: "service"; readonly service: ServiceInfo; readonly endpoints: readonly EndpointUpdate[] }
+  | {
+      readonly kind: "service"
+      readonly service: ServiceInfo
+      readonly endpoints: readonly EndpointUpdate[]
+      readonly routes: RoutesConfig
+      readonly backends: readonly BackendUpdate[]
+    }
   | { readonly kind: "endpoint"; readonly info: EndpointInfo }
   | { readonly kind: "external" }
   | {
       readonly kind: "delta"
       readonly removed: readonly AddressPort[]
       readonly added: readonly EndpointUpdate[]
+      readonly backends: readonly BackendDelta[]
     }
   | { readonly kind: "inbound"; readonly protocol: number }
   | { readonly kind: "unchanged" }
@@ -133,29 +159,83 @@ function readService(reader: ProtoReader): WatchUpdate {
   let protocol = 0
   let fqdn = ""
   const endpoints: EndpointUpdate[] = []
+  let kind = 0
+  const rules: RuleConfig[] = []
+  const backends: BackendUpdate[] = []
+  let retry: RetryConfig | null = null
+  let timeouts = NO_TIMEOUTS
+  let accrual: AccrualConfig | null = null
   for (let field = reader.next(); field !== 0; field = reader.next()) {
     if (field === 1) namespace = reader.text()
     else if (field === 2) name = reader.text()
     else if (field === 3) port = reader.varint()
     else if (field === 5) protocol = reader.varint()
     else if (field === 6) endpoints.push(readEndpoint(reader.message()))
+    else if (field === 7) rules.push(readRule(reader.message()))
     else if (field === 8) fqdn = reader.text()
+    else if (field === 9) kind = reader.varint()
+    else if (field === 10) backends.push(readBackend(reader.message()))
+    else if (field === 11) retry = readRetry(reader.message())
+    else if (field === 12) timeouts = readTimeouts(reader.message())
+    else if (field === 13) accrual = readAccrual(reader.message())
     else reader.skip()
   }
-  return { kind: "service", service: { namespace, name, port, fqdn, protocol }, endpoints }
+  const service = { namespace, name, port, fqdn, protocol }
+  return { kind: "service", service, endpoints, routes: { kind, rules, retry, timeouts, accrual }, backends }
+}
+
+function readBackend(reader: ProtoReader): BackendUpdate {
+  const info = {
+    namespace: "",
+    name: "",
+    port: 0,
+    fqdn: "",
+    protocol: 0,
+    accrual: null as AccrualConfig | null,
+  }
+  const endpoints: EndpointUpdate[] = []
+  for (let field = reader.next(); field !== 0; field = reader.next()) {
+    if (field === 1) info.namespace = reader.text()
+    else if (field === 2) info.name = reader.text()
+    else if (field === 3) info.port = reader.varint()
+    else if (field === 4) info.fqdn = reader.text()
+    else if (field === 5) info.protocol = reader.varint()
+    else if (field === 6) endpoints.push(readEndpoint(reader.message()))
+    else if (field === 7) info.accrual = readAccrual(reader.message())
+    else reader.skip()
+  }
+  return { info, endpoints }
 }
 
 function readDelta(reader: ProtoReader): WatchUpdate {
   const removed: AddressPort[] = []
   const added: EndpointUpdate[] = []
+  const backends: BackendDelta[] = []
   for (let field = reader.next(); field !== 0; field = reader.next()) {
-    if (field === 1) {
-      const { address, port } = readEndpoint(reader.message())
-      removed.push({ address, port })
-    } else if (field === 2) added.push(readEndpoint(reader.message()))
+    if (field === 1) removed.push(readAddress(reader.message()))
+    else if (field === 2) added.push(readEndpoint(reader.message()))
+    else if (field === 3) backends.push(readBackendDelta(reader.message()))
     else reader.skip()
   }
-  return { kind: "delta", removed, added }
+  return { kind: "delta", removed, added, backends }
+}
+
+function readBackendDelta(reader: ProtoReader): BackendDelta {
+  let backend = 0
+  const removed: AddressPort[] = []
+  const added: EndpointUpdate[] = []
+  for (let field = reader.next(); field !== 0; field = reader.next()) {
+    if (field === 1) backend = reader.varint()
+    else if (field === 2) removed.push(readAddress(reader.message()))
+    else if (field === 3) added.push(readEndpoint(reader.message()))
+    else reader.skip()
+  }
+  return { backend, removed, added }
+}
+
+function readAddress(reader: ProtoReader): AddressPort {
+  const { address, port } = readEndpoint(reader)
+  return { address, port }
 }
 
 /** An Endpoint, or an EndpointAddress, whose fields are the first two of it. */

@@ -4,6 +4,7 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf"
 import fc from "fast-check"
 import { destinationV1 } from "../../protos/mod.ts"
 import { formatIpv4, formatIpv6, parseAddress } from "../net/mod.ts"
+import { NO_FILTERS, NO_ROUTES } from "../route/mod.ts"
 import { decodeAnswer, encodeHello, encodeSubscribe, encodeUnsubscribe } from "./watch_codec.ts"
 
 const { Protocol } = destinationV1
@@ -68,8 +69,8 @@ test("services, endpoints and deltas are read as they were written", () => {
         const service = create(destinationV1.ServiceSchema, {
           ...about,
           portName: "http",
-          routes: [create(destinationV1.HttpRouteSchema, { name: "r" })],
           endpoints: endpoints.map(message),
+          backends: [{ namespace: "shop", name: "v2", port: 80, endpoints: endpoints.map(message) }],
         })
         const destination = create(destinationV1.DestinationSchema, {
           kind: { case: "service", value: service },
@@ -78,15 +79,26 @@ test("services, endpoints and deltas are read as they were written", () => {
           kind: "service",
           service: about,
           endpoints: endpoints.map(expected),
+          routes: NO_ROUTES,
+          backends: [
+            {
+              info: { namespace: "shop", name: "v2", port: 80, fqdn: "", protocol: 0, accrual: null },
+              endpoints: endpoints.map(expected),
+            },
+          ],
         })
         const delta = create(destinationV1.EndpointsDeltaSchema, {
           removed: endpoints.map(each => ({ ip: each.ip, port: each.port })),
           added: endpoints.map(message),
+          backends: [
+            { backend: 300, removed: [{ ip: Uint8Array.of(10, 0, 0, 1), port: number }], added: [] },
+          ],
         })
         expect(decoded({ case: "endpoints", value: delta }, watchId, version)).toEqual({
           kind: "delta",
           removed: endpoints.map(each => ({ address: addressText(each.ip), port: each.port })),
           added: endpoints.map(expected),
+          backends: [{ backend: 300, removed: [{ address: "10.0.0.1", port: number }], added: [] }],
         })
         for (const each of endpoints) {
           const pod = create(destinationV1.DestinationSchema, {
@@ -100,6 +112,97 @@ test("services, endpoints and deltas are read as they were written", () => {
       },
     ),
   )
+})
+
+test("routes are read as they were written, every field of them", () => {
+  const { MatchKind, RouteKind } = destinationV1
+  const filters = {
+    requestHeaders: { set: [{ name: "A", value: "1" }], add: [{ name: "b", value: "2" }], remove: ["c"] },
+    responseHeaders: { remove: ["server"] },
+    redirect: {
+      scheme: "https",
+      hostname: "x.example",
+      path: { change: { case: "full" as const, value: "/f" } },
+      port: 8443,
+      status: 301,
+    },
+    rewrite: { hostname: "y.example", path: { change: { case: "prefix" as const, value: "/p" } } },
+    mirrors: [{ backend: 1, numerator: 1, denominator: 3 }],
+  }
+  const retry = { codes: [500, 503], grpcCodes: [14], attempts: 2, backoffMs: 30, anyMethod: true }
+  const timeouts = { requestMs: 1, backendRequestMs: 2, responseMs: 3, idleMs: 400 }
+  const accrual = { maxFailures: 7, minPenaltyMs: 1000, maxPenaltyMs: 60_000 }
+  const service = create(destinationV1.ServiceSchema, {
+    name: "web",
+    routeKind: RouteKind.HTTP,
+    retry,
+    timeouts,
+    failureAccrual: accrual,
+    backends: [{ name: "v2", failureAccrual: accrual }],
+    routes: [
+      {
+        name: "r/0",
+        matches: [
+          {
+            rank: 5,
+            path: { kind: MatchKind.REGEX, value: "/a.*" },
+            method: "GET",
+            headers: [{ name: "x", kind: MatchKind.UNSPECIFIED, value: "1" }],
+            query: [{ name: "q", kind: MatchKind.REGEX, value: "z+" }],
+          },
+        ],
+        filters,
+        backends: [{ weight: 9, backend: 1, filters, fault: "gone" }],
+        timeouts,
+        retry,
+        fault: "wrong",
+      },
+    ],
+  })
+  const destination = create(destinationV1.DestinationSchema, { kind: { case: "service", value: service } })
+  const read = {
+    requestHeaders: filters.requestHeaders,
+    responseHeaders: { set: [], add: [], remove: ["server"] },
+    redirect: { ...filters.redirect, path: { kind: 1, value: "/f" } },
+    rewrite: { hostname: "y.example", path: { kind: 2, value: "/p" } },
+    mirrors: filters.mirrors,
+  }
+  expect(decoded({ case: "destination", value: destination }, 1, "v")).toMatchObject({
+    kind: "service",
+    backends: [{ info: { name: "v2", accrual } }],
+    routes: {
+      kind: 1,
+      retry,
+      timeouts,
+      accrual,
+      rules: [
+        {
+          name: "r/0",
+          matches: [
+            {
+              rank: 5,
+              pathKind: 2,
+              path: "/a.*",
+              method: "GET",
+              headers: [{ name: "x", kind: 0, value: "1" }],
+              query: [{ name: "q", kind: 2, value: "z+" }],
+            },
+          ],
+          filters: read,
+          backends: [{ weight: 9, backend: 1, filters: read, fault: "gone" }],
+          timeouts,
+          retry,
+          fault: "wrong",
+        },
+      ],
+    },
+  })
+  const bare = create(destinationV1.DestinationSchema, {
+    kind: { case: "service", value: create(destinationV1.ServiceSchema, { routes: [{ matches: [{}] }] }) },
+  })
+  expect(decoded({ case: "destination", value: bare }, 1, "v")).toMatchObject({
+    routes: { rules: [{ matches: [{ rank: 0, pathKind: 1, path: "" }], filters: NO_FILTERS, retry: null }] },
+  })
 })
 
 test("the short answers are told apart", () => {

@@ -79,6 +79,8 @@ export const KINDS: Readonly<Record<string, Treatment>> = {
   EndpointSlice: "shown",
   HTTPRoute: "shown",
   GRPCRoute: "shown",
+  TLSRoute: "shown",
+  TCPRoute: "shown",
   ReferenceGrant: "shown",
   AuthorizationPolicy: "shown",
   Plugin: "shown",

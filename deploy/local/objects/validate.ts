@@ -1,5 +1,6 @@
 // Checks one object before anything is made of it, so that a bad manifest leaves nothing behind. Not a schema:
 // the fields that the local cluster uses, with sentences for the person who wrote them.
+import { dottedRouteField, readReferenceGrant, readRoute, readServiceTraffic } from "../../gateway/mod.ts"
 import { INIT_IMAGE, PROXY_IMAGE } from "../../inject/mod.ts"
 import { dottedField, POLICY_KIND, readAuthorizationPolicy } from "../../policy/mod.ts"
 import { KINDS } from "./kube_object.ts"
@@ -56,6 +57,15 @@ export function validate(value: unknown, defaultNamespace = "default"): Problem[
   check.stringMap(metadata.labels, ["metadata", "labels"])
   check.stringMap(metadata.annotations, ["metadata", "annotations"])
   const treatment = Object.hasOwn(KINDS, kind) ? KINDS[kind] : "ignored"
+  // Strict where a person can still mend it: the control plane goes on with what is left of a route.
+  const traffic = [
+    ...readRoute(object).complaints,
+    ...readReferenceGrant(object).complaints,
+    ...(kind === "Service" ? readServiceTraffic(object).complaints : []),
+  ]
+  for (const { path, message } of traffic) {
+    check.add(path, `${dottedRouteField(path)} of ${kind} "${name}" ${message}`)
+  }
   if (kind === "Service") service(check, object, name)
   else if (kind === POLICY_KIND) {
     for (const { path, message } of readAuthorizationPolicy(object, defaultNamespace).complaints) {

@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file conduit/destination/v1/destination.proto.
  */
 export const file_conduit_destination_v1_destination: GenFile = /*@__PURE__*/
-  fileDesc("Cihjb25kdWl0L2Rlc3RpbmF0aW9uL3YxL2Rlc3RpbmF0aW9uLnByb3RvEhZjb25kdWl0LmRlc3RpbmF0aW9uLnYxIr0BCgxXYXRjaFJlcXVlc3QSLgoFaGVsbG8YASABKAsyHS5jb25kdWl0LmRlc3RpbmF0aW9uLnYxLkhlbGxvSAASNgoJc3Vic2NyaWJlGAIgASgLMiEuY29uZHVpdC5kZXN0aW5hdGlvbi52MS5TdWJzY3JpYmVIABI6Cgt1bnN1YnNjcmliZRgDIAEoCzIjLmNvbmR1aXQuZGVzdGluYXRpb24udjEuVW5zdWJzY3JpYmVIAEIJCgdyZXF1ZXN0IkwKBUhlbGxvEhEKCW5hbWVzcGFjZRgBIAEoCRILCgNwb2QYAiABKAkSDAoEbm9kZRgDIAEoCRIVCg1wcm94eV92ZXJzaW9uGAQgASgJIq4BCglTdWJzY3JpYmUSEAoId2F0Y2hfaWQYASABKAQSOgoIb3V0Ym91bmQYAiABKAsyJi5jb25kdWl0LmRlc3RpbmF0aW9uLnYxLk91dGJvdW5kVGFyZ2V0SAASOAoHaW5ib3VuZBgDIAEoCzIlLmNvbmR1aXQuZGVzdGluYXRpb24udjEuSW5ib3VuZFRhcmdldEgAEg8KB3ZlcnNpb24YBCABKAlCCAoGdGFyZ2V0IioKDk91dGJvdW5kVGFyZ2V0EgoKAmlwGAEgASgMEgwKBHBvcnQYAiABKA0iHQoNSW5ib3VuZFRhcmdldBIMCgRwb3J0GAEgASgNIh8KC1Vuc3Vic2NyaWJlEhAKCHdhdGNoX2lkGAEgASgEIqUCCg1XYXRjaFJlc3BvbnNlEhAKCHdhdGNoX2lkGAEgASgEEg8KB3ZlcnNpb24YAiABKAkSOgoLZGVzdGluYXRpb24YAyABKAsyIy5jb25kdWl0LmRlc3RpbmF0aW9uLnYxLkRlc3RpbmF0aW9uSAASOwoJZW5kcG9pbnRzGAQgASgLMiYuY29uZHVpdC5kZXN0aW5hdGlvbi52MS5FbmRwb2ludHNEZWx0YUgAEjYKB2luYm91bmQYBSABKAsyIy5jb25kdWl0LmRlc3RpbmF0aW9uLnYxLkluYm91bmRQb3J0SAASNgoJdW5jaGFuZ2VkGAYgASgLMiEuY29uZHVpdC5kZXN0aW5hdGlvbi52MS5VbmNoYW5nZWRIAEIICgZ1cGRhdGUiCwoJVW5jaGFuZ2VkIrUBCgtEZXN0aW5hdGlvbhIyCgdzZXJ2aWNlGAEgASgLMh8uY29uZHVpdC5kZXN0aW5hdGlvbi52MS5TZXJ2aWNlSAASNAoIZW5kcG9pbnQYAiABKAsyIC5jb25kdWl0LmRlc3RpbmF0aW9uLnYxLkVuZHBvaW50SAASNAoIZXh0ZXJuYWwYAyABKAsyIC5jb25kdWl0LmRlc3RpbmF0aW9uLnYxLkV4dGVybmFsSABCBgoEa2luZCIKCghFeHRlcm5hbCL1AQoHU2VydmljZRIRCgluYW1lc3BhY2UYASABKAkSDAoEbmFtZRgCIAEoCRIMCgRwb3J0GAMgASgNEhEKCXBvcnRfbmFtZRgEIAEoCRIyCghwcm90b2NvbBgFIAEoDjIgLmNvbmR1aXQuZGVzdGluYXRpb24udjEuUHJvdG9jb2wSMwoJZW5kcG9pbnRzGAYgAygLMiAuY29uZHVpdC5kZXN0aW5hdGlvbi52MS5FbmRwb2ludBIxCgZyb3V0ZXMYByADKAsyIS5jb25kdWl0LmRlc3RpbmF0aW9uLnYxLkh0dHBSb3V0ZRIMCgRmcWRuGAggASgJIooCCghFbmRwb2ludBIKCgJpcBgBIAEoDBIMCgRwb3J0GAIgASgNEhMKBndlaWdodBgDIAEoDUgAiAEBEgwKBHpvbmUYBCABKAkSEAoIaWRlbnRpdHkYBSABKAkSMgoIcHJvdG9jb2wYBiABKA4yIC5jb25kdWl0LmRlc3RpbmF0aW9uLnYxLlByb3RvY29sEhEKCW5hbWVzcGFjZRgHIAEoCRILCgNwb2QYCCABKAkSFQoNd29ya2xvYWRfa2luZBgJIAEoCRIQCgh3b3JrbG9hZBgKIAEoCRIOCgZtZXNoZWQYCyABKAgSFwoPc2VydmljZV9hY2NvdW50GAwgASgJQgkKB193ZWlnaHQiewoORW5kcG9pbnRzRGVsdGESOAoHcmVtb3ZlZBgBIAMoCzInLmNvbmR1aXQuZGVzdGluYXRpb24udjEuRW5kcG9pbnRBZGRyZXNzEi8KBWFkZGVkGAIgAygLMiAuY29uZHVpdC5kZXN0aW5hdGlvbi52MS5FbmRwb2ludCIrCg9FbmRwb2ludEFkZHJlc3MSCgoCaXAYASABKAwSDAoEcG9ydBgCIAEoDSIZCglIdHRwUm91dGUSDAoEbmFtZRgBIAEoCSJBCgtJbmJvdW5kUG9ydBIyCghwcm90b2NvbBgBIAEoDjIgLmNvbmR1aXQuZGVzdGluYXRpb24udjEuUHJvdG9jb2wqcAoIUHJvdG9jb2wSGAoUUFJPVE9DT0xfVU5TUEVDSUZJRUQQABISCg5QUk9UT0NPTF9IVFRQMRABEhIKDlBST1RPQ09MX0hUVFAyEAISEAoMUFJPVE9DT0xfVENQEAMSEAoMUFJPVE9DT0xfVExTEAQybgoSRGVzdGluYXRpb25TZXJ2aWNlElgKBVdhdGNoEiQuY29uZHVpdC5kZXN0aW5hdGlvbi52MS5XYXRjaFJlcXVlc3QaJS5jb25kdWl0LmRlc3RpbmF0aW9uLnYxLldhdGNoUmVzcG9uc2UoATABYgZwcm90bzM");
+  fileDesc("Cihjb25kdWl0L2Rlc3RpbmF0aW9uL3YxL2Rlc3RpbmF0aW9uLnByb3RvEhZjb25kdWl0LmRlc3RpbmF0aW9uLnYxIr0BCgxXYXRjaFJlcXVlc3QSLgoFaGVsbG8YASABKAsyHS5jb25kdWl0LmRlc3RpbmF0aW9uLnYxLkhlbGxvSAASNgoJc3Vic2NyaWJlGAIgASgLMiEuY29uZHVpdC5kZXN0aW5hdGlvbi52MS5TdWJzY3JpYmVIABI6Cgt1bnN1YnNjcmliZRgDIAEoCzIjLmNvbmR1aXQuZGVzdGluYXRpb24udjEuVW5zdWJzY3JpYmVIAEIJCgdyZXF1ZXN0IkwKBUhlbGxvEhEKCW5hbWVzcGFjZRgBIAEoCRILCgNwb2QYAiABKAkSDAoEbm9kZRgDIAEoCRIVCg1wcm94eV92ZXJzaW9uGAQgASgJIq4BCglTdWJzY3JpYmUSEAoId2F0Y2hfaWQYASABKAQSOgoIb3V0Ym91bmQYAiABKAsyJi5jb25kdWl0LmRlc3RpbmF0aW9uLnYxLk91dGJvdW5kVGFyZ2V0SAASOAoHaW5ib3VuZBgDIAEoCzIlLmNvbmR1aXQuZGVzdGluYXRpb24udjEuSW5ib3VuZFRhcmdldEgAEg8KB3ZlcnNpb24YBCABKAlCCAoGdGFyZ2V0IioKDk91dGJvdW5kVGFyZ2V0EgoKAmlwGAEgASgMEgwKBHBvcnQYAiABKA0iHQoNSW5ib3VuZFRhcmdldBIMCgRwb3J0GAEgASgNIh8KC1Vuc3Vic2NyaWJlEhAKCHdhdGNoX2lkGAEgASgEIqUCCg1XYXRjaFJlc3BvbnNlEhAKCHdhdGNoX2lkGAEgASgEEg8KB3ZlcnNpb24YAiABKAkSOgoLZGVzdGluYXRpb24YAyABKAsyIy5jb25kdWl0LmRlc3RpbmF0aW9uLnYxLkRlc3RpbmF0aW9uSAASOwoJZW5kcG9pbnRzGAQgASgLMiYuY29uZHVpdC5kZXN0aW5hdGlvbi52MS5FbmRwb2ludHNEZWx0YUgAEjYKB2luYm91bmQYBSABKAsyIy5jb25kdWl0LmRlc3RpbmF0aW9uLnYxLkluYm91bmRQb3J0SAASNgoJdW5jaGFuZ2VkGAYgASgLMiEuY29uZHVpdC5kZXN0aW5hdGlvbi52MS5VbmNoYW5nZWRIAEIICgZ1cGRhdGUiCwoJVW5jaGFuZ2VkIrUBCgtEZXN0aW5hdGlvbhIyCgdzZXJ2aWNlGAEgASgLMh8uY29uZHVpdC5kZXN0aW5hdGlvbi52MS5TZXJ2aWNlSAASNAoIZW5kcG9pbnQYAiABKAsyIC5jb25kdWl0LmRlc3RpbmF0aW9uLnYxLkVuZHBvaW50SAASNAoIZXh0ZXJuYWwYAyABKAsyIC5jb25kdWl0LmRlc3RpbmF0aW9uLnYxLkV4dGVybmFsSABCBgoEa2luZCIKCghFeHRlcm5hbCKIBAoHU2VydmljZRIRCgluYW1lc3BhY2UYASABKAkSDAoEbmFtZRgCIAEoCRIMCgRwb3J0GAMgASgNEhEKCXBvcnRfbmFtZRgEIAEoCRIyCghwcm90b2NvbBgFIAEoDjIgLmNvbmR1aXQuZGVzdGluYXRpb24udjEuUHJvdG9jb2wSMwoJZW5kcG9pbnRzGAYgAygLMiAuY29uZHVpdC5kZXN0aW5hdGlvbi52MS5FbmRwb2ludBIxCgZyb3V0ZXMYByADKAsyIS5jb25kdWl0LmRlc3RpbmF0aW9uLnYxLkh0dHBSb3V0ZRIMCgRmcWRuGAggASgJEjUKCnJvdXRlX2tpbmQYCSABKA4yIS5jb25kdWl0LmRlc3RpbmF0aW9uLnYxLlJvdXRlS2luZBIxCghiYWNrZW5kcxgKIAMoCzIfLmNvbmR1aXQuZGVzdGluYXRpb24udjEuQmFja2VuZBIyCgVyZXRyeRgLIAEoCzIjLmNvbmR1aXQuZGVzdGluYXRpb24udjEuUmV0cnlQb2xpY3kSMgoIdGltZW91dHMYDCABKAsyIC5jb25kdWl0LmRlc3RpbmF0aW9uLnYxLlRpbWVvdXRzEj8KD2ZhaWx1cmVfYWNjcnVhbBgNIAEoCzImLmNvbmR1aXQuZGVzdGluYXRpb24udjEuRmFpbHVyZUFjY3J1YWwi8AEKB0JhY2tlbmQSEQoJbmFtZXNwYWNlGAEgASgJEgwKBG5hbWUYAiABKAkSDAoEcG9ydBgDIAEoDRIMCgRmcWRuGAQgASgJEjIKCHByb3RvY29sGAUgASgOMiAuY29uZHVpdC5kZXN0aW5hdGlvbi52MS5Qcm90b2NvbBIzCgllbmRwb2ludHMYBiADKAsyIC5jb25kdWl0LmRlc3RpbmF0aW9uLnYxLkVuZHBvaW50Ej8KD2ZhaWx1cmVfYWNjcnVhbBgHIAEoCzImLmNvbmR1aXQuZGVzdGluYXRpb24udjEuRmFpbHVyZUFjY3J1YWwiigIKCEVuZHBvaW50EgoKAmlwGAEgASgMEgwKBHBvcnQYAiABKA0SEwoGd2VpZ2h0GAMgASgNSACIAQESDAoEem9uZRgEIAEoCRIQCghpZGVudGl0eRgFIAEoCRIyCghwcm90b2NvbBgGIAEoDjIgLmNvbmR1aXQuZGVzdGluYXRpb24udjEuUHJvdG9jb2wSEQoJbmFtZXNwYWNlGAcgASgJEgsKA3BvZBgIIAEoCRIVCg13b3JrbG9hZF9raW5kGAkgASgJEhAKCHdvcmtsb2FkGAogASgJEg4KBm1lc2hlZBgLIAEoCBIXCg9zZXJ2aWNlX2FjY291bnQYDCABKAlCCQoHX3dlaWdodCKzAQoORW5kcG9pbnRzRGVsdGESOAoHcmVtb3ZlZBgBIAMoCzInLmNvbmR1aXQuZGVzdGluYXRpb24udjEuRW5kcG9pbnRBZGRyZXNzEi8KBWFkZGVkGAIgAygLMiAuY29uZHVpdC5kZXN0aW5hdGlvbi52MS5FbmRwb2ludBI2CghiYWNrZW5kcxgDIAMoCzIkLmNvbmR1aXQuZGVzdGluYXRpb24udjEuQmFja2VuZERlbHRhIooBCgxCYWNrZW5kRGVsdGESDwoHYmFja2VuZBgBIAEoDRI4CgdyZW1vdmVkGAIgAygLMicuY29uZHVpdC5kZXN0aW5hdGlvbi52MS5FbmRwb2ludEFkZHJlc3MSLwoFYWRkZWQYAyADKAsyIC5jb25kdWl0LmRlc3RpbmF0aW9uLnYxLkVuZHBvaW50IisKD0VuZHBvaW50QWRkcmVzcxIKCgJpcBgBIAEoDBIMCgRwb3J0GAIgASgNIrQCCglIdHRwUm91dGUSDAoEbmFtZRgBIAEoCRIzCgdtYXRjaGVzGAIgAygLMiIuY29uZHVpdC5kZXN0aW5hdGlvbi52MS5Sb3V0ZU1hdGNoEjUKB2ZpbHRlcnMYAyABKAsyJC5jb25kdWl0LmRlc3RpbmF0aW9uLnYxLlJvdXRlRmlsdGVycxI2CghiYWNrZW5kcxgEIAMoCzIkLmNvbmR1aXQuZGVzdGluYXRpb24udjEuUm91dGVCYWNrZW5kEjIKCHRpbWVvdXRzGAUgASgLMiAuY29uZHVpdC5kZXN0aW5hdGlvbi52MS5UaW1lb3V0cxIyCgVyZXRyeRgGIAEoCzIjLmNvbmR1aXQuZGVzdGluYXRpb24udjEuUmV0cnlQb2xpY3kSDQoFZmF1bHQYByABKAkiwwEKClJvdXRlTWF0Y2gSDAoEcmFuaxgBIAEoDRIvCgRwYXRoGAIgASgLMiEuY29uZHVpdC5kZXN0aW5hdGlvbi52MS5QYXRoTWF0Y2gSDgoGbWV0aG9kGAMgASgJEjMKB2hlYWRlcnMYBCADKAsyIi5jb25kdWl0LmRlc3RpbmF0aW9uLnYxLkZpZWxkTWF0Y2gSMQoFcXVlcnkYBSADKAsyIi5jb25kdWl0LmRlc3RpbmF0aW9uLnYxLkZpZWxkTWF0Y2giSwoJUGF0aE1hdGNoEi8KBGtpbmQYASABKA4yIS5jb25kdWl0LmRlc3RpbmF0aW9uLnYxLk1hdGNoS2luZBINCgV2YWx1ZRgCIAEoCSJaCgpGaWVsZE1hdGNoEgwKBG5hbWUYASABKAkSLwoEa2luZBgCIAEoDjIhLmNvbmR1aXQuZGVzdGluYXRpb24udjEuTWF0Y2hLaW5kEg0KBXZhbHVlGAMgASgJIqgCCgxSb3V0ZUZpbHRlcnMSPwoPcmVxdWVzdF9oZWFkZXJzGAEgASgLMiYuY29uZHVpdC5kZXN0aW5hdGlvbi52MS5IZWFkZXJNb2RpZmllchJAChByZXNwb25zZV9oZWFkZXJzGAIgASgLMiYuY29uZHVpdC5kZXN0aW5hdGlvbi52MS5IZWFkZXJNb2RpZmllchIyCghyZWRpcmVjdBgDIAEoCzIgLmNvbmR1aXQuZGVzdGluYXRpb24udjEuUmVkaXJlY3QSMAoHcmV3cml0ZRgEIAEoCzIfLmNvbmR1aXQuZGVzdGluYXRpb24udjEuUmV3cml0ZRIvCgdtaXJyb3JzGAUgAygLMh4uY29uZHVpdC5kZXN0aW5hdGlvbi52MS5NaXJyb3IihAEKDkhlYWRlck1vZGlmaWVyEjAKA3NldBgBIAMoCzIjLmNvbmR1aXQuZGVzdGluYXRpb24udjEuSGVhZGVyRmllbGQSMAoDYWRkGAIgAygLMiMuY29uZHVpdC5kZXN0aW5hdGlvbi52MS5IZWFkZXJGaWVsZBIOCgZyZW1vdmUYAyADKAkiKgoLSGVhZGVyRmllbGQSDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoCSI6CgxQYXRoTW9kaWZpZXISDgoEZnVsbBgBIAEoCUgAEhAKBnByZWZpeBgCIAEoCUgAQggKBmNoYW5nZSJ+CghSZWRpcmVjdBIOCgZzY2hlbWUYASABKAkSEAoIaG9zdG5hbWUYAiABKAkSMgoEcGF0aBgDIAEoCzIkLmNvbmR1aXQuZGVzdGluYXRpb24udjEuUGF0aE1vZGlmaWVyEgwKBHBvcnQYBCABKA0SDgoGc3RhdHVzGAUgASgNIk8KB1Jld3JpdGUSEAoIaG9zdG5hbWUYASABKAkSMgoEcGF0aBgCIAEoCzIkLmNvbmR1aXQuZGVzdGluYXRpb24udjEuUGF0aE1vZGlmaWVyIkEKBk1pcnJvchIPCgdiYWNrZW5kGAEgASgNEhEKCW51bWVyYXRvchgCIAEoDRITCgtkZW5vbWluYXRvchgDIAEoDSJ1CgxSb3V0ZUJhY2tlbmQSDgoGd2VpZ2h0GAEgASgNEg8KB2JhY2tlbmQYAiABKA0SNQoHZmlsdGVycxgDIAEoCzIkLmNvbmR1aXQuZGVzdGluYXRpb24udjEuUm91dGVGaWx0ZXJzEg0KBWZhdWx0GAQgASgJImAKCFRpbWVvdXRzEhIKCnJlcXVlc3RfbXMYASABKA0SGgoSYmFja2VuZF9yZXF1ZXN0X21zGAIgASgNEhMKC3Jlc3BvbnNlX21zGAMgASgNEg8KB2lkbGVfbXMYBCABKA0iagoLUmV0cnlQb2xpY3kSDQoFY29kZXMYASADKA0SEgoKZ3JwY19jb2RlcxgCIAMoDRIQCghhdHRlbXB0cxgDIAEoDRISCgpiYWNrb2ZmX21zGAQgASgNEhIKCmFueV9tZXRob2QYBSABKAgiVgoORmFpbHVyZUFjY3J1YWwSFAoMbWF4X2ZhaWx1cmVzGAEgASgNEhYKDm1pbl9wZW5hbHR5X21zGAIgASgNEhYKDm1heF9wZW5hbHR5X21zGAMgASgNIkEKC0luYm91bmRQb3J0EjIKCHByb3RvY29sGAEgASgOMiAuY29uZHVpdC5kZXN0aW5hdGlvbi52MS5Qcm90b2NvbCpwCghQcm90b2NvbBIYChRQUk9UT0NPTF9VTlNQRUNJRklFRBAAEhIKDlBST1RPQ09MX0hUVFAxEAESEgoOUFJPVE9DT0xfSFRUUDIQAhIQCgxQUk9UT0NPTF9UQ1AQAxIQCgxQUk9UT0NPTF9UTFMQBCp5CglSb3V0ZUtpbmQSGgoWUk9VVEVfS0lORF9VTlNQRUNJRklFRBAAEhMKD1JPVVRFX0tJTkRfSFRUUBABEhMKD1JPVVRFX0tJTkRfR1JQQxACEhIKDlJPVVRFX0tJTkRfVExTEAMSEgoOUk9VVEVfS0lORF9UQ1AQBCpUCglNYXRjaEtpbmQSGgoWTUFUQ0hfS0lORF9VTlNQRUNJRklFRBAAEhUKEU1BVENIX0tJTkRfUFJFRklYEAESFAoQTUFUQ0hfS0lORF9SRUdFWBACMm4KEkRlc3RpbmF0aW9uU2VydmljZRJYCgVXYXRjaBIkLmNvbmR1aXQuZGVzdGluYXRpb24udjEuV2F0Y2hSZXF1ZXN0GiUuY29uZHVpdC5kZXN0aW5hdGlvbi52MS5XYXRjaFJlc3BvbnNlKAEwAWIGcHJvdG8z");
 
 /**
  * A message from a proxy. The first one on a stream is `hello`.
@@ -414,7 +414,8 @@ export type Service = Message<"conduit.destination.v1.Service"> & {
   endpoints: Endpoint[];
 
   /**
-   * HTTP and gRPC routes in order of precedence; empty means all requests go to `endpoints`.
+   * Rules of the routes that bind this port for the proxy's namespace; read only unless `route_kind` is
+   * unspecified. Their matches carry the order in which they are tried.
    *
    * @generated from field: repeated conduit.destination.v1.HttpRoute routes = 7;
    */
@@ -426,6 +427,42 @@ export type Service = Message<"conduit.destination.v1.Service"> & {
    * @generated from field: string fqdn = 8;
    */
   fqdn: string;
+
+  /**
+   * Kind of the routes; unspecified: there are none, and all requests go to `endpoints`. With any other
+   * kind, what no rule matches has no route.
+   *
+   * @generated from field: conduit.destination.v1.RouteKind route_kind = 9;
+   */
+  routeKind: RouteKind;
+
+  /**
+   * Ports of other Services that rules send to, numbered from 1 by their place here.
+   *
+   * @generated from field: repeated conduit.destination.v1.Backend backends = 10;
+   */
+  backends: Backend[];
+
+  /**
+   * How requests that meet no route are sent again; absent: never on a response.
+   *
+   * @generated from field: conduit.destination.v1.RetryPolicy retry = 11;
+   */
+  retry?: RetryPolicy | undefined;
+
+  /**
+   * Timeouts of requests that meet no route.
+   *
+   * @generated from field: conduit.destination.v1.Timeouts timeouts = 12;
+   */
+  timeouts?: Timeouts | undefined;
+
+  /**
+   * When endpoints of this Service are left out after failures.
+   *
+   * @generated from field: conduit.destination.v1.FailureAccrual failure_accrual = 13;
+   */
+  failureAccrual?: FailureAccrual | undefined;
 };
 
 /**
@@ -434,6 +471,69 @@ export type Service = Message<"conduit.destination.v1.Service"> & {
  */
 export const ServiceSchema: GenMessage<Service> = /*@__PURE__*/
   messageDesc(file_conduit_destination_v1_destination, 10);
+
+/**
+ * A port of a Service that rules of another one send to.
+ *
+ * @generated from message conduit.destination.v1.Backend
+ */
+export type Backend = Message<"conduit.destination.v1.Backend"> & {
+  /**
+   * Namespace of the Service.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * Name of the Service.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * Port of the Service.
+   *
+   * @generated from field: uint32 port = 3;
+   */
+  port: number;
+
+  /**
+   * Fully qualified name.
+   *
+   * @generated from field: string fqdn = 4;
+   */
+  fqdn: string;
+
+  /**
+   * Hint from `appProtocol` or the `opaque-ports` annotation.
+   *
+   * @generated from field: conduit.destination.v1.Protocol protocol = 5;
+   */
+  protocol: Protocol;
+
+  /**
+   * The endpoints that are ready, all of them, of the family of the address that was asked about.
+   *
+   * @generated from field: repeated conduit.destination.v1.Endpoint endpoints = 6;
+   */
+  endpoints: Endpoint[];
+
+  /**
+   * When its endpoints are left out after failures.
+   *
+   * @generated from field: conduit.destination.v1.FailureAccrual failure_accrual = 7;
+   */
+  failureAccrual?: FailureAccrual | undefined;
+};
+
+/**
+ * Describes the message conduit.destination.v1.Backend.
+ * Use `create(BackendSchema)` to create a new message.
+ */
+export const BackendSchema: GenMessage<Backend> = /*@__PURE__*/
+  messageDesc(file_conduit_destination_v1_destination, 11);
 
 /**
  * One address that serves.
@@ -531,7 +631,7 @@ export type Endpoint = Message<"conduit.destination.v1.Endpoint"> & {
  * Use `create(EndpointSchema)` to create a new message.
  */
 export const EndpointSchema: GenMessage<Endpoint> = /*@__PURE__*/
-  messageDesc(file_conduit_destination_v1_destination, 11);
+  messageDesc(file_conduit_destination_v1_destination, 12);
 
 /**
  * A change to the endpoints of a service. Removals come first.
@@ -552,6 +652,13 @@ export type EndpointsDelta = Message<"conduit.destination.v1.EndpointsDelta"> & 
    * @generated from field: repeated conduit.destination.v1.Endpoint added = 2;
    */
   added: Endpoint[];
+
+  /**
+   * Changes to the endpoints of backends.
+   *
+   * @generated from field: repeated conduit.destination.v1.BackendDelta backends = 3;
+   */
+  backends: BackendDelta[];
 };
 
 /**
@@ -559,7 +666,42 @@ export type EndpointsDelta = Message<"conduit.destination.v1.EndpointsDelta"> & 
  * Use `create(EndpointsDeltaSchema)` to create a new message.
  */
 export const EndpointsDeltaSchema: GenMessage<EndpointsDelta> = /*@__PURE__*/
-  messageDesc(file_conduit_destination_v1_destination, 12);
+  messageDesc(file_conduit_destination_v1_destination, 13);
+
+/**
+ * A change to the endpoints of one backend. Removals come first.
+ *
+ * @generated from message conduit.destination.v1.BackendDelta
+ */
+export type BackendDelta = Message<"conduit.destination.v1.BackendDelta"> & {
+  /**
+   * Number of the backend, from 1, in the last whole state.
+   *
+   * @generated from field: uint32 backend = 1;
+   */
+  backend: number;
+
+  /**
+   * Addresses that no longer serve.
+   *
+   * @generated from field: repeated conduit.destination.v1.EndpointAddress removed = 2;
+   */
+  removed: EndpointAddress[];
+
+  /**
+   * Endpoints that are new or changed; an address already known is replaced.
+   *
+   * @generated from field: repeated conduit.destination.v1.Endpoint added = 3;
+   */
+  added: Endpoint[];
+};
+
+/**
+ * Describes the message conduit.destination.v1.BackendDelta.
+ * Use `create(BackendDeltaSchema)` to create a new message.
+ */
+export const BackendDeltaSchema: GenMessage<BackendDelta> = /*@__PURE__*/
+  messageDesc(file_conduit_destination_v1_destination, 14);
 
 /**
  * Key of an endpoint within a service port.
@@ -587,10 +729,10 @@ export type EndpointAddress = Message<"conduit.destination.v1.EndpointAddress"> 
  * Use `create(EndpointAddressSchema)` to create a new message.
  */
 export const EndpointAddressSchema: GenMessage<EndpointAddress> = /*@__PURE__*/
-  messageDesc(file_conduit_destination_v1_destination, 13);
+  messageDesc(file_conduit_destination_v1_destination, 15);
 
 /**
- * A rule of an HTTPRoute or GRPCRoute, flattened.
+ * A rule of a route, with references resolved and defaults filled in.
  *
  * @generated from message conduit.destination.v1.HttpRoute
  */
@@ -601,6 +743,48 @@ export type HttpRoute = Message<"conduit.destination.v1.HttpRoute"> & {
    * @generated from field: string name = 1;
    */
   name: string;
+
+  /**
+   * Any of them selects the rule.
+   *
+   * @generated from field: repeated conduit.destination.v1.RouteMatch matches = 2;
+   */
+  matches: RouteMatch[];
+
+  /**
+   * What is done to requests and responses whichever backend they meet.
+   *
+   * @generated from field: conduit.destination.v1.RouteFilters filters = 3;
+   */
+  filters?: RouteFilters | undefined;
+
+  /**
+   * Where requests go, by weight. Empty, or all of weight 0: 500, unless the rule redirects.
+   *
+   * @generated from field: repeated conduit.destination.v1.RouteBackend backends = 4;
+   */
+  backends: RouteBackend[];
+
+  /**
+   * Timeouts.
+   *
+   * @generated from field: conduit.destination.v1.Timeouts timeouts = 5;
+   */
+  timeouts?: Timeouts | undefined;
+
+  /**
+   * How requests are sent again; absent: never on a response.
+   *
+   * @generated from field: conduit.destination.v1.RetryPolicy retry = 6;
+   */
+  retry?: RetryPolicy | undefined;
+
+  /**
+   * What is wrong with the rule as a whole; not empty: every request gets 500 (gRPC: UNAVAILABLE).
+   *
+   * @generated from field: string fault = 7;
+   */
+  fault: string;
 };
 
 /**
@@ -608,7 +792,548 @@ export type HttpRoute = Message<"conduit.destination.v1.HttpRoute"> & {
  * Use `create(HttpRouteSchema)` to create a new message.
  */
 export const HttpRouteSchema: GenMessage<HttpRoute> = /*@__PURE__*/
-  messageDesc(file_conduit_destination_v1_destination, 14);
+  messageDesc(file_conduit_destination_v1_destination, 16);
+
+/**
+ * Conditions that must all hold.
+ *
+ * @generated from message conduit.destination.v1.RouteMatch
+ */
+export type RouteMatch = Message<"conduit.destination.v1.RouteMatch"> & {
+  /**
+   * Place among all matches of the Service's rules: of those that hold, the lowest one counts.
+   *
+   * @generated from field: uint32 rank = 1;
+   */
+  rank: number;
+
+  /**
+   * The path, without query.
+   *
+   * @generated from field: conduit.destination.v1.PathMatch path = 2;
+   */
+  path?: PathMatch | undefined;
+
+  /**
+   * Method, in upper case; empty for any.
+   *
+   * @generated from field: string method = 3;
+   */
+  method: string;
+
+  /**
+   * Header fields.
+   *
+   * @generated from field: repeated conduit.destination.v1.FieldMatch headers = 4;
+   */
+  headers: FieldMatch[];
+
+  /**
+   * Query parameters.
+   *
+   * @generated from field: repeated conduit.destination.v1.FieldMatch query = 5;
+   */
+  query: FieldMatch[];
+};
+
+/**
+ * Describes the message conduit.destination.v1.RouteMatch.
+ * Use `create(RouteMatchSchema)` to create a new message.
+ */
+export const RouteMatchSchema: GenMessage<RouteMatch> = /*@__PURE__*/
+  messageDesc(file_conduit_destination_v1_destination, 17);
+
+/**
+ * How a path is compared.
+ *
+ * @generated from message conduit.destination.v1.PathMatch
+ */
+export type PathMatch = Message<"conduit.destination.v1.PathMatch"> & {
+  /**
+   * Kind of comparison.
+   *
+   * @generated from field: conduit.destination.v1.MatchKind kind = 1;
+   */
+  kind: MatchKind;
+
+  /**
+   * Path, prefix or expression.
+   *
+   * @generated from field: string value = 2;
+   */
+  value: string;
+};
+
+/**
+ * Describes the message conduit.destination.v1.PathMatch.
+ * Use `create(PathMatchSchema)` to create a new message.
+ */
+export const PathMatchSchema: GenMessage<PathMatch> = /*@__PURE__*/
+  messageDesc(file_conduit_destination_v1_destination, 18);
+
+/**
+ * How a header field or query parameter is compared.
+ *
+ * @generated from message conduit.destination.v1.FieldMatch
+ */
+export type FieldMatch = Message<"conduit.destination.v1.FieldMatch"> & {
+  /**
+   * Name; of header fields in lower case.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Kind of comparison: equal or regular expression.
+   *
+   * @generated from field: conduit.destination.v1.MatchKind kind = 2;
+   */
+  kind: MatchKind;
+
+  /**
+   * Value or expression.
+   *
+   * @generated from field: string value = 3;
+   */
+  value: string;
+};
+
+/**
+ * Describes the message conduit.destination.v1.FieldMatch.
+ * Use `create(FieldMatchSchema)` to create a new message.
+ */
+export const FieldMatchSchema: GenMessage<FieldMatch> = /*@__PURE__*/
+  messageDesc(file_conduit_destination_v1_destination, 19);
+
+/**
+ * What is done to requests and responses. Absent parts change nothing.
+ *
+ * @generated from message conduit.destination.v1.RouteFilters
+ */
+export type RouteFilters = Message<"conduit.destination.v1.RouteFilters"> & {
+  /**
+   * Header fields of the request.
+   *
+   * @generated from field: conduit.destination.v1.HeaderModifier request_headers = 1;
+   */
+  requestHeaders?: HeaderModifier | undefined;
+
+  /**
+   * Header fields of the response.
+   *
+   * @generated from field: conduit.destination.v1.HeaderModifier response_headers = 2;
+   */
+  responseHeaders?: HeaderModifier | undefined;
+
+  /**
+   * Answers the request with a redirect; never together with `rewrite`.
+   *
+   * @generated from field: conduit.destination.v1.Redirect redirect = 3;
+   */
+  redirect?: Redirect | undefined;
+
+  /**
+   * Where the request goes instead.
+   *
+   * @generated from field: conduit.destination.v1.Rewrite rewrite = 4;
+   */
+  rewrite?: Rewrite | undefined;
+
+  /**
+   * Copies of the request, whose responses nobody sees.
+   *
+   * @generated from field: repeated conduit.destination.v1.Mirror mirrors = 5;
+   */
+  mirrors: Mirror[];
+};
+
+/**
+ * Describes the message conduit.destination.v1.RouteFilters.
+ * Use `create(RouteFiltersSchema)` to create a new message.
+ */
+export const RouteFiltersSchema: GenMessage<RouteFilters> = /*@__PURE__*/
+  messageDesc(file_conduit_destination_v1_destination, 20);
+
+/**
+ * Changes of header fields. No name stands in it twice.
+ *
+ * @generated from message conduit.destination.v1.HeaderModifier
+ */
+export type HeaderModifier = Message<"conduit.destination.v1.HeaderModifier"> & {
+  /**
+   * Fields that replace all of their name.
+   *
+   * @generated from field: repeated conduit.destination.v1.HeaderField set = 1;
+   */
+  set: HeaderField[];
+
+  /**
+   * Fields that are added to those of their name.
+   *
+   * @generated from field: repeated conduit.destination.v1.HeaderField add = 2;
+   */
+  add: HeaderField[];
+
+  /**
+   * Names of fields that are removed, in lower case.
+   *
+   * @generated from field: repeated string remove = 3;
+   */
+  remove: string[];
+};
+
+/**
+ * Describes the message conduit.destination.v1.HeaderModifier.
+ * Use `create(HeaderModifierSchema)` to create a new message.
+ */
+export const HeaderModifierSchema: GenMessage<HeaderModifier> = /*@__PURE__*/
+  messageDesc(file_conduit_destination_v1_destination, 21);
+
+/**
+ * A header field.
+ *
+ * @generated from message conduit.destination.v1.HeaderField
+ */
+export type HeaderField = Message<"conduit.destination.v1.HeaderField"> & {
+  /**
+   * Name as it is to be written.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Value.
+   *
+   * @generated from field: string value = 2;
+   */
+  value: string;
+};
+
+/**
+ * Describes the message conduit.destination.v1.HeaderField.
+ * Use `create(HeaderFieldSchema)` to create a new message.
+ */
+export const HeaderFieldSchema: GenMessage<HeaderField> = /*@__PURE__*/
+  messageDesc(file_conduit_destination_v1_destination, 22);
+
+/**
+ * A change of the path. At most one is set; none: the path stays.
+ *
+ * @generated from message conduit.destination.v1.PathModifier
+ */
+export type PathModifier = Message<"conduit.destination.v1.PathModifier"> & {
+  /**
+   * What the path becomes.
+   *
+   * @generated from oneof conduit.destination.v1.PathModifier.change
+   */
+  change: {
+    /**
+     * The whole path is this; the query stays.
+     *
+     * @generated from field: string full = 1;
+     */
+    value: string;
+    case: "full";
+  } | {
+    /**
+     * What the rule's prefix matched is this; the query stays.
+     *
+     * @generated from field: string prefix = 2;
+     */
+    value: string;
+    case: "prefix";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message conduit.destination.v1.PathModifier.
+ * Use `create(PathModifierSchema)` to create a new message.
+ */
+export const PathModifierSchema: GenMessage<PathModifier> = /*@__PURE__*/
+  messageDesc(file_conduit_destination_v1_destination, 23);
+
+/**
+ * A redirect (RFC 9110 section 15.4).
+ *
+ * @generated from message conduit.destination.v1.Redirect
+ */
+export type Redirect = Message<"conduit.destination.v1.Redirect"> & {
+  /**
+   * `http` or `https`; empty: that of the request.
+   *
+   * @generated from field: string scheme = 1;
+   */
+  scheme: string;
+
+  /**
+   * Host; empty: that of the request.
+   *
+   * @generated from field: string hostname = 2;
+   */
+  hostname: string;
+
+  /**
+   * The path.
+   *
+   * @generated from field: conduit.destination.v1.PathModifier path = 3;
+   */
+  path?: PathModifier | undefined;
+
+  /**
+   * Port; 0: the well-known one of `scheme` if that is set, else the port of the Service.
+   *
+   * @generated from field: uint32 port = 4;
+   */
+  port: number;
+
+  /**
+   * 301, 302, 303, 307 or 308.
+   *
+   * @generated from field: uint32 status = 5;
+   */
+  status: number;
+};
+
+/**
+ * Describes the message conduit.destination.v1.Redirect.
+ * Use `create(RedirectSchema)` to create a new message.
+ */
+export const RedirectSchema: GenMessage<Redirect> = /*@__PURE__*/
+  messageDesc(file_conduit_destination_v1_destination, 24);
+
+/**
+ * A rewrite.
+ *
+ * @generated from message conduit.destination.v1.Rewrite
+ */
+export type Rewrite = Message<"conduit.destination.v1.Rewrite"> & {
+  /**
+   * Host or :authority; empty: as it is.
+   *
+   * @generated from field: string hostname = 1;
+   */
+  hostname: string;
+
+  /**
+   * The path.
+   *
+   * @generated from field: conduit.destination.v1.PathModifier path = 2;
+   */
+  path?: PathModifier | undefined;
+};
+
+/**
+ * Describes the message conduit.destination.v1.Rewrite.
+ * Use `create(RewriteSchema)` to create a new message.
+ */
+export const RewriteSchema: GenMessage<Rewrite> = /*@__PURE__*/
+  messageDesc(file_conduit_destination_v1_destination, 25);
+
+/**
+ * A copy of requests.
+ *
+ * @generated from message conduit.destination.v1.Mirror
+ */
+export type Mirror = Message<"conduit.destination.v1.Mirror"> & {
+  /**
+   * 0 for the Service itself, else the number of a backend.
+   *
+   * @generated from field: uint32 backend = 1;
+   */
+  backend: number;
+
+  /**
+   * Share of requests that is copied: numerator, not above the denominator.
+   *
+   * @generated from field: uint32 numerator = 2;
+   */
+  numerator: number;
+
+  /**
+   * Share of requests that is copied: denominator, at least 1.
+   *
+   * @generated from field: uint32 denominator = 3;
+   */
+  denominator: number;
+};
+
+/**
+ * Describes the message conduit.destination.v1.Mirror.
+ * Use `create(MirrorSchema)` to create a new message.
+ */
+export const MirrorSchema: GenMessage<Mirror> = /*@__PURE__*/
+  messageDesc(file_conduit_destination_v1_destination, 26);
+
+/**
+ * A share of a rule's requests.
+ *
+ * @generated from message conduit.destination.v1.RouteBackend
+ */
+export type RouteBackend = Message<"conduit.destination.v1.RouteBackend"> & {
+  /**
+   * Share relative to the rule's others, 0 to 1,000,000.
+   *
+   * @generated from field: uint32 weight = 1;
+   */
+  weight: number;
+
+  /**
+   * 0 for the Service itself, else the number of a backend; of no meaning with `fault`.
+   *
+   * @generated from field: uint32 backend = 2;
+   */
+  backend: number;
+
+  /**
+   * Filters of this backend, after those of the rule.
+   *
+   * @generated from field: conduit.destination.v1.RouteFilters filters = 3;
+   */
+  filters?: RouteFilters | undefined;
+
+  /**
+   * Why the reference is invalid; not empty: its share gets 500 (gRPC: UNAVAILABLE).
+   *
+   * @generated from field: string fault = 4;
+   */
+  fault: string;
+};
+
+/**
+ * Describes the message conduit.destination.v1.RouteBackend.
+ * Use `create(RouteBackendSchema)` to create a new message.
+ */
+export const RouteBackendSchema: GenMessage<RouteBackend> = /*@__PURE__*/
+  messageDesc(file_conduit_destination_v1_destination, 27);
+
+/**
+ * Timeouts in milliseconds; 0 for none.
+ *
+ * @generated from message conduit.destination.v1.Timeouts
+ */
+export type Timeouts = Message<"conduit.destination.v1.Timeouts"> & {
+  /**
+   * From the request's head to the end of the response, attempts and pauses included.
+   *
+   * @generated from field: uint32 request_ms = 1;
+   */
+  requestMs: number;
+
+  /**
+   * One attempt, from its start to the end of its response.
+   *
+   * @generated from field: uint32 backend_request_ms = 2;
+   */
+  backendRequestMs: number;
+
+  /**
+   * From the end of the request to the head of the response.
+   *
+   * @generated from field: uint32 response_ms = 3;
+   */
+  responseMs: number;
+
+  /**
+   * Without a byte in either direction.
+   *
+   * @generated from field: uint32 idle_ms = 4;
+   */
+  idleMs: number;
+};
+
+/**
+ * Describes the message conduit.destination.v1.Timeouts.
+ * Use `create(TimeoutsSchema)` to create a new message.
+ */
+export const TimeoutsSchema: GenMessage<Timeouts> = /*@__PURE__*/
+  messageDesc(file_conduit_destination_v1_destination, 28);
+
+/**
+ * When a request is sent again, and how often.
+ *
+ * @generated from message conduit.destination.v1.RetryPolicy
+ */
+export type RetryPolicy = Message<"conduit.destination.v1.RetryPolicy"> & {
+  /**
+   * HTTP statuses, 400 to 599.
+   *
+   * @generated from field: repeated uint32 codes = 1;
+   */
+  codes: number[];
+
+  /**
+   * gRPC statuses, 1 to 16.
+   *
+   * @generated from field: repeated uint32 grpc_codes = 2;
+   */
+  grpcCodes: number[];
+
+  /**
+   * Attempts beyond the first, at most.
+   *
+   * @generated from field: uint32 attempts = 3;
+   */
+  attempts: number;
+
+  /**
+   * First pause in milliseconds; it doubles each time. 0: the proxy's own figure.
+   *
+   * @generated from field: uint32 backoff_ms = 4;
+   */
+  backoffMs: number;
+
+  /**
+   * Whether methods that are not idempotent are sent again too: so when every match of the rule names its method.
+   *
+   * @generated from field: bool any_method = 5;
+   */
+  anyMethod: boolean;
+};
+
+/**
+ * Describes the message conduit.destination.v1.RetryPolicy.
+ * Use `create(RetryPolicySchema)` to create a new message.
+ */
+export const RetryPolicySchema: GenMessage<RetryPolicy> = /*@__PURE__*/
+  messageDesc(file_conduit_destination_v1_destination, 29);
+
+/**
+ * When an endpoint is left out after failures, and for how long.
+ *
+ * @generated from message conduit.destination.v1.FailureAccrual
+ */
+export type FailureAccrual = Message<"conduit.destination.v1.FailureAccrual"> & {
+  /**
+   * Failures in a row after which an endpoint is left out; 0: never.
+   *
+   * @generated from field: uint32 max_failures = 1;
+   */
+  maxFailures: number;
+
+  /**
+   * First pause in milliseconds; it doubles each time.
+   *
+   * @generated from field: uint32 min_penalty_ms = 2;
+   */
+  minPenaltyMs: number;
+
+  /**
+   * Longest pause in milliseconds.
+   *
+   * @generated from field: uint32 max_penalty_ms = 3;
+   */
+  maxPenaltyMs: number;
+};
+
+/**
+ * Describes the message conduit.destination.v1.FailureAccrual.
+ * Use `create(FailureAccrualSchema)` to create a new message.
+ */
+export const FailureAccrualSchema: GenMessage<FailureAccrual> = /*@__PURE__*/
+  messageDesc(file_conduit_destination_v1_destination, 30);
 
 /**
  * How a port of the proxy's own pod behaves.
@@ -629,7 +1354,7 @@ export type InboundPort = Message<"conduit.destination.v1.InboundPort"> & {
  * Use `create(InboundPortSchema)` to create a new message.
  */
 export const InboundPortSchema: GenMessage<InboundPort> = /*@__PURE__*/
-  messageDesc(file_conduit_destination_v1_destination, 15);
+  messageDesc(file_conduit_destination_v1_destination, 31);
 
 /**
  * How bytes on a port are to be understood.
@@ -685,6 +1410,102 @@ export type Protocol = (typeof Protocol)[keyof typeof Protocol] | UnknownEnum;
  */
 export const ProtocolSchema: GenEnum<Protocol> = /*@__PURE__*/
   enumDesc(file_conduit_destination_v1_destination, 0);
+
+/**
+ * What kind of routes binds a port. Kinds do not mix (GEP-1294): the most specific one counts.
+ *
+ * @generated from enum conduit.destination.v1.RouteKind
+ */
+export const RouteKind = {
+  /**
+   * No route binds the port.
+   *
+   * @generated from enum value: ROUTE_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * HTTPRoute.
+   *
+   * @generated from enum value: ROUTE_KIND_HTTP = 1;
+   */
+  HTTP: 1,
+
+  /**
+   * GRPCRoute: matches gRPC requests only.
+   *
+   * @generated from enum value: ROUTE_KIND_GRPC = 2;
+   */
+  GRPC: 2,
+
+  /**
+   * TLSRoute: one rule without matches, whose backends connections are spread over.
+   *
+   * @generated from enum value: ROUTE_KIND_TLS = 3;
+   */
+  TLS: 3,
+
+  /**
+   * TCPRoute: as for TLS.
+   *
+   * @generated from enum value: ROUTE_KIND_TCP = 4;
+   */
+  TCP: 4,
+} as const;
+
+/**
+ * What kind of routes binds a port. Kinds do not mix (GEP-1294): the most specific one counts.
+ *
+ * @generated from enum conduit.destination.v1.RouteKind
+ */
+export type RouteKind = (typeof RouteKind)[keyof typeof RouteKind] | UnknownEnum;
+
+/**
+ * Describes the enum conduit.destination.v1.RouteKind.
+ */
+export const RouteKindSchema: GenEnum<RouteKind> = /*@__PURE__*/
+  enumDesc(file_conduit_destination_v1_destination, 1);
+
+/**
+ * How a value is compared.
+ *
+ * @generated from enum conduit.destination.v1.MatchKind
+ */
+export const MatchKind = {
+  /**
+   * Equal.
+   *
+   * @generated from enum value: MATCH_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Of paths only: equal, or below it by segments; without a slash at its end, so that all paths are below the empty one.
+   *
+   * @generated from enum value: MATCH_KIND_PREFIX = 1;
+   */
+  PREFIX: 1,
+
+  /**
+   * The regular expression (RE2 syntax) takes all of the value.
+   *
+   * @generated from enum value: MATCH_KIND_REGEX = 2;
+   */
+  REGEX: 2,
+} as const;
+
+/**
+ * How a value is compared.
+ *
+ * @generated from enum conduit.destination.v1.MatchKind
+ */
+export type MatchKind = (typeof MatchKind)[keyof typeof MatchKind] | UnknownEnum;
+
+/**
+ * Describes the enum conduit.destination.v1.MatchKind.
+ */
+export const MatchKindSchema: GenEnum<MatchKind> = /*@__PURE__*/
+  enumDesc(file_conduit_destination_v1_destination, 2);
 
 /**
  * Tells proxies where connections go (outbound) and how their own ports behave (inbound).

@@ -1,0 +1,179 @@
+// What a Service's annotations say of the traffic to it: retries, timeouts and circuit breaking for requests that meet no
+// route or one that is silent about them (contract: `retry.conduit.io/*`, `timeout.conduit.io/*`, `balancer.conduit.io/*`).
+import { FieldReader, isAbsent, type Mapping, show } from "./field_reader.ts"
+import { MAX_RETRY_ATTEMPTS, type RouteComplaint } from "./route.ts"
+
+/** Failures in a row after which an endpoint is left out, unless annotated (Linkerd's figure). */
+export const DEFAULT_MAX_FAILURES = 7
+/** First pause of an endpoint that is left out, unless annotated (Linkerd's figure). */
+export const DEFAULT_MIN_PENALTY_MS = 1000
+/** Longest pause of an endpoint that is left out, unless annotated (Linkerd's figure). */
+export const DEFAULT_MAX_PENALTY_MS = 60_000
+
+/** What holds for requests to a Service. Null where the Service says nothing. */
+export interface ServiceTraffic {
+  readonly retry: {
+    readonly codes: readonly number[]
+    readonly grpcCodes: readonly number[]
+    readonly attempts: number
+    /** Timeout of one attempt in milliseconds; 0 for none. */
+    readonly attemptTimeoutMs: number
+  } | null
+  /** Milliseconds; 0 for none. */
+  readonly timeouts: { readonly requestMs: number; readonly responseMs: number; readonly idleMs: number }
+  readonly accrual: {
+    readonly maxFailures: number
+    readonly minPenaltyMs: number
+    readonly maxPenaltyMs: number
+  } | null
+}
+
+/** A Service that says nothing. */
+export const NO_TRAFFIC: ServiceTraffic = {
+  retry: null,
+  timeouts: { requestMs: 0, responseMs: 0, idleMs: 0 },
+  accrual: null,
+}
+
+const RETRY = "retry.conduit.io/"
+const TIMEOUT = "timeout.conduit.io/"
+const ACCRUAL = "balancer.conduit.io/failure-accrual"
+const ANNOTATIONS = [
+  ...["http", "grpc", "limit", "timeout"].map(name => RETRY + name),
+  ...["request", "response", "idle"].map(name => TIMEOUT + name),
+  ACCRUAL,
+  ...["max-failures", "min-penalty", "max-penalty"].map(name => `${ACCRUAL}-consecutive-${name}`),
+]
+const GATEWAY_ERRORS = [502, 503, 504]
+const GRPC_CODES: Readonly<Record<string, number>> = {
+  cancelled: 1,
+  unknown: 2,
+  "deadline-exceeded": 4,
+  "resource-exhausted": 8,
+  aborted: 10,
+  internal: 13,
+  unavailable: 14,
+  "data-loss": 15,
+}
+
+/** Reads the annotations of a Service; what cannot be understood is left out with a complaint. */
+export function readServiceTraffic(raw: unknown): {
+  readonly traffic: ServiceTraffic
+  readonly complaints: readonly RouteComplaint[]
+} {
+  const metadata = ((raw ?? {}) as Mapping).metadata as Mapping | null | undefined
+  const annotations = metadata?.annotations
+  if (typeof annotations !== "object" || annotations === null || Array.isArray(annotations)) {
+    return { traffic: NO_TRAFFIC, complaints: [] }
+  }
+  const given = annotations as Mapping
+  const names = Object.keys(given).filter(name => /^(retry|timeout|balancer)\.conduit\.io\//.test(name))
+  if (names.length === 0) return { traffic: NO_TRAFFIC, complaints: [] }
+  const reader = new FieldReader()
+  reader.effect = "the annotation is ignored"
+  for (const name of names) {
+    if (!ANNOTATIONS.includes(name)) {
+      reader.add(pathOf(name), `is not an annotation; there are ${ANNOTATIONS.join(", ")}`)
+    }
+  }
+  const duration = (name: string): number => reader.duration(given[name], pathOf(name)) ?? 0
+  const timeouts = {
+    requestMs: duration(`${TIMEOUT}request`),
+    responseMs: duration(`${TIMEOUT}response`),
+    idleMs: duration(`${TIMEOUT}idle`),
+  }
+  return {
+    traffic: {
+      retry: readRetry(reader, given, duration),
+      timeouts,
+      accrual: readAccrual(reader, given, duration),
+    },
+    complaints: reader.complaints,
+  }
+}
+
+function pathOf(name: string): string[] {
+  return ["metadata", "annotations", name]
+}
+
+function count(reader: FieldReader, given: Mapping, name: string, max: number, byDefault: number): number {
+  const text = given[name]
+  if (isAbsent(text)) return byDefault
+  const value = typeof text === "string" && /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN
+  if (value >= 0 && value <= max) return value
+  reader.add(pathOf(name), `must be a number from 0 to ${max}, not ${show(text)}`)
+  return byDefault
+}
+
+function readRetry(
+  reader: FieldReader,
+  given: Mapping,
+  duration: (name: string) => number,
+): ServiceTraffic["retry"] {
+  const codes = readWords(reader, given, `${RETRY}http`, httpCodes)
+  const grpcCodes = readWords(reader, given, `${RETRY}grpc`, word => {
+    const code = GRPC_CODES[word]
+    return code === undefined ? null : [code]
+  })
+  const attempts = count(reader, given, `${RETRY}limit`, MAX_RETRY_ATTEMPTS, 1)
+  const attemptTimeoutMs = duration(`${RETRY}timeout`)
+  if (codes.length === 0 && grpcCodes.length === 0) return null
+  return { codes, grpcCodes, attempts, attemptTimeoutMs }
+}
+
+/** Codes of a word: `5xx`, `gateway-error`, `503`, `500-504`. */
+function httpCodes(word: string): number[] | null {
+  if (word === "5xx") return range(500, 599)
+  if (word === "gateway-error") return GATEWAY_ERRORS
+  const [, first, last] = /^([45]\d\d)(?:-([45]\d\d))?$/.exec(word) ?? []
+  if (first === undefined || Number(last ?? first) < Number(first)) return null
+  return range(Number(first), Number(last ?? first))
+}
+
+function range(first: number, last: number): number[] {
+  return Array.from({ length: last - first + 1 }, (_, i) => first + i)
+}
+
+function readWords(
+  reader: FieldReader,
+  given: Mapping,
+  name: string,
+  codesOf: (word: string) => readonly number[] | null,
+): number[] {
+  const text = given[name]
+  if (isAbsent(text)) return []
+  if (typeof text !== "string") {
+    reader.add(pathOf(name), `must be text, not ${show(text)}`)
+    return []
+  }
+  const found = new Set<number>()
+  for (const word of text.split(",").map(one => one.trim().toLowerCase())) {
+    const codes = codesOf(word)
+    if (codes === null) {
+      reader.add(pathOf(name), `has ${show(word)} in it, which names no status that can be sent again`)
+      return []
+    }
+    for (const code of codes) found.add(code)
+  }
+  return [...found].sort((a, b) => a - b)
+}
+
+function readAccrual(
+  reader: FieldReader,
+  given: Mapping,
+  duration: (name: string) => number,
+): ServiceTraffic["accrual"] {
+  const max = count(reader, given, `${ACCRUAL}-consecutive-max-failures`, 1_000_000, DEFAULT_MAX_FAILURES)
+  const minPenaltyMs = duration(`${ACCRUAL}-consecutive-min-penalty`) || DEFAULT_MIN_PENALTY_MS
+  const maxPenaltyMs = duration(`${ACCRUAL}-consecutive-max-penalty`) || DEFAULT_MAX_PENALTY_MS
+  const mode = given[ACCRUAL]
+  if (isAbsent(mode)) return null
+  if (mode !== "consecutive") {
+    reader.add(pathOf(ACCRUAL), `must be consecutive, not ${show(mode)}`)
+    return null
+  }
+  if (maxPenaltyMs < minPenaltyMs) {
+    reader.add(pathOf(`${ACCRUAL}-consecutive-max-penalty`), "is shorter than the shortest penalty")
+  }
+  return { maxFailures: max, minPenaltyMs, maxPenaltyMs: Math.max(minPenaltyMs, maxPenaltyMs) }
+}

@@ -1,0 +1,3 @@
+// Regular expressions of routes, understood alike by the proxy that matches them and by all that check them.
+export { MAX_REGEX_CHARS, RegexError } from "./parse.ts"
+export { MAX_REGEX_INPUT_CHARS, Regex } from "./regex.ts"

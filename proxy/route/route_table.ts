@@ -1,0 +1,224 @@
+// Which rule a request meets: the matches of all routes of a service's port, compiled once, then asked for each request.
+// Exact paths are found in a map, prefixes by cutting the path segment by segment; what is left is a few candidates.
+import { Regex } from "../../protos/regex/mod.ts"
+import { PathModifier } from "./path_modifier.ts"
+import { queryValueMatches } from "./query.ts"
+import {
+  type FieldMatchConfig,
+  MATCH_EXACT,
+  MATCH_PREFIX,
+  MATCH_REGEX,
+  type MatchConfig,
+  ROUTE_KIND_GRPC,
+  type RoutesConfig,
+  type RuleConfig,
+} from "./route_config.ts"
+import { RetryRule } from "./retry.ts"
+import { WeightedPick } from "./weighted_pick.ts"
+
+/**
+ * Matches of one service that a proxy takes, whatever it is sent: 512 routes of eight matches. Beyond it those with the
+ * least precedence are left out.
+ */
+export const MAX_TABLE_MATCHES = 4096
+
+/** What a table asks of a request; `RequestView` has it all. */
+export interface RoutedRequest {
+  readonly method: string
+  /** Path and query as sent. */
+  readonly path: string
+  readonly isGrpc: boolean
+  readonly authority: string
+  /** All values of a field, joined by commas. */
+  header(lowerCaseName: string): string | undefined
+}
+
+/** A rule, compiled. */
+export class Rule {
+  readonly config: RuleConfig
+  readonly name: string
+  /** Place among the rules of the table. */
+  readonly index: number
+  /** Chooses a backend. */
+  readonly pick: WeightedPick
+  /** Null: a response is never asked for again. */
+  readonly retry: RetryRule | null
+  readonly rewritePath: PathModifier | null
+  readonly redirectPath: PathModifier | null
+
+  constructor(config: RuleConfig, index: number) {
+    this.config = config
+    this.name = config.name
+    this.index = index
+    this.pick = new WeightedPick(config.backends)
+    this.retry = config.retry === null ? null : new RetryRule(config.retry)
+    const { rewrite, redirect } = config.filters
+    // Only a rule with one match, by prefix, may replace its prefix: so there is one to name here.
+    const prefix = config.matches[0]?.path ?? ""
+    this.rewritePath = rewrite === null ? null : PathModifier.of(rewrite.path, prefix)
+    this.redirectPath = redirect === null ? null : PathModifier.of(redirect.path, prefix)
+  }
+}
+
+class Match {
+  readonly rank: number
+  readonly rule: Rule
+  readonly regex: Regex | null
+  readonly method: string
+  readonly headers: readonly FieldMatch[]
+  readonly query: readonly FieldMatch[]
+  /** Whether the path alone decides. */
+  readonly plain: boolean
+
+  constructor(config: MatchConfig, rule: Rule) {
+    this.rank = config.rank
+    this.rule = rule
+    this.regex = config.pathKind === MATCH_REGEX ? new Regex(config.path) : null
+    this.method = config.method
+    this.headers = config.headers.map(field => new FieldMatch(field))
+    this.query = config.query.map(field => new FieldMatch(field))
+    this.plain = this.method === "" && this.headers.length === 0 && this.query.length === 0
+  }
+
+  holds(request: RoutedRequest, path: string, queryAt: number): boolean {
+    if (this.plain) return true
+    if (this.method !== "" && this.method !== request.method) return false
+    for (let i = 0; i < this.headers.length; i++) {
+      // i is below the length.
+      const field = this.headers[i]!
+      const value =
+        field.name === "host" && request.header("host") === undefined
+          ? request.authority
+          : request.header(field.name)
+      if (value === undefined || !field.takes(value)) return false
+    }
+    for (let i = 0; i < this.query.length; i++) {
+      const field = this.query[i]!
+      if (!queryValueMatches(path, queryAt, field)) return false
+    }
+    return true
+  }
+}
+
+/** A comparison, compiled. */
+export class FieldMatch {
+  readonly name: string
+  private readonly value: string
+  private readonly regex: Regex | null
+
+  constructor(config: FieldMatchConfig) {
+    this.name = config.name
+    this.value = config.value
+    this.regex = config.kind === MATCH_EXACT ? null : new Regex(config.value)
+  }
+
+  /** Whether a value is what was asked for. */
+  takes(value: string): boolean {
+    return this.regex === null ? value === this.value : this.regex.matches(value)
+  }
+}
+
+/** The rules of a service's port. Immutable; a change of routes makes another one. */
+export class RouteTable {
+  readonly rules: readonly Rule[]
+  /** Matches that were left out: beyond MAX_TABLE_MATCHES, or with an expression of a newer control plane. */
+  readonly leftOut: number
+  private readonly grpcOnly: boolean
+  private readonly exact = new Map<string, Match[]>()
+  private readonly prefixes = new Map<string, Match[]>()
+  /** Lengths of all prefixes, ascending: a path is cut at these places only. */
+  private readonly prefixLengths: Int32Array
+  private readonly regexes: Match[] = []
+
+  constructor(config: RoutesConfig) {
+    this.grpcOnly = config.kind === ROUTE_KIND_GRPC
+    this.rules = config.rules.map((rule, index) => new Rule(rule, index))
+    const all: { readonly config: MatchConfig; readonly rule: Rule }[] = []
+    for (const rule of this.rules) for (const match of rule.config.matches) all.push({ config: match, rule })
+    all.sort((a, b) => a.config.rank - b.config.rank)
+    let leftOut = Math.max(0, all.length - MAX_TABLE_MATCHES)
+    for (const { config: match, rule } of all.slice(0, MAX_TABLE_MATCHES)) {
+      try {
+        this.add(match, new Match(match, rule))
+      } catch {
+        // An expression that a newer control plane understands and this proxy does not: counted, the rest goes on.
+        leftOut++
+      }
+    }
+    this.leftOut = leftOut
+    const lengths = new Set<number>()
+    for (const prefix of this.prefixes.keys()) lengths.add(prefix.length)
+    this.prefixLengths = Int32Array.from(lengths).sort()
+  }
+
+  /** The rule that a request meets; null: none, which is 404 (gRPC: UNIMPLEMENTED). */
+  match(request: RoutedRequest): Rule | null {
+    if (this.grpcOnly && !request.isGrpc) return null
+    const { path } = request
+    const queryAt = path.indexOf("?")
+    const end = queryAt < 0 ? path.length : queryAt
+    const bare = queryAt < 0 ? path : path.slice(0, end)
+    let best: Match | null = null
+    const exact = this.exact.get(bare)
+    if (exact !== undefined) best = firstHolding(exact, null, request, path, queryAt)
+    if (this.prefixes.size > 0) best = this.matchPrefixes(best, request, bare, queryAt)
+    for (let i = 0; i < this.regexes.length; i++) {
+      const match = this.regexes[i]!
+      if (best !== null && best.rank < match.rank) break
+      if (match.regex?.matchesRange(path, 0, end) && match.holds(request, path, queryAt)) {
+        best = match
+        break
+      }
+    }
+    return best === null ? null : best.rule
+  }
+
+  /** Cuts the path where a prefix could end: at a slash, or at its end. */
+  private matchPrefixes(
+    found: Match | null,
+    request: RoutedRequest,
+    bare: string,
+    queryAt: number,
+  ): Match | null {
+    let best = found
+    const { prefixLengths } = this
+    // Without slash at its end, `/a/` is below the prefix `/a`, as `/a` is.
+    for (let i = prefixLengths.length - 1; i >= 0; i--) {
+      const length = prefixLengths[i]!
+      if (length > bare.length) continue
+      // `*` of OPTIONS is below the empty prefix too.
+      if (length > 0 && length < bare.length && bare.charCodeAt(length) !== 0x2f) continue
+      const matches = this.prefixes.get(bare.slice(0, length))
+      if (matches !== undefined) best = firstHolding(matches, best, request, request.path, queryAt)
+    }
+    return best
+  }
+
+  private add(config: MatchConfig, match: Match): void {
+    if (config.pathKind === MATCH_EXACT) push(this.exact, config.path, match)
+    else if (config.pathKind === MATCH_PREFIX) push(this.prefixes, config.path, match)
+    else this.regexes.push(match)
+  }
+}
+
+/** The first of some matches, in order of rank, that holds; `best` if that one comes before. */
+function firstHolding(
+  matches: readonly Match[],
+  best: Match | null,
+  request: RoutedRequest,
+  path: string,
+  queryAt: number,
+): Match | null {
+  for (let i = 0; i < matches.length; i++) {
+    const match = matches[i]!
+    if (best !== null && best.rank < match.rank) return best
+    if (match.holds(request, path, queryAt)) return match
+  }
+  return best
+}
+
+function push(map: Map<string, Match[]>, key: string, match: Match): void {
+  const known = map.get(key)
+  if (known === undefined) map.set(key, [match])
+  else known.push(match)
+}

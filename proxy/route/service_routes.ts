@@ -1,0 +1,136 @@
+// The routes of one service as a proxy holds them: the compiled table, the endpoints of the backends that it names, and
+// the retry budget. Lives as long as the routes do not change; endpoints come and go in place.
+import { EndpointSet, type EndpointUpdate } from "../balance/mod.ts"
+import { NO_BACKEND } from "./weighted_pick.ts"
+import { RetryBudget } from "./retry_budget.ts"
+import type { AccrualConfig, RoutesConfig } from "./route_config.ts"
+import { RouteTable, type Rule } from "./route_table.ts"
+
+/** A port of another Service that rules send to. */
+export interface BackendInfo {
+  readonly namespace: string
+  readonly name: string
+  readonly port: number
+  readonly fqdn: string
+  readonly protocol: number
+  readonly accrual: AccrualConfig | null
+}
+
+/** A backend with its endpoints, as discovery names it. */
+export interface BackendUpdate {
+  readonly info: BackendInfo
+  readonly endpoints: readonly EndpointUpdate[]
+}
+
+/** A backend with its endpoints. */
+export class RouteBackend {
+  readonly info: BackendInfo
+  readonly endpoints: EndpointSet
+
+  constructor(info: BackendInfo, endpoints: EndpointSet) {
+    this.info = info
+    this.endpoints = endpoints
+  }
+}
+
+/** The routes of one service. */
+export class ServiceRoutes {
+  readonly config: RoutesConfig
+  readonly table: RouteTable
+  /** Shared by all requests to the service. */
+  readonly budget: RetryBudget
+  readonly backends: readonly RouteBackend[]
+  private readonly own: EndpointSet
+
+  private constructor(
+    config: RoutesConfig,
+    own: EndpointSet,
+    backends: readonly RouteBackend[],
+    budget: RetryBudget,
+  ) {
+    this.config = config
+    this.table = new RouteTable(config)
+    this.own = own
+    this.backends = backends
+    this.budget = budget
+  }
+
+  /**
+   * Routes that take the place of others (null: of none). Endpoints of backends that stay keep load, pools and metrics,
+   * and the budget goes on.
+   *
+   * @param own  endpoints of the service itself
+   */
+  static replace(
+    before: ServiceRoutes | null,
+    config: RoutesConfig,
+    backends: readonly BackendUpdate[],
+    own: EndpointSet,
+    random: () => number,
+    nowMs: number,
+  ): ServiceRoutes {
+    const known = new Map<string, EndpointSet>()
+    for (const { info, endpoints } of before?.backends ?? []) known.set(keyOf(info), endpoints)
+    const made = backends.map(({ info, endpoints }) => {
+      const key = keyOf(info)
+      const set = known.get(key) ?? new EndpointSet(random)
+      known.delete(key)
+      set.replace(endpoints, nowMs)
+      return new RouteBackend(info, set)
+    })
+    for (const gone of known.values()) gone.clear()
+    // The same routes once more, after a reconnect: whoever holds them goes on with them.
+    if (before !== null && before.own === own && isSame(before, config, made)) return before
+    return new ServiceRoutes(config, own, made, before?.budget ?? new RetryBudget())
+  }
+
+  /** A change to the endpoints of one backend; a number that is none is ignored. */
+  updateBackend(
+    number: number,
+    removed: readonly { readonly address: string; readonly port: number }[],
+    added: readonly EndpointUpdate[],
+    nowMs: number,
+  ): void {
+    this.backends[number - 1]?.endpoints.update(removed, added, nowMs)
+  }
+
+  /** The service is gone, or has no routes any more. */
+  clear(): void {
+    for (const backend of this.backends) backend.endpoints.clear()
+  }
+
+  /** Backend of a number above 0; null for the service itself and for what is none. */
+  backend(number: number): RouteBackend | null {
+    return this.backends[number - 1] ?? null
+  }
+
+  /** Endpoints of a number: 0 is the service itself; null for what is none. */
+  endpoints(number: number): EndpointSet | null {
+    return number === 0 ? this.own : (this.backends[number - 1]?.endpoints ?? null)
+  }
+
+  /**
+   * Chooses a backend of a rule: its index among the rule's, or NO_BACKEND for 500 (no backend, none with a weight, one
+   * with a fault, or the rule has a fault itself).
+   */
+  choose(rule: Rule, random: number): number {
+    if (rule.config.fault !== "") return NO_BACKEND
+    const index = rule.pick.pick(random)
+    const chosen = rule.config.backends[index]
+    if (chosen === undefined || chosen.fault !== "" || this.endpoints(chosen.backend) === null)
+      return NO_BACKEND
+    return index
+  }
+}
+
+function isSame(before: ServiceRoutes, config: RoutesConfig, backends: readonly RouteBackend[]): boolean {
+  return (
+    JSON.stringify(before.config) === JSON.stringify(config) &&
+    before.backends.length === backends.length &&
+    before.backends.every((backend, i) => JSON.stringify(backend.info) === JSON.stringify(backends[i]?.info))
+  )
+}
+
+function keyOf(info: BackendInfo): string {
+  return `${info.namespace}/${info.name}:${info.port}`
+}

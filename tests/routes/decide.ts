@@ -1,0 +1,79 @@
+// Decides a request as the mesh would, without a socket: manifests are read by the control plane, encoded, decoded by the
+// proxy, and its route table is asked.
+import { ClusterStore, readManifestFile } from "../../control/cluster/mod.ts"
+import { OutboundStates } from "../../control/destination/outbound_states.ts"
+import { Destination } from "../../proxy/discovery/destination.ts"
+import { decodeAnswer } from "../../proxy/discovery/watch_codec.ts"
+import { HeaderModifier, type HeaderModifierConfig, redirectLocation } from "../../proxy/route/mod.ts"
+import type { CaseAnswer, CaseRequest } from "./cases.ts"
+
+/** Address of the Service that cases call. */
+export const CASE_ADDRESS = "10.96.0.1"
+
+/** The cluster of some manifests. */
+export function storeOf(manifests: readonly object[]): ClusterStore {
+  const { objects } = readManifestFile("case.json", JSON.stringify({ kind: "List", items: manifests }))
+  const store = new ClusterStore()
+  store.apply([...objects.values()].map(put => ({ put })))
+  return store
+}
+
+/** What a proxy of a namespace holds of the Service that cases call. */
+export function destinationOf(store: ClusterStore, namespace: string): Destination {
+  const { state } = new OutboundStates(store, {}).resolve(CASE_ADDRESS, 80, namespace)
+  const destination = new Destination(CASE_ADDRESS, 80, Math.random)
+  const { update } = decodeAnswer(state.full)
+  if (update.kind !== "service") throw new Error(`the case's Service is ${update.kind}`)
+  destination.setService(update.service, update.endpoints, 0, update.routes, update.backends)
+  return destination
+}
+
+/** What becomes of a request. */
+export function decide(destination: Destination, request: CaseRequest): CaseAnswer {
+  const { path, grpc: isGrpc = false, authority = "web.shop", headers = {} } = request
+  const { routes, service } = destination
+  if (service === null) throw new Error("no service")
+  const own = `${service.namespace}/${service.name}:${service.port}`
+  if (routes === null || routes.config.kind === 0) return { backend: own, path, authority }
+  const method = request.method ?? (isGrpc ? "POST" : "GET")
+  const rule = routes.table.match({ method, path, isGrpc, authority, header: name => headers[name] })
+  if (rule === null) return { rule: null, status: 404 }
+  const { filters } = rule.config
+  if (rule.config.fault !== "") return { rule: rule.name, status: 500 }
+  if (filters.redirect !== null) {
+    const location = redirectLocation(filters.redirect, rule.redirectPath, { authority, path }, service.port)
+    return { rule: rule.name, status: filters.redirect.status, location }
+  }
+  const backend = rule.config.backends[routes.choose(rule, Math.random())]
+  if (backend === undefined) return { rule: rule.name, status: 500 }
+  const info = routes.backend(backend.backend)?.info
+  return {
+    rule: rule.name,
+    backend: info === undefined ? own : `${info.namespace}/${info.name}:${info.port}`,
+    path: rule.rewritePath?.apply(path) ?? path,
+    authority: filters.rewrite?.hostname || authority,
+    headers: changed(headers, filters.requestHeaders, backend.filters.requestHeaders),
+    responseHeaders: changed(
+      { server: "app", "x-old": "1" },
+      filters.responseHeaders,
+      backend.filters.responseHeaders,
+    ),
+  }
+}
+
+function changed(
+  fields: Readonly<Record<string, string>>,
+  first: HeaderModifierConfig | null,
+  second: HeaderModifierConfig | null,
+): Record<string, string> {
+  const modifier = HeaderModifier.of(first, second)
+  const after: Record<string, string> = {}
+  for (const [name, value] of Object.entries(fields)) {
+    if (modifier === null || modifier.keeps(name)) after[name] = value
+  }
+  for (const { name, value } of modifier?.written ?? []) {
+    const lower = name.toLowerCase()
+    after[lower] = after[lower] === undefined ? value : `${after[lower]},${value}`
+  }
+  return after
+}
