@@ -115,8 +115,8 @@ test("where none got one, the Service is what was called, and that is the reason
 test("what is secured and what is not stay apart, whatever else fails", async () => {
   const rows = await edgesOf("deployment", [
     [NO_ENDPOINT, 60],
-    [PLAIN, 60],
     [SECURED, 60],
+    [{ ...PLAIN, ...id }, 60],
   ])
   expect(rows.map(({ secured, responses }) => [secured, responses])).toEqual([
     [true, 120],
