@@ -26,13 +26,16 @@ const PROBE = "probe"
 
 const CALLER_UNMESHED = "the caller is not meshed"
 
+const NONE_REACHED = "no request reached a pod of the Service"
+
 interface EdgeSum {
   readonly from: ResourceName
   readonly to: ResourceName
   readonly clientId: string
   readonly serverId: string
-  readonly reason: string
   readonly secured: boolean
+  /** Why it is not secured; several where the pods of an end differ. */
+  readonly reasons: Set<string>
   readonly sum: FigureSum
   /** What the called side counted of callers without a proxy, of whom no proxy counts responses. */
   readonly called: AccessSum
@@ -63,20 +66,29 @@ export async function edges(
   ): EdgeSum | undefined => {
     if (from === undefined || to === undefined) return undefined
     if (!target.resources.has(resourceKey(from)) && !target.resources.has(resourceKey(to))) return undefined
-    const key = [resourceKey(from), resourceKey(to), clientId, serverId, reason].join(" ")
-    const known = found.get(key)
-    if (known !== undefined) return known
+    const secured = reason === ""
+    const key = [resourceKey(from), resourceKey(to), clientId, serverId, secured].join(" ")
     const sums = { sum: new FigureSum(), called: new AccessSum() }
-    const edge = { from, to, clientId, serverId, reason, secured: reason === "", ...sums }
+    const edge = found.get(key) ?? { from, to, clientId, serverId, secured, reasons: new Set(), ...sums }
+    if (!secured) edge.reasons.add(reason)
     found.set(key, edge)
     return edge
   }
-  for (const row of traffic) {
+  /** Edges by who calls, and by the Service that it calls. */
+  const throughService = new Map<string, EdgeSum>()
+  // What reached nobody comes last: it belongs to the edge of what did.
+  const ordered = [...traffic.filter(row => !reachedNobody(row)), ...traffic.filter(reachedNobody)]
+  for (const row of ordered) {
     if (row.reporter === undefined || row.dst === undefined) continue
     const from = endOf(store, row.reporter, target.kind === "service" ? "" : target.kind)
     const to =
       calledBy(store, row, target.kind)[0] ?? endOf(store, row.dst, "") ?? calledBy(store, row, "service")[0]
-    edgeOf(from, to, row, reasonOf(store, row))?.sum.add(row)
+    const called = from === undefined ? "" : serviceCalled(from, row)
+    const known = reachedNobody(row) ? throughService.get(called) : undefined
+    const edge = known ?? edgeOf(from, to, row, reasonOf(store, row))
+    if (edge === undefined) continue
+    edge.sum.add(row)
+    if (called !== "" && precedes(edge, throughService.get(called))) throughService.set(called, edge)
   }
   for (const access of accesses) {
     if (access.other || access.clientId !== "" || access.policy === PROBE) continue
@@ -98,20 +110,46 @@ export async function edges(
       CALLER_UNMESHED,
     )?.called.add(access)
   }
-  const ordered = [...found.values()].sort(
-    (a, b) =>
-      compareResources(a.from, b.from) ||
-      compareResources(a.to, b.to) ||
-      (a.reason < b.reason ? -1 : a.reason > b.reason ? 1 : 0),
-  )
   return {
-    edges: ordered.map(({ sum, called, ...edge }) => ({ ...edge, calledRps: called.rps, ...figuresOf(sum) })),
+    edges: [...found.values()].sort(compareEdges).map(({ sum, called, reasons, ...edge }) => ({
+      ...edge,
+      reason: [...reasons].sort().join("; "),
+      calledRps: called.rps,
+      ...figuresOf(sum),
+    })),
   }
 }
 
+function compareEdges(a: EdgeSum, b: EdgeSum): number {
+  return (
+    compareResources(a.from, b.from) ||
+    compareResources(a.to, b.to) ||
+    Number(b.secured) - Number(a.secured) ||
+    (a.serverId < b.serverId ? -1 : a.serverId > b.serverId ? 1 : 0)
+  )
+}
+
+function precedes(edge: EdgeSum, other: EdgeSum | undefined): boolean {
+  return other === undefined || compareEdges(edge, other) < 0
+}
+
+function serviceCalled(from: ResourceName, { dst, dstService }: telemetryQueryV1.Traffic): string {
+  return dstService === "" ? "" : `${resourceKey(from)} ${dst?.namespace}/${dstService}`
+}
+
+/**
+ * Whether no endpoint was there for requests to a Service: the proxy answered them itself, so none succeeded. An endpoint
+ * that is no pod has no name either; where it answered anything but failures, this is not said of it.
+ */
+function reachedNobody({ dst, dstService, successes, hasTcp }: telemetryQueryV1.Traffic): boolean {
+  return dstService !== "" && dst?.pod === "" && dst.workload === "" && successes === 0n && !hasTcp
+}
+
 /** Why traffic is not mutual TLS; empty where it is. */
-function reasonOf(store: ClusterStore, { tls, dst }: telemetryQueryV1.Traffic): string {
+function reasonOf(store: ClusterStore, row: telemetryQueryV1.Traffic): string {
+  const { tls, dst } = row
   if (tls === "true") return ""
+  if (reachedNobody(row)) return NONE_REACHED
   if (tls !== "no_identity") return REASONS[tls] ?? `the caller's proxy reports tls="${tls}"`
   const known = dst === undefined || dst.pod === "" ? undefined : store.pod(dst.namespace, dst.pod)
   if (known?.meshed) return "the called side is meshed, but not on this port, or has no identity yet"

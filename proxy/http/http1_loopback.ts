@@ -8,6 +8,7 @@ import type { Drainable } from "./drainable.ts"
 import type { HttpEnv } from "./env.ts"
 import { Admission, createHttpService, MAX_REQUESTS_IN_FLIGHT } from "./http_service.ts"
 import { serveHttp1 } from "./http1_proxy.ts"
+import type { RequestGuard } from "./request_guard.ts"
 
 /** A running loopback proxy. */
 export interface Http1Loopback {
@@ -32,6 +33,8 @@ export interface Http1LoopbackOptions {
   readonly replayBytes?: number
   /** The engine's clock and timers, for tests that drive them. Default: the loop's. */
   readonly time?: { readonly clock: Clock; readonly timers: TimerWheel }
+  /** Guards every connection. Default: none. */
+  readonly guard?: RequestGuard
 }
 
 /** One endpoint on 127.0.0.1. */
@@ -77,7 +80,9 @@ export function startHttp1Loopback(
     address: "127.0.0.1",
     port: options.port ?? 0,
     accept(conn) {
-      const service = createHttpService({ direction, target, telemetry, clock: loop.clock, log, admission })
+      const guard = options.guard ?? null
+      const shared = { target, telemetry, clock: loop.clock, log, admission }
+      const service = createHttpService({ direction, guard, ...shared })
       connections.push(serveHttp1(conn, new Uint8Array(0), service, env))
       return conn.handler
     },

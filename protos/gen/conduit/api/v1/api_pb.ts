@@ -499,7 +499,7 @@ export type Edge = Message<"conduit.api.v1.Edge"> & {
   tcp?: TcpFigures | undefined;
 
   /**
-   * Why the edge is not secured; empty when it is.
+   * Why the edge is not secured, several reasons parted by "; "; empty when it is.
    *
    * @generated from field: string reason = 8;
    */
