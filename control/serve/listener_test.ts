@@ -87,7 +87,7 @@ test("an HTTP/2 peer that answers no PING is cut off", async () => {
 })
 
 test("an HTTP/2 peer that answers PINGs stays", async () => {
-  const { port } = await serve({ intervalMs: 20, timeoutMs: 20 })
+  const { port } = await serve({ intervalMs: 20, timeoutMs: 2_000 })
   const session = connectHttp2(`http://127.0.0.1:${port}`)
   cleanups.push(() => session.destroy())
   let pings = 0
