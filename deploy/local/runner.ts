@@ -148,6 +148,14 @@ function withFolder(error: unknown, folder: string): unknown {
   })
 }
 
+/** As Promise.all, but no one is still at work when it fails: what has begun must be there to be ended. */
+async function allOrNone<Work extends readonly unknown[] | []>(
+  work: Work,
+): Promise<{ -readonly [Index in keyof Work]: Awaited<Work[Index]> }> {
+  await Promise.allSettled(work)
+  return await Promise.all(work)
+}
+
 class Mesh implements RunningMesh {
   state: MeshState
   readonly #options: RunnerOptions
@@ -174,7 +182,7 @@ class Mesh implements RunningMesh {
     const build = join(this.#folder, "build")
     const bun = join(this.#folder, "bin", "bun")
     writeFileSync(bun, "", { mode: 0o755 })
-    const [proxy, control, network] = await Promise.all([
+    const [proxy, control, network] = await allOrNone([
       bundle("proxy/main.ts", build, "proxy"),
       bundle("control/main.ts", build, "control"),
       Network.start({

@@ -42,10 +42,10 @@ const TRUE = Uint8Array.of(1, 1, 255)
 const HOUR_MS = 3_600_000
 
 /** DNS name and SPIFFE id of a service account. */
-export function names(namespace: string, serviceAccount: string) {
+export function names(namespace: string, serviceAccount: string, trustDomain = "cluster.local") {
   return {
-    dnsNames: [`${serviceAccount}.${namespace}.serviceaccount.identity.conduit.cluster.local`],
-    uris: [`spiffe://cluster.local/ns/${namespace}/sa/${serviceAccount}`],
+    dnsNames: [`${serviceAccount}.${namespace}.serviceaccount.identity.conduit.${trustDomain}`],
+    uris: [`spiffe://${trustDomain}/ns/${namespace}/sa/${serviceAccount}`],
   }
 }
 
@@ -124,6 +124,7 @@ export class LabCa {
     namespace: string,
     serviceAccount: string,
     notAfterMs = Date.now() + HOUR_MS,
+    trustDomain = "cluster.local",
   ): Promise<KeyPair> {
     const { publicKey, privateKey } = await crypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"])
     const spki = new Uint8Array(await crypto.subtle.exportKey("spki", publicKey))
@@ -131,7 +132,7 @@ export class LabCa {
     const notBeforeMs = Math.min(Date.now(), notAfterMs) - HOUR_MS
     const cert = await this.certify({
       publicKey: spki,
-      ...names(namespace, serviceAccount),
+      ...names(namespace, serviceAccount, trustDomain),
       notBeforeMs,
       notAfterMs,
     })

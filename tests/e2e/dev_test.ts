@@ -173,7 +173,7 @@ test(
     const mesh = "dvt-one"
     const file = manifest("shop.yaml", [SERVICE, deployment("web", "one"), CLIENT].join("---"))
     const up = await dev(mesh, "up", "-f", file, "--detach", "--timeout", "40s")
-    expect(up.stderr).toContain(`the local mesh "${mesh}" is ready: 6 pods`)
+    expect(up.stderr).toContain(`the local mesh "${mesh}" is ready: 8 pods`)
     expect(up.code).toBe(0)
 
     const lines = await pods(mesh)
@@ -187,6 +187,7 @@ test(
     expect(lines.filter(line => line.namespace === "conduit").map(line => line.deployment)).toEqual([
       "conduit-api",
       "conduit-destination",
+      "conduit-identity",
       "conduit-policy",
       "conduit-telemetry",
     ])

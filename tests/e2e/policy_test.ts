@@ -4,32 +4,35 @@ import { afterAll, beforeAll, expect, test } from "bun:test"
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { type LabProcess, Mesh, type MeshedPod, metric, type Pod } from "../lab/mod.ts"
-import type { Call, Outcome } from "../policy/caller.ts"
+import { names } from "../../proxy/identity/test_ca.ts"
+import { type LabProcess, Mesh, type MeshedPod, metric, type Pod, ready } from "../lab/mod.ts"
+import type { Call, CallerTls, Outcome } from "../policy/caller.ts"
 import { POLICY_CASES, PORT_OF, type PolicyCase } from "../policy/cases.ts"
 import { worldOf } from "../policy/world.ts"
-
-/** Cases with proven identities run once pods of the lab have them: clients in the mesh, with mutual TLS. */
-const LAB_PODS_HAVE_IDENTITIES = false
 
 const ROOT = new URL("../../", import.meta.url).pathname
 
 let mesh: Mesh
 let api: MeshedPod
+/** Clients that prove nothing. */
 let web: Pod
 let other: Pod
+/** The same in the mesh: their proxies prove the service account `web`. */
+let meshedWeb: Pod
+let meshedOther: Pod
 let folder = ""
 let states = 0
 const callers = new Map<Pod, LabProcess>()
 
 beforeAll(async () => {
-  mesh = await Mesh.create()
+  mesh = await Mesh.createWithIdentity()
   folder = mkdtempSync(join(tmpdir(), "conduit-policy-"))
   web = mesh.lab.pod("web")
   other = mesh.lab.pod("other")
+  writeWorld({ policies: [] }, { web, other })
   const control = mesh.control.start(
     [process.execPath, `${ROOT}control/main.ts`, "policy", "--manifests", folder],
-    { env: { CONDUIT_ADMIN_PORT: "0" } },
+    { env: { CONDUIT_ADMIN_PORT: "0", ...mesh.serviceEnv("policy") } },
   )
   await control.saw("listening policy")
   api = await mesh.meshedPod("api", {
@@ -40,7 +43,17 @@ beforeAll(async () => {
     api.pod.start([process.execPath, `${ROOT}tests/lab/tcp_peer.ts`, "serve", "0.0.0.0", "7000", "echo"]),
   ]
   for (const server of servers) await server.saw("listening")
-  for (const pod of [web, other]) {
+  const endpoint = { ip: api.pod.ipv4, pod: "api", workload: "api", meshed: true, serviceAccount: "api" }
+  const ports = [...new Set(Object.values(PORT_OF))]
+  await mesh.setTable({
+    outbound: Object.fromEntries(
+      ports.map(port => [`${api.pod.ipv4}:${port}`, { endpoint: { ...endpoint, port } }]),
+    ),
+  })
+  meshedWeb = (await mesh.meshedPod("web-meshed", { serviceAccount: "web" })).pod
+  meshedOther = (await mesh.meshedPod("other-meshed", { serviceAccount: "web" })).pod
+  for (const pod of [api.pod, meshedWeb, meshedOther]) await ready(pod)
+  for (const pod of [web, other, meshedWeb, meshedOther]) {
     const caller = pod.start([process.execPath, `${ROOT}tests/policy/caller.ts`])
     callers.set(pod, caller)
     await caller.saw("ready")
@@ -52,13 +65,27 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-/** Makes the policies of a case hold, and waits until the proxy says so. */
-async function apply(one: Pick<PolicyCase, "policies" | "byDefault">): Promise<void> {
-  const addresses = { web4: web.ipv4, web6: web.ipv6, other4: other.ipv4 }
+/** The pods of the clients. */
+interface Clients {
+  readonly web: Pod
+  readonly other: Pod
+}
+
+function clientsOf({ proven }: Pick<PolicyCase, "proven">): Clients {
+  return proven === "own" ? { web: meshedWeb, other: meshedOther } : { web, other }
+}
+
+function writeWorld(one: Pick<PolicyCase, "policies" | "byDefault">, clients: Clients): void {
+  const addresses = { web4: clients.web.ipv4, web6: clients.web.ipv6, other4: clients.other.ipv4 }
   const world = worldOf({ ...one, name: "", via: "tcp", expected: "allowed" }, addresses, states++)
-  const before = inForce()
   writeFileSync(join(folder, ".world.yaml"), world)
   renameSync(join(folder, ".world.yaml"), join(folder, "world.yaml"))
+}
+
+/** Makes the policies of a case hold, and waits until the proxy says so. */
+async function apply(one: Pick<PolicyCase, "policies" | "byDefault" | "proven">): Promise<void> {
+  const before = inForce()
+  writeWorld(one, clientsOf(one))
   const deadline = Date.now() + 5_000
   while (inForce() === before) {
     if (Date.now() > deadline)
@@ -88,15 +115,43 @@ async function call(pod: Pod, one: Partial<Call> & Pick<Call, "via">, family: 4 
 }
 
 for (const one of POLICY_CASES) {
-  const runs = one.proven === undefined || LAB_PODS_HAVE_IDENTITIES
-  test.skipIf(!runs)(one.name, async () => {
+  test(one.name, async () => {
     await apply(one)
     const { via, method = "GET", path = "/", wrongHost = false } = one
     const audits = one.audited === true ? await metric(api.pod, auditName(one)) : 0
-    const pod = one.client === "other" ? other : web
-    expect(await call(pod, { via, method, path, wrongHost }, one.family)).toBe(one.expected)
+    const clients = clientsOf(one)
+    const pod = one.client === "other" ? clients.other : clients.web
+    const sent = { via, method, path, wrongHost }
+    if (one.proven === "foreign") await expectForeignRefused(pod, sent)
+    expect(await call(pod, sent, one.family)).toBe(one.expected)
     if (one.audited === true) expect(await metric(api.pod, auditName(one))).toBe(audits + 1)
   })
+}
+
+/**
+ * Who shows an identity of another trust domain gets no further than its handshake, so what a policy would say of it is
+ * what it says of who proves nothing. The same authority's certificate of this mesh is let in: the name alone is judged.
+ */
+async function expectForeignRefused(pod: Pod, sent: Partial<Call> & Pick<Call, "via">): Promise<void> {
+  const refused = () => metric(api.pod, "inbound_tls_errors_total", 'reason="no-identity"')
+  expect(await call(pod, { ...sent, tls: await certificateOf("cluster.local") })).toBe("allowed")
+  const before = await refused()
+  expect(await call(pod, { ...sent, tls: await certificateOf("elsewhere.example") })).toMatch(
+    /^closed$|ECONNRESET/,
+  )
+  expect(await refused()).toBe(before + 1)
+}
+
+/** What a client of service account `web` shows to the api pod. */
+async function certificateOf(trustDomain: string): Promise<CallerTls> {
+  if (mesh.ca === null) throw new Error("the mesh has no authority")
+  const { certPem, keyPem } = await mesh.ca.issue("lab", "web", Date.now() + 60_000, trustDomain)
+  return {
+    key: keyPem,
+    cert: certPem,
+    ca: mesh.ca.pem,
+    servername: names("lab", "api").dnsNames[0] ?? "",
+  }
 }
 
 function auditName({ via }: PolicyCase): string {

@@ -1,13 +1,10 @@
 // A known load between known Deployments of a local mesh: what people are told of it is who really called, at the rate
 // at which they did; policies tried on it name exactly whom they would refuse, and learnt ones refuse nothing seen.
 import { afterAll, beforeAll, expect, test } from "bun:test"
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { DevMesh, type Ended, PROJECT_ROOT } from "../lab/dev_mesh.ts"
-
-/** Callers by name are known by what they prove: without an identity service there is nothing to learn. */
-const HAS_IDENTITY = existsSync(join(PROJECT_ROOT, "control/identity"))
 
 /** Requests a second of each caller. */
 const RATES = { web: 40, batch: 20, legacy: 10 } as const
@@ -151,7 +148,7 @@ test("edges name exactly who calls, with their rates, and why what is not secure
   expect(rows.every(row => row.to.name === "cart")).toBe(true)
   const legacy = rows.find(row => row.from.name === "legacy")
   expect(legacy).toMatchObject({ secured: false, reason: "the caller is not meshed" })
-  for (const row of rows.filter(row => row !== legacy)) expect(row.secured).toBe(HAS_IDENTITY)
+  for (const row of rows.filter(row => row !== legacy)) expect(row.secured).toBe(true)
 })
 
 test("what-if names exactly whom proposed policies would refuse, on which route, at which rate", async () => {
@@ -230,7 +227,7 @@ test("learn says who proved no identity, and so cannot be allowed by name", asyn
   expect(stderr).toContain("is not authenticated (its pod is not meshed)")
 })
 
-test.skipIf(!HAS_IDENTITY)("certificates in use are listed", async () => {
+test("certificates in use are listed", async () => {
   const rows = parsed<readonly { readonly pod: string; readonly state: string; readonly spiffeId: string }[]>(
     await mesh.cli("identity", "deploy", "-n", "shop", "-o", "json"),
   )
@@ -240,61 +237,58 @@ test.skipIf(!HAS_IDENTITY)("certificates in use are listed", async () => {
   )
 })
 
-test.skipIf(!HAS_IDENTITY)(
-  "learnt policies refuse nothing that was seen, and one call that was not",
-  async () => {
-    const learn = () => mesh.cli("policy", "learn", "deploy/cart", "-n", "shop", "--for", "8s")
-    const learnt = await learn()
-    expect(learnt.stdout).toContain("- deployments: [shop/web]")
-    expect(learnt.stdout).toContain("/items/{id}: GET")
-    expect(learnt.stdout).toContain("- deployments: [shop/batch]")
-    const path = file("learnt.yaml", learnt.stdout)
-    const tried = parsed<WhatIfRow[]>(await mesh.cli("policy", "what-if", path, "-t", WINDOW, "-o", "json"))
-    // Whoever proved nothing cannot be allowed by name; all others are.
-    expect([...new Set(tried.filter(row => row.change === "denied").map(row => row.from?.name))]).toEqual([
-      "legacy",
+test("learnt policies refuse nothing that was seen, and one call that was not", async () => {
+  const learn = () => mesh.cli("policy", "learn", "deploy/cart", "-n", "shop", "--for", "8s")
+  const learnt = await learn()
+  expect(learnt.stdout).toContain("- deployments: [shop/web]")
+  expect(learnt.stdout).toContain("/items/{id}: GET")
+  expect(learnt.stdout).toContain("- deployments: [shop/batch]")
+  const path = file("learnt.yaml", learnt.stdout)
+  const tried = parsed<WhatIfRow[]>(await mesh.cli("policy", "what-if", path, "-t", WINDOW, "-o", "json"))
+  // Whoever proved nothing cannot be allowed by name; all others are.
+  expect([...new Set(tried.filter(row => row.change === "denied").map(row => row.from?.name))]).toEqual([
+    "legacy",
+  ])
+  const apply = Bun.spawnSync({
+    cmd: [
+      process.execPath,
+      join(PROJECT_ROOT, "cli/main.ts"),
+      "dev",
+      "apply",
+      "--name",
+      mesh.name,
+      "-f",
+      path,
+    ],
+  })
+  expect({
+    out: apply.stdout.toString(),
+    err: apply.stderr.toString(),
+    code: apply.exitCode,
+  }).toMatchObject({ code: 0 })
+  const status = (deploy: string, method: string, route: string) =>
+    mesh.exec("shop", deploy, [
+      "curl",
+      "-s",
+      "-o",
+      "/dev/null",
+      "-w",
+      "%{http_code}",
+      "-X",
+      method,
+      `http://cart${route}`,
     ])
-    const apply = Bun.spawnSync({
-      cmd: [
-        process.execPath,
-        join(PROJECT_ROOT, "cli/main.ts"),
-        "dev",
-        "apply",
-        "--name",
-        mesh.name,
-        "-f",
-        path,
-      ],
-    })
-    expect({
-      out: apply.stdout.toString(),
-      err: apply.stderr.toString(),
-      code: apply.exitCode,
-    }).toMatchObject({ code: 0 })
-    const status = (deploy: string, method: string, route: string) =>
-      mesh.exec("shop", deploy, [
-        "curl",
-        "-s",
-        "-o",
-        "/dev/null",
-        "-w",
-        "%{http_code}",
-        "-X",
-        method,
-        `http://cart${route}`,
-      ])
-    const refused = async () => (await status("batch", "POST", "/admin")).stdout === "403"
-    for (let tries = 0; tries < 50 && !(await refused()); tries++) await Bun.sleep(100)
-    expect((await status("batch", "POST", "/admin")).stdout).toBe("403")
-    expect((await status("web", "POST", "/orders")).stdout).toBe("403")
-    expect((await status("web", "GET", "/items/77")).stdout).toBe("200")
-    expect((await status("batch", "POST", "/orders")).stdout).toBe("200")
-    await Bun.sleep(WARM_MS)
-    const rows = parsed<readonly EdgeRow[]>(
-      await mesh.cli("edges", "deploy/cart", "-n", "shop", "-t", "8s", "-o", "json"),
-    )
-    for (const name of ["web", "batch"]) {
-      expect(rows.find(row => row.from.name === name)).toMatchObject({ success: 1 })
-    }
-  },
-)
+  const refused = async () => (await status("batch", "POST", "/admin")).stdout === "403"
+  for (let tries = 0; tries < 50 && !(await refused()); tries++) await Bun.sleep(100)
+  expect((await status("batch", "POST", "/admin")).stdout).toBe("403")
+  expect((await status("web", "POST", "/orders")).stdout).toBe("403")
+  expect((await status("web", "GET", "/items/77")).stdout).toBe("200")
+  expect((await status("batch", "POST", "/orders")).stdout).toBe("200")
+  await Bun.sleep(WARM_MS)
+  const rows = parsed<readonly EdgeRow[]>(
+    await mesh.cli("edges", "deploy/cart", "-n", "shop", "-t", "8s", "-o", "json"),
+  )
+  for (const name of ["web", "batch"]) {
+    expect(rows.find(row => row.from.name === name)).toMatchObject({ success: 1 })
+  }
+}, 120_000)

@@ -19,7 +19,7 @@ export interface TableEndpoint {
   readonly serviceAccount?: string
 }
 
-/** How identities are issued; every token is the name of a service account. */
+/** How identities are issued; every token is a service account, `NAME` of namespace lab or `NAMESPACE/NAME`. */
 export interface TableIdentity {
   readonly issuer: CaText
   /** DER in base 64. */
@@ -176,9 +176,10 @@ async function certify(request: identityV1.CertifyRequest): Promise<identityV1.C
   const issuer = await LabCa.fromText(identity.issuer)
   const notBeforeMs = Math.floor(Date.now() / 1000) * 1000
   const notAfterMs = notBeforeMs + identity.lifetimeMs
+  const [account = "", namespace = "lab"] = request.token.split("/").reverse()
   const signed = await issuer.certify({
     publicKey: publicKeyOf(request.csr),
-    ...names("lab", request.token),
+    ...names(namespace, account),
     notBeforeMs,
     notAfterMs,
   })

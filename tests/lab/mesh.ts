@@ -145,16 +145,31 @@ export class Mesh implements AsyncDisposable {
     return proxy
   }
 
-  private identityEnv(pod: Pod, options: MeshedPodOptions): Record<string, string> {
-    const serviceAccount = options.serviceAccount ?? pod.name
+  /** Environment with which a real service of the control plane gets its certificate, in a mesh with identities. */
+  serviceEnv(service: string): Record<string, string> {
+    const anchorsFile = this.identityFile("anchors.pem", this.ca?.pem ?? "")
+    const account = `conduit-${service}`
+    return {
+      CONDUIT_TRUST_ANCHORS_FILE: anchorsFile,
+      CONDUIT_TOKEN_FILE: this.identityFile(account, `conduit/${account}`),
+      CONDUIT_IDENTITY_ADDR: `${this.control.ipv4}:${SECURE_PORTS.identity}`,
+    }
+  }
+
+  private identityFile(name: string, text: string): string {
     this.tokenFolder ??= mkdtempSync(join(tmpdir(), "conduit-lab-token-"))
     chmodSync(this.tokenFolder, 0o755)
-    const tokenFile = join(this.tokenFolder, serviceAccount)
-    writeFileSync(tokenFile, serviceAccount)
+    const file = join(this.tokenFolder, name)
+    writeFileSync(file, text)
+    return file
+  }
+
+  private identityEnv(pod: Pod, options: MeshedPodOptions): Record<string, string> {
+    const serviceAccount = options.serviceAccount ?? pod.name
     const at = (service: keyof typeof SECURE_PORTS) => `${this.control.ipv4}:${SECURE_PORTS[service]}`
     return {
       CONDUIT_PROXY_SERVICE_ACCOUNT: serviceAccount,
-      CONDUIT_PROXY_TOKEN_FILE: tokenFile,
+      CONDUIT_PROXY_TOKEN_FILE: this.identityFile(serviceAccount, serviceAccount),
       CONDUIT_PROXY_TRUST_ANCHORS: this.ca?.pem ?? "",
       CONDUIT_PROXY_IDENTITY_ADDR: at("identity"),
       CONDUIT_PROXY_DESTINATION_ADDR: at("destination"),

@@ -2,6 +2,7 @@
 // its output what came of it.
 import { connect as connectHttp2 } from "node:http2"
 import { connect } from "node:net"
+import { connect as connectTls } from "node:tls"
 import type { Expected, Via } from "./cases.ts"
 
 /** A call. */
@@ -14,6 +15,16 @@ export interface Call {
   readonly wrongHost: boolean
   /** Bytes of a body to send (HTTP/1). */
   readonly bodyBytes?: number
+  /** Calls as a proxy of the mesh does, with this certificate (HTTP/1). */
+  readonly tls?: CallerTls
+}
+
+/** What a caller shows, and whom it calls; PEM. */
+export interface CallerTls {
+  readonly key: string
+  readonly cert: string
+  readonly ca: string
+  readonly servername: string
 }
 
 /** What came of it, or a sentence about something else. */
@@ -21,9 +32,12 @@ export type Outcome = Expected | string
 
 const PATIENCE_MS = 4_000
 
-function byHttp1({ host, port, method, path, bodyBytes = 0 }: Call): Promise<Outcome> {
+function byHttp1({ host, port, method, path, bodyBytes = 0, tls }: Call): Promise<Outcome> {
   return new Promise(resolve => {
-    const socket = connect({ host, port })
+    const socket =
+      tls === undefined
+        ? connect({ host, port })
+        : connectTls({ host, port, ...tls, ALPNProtocols: ["conduit.http1"], minVersion: "TLSv1.3" })
     let text = ""
     const timer = setTimeout(() => done("no answer"), PATIENCE_MS)
     const done = (outcome: Outcome): void => {
@@ -31,7 +45,7 @@ function byHttp1({ host, port, method, path, bodyBytes = 0 }: Call): Promise<Out
       socket.destroy()
       resolve(outcome)
     }
-    socket.on("connect", () => {
+    socket.on(tls === undefined ? "connect" : "secureConnect", () => {
       const length = bodyBytes > 0 ? `content-length: ${bodyBytes}\r\n` : ""
       socket.write(`${method} ${path} HTTP/1.1\r\nhost: api\r\n${length}\r\n${"x".repeat(bodyBytes)}`)
     })

@@ -24,7 +24,8 @@ export interface PolicyCase {
   readonly family?: 4 | 6
   /**
    * The client has proved the identity of its service account: `web` and `other` by their own, `foreign` by one of
-   * another trust domain. Such a case runs end to end once pods of the lab have identities.
+   * another trust domain. End to end the own are proved by proxies of the mesh, and `foreign` gets no further than
+   * its handshake.
    */
   readonly proven?: "own" | "foreign"
   readonly method?: string

@@ -1,7 +1,7 @@
 // The HTTP/1 codec under arbitrary chunk boundaries and damage: same events, no throw, no hang, bounded memory.
 import { expect, test } from "bun:test"
 import fc from "fast-check"
-import { HEAD_BYTES_MAX } from "./limits.ts"
+import { HEAD_BYTES_MAX, LEADING_EMPTY_LINES_MAX } from "./limits.ts"
 import { Transcript } from "./transcript.ts"
 
 type Direction = "requests" | "responses"
@@ -189,6 +189,15 @@ test(`damaged streams never throw and do not depend on how they are cut (CONDUIT
     }
   }
 }, 60_000)
+
+test("empty lines before a request are counted alike, whole or dripped", () => {
+  for (let lines = 0; lines < 8; lines++) {
+    const bytes = Buffer.from(`${"\r\n".repeat(lines)}GET / HTTP/1.1\r\nHost: h\r\n\r\n`)
+    const expected = whole("requests", bytes)
+    expect(expected.fault !== 0).toBe(lines > LEADING_EMPTY_LINES_MAX)
+    for (const size of [1, 2, 3]) expect(cut("requests", bytes, () => size).events).toEqual(expected.events)
+  }
+})
 
 test("an endless head, dripped, is refused at the limit with no more memory than four times that", () => {
   const transcript = new Transcript("requests")

@@ -96,6 +96,8 @@ export class RequestHead extends MessageHead {
   /** Where path and query begin in the target. */
   private pathStart = 0
   private methodEnd = 0
+  /** Empty lines before the head, those included that earlier calls saw and that were dropped since. */
+  private emptyLines = 0
   private readonly texts: TextCache
 
   /** @param texts  keeps the authority's strings; shared by all connections */
@@ -172,14 +174,16 @@ export class RequestHead extends MessageHead {
    */
   parse(bytes: Uint8Array, from: number, end: number): number {
     let at = from
-    for (let lines = 0; at < end && bytes[at] === CR; lines++) {
-      if (lines === LEADING_EMPTY_LINES_MAX) return FAULT_REQUEST_LINE
+    while (at < end && bytes[at] === CR) {
+      if (this.emptyLines === LEADING_EMPTY_LINES_MAX) return FAULT_REQUEST_LINE
       if (at + 1 >= end) break
       if (bytes[at + 1] !== LF) return FAULT_BARE_CR
       at += 2
+      this.emptyLines++
     }
     this.reset(bytes, at)
     if (at >= end || bytes[at] === CR) return PARSE_NEED_MORE
+    this.emptyLines = 0
     const limit = at + HEAD_BYTES_MAX
     const result = this.parseWithin(bytes, at, Math.min(end, limit))
     if (result === PARSE_NEED_MORE) return end >= limit ? FAULT_HEAD_SIZE : PARSE_NEED_MORE
