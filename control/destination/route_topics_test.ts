@@ -31,7 +31,9 @@ const route = (name: string, namespace: string, backend: string) => ({
 
 class Bench {
   readonly store = new ClusterStore()
-  readonly topics = new Topics(this.store)
+  readonly topics = new Topics(this.store, {
+    names: { trustDomain: "cluster.local", controlNamespace: "conduit" },
+  })
 
   put(...objects: object[]): void {
     const { objects: read, problems } = readManifestFile(
@@ -119,6 +121,23 @@ test("endpoints of a backend come as a delta of that backend", () => {
   expect(removed.value.backends[0]?.removed.map(({ ip, port }) => `${ip.join(".")}:${port}`)).toEqual([
     "10.1.0.1:8080",
   ])
+})
+
+test("endpoints of a backend bear the identity of their pods, and a pod that joins the mesh comes as a delta", () => {
+  const made = bench()
+  made.put(route("producer", "shop", "v2"))
+  const shop = made.watch("shop")
+  const identities = () => whole(shop.last()).backends[0]?.endpoints.map(({ identity }) => identity)
+  expect(identities()).toEqual([""])
+  const plain = pod("a", "v2", "10.1.0.1")
+  const spec = { serviceAccountName: "seller", containers: [{ name: "conduit-proxy" }] }
+  const labels = { ...plain.metadata.labels, "conduit.io/control-plane-ns": "conduit" }
+  made.put({ ...plain, metadata: { ...plain.metadata, labels }, spec })
+  const joined = shop.last()
+  if (joined?.case !== "endpoints") throw new Error(`no delta: ${joined?.case}`)
+  const identity = "seller.shop.serviceaccount.identity.conduit.cluster.local"
+  expect(joined.value.backends[0]?.added.map(endpoint => endpoint.identity)).toEqual([identity])
+  expect(whole(made.watch("shop").last()).backends[0]?.endpoints[0]?.identity).toBe(identity)
 })
 
 test("a backend that appears, and one that goes, reaches those who watch", () => {
