@@ -92,15 +92,29 @@ async function buildImage(
     [...foundation.base, ...more].flatMap(one => one.entries),
   )
   const program = await bundleProgram(plan.entry)
+  const commands = await Promise.all(
+    Object.entries(plan.commands ?? {}).map(async ([name, entry]) => ({
+      name,
+      program: await bundleProgram(entry),
+    })),
+  )
+  const packages = [
+    ...new Set([program, ...commands.map(one => one.program)].flatMap(one => one.packages)),
+  ].sort()
   const components = [
-    ...program.packages.map(bundledComponent),
+    ...packages.map(bundledComponent),
     ...bunComponents(bun.package, bun.version),
     ...[...foundation.base, ...more].map(one => debianComponent(one.name, one.version, architecture)),
   ]
   const app = `app/${plan.name}.js`
   const own = layerOf([
     ...more.flatMap(one => one.entries),
-    ...licenceTexts(program.packages),
+    ...licenceTexts(packages),
+    ...commands.map(({ name, program: { bytes } }) => ({
+      path: `usr/bin/${name}`,
+      mode: 0o755,
+      content: Buffer.concat([Buffer.from("#!/usr/bin/bun\n"), bytes]),
+    })),
     { path: app, mode: 0o644, content: program.bytes },
     {
       path: "usr/share/doc/conduit/copyright",

@@ -13,6 +13,8 @@ export interface ImagePlan {
   readonly entry: string
   /** `uid:gid` that it runs as where a pod says nothing. */
   readonly user: string
+  /** Commands besides, by the name that they have in PATH; each a program as `entry`. */
+  readonly commands?: Readonly<Record<string, string>>
   /** Debian packages besides the C library, and the files of each that the program uses. */
   readonly packages?: Readonly<Record<string, readonly string[]>>
 }
@@ -47,7 +49,14 @@ const NOBODY = "65534:65534"
 
 /** The images. */
 export const IMAGES: readonly ImagePlan[] = [
-  { name: "proxy", what: "the sidecar proxy", entry: "proxy/main.ts", user: "2102:2102" },
+  {
+    name: "proxy",
+    what: "the sidecar proxy",
+    entry: "proxy/main.ts",
+    // What inject has a kubelet run once the proxy has started.
+    commands: { "conduit-await": "proxy/await_main.ts" },
+    user: "2102:2102",
+  },
   { name: "control", what: "the control plane", entry: "control/main.ts", user: NOBODY },
   { name: "cli", what: "the command line", entry: "cli/main.ts", user: NOBODY },
   {
