@@ -1,2 +1,2 @@
 // Tells proxies what stands behind an address: conduit.destination.v1.
-export { type DestinationServer, serveDestination } from "./service.ts"
+export { type DestinationServer, serveDestination, WATCH_PATH } from "./service.ts"

@@ -8,6 +8,8 @@ import {
   type GrpcStream,
   type GrpcStreamHandler,
   refuseClaim,
+  type Watched,
+  type Watcher,
 } from "../serve/mod.ts"
 import type { Peer } from "../tls/mod.ts"
 import type { Target, Topics } from "./topic.ts"
@@ -44,7 +46,7 @@ export interface ProxyStreamParts {
 export class ProxyStream implements GrpcStreamHandler {
   private readonly parts: ProxyStreamParts
   private readonly stream: GrpcStream
-  private readonly watches = new Map<bigint, () => void>()
+  private readonly watches = new Map<bigint, Watch>()
   private hello: destinationV1.Hello | null = null
 
   constructor(stream: GrpcStream, parts: ProxyStreamParts) {
@@ -56,7 +58,7 @@ export class ProxyStream implements GrpcStreamHandler {
   onClose(): void {
     this.parts.counts.open--
     this.parts.counts.watches -= this.watches.size
-    for (const end of this.watches.values()) end()
+    for (const watch of this.watches.values()) watch.end()
     this.watches.clear()
   }
 
@@ -104,36 +106,60 @@ export class ProxyStream implements GrpcStreamHandler {
 
   /** Begins a watch; while the cluster is not known yet it waits, so that a restart never empties a proxy. */
   private begin(watchId: bigint, target: Target, version: string): void {
-    let waiting = true
-    const prefix = watchIdField(watchId)
-    this.parts.counts.watches++
-    this.watches.set(watchId, () => {
-      waiting = false
-    })
-    this.parts.store.whenSynced(() => {
-      if (!waiting) return
-      const end = this.parts.topics.watch(target, version, { update: body => this.send(prefix, body) })
-      // The first answer may have cut the stream.
-      if (waiting) this.watches.set(watchId, end)
-      else end()
-    })
+    const { store, topics, counts } = this.parts
+    const watch = new Watch(this, watchId)
+    counts.watches++
+    this.watches.set(watchId, watch)
+    if (store.synced) watch.begin(topics, target, version)
+    else store.whenSynced(() => watch.begin(topics, target, version))
   }
 
   private end(watchId: bigint): void {
-    const end = this.watches.get(watchId)
-    if (end === undefined) return
+    const watch = this.watches.get(watchId)
+    if (watch === undefined) return
     this.watches.delete(watchId)
     this.parts.counts.watches--
-    end()
+    watch.end()
   }
 
-  private send(prefix: Uint8Array, body: Uint8Array): void {
-    if (this.stream.sendMessage(prefix, body)) this.parts.counts.updates++
+  /** Sends what a watch is told. */
+  send(watchId: bigint, body: Uint8Array): void {
+    if (this.stream.sendMessage(watchIdField(watchId), body)) this.parts.counts.updates++
     else this.parts.counts.dropped++
   }
 
   private refuse(message: string): void {
     this.stream.finish(GRPC_INVALID_ARGUMENT, message)
+  }
+}
+
+/** One watch of a stream. There are hundreds of thousands in a large cluster: three fields, and nothing else is kept. */
+class Watch implements Watcher {
+  private readonly stream: ProxyStream
+  private readonly watchId: bigint
+  /** What it watches; null while it waits for the cluster, undefined once it is over. */
+  private topic: Watched | null | undefined = null
+
+  constructor(stream: ProxyStream, watchId: bigint) {
+    this.stream = stream
+    this.watchId = watchId
+  }
+
+  begin(topics: Topics, target: Target, version: string): void {
+    if (this.topic === undefined) return
+    const topic = topics.watch(target, version, this)
+    // The first answer may have cut the stream.
+    if (this.topic === undefined) topic.leave(this)
+    else this.topic = topic
+  }
+
+  update(body: Uint8Array): void {
+    this.stream.send(this.watchId, body)
+  }
+
+  end(): void {
+    this.topic?.leave(this)
+    this.topic = undefined
   }
 }
 

@@ -1,6 +1,6 @@
 // The targets of watches: what their state is made from, and which changes of the cluster touch it.
 import { type ClusterStore, objectKey } from "../cluster/mod.ts"
-import { TopicSet, type Watcher } from "../serve/mod.ts"
+import { TopicSet, type Watched, type Watcher } from "../serve/mod.ts"
 import { type OutboundState, OutboundStates } from "./outbound_states.ts"
 import { type ResolveOptions, resolveInbound } from "./resolve.ts"
 import { inboundState, type TargetState, unchangedBody } from "./state.ts"
@@ -44,7 +44,7 @@ export class Topics {
   }
 
   /** Adds a watcher; see `TopicSet.watch`. */
-  watch(target: Target, version: string, watcher: Watcher): () => void {
+  watch(target: Target, version: string, watcher: Watcher): Watched {
     return this.topics.watch(target, version, watcher)
   }
 

@@ -9,6 +9,8 @@ import {
   refuseClaim,
   type TopicSet,
   type TopicState,
+  type Watched,
+  type Watcher,
 } from "../serve/mod.ts"
 import type { Peer } from "../tls/mod.ts"
 
@@ -40,12 +42,12 @@ export interface WatchParts {
 }
 
 /** Serves one stream; hand it to GrpcStream. */
-export class PolicyWatch implements GrpcStreamHandler {
+export class PolicyWatch implements GrpcStreamHandler, Watcher {
   private readonly parts: WatchParts
   private readonly stream: GrpcStream
   private asked = false
   private over = false
-  private end: (() => void) | null = null
+  private topic: Watched | null = null
 
   constructor(stream: GrpcStream, parts: WatchParts) {
     this.stream = stream
@@ -56,8 +58,8 @@ export class PolicyWatch implements GrpcStreamHandler {
   onClose(): void {
     this.parts.counts.open--
     this.over = true
-    this.end?.()
-    this.end = null
+    this.topic?.leave(this)
+    this.topic = null
   }
 
   onMessage(message: Uint8Array): void {
@@ -87,13 +89,14 @@ export class PolicyWatch implements GrpcStreamHandler {
       this.stream.finish(refusal.status, refusal.message)
       return
     }
-    const end = this.parts.topics.watch(pod, version, { update: body => this.send(body) })
+    const topic = this.parts.topics.watch(pod, version, this)
     // The first answer may have cut the stream.
-    if (this.over) end()
-    else this.end = end
+    if (this.over) topic.leave(this)
+    else this.topic = topic
   }
 
-  private send(body: Uint8Array): void {
+  /** Sends what the watch is told. */
+  update(body: Uint8Array): void {
     if (this.stream.sendMessage(body)) this.parts.counts.updates++
     else this.parts.counts.dropped++
   }

@@ -21,6 +21,8 @@ export const GRPC_RESOURCE_EXHAUSTED = 8
 export const GRPC_UNIMPLEMENTED = 12
 export const GRPC_UNAVAILABLE = 14
 
+const NO_BYTES: Buffer = Buffer.alloc(0)
+
 /** What happens on a stream. */
 export interface GrpcStreamHandler {
   /** A message came; the bytes are valid during the call only. */
@@ -35,7 +37,7 @@ export class GrpcStream {
   private readonly handler: GrpcStreamHandler
   private readonly waiting: Uint8Array[] = []
   private waitingBytes = 0
-  private input: Buffer = Buffer.alloc(0)
+  private input = NO_BYTES
   private status = GRPC_OK
   private statusMessage = ""
   private over = false
@@ -140,7 +142,8 @@ export class GrpcStream {
       } else if (this.input.length < end) break
       else {
         const message = this.input.subarray(GRPC_PREFIX_BYTES, end)
-        this.input = this.input.subarray(end)
+        // Of a chunk that is used up nothing may be held on to: most streams fall silent after their first messages.
+        this.input = this.input.length === end ? NO_BYTES : this.input.subarray(end)
         this.handler.onMessage(message)
       }
     }

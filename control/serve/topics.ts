@@ -34,14 +34,26 @@ export interface Watcher {
   update(body: Uint8Array): void
 }
 
-class Topic<Target, State> {
+/** What a watcher watches. */
+export interface Watched {
+  /** Ends a watcher's watch; one that has none here is no error. */
+  leave(watcher: Watcher): void
+}
+
+class Topic<Target, State extends TopicState> implements Watched {
+  readonly set: TopicSet<Target, State>
   readonly target: Target
   readonly watchers = new Set<Watcher>()
   state: State | null = null
   dependsOn: readonly string[] = []
 
-  constructor(target: Target) {
+  constructor(set: TopicSet<Target, State>, target: Target) {
+    this.set = set
     this.target = target
+  }
+
+  leave(watcher: Watcher): void {
+    if (this.watchers.delete(watcher) && this.watchers.size === 0) this.set.remove(this.target)
   }
 }
 
@@ -70,9 +82,9 @@ export class TopicSet<Target, State extends TopicState> {
   /**
    * Adds a watcher and gives it its first answer: nothing new if `version` is current, the whole state otherwise.
    *
-   * @returns what ends the watch
+   * @returns what the watcher is to leave; there are hundreds of thousands of watches, and no closure is kept for each
    */
-  watch(target: Target, version: string, watcher: Watcher): () => void {
+  watch(target: Target, version: string, watcher: Watcher): Watched {
     const key = this.rules.key(target)
     const topic = this.topics.get(key) ?? this.open(key, target)
     // A change that waits for its turn must not reach a watcher as a delta to a state that it never had.
@@ -80,10 +92,7 @@ export class TopicSet<Target, State extends TopicState> {
     topic.watchers.add(watcher)
     const { state } = topic
     if (state !== null) watcher.update(version === state.version ? this.rules.unchanged(state) : state.full)
-    return () => {
-      topic.watchers.delete(watcher)
-      if (topic.watchers.size === 0 && this.topics.get(key) === topic) this.remove(key, topic)
-    }
+    return topic
   }
 
   /** What was made from any of these keys may be different now; resolved within COALESCE_MS. */
@@ -100,13 +109,17 @@ export class TopicSet<Target, State extends TopicState> {
   }
 
   private open(key: string, target: Target): Topic<Target, State> {
-    const topic = new Topic<Target, State>(target)
+    const topic = new Topic<Target, State>(this, target)
     this.topics.set(key, topic)
     topic.state = this.resolve(topic)
     return topic
   }
 
-  private remove(key: string, topic: Topic<Target, State>): void {
+  /** Forgets a target that nobody watches. */
+  remove(target: Target): void {
+    const key = this.rules.key(target)
+    const topic = this.topics.get(key)
+    if (topic === undefined || topic.watchers.size > 0) return
     this.topics.delete(key)
     this.dirty.delete(topic)
     for (const dependency of topic.dependsOn) this.byDependency.delete(dependency, topic)
