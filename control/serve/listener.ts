@@ -121,20 +121,25 @@ export function listen(options: ListenOptions): Promise<Listening> {
   })
 }
 
-/** Waits for enough bytes to know the version, gives them back to the socket, and tells. */
+/**
+ * Waits for enough bytes to know the version, gives them back to the socket, and tells. Nothing of this outlives the
+ * decision: a control plane holds ten thousand connections open.
+ */
 function peek(socket: Socket, decided: (version: "http1" | "http2" | "tls") => void): void {
   let seen: Buffer = Buffer.alloc(0)
   const timer = setTimeout(() => socket.destroy(), FIRST_BYTES_TIMEOUT_MS)
-  socket.once("close", () => clearTimeout(timer))
+  const gone = (): void => clearTimeout(timer)
   const take = (chunk: Buffer): void => {
     seen = seen.length === 0 ? chunk : Buffer.concat([seen, chunk])
     const start = seen.toString("latin1", 0, PREFACE_START.length)
     if (start.length < PREFACE_START.length && PREFACE_START.startsWith(start)) return
     clearTimeout(timer)
+    socket.off("close", gone)
     socket.off("data", take)
     socket.pause()
     socket.unshift(seen)
     decided(seen[0] === TLS_HANDSHAKE_BYTE ? "tls" : start === PREFACE_START ? "http2" : "http1")
   }
+  socket.once("close", gone)
   socket.on("data", take)
 }

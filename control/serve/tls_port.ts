@@ -62,16 +62,19 @@ export function endTls(
     if (over) return
     over = true
     clearTimeout(timer)
+    socket.off("close", gone)
     if (reason !== null) refuse(reason, detail)
+  }
+  const gone = (): void => end(null, "")
+  const failed = (error: Error): void => {
+    end("handshake", `its handshake failed: ${error.message}`)
+    connection.destroy()
   }
   const timer = setTimeout(() => {
     end("handshake", `its handshake took longer than ${HANDSHAKE_TIMEOUT_MS} ms`)
   }, HANDSHAKE_TIMEOUT_MS)
-  socket.once("close", () => end(null, ""))
-  connection.on("error", error => {
-    end("handshake", `its handshake failed: ${error.message}`)
-    connection.destroy()
-  })
+  socket.once("close", gone)
+  connection.on("error", failed)
   connection.once("secure", () => {
     if (over) return
     const certificate = connection.getPeerCertificate()
@@ -87,6 +90,13 @@ export function endTls(
     if (connection.alpnProtocol !== ALPN)
       return end("handshake", `it did not ask for HTTP/2 (ALPN "${ALPN}")`)
     end(null, "")
+    // The connection lives on for days; what the handshake needed does not.
+    connection.off("error", failed)
+    connection.on("error", destroyed)
     secured(connection, peer)
   })
+}
+
+function destroyed(this: TLSSocket): void {
+  this.destroy()
 }

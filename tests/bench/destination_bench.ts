@@ -343,7 +343,9 @@ try {
           },
           handshake: secured => proxy.begin(secured),
           data: (from, chunk) => proxy.take(from, chunk),
-          close: () => lost++,
+          close: () => {
+            lost++
+          },
         },
       })
       open.push(socket)
