@@ -16,6 +16,9 @@ const WATCHED = [
   "/sys/fs/cgroup",
 ]
 
+/** What iproute2 and iptables make at their first use on a machine, and keep; what is in the first is watched too. */
+const KEPT_BY_TOOLS = new Set(["netns", "xtables.lock"])
+
 const VICTIM = `
   import { Cluster } from "${join(import.meta.dir, "mod.ts")}"
   const cluster = await Cluster.up({ parts: "node" })
@@ -27,8 +30,9 @@ const VICTIM = `
 
 function machine(): object {
   const read = (command: string[]): string => Bun.spawnSync(command).stdout.toString()
+  const list = (path: string): string[] => (existsSync(path) ? readdirSync(path).sort() : [])
   return {
-    folders: WATCHED.map(path => [path, existsSync(path) ? readdirSync(path).sort() : null]),
+    folders: WATCHED.map(path => [path, list(path).filter(name => !KEPT_BY_TOOLS.has(name))]),
     rules: read(["iptables-save"]).replaceAll(/^#.*|\[\d+:\d+\]/gm, ""),
     links: read(["ip", "-brief", "link"]),
     memoryOvercommit: readFileSync("/proc/sys/vm/overcommit_memory", "utf8"),
