@@ -9,10 +9,9 @@ import {
   type GrpcStreamHandler,
   refuseClaim,
   type Watched,
-  type Watcher,
 } from "../serve/mod.ts"
 import type { Peer } from "../tls/mod.ts"
-import type { Target, Topics } from "./topic.ts"
+import type { Client, Target, Topics } from "./topic.ts"
 
 /** Most open watches of one stream: far above what a pod calls, and bounds what one proxy can make us keep. */
 export const MAX_WATCHES_PER_STREAM = 65_536
@@ -122,6 +121,11 @@ export class ProxyStream implements GrpcStreamHandler {
     watch.end()
   }
 
+  /** Namespace of the proxy's pod, as it says; empty before it has. */
+  get namespace(): string {
+    return this.hello?.namespace ?? ""
+  }
+
   /** Sends what a watch is told. */
   send(watchId: bigint, body: Uint8Array): void {
     if (this.stream.sendMessage(watchIdField(watchId), body)) this.parts.counts.updates++
@@ -134,15 +138,19 @@ export class ProxyStream implements GrpcStreamHandler {
 }
 
 /** One watch of a stream. There are hundreds of thousands in a large cluster: three fields, and nothing else is kept. */
-class Watch implements Watcher {
+class Watch implements Client {
   private readonly stream: ProxyStream
   private readonly watchId: bigint
   /** What it watches; null while it waits for the cluster, undefined once it is over. */
-  private topic: Watched | null | undefined = null
+  private topic: Watched<Client> | null | undefined = null
 
   constructor(stream: ProxyStream, watchId: bigint) {
     this.stream = stream
     this.watchId = watchId
+  }
+
+  get namespace(): string {
+    return this.stream.namespace
   }
 
   begin(topics: Topics, target: Target, version: string): void {
@@ -171,7 +179,7 @@ function targetOf({ target }: destinationV1.Subscribe, hello: destinationV1.Hell
   if (target.case === "inbound") return { kind: "inbound", namespace: hello.namespace, pod: hello.pod, port }
   const ip = bytesToIp(target.value.ip)
   if (ip === null) return `an address has 4 or 16 bytes, not ${target.value.ip.length}`
-  return { kind: "outbound", namespace: hello.namespace, ip, port }
+  return { kind: "outbound", ip, port }
 }
 
 /** Field 1 of a WatchResponse: the one part of an update that differs between those who watch a target. */

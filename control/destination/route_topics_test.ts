@@ -52,7 +52,8 @@ class Bench {
 
   watch(namespace: string) {
     const bodies: Uint8Array[] = []
-    this.topics.watch({ kind: "outbound", namespace, ip: "10.96.0.1", port: 80 }, "", {
+    this.topics.watch({ kind: "outbound", ip: "10.96.0.1", port: 80 }, "", {
+      namespace,
       update: body => bodies.push(body),
     })
     const updates = () => bodies.map(body => fromBinary(destinationV1.WatchResponseSchema, body).update)

@@ -91,10 +91,10 @@ function podTopics(
   store: ClusterStore,
   clients: ClientPods,
   options: PolicyOptions,
-): TopicSet<PodName, TopicState> {
+): TopicSet<PodName, TopicState, TopicState> {
   /** Pods of one workload have one state, and keep one. */
   const states = new Map<string, WeakRef<TopicState>>()
-  return new TopicSet<PodName, TopicState>({
+  return new TopicSet<PodName, TopicState, TopicState>({
     key: ({ namespace, pod }) => `${namespace}/${pod}`,
     resolve({ namespace, pod: name }) {
       const dependsOn = [`pod/${namespace}/${name}`, `policies/${namespace}`]
@@ -110,6 +110,7 @@ function podTopics(
       }
       return { state: known ?? state, dependsOn }
     },
+    view: state => state,
     change: (_before, after) => after.full,
     unchanged: unchangedState,
   })

@@ -35,7 +35,7 @@ export interface WatchCounts {
 /** What a stream needs around it. */
 export interface WatchParts {
   readonly store: ClusterStore
-  readonly topics: TopicSet<PodName, TopicState>
+  readonly topics: TopicSet<PodName, TopicState, TopicState>
   readonly counts: WatchCounts
   /** Who the caller proved to be, null for nobody; undefined where no proof is asked for. */
   readonly peer?: Peer | null | undefined

@@ -13,5 +13,12 @@ export {
 export { refuseClaim } from "./pod_claim.ts"
 export { type KeepaliveOptions, PING_INTERVAL_MS, PING_TIMEOUT_MS } from "./keepalive.ts"
 export { type Listening, listen, type RequestHandler } from "./listener.ts"
-export { COALESCE_MS, type TopicRules, TopicSet, type TopicState, type Watched, type Watcher } from "./topics.ts"
+export {
+  COALESCE_MS,
+  type TopicRules,
+  TopicSet,
+  type TopicState,
+  type Watched,
+  type Watcher,
+} from "./topics.ts"
 export type { ConnectionRefusal, TlsOptions } from "./tls_port.ts"

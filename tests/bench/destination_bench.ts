@@ -12,7 +12,14 @@ import { spiffeId, workloadDnsName } from "../../control/tls/mod.ts"
 import { makeAuthority, x509 } from "../../deploy/identity/mod.ts"
 import { destinationV1 } from "../../protos/mod.ts"
 import type { ServerOptions } from "./destination_server.ts"
-import { clusterIp, NAMES, namespaceOf, podName, SERVICE_PORT, type SimulatedCluster } from "./simulated_cluster.ts"
+import {
+  clusterIp,
+  NAMES,
+  namespaceOf,
+  podName,
+  SERVICE_PORT,
+  type SimulatedCluster,
+} from "./simulated_cluster.ts"
 
 const TARGET_RESIDENT_BYTES = 512 * 1024 * 1024
 const TARGET_P99_MS = 1000
@@ -114,7 +121,6 @@ function grpcMessage(request: destinationV1.WatchRequest): Buffer {
 /** When each Service was changed last; NaN for never. */
 const changedAtMs = new Float64Array(services).fill(Number.NaN)
 const delaysMs: number[] = []
-let answers = 0
 let lost = 0
 
 /** One proxy: which Services it watches, and the bytes that have come but make no frame yet. */
@@ -142,13 +148,13 @@ class SimulatedProxy {
   begin(socket: Bun.Socket): void {
     const hello = { ...this.hello, node: "node", proxyVersion: "bench" }
     const messages = [
-      grpcMessage(
-        create(destinationV1.WatchRequestSchema, { request: { case: "hello", value: hello } }),
-      ),
+      grpcMessage(create(destinationV1.WatchRequestSchema, { request: { case: "hello", value: hello } })),
       ...this.watched.map((service, index) => {
         const outbound = { ip: Uint8Array.from(clusterIp(service)), port: SERVICE_PORT }
         const value = { watchId: BigInt(index + 1), target: { case: "outbound" as const, value: outbound } }
-        return grpcMessage(create(destinationV1.WatchRequestSchema, { request: { case: "subscribe", value } }))
+        return grpcMessage(
+          create(destinationV1.WatchRequestSchema, { request: { case: "subscribe", value } }),
+        )
       }),
     ]
     socket.write(Buffer.concat([OPENING, frame(DATA, 0, 1, Buffer.concat(messages))]))
@@ -191,7 +197,6 @@ class SimulatedProxy {
 
   private told(service: number, nowMs: number): void {
     if (service < 0) throw new Error("an answer to no watch")
-    answers++
     if (this.missing > 0) {
       this.missing--
       if (this.missing === 0) this.answered.resolve()
@@ -336,7 +341,15 @@ try {
         port,
         ...(own === undefined
           ? {}
-          : { tls: { ...own, ca: anchor, serverName: "localhost", ALPNProtocols: ALPN_H2, rejectUnauthorized: false } }),
+          : {
+              tls: {
+                ...own,
+                ca: anchor,
+                serverName: "localhost",
+                ALPNProtocols: ALPN_H2,
+                rejectUnauthorized: false,
+              },
+            }),
         socket: {
           open: opened => {
             if (own === undefined) proxy.begin(opened)

@@ -65,7 +65,12 @@ export function* clusterObjects(cluster: SimulatedCluster): Generator<object> {
 }
 
 /** A meshed pod as the API server has it. @param name  made by `podName` */
-export function podObject(cluster: SimulatedCluster, namespace: string, name: string, ready: boolean): object {
+export function podObject(
+  cluster: SimulatedCluster,
+  namespace: string,
+  name: string,
+  ready: boolean,
+): object {
   const [, service = "0", , index = "0"] = name.split("-")
   const number = Number(service) * cluster.podsPerService + Number(index)
   const ip = `10.${128 + (number >> 16)}.${(number >> 8) & 255}.${number & 255}`

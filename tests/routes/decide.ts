@@ -1,7 +1,7 @@
 // Decides a request as the mesh would, without a socket: manifests are read by the control plane, encoded, decoded by the
 // proxy, and its route table is asked.
 import { ClusterStore, readManifestFile } from "../../control/cluster/mod.ts"
-import { OutboundStates } from "../../control/destination/outbound_states.ts"
+import { Topics } from "../../control/destination/topic.ts"
 import { Destination } from "../../proxy/discovery/destination.ts"
 import { decodeAnswer } from "../../proxy/discovery/watch_codec.ts"
 import { HeaderModifier, type HeaderModifierConfig, redirectLocation } from "../../proxy/route/mod.ts"
@@ -20,11 +20,15 @@ export function storeOf(manifests: readonly object[]): ClusterStore {
 
 /** What a proxy of a namespace holds of the Service that cases call. */
 export function destinationOf(store: ClusterStore, namespace: string): Destination {
-  const { state } = new OutboundStates(store, {}).resolve(CASE_ADDRESS, 80, namespace)
+  let full: Uint8Array = new Uint8Array()
+  const update = (body: Uint8Array): void => {
+    full = body
+  }
+  new Topics(store).watch({ kind: "outbound", ip: CASE_ADDRESS, port: 80 }, "", { namespace, update })
   const destination = new Destination(CASE_ADDRESS, 80, Math.random)
-  const { update } = decodeAnswer(state.full)
-  if (update.kind !== "service") throw new Error(`the case's Service is ${update.kind}`)
-  destination.setService(update.service, update.endpoints, 0, update.routes, update.backends)
+  const { update: answer } = decodeAnswer(full)
+  if (answer.kind !== "service") throw new Error(`the case's Service is ${answer.kind}`)
+  destination.setService(answer.service, answer.endpoints, 0, answer.routes, answer.backends)
   return destination
 }
 
