@@ -402,7 +402,13 @@ export class Accepted implements ConnHandler, ServerDialOwner {
   }
 
   private newDial(): ServerDial {
-    return new ServerDial(this, this.target.http.source, this.side.env, this.side.random, this.encrypted)
+    return new ServerDial(
+      this,
+      this.target.raw(this.side.random()),
+      this.side.env,
+      this.side.random,
+      this.encrypted,
+    )
   }
 
   private serveHttp(version: 1 | 2): void {

@@ -63,7 +63,8 @@ function fixture(backendPort: number, options: FixtureOptions = {}): Fixture {
   const source = options.source ?? new SingleEndpoint(new Endpoint("127.0.0.1", backendPort))
   const target: Target = {
     protocol: options.protocol ?? PROTOCOL_DETECT,
-    http: { source, labels, defaultAuthority: "" },
+    http: { source, labels, defaultAuthority: "", routes: null, port: 80 },
+    raw: () => source,
     connectionLabels: {
       direction: OUTBOUND,
       peer: "src",

@@ -1,4 +1,5 @@
 // Where an accepted connection goes, as discovery (outbound) or the pod itself (inbound) says.
+import type { EndpointSource } from "../balance/mod.ts"
 import type { HttpTarget } from "../http/mod.ts"
 import type { ConnectionLabels } from "../telemetry/mod.ts"
 import type { Client } from "./client.ts"
@@ -7,8 +8,14 @@ import type { Client } from "./client.ts"
 export interface Target {
   /** Hint, one of the `PROTOCOL_` constants of balance/. */
   readonly protocol: number
-  /** For HTTP engines; `source` also serves raw connections. */
+  /** For HTTP engines. */
   readonly http: HttpTarget
+  /**
+   * Endpoints for one raw connection.
+   *
+   * @param random  uniform, 0 to 1: connections are spread over the backends of a TCPRoute or TLSRoute
+   */
+  raw(random: number): EndpointSource
   /** Labels of the accepted connection. */
   readonly connectionLabels: ConnectionLabels
   /** The same destination as one client reaches it: labels name the client that has proven itself. */

@@ -1,5 +1,6 @@
 // One address that serves, with the load that this proxy sees on it. Lives as long as discovery names it, whatever
 // else about it changes, so that load, pools and metrics are never forgotten by an update.
+import type { CircuitBreaker } from "./circuit_breaker.ts"
 import { FIRST_GUESS_MS, PeakEwma } from "./peak_ewma.ts"
 
 /** First pause of an endpoint that could not be connected to. */
@@ -69,6 +70,8 @@ export class Endpoint {
   outside = false
   /** No longer named by discovery: work that runs goes on, nothing new is sent. */
   removed = false
+  /** Leaves it out after failures; null where nothing asks for that. */
+  breaker: CircuitBreaker | null = null
   /** Connection pool of the HTTP/1 engine, which narrows it. */
   http1: unknown = null
   /** Connections of the HTTP/2 engine, which narrows it. */
@@ -125,6 +128,8 @@ export class Endpoint {
   remove(): void {
     if (this.removed) return
     this.removed = true
+    this.breaker?.retire()
+    this.breaker = null
     for (const callback of this.onRemoved) callback()
     this.onRemoved.length = 0
   }

@@ -1,4 +1,5 @@
 // The endpoints of one service port: updated in place by discovery, picked from by power of two choices.
+import { type AccrualConfig, CircuitBreaker, isPanic, OpenCircuits } from "./circuit_breaker.ts"
 import { Endpoint, type EndpointInfo } from "./endpoint.ts"
 import type { EndpointSource } from "./endpoint_source.ts"
 import { FIRST_GUESS_MS } from "./peak_ewma.ts"
@@ -22,6 +23,8 @@ export class EndpointSet implements EndpointSource {
   /** Running sums of the weights of `ready`; null while all weigh the same. */
   private cumulative: Float64Array | null = null
   private readonly random: () => number
+  private accrual: AccrualConfig | null = null
+  private readonly circuits = new OpenCircuits()
 
   /** @param random  uniform, 0 to 1 */
   constructor(random: () => number) {
@@ -67,6 +70,20 @@ export class EndpointSet implements EndpointSource {
     this.put(added, nowMs)
   }
 
+  /** Leaves endpoints out after failures from now on, or (null) no more. Nothing changes if it is the same as before. */
+  setAccrual(accrual: AccrualConfig | null): void {
+    if (JSON.stringify(accrual) === JSON.stringify(this.accrual)) return
+    this.accrual = accrual
+    for (const endpoint of this.byKey.values()) {
+      endpoint.breaker?.retire()
+      endpoint.breaker = this.breakerOf()
+    }
+  }
+
+  private breakerOf(): CircuitBreaker | null {
+    return this.accrual === null ? null : new CircuitBreaker(this.accrual, false, this.circuits)
+  }
+
   /** Drops everything. */
   clear(): void {
     this.replace([], 0)
@@ -83,12 +100,20 @@ export class EndpointSet implements EndpointSource {
     // Both indexes are below count, the length of `ready`.
     const first = this.ready[i]!
     const second = this.ready[j]!
-    const firstUsable = first.asideUntilMs <= nowMs && !(tried.length > 0 && tried.includes(first))
-    const secondUsable = second.asideUntilMs <= nowMs && !(tried.length > 0 && tried.includes(second))
+    const firstUsable = !this.isAside(first, nowMs) && !(tried.length > 0 && tried.includes(first))
+    const secondUsable = !this.isAside(second, nowMs) && !(tried.length > 0 && tried.includes(second))
     if (firstUsable && secondUsable) return this.cheaper(first, second, nowMs)
     if (firstUsable) return first
     if (secondUsable) return second
     return this.walk(tried, nowMs)
+  }
+
+  /** Whether an endpoint is to rest: it could not be connected to, or its circuit is open and not most others' too. */
+  private isAside(endpoint: Endpoint, nowMs: number): boolean {
+    if (endpoint.asideUntilMs > nowMs) return true
+    if (this.circuits.count === 0) return false
+    const { breaker } = endpoint
+    return breaker !== null && !breaker.admits(nowMs) && !isPanic(this.circuits.count, this.ready.length)
   }
 
   /**
@@ -129,7 +154,7 @@ export class EndpointSet implements EndpointSource {
     let bestAside = true
     for (const endpoint of this.ready) {
       if (tried.includes(endpoint)) continue
-      const aside = endpoint.asideUntilMs > nowMs
+      const aside = this.isAside(endpoint, nowMs)
       if (best !== null && aside && !bestAside) continue
       if (best === null || (bestAside && !aside) || this.better(endpoint, best, aside, nowMs)) {
         best = endpoint
@@ -159,7 +184,9 @@ export class EndpointSet implements EndpointSource {
       ) {
         known.info = info
       } else {
-        this.byKey.set(key, new Endpoint(address, port, info, nowMs, guess))
+        const endpoint = new Endpoint(address, port, info, nowMs, guess)
+        endpoint.breaker = this.breakerOf()
+        this.byKey.set(key, endpoint)
         known?.remove()
       }
     }

@@ -1,4 +1,5 @@
 // The public face of balance/: endpoints, sets of them, and how one is chosen.
+export * from "./circuit_breaker.ts"
 export * from "./endpoint.ts"
 export * from "./endpoint_set.ts"
 export * from "./endpoint_source.ts"

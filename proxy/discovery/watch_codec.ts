@@ -1,9 +1,8 @@
 // Messages of conduit.destination.v1 to and from what this folder works with.
-import type { EndpointInfo, EndpointUpdate } from "../balance/mod.ts"
+import type { AccrualConfig, EndpointInfo, EndpointUpdate } from "../balance/mod.ts"
 import { ProtoReader, ProtoWriter } from "../control_plane/mod.ts"
 import { formatIpv4, formatIpv6, parseAddress } from "../net/mod.ts"
 import {
-  type AccrualConfig,
   type BackendUpdate,
   NO_TIMEOUTS,
   type RetryConfig,

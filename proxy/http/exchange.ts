@@ -1,6 +1,7 @@
 // One request and its response, whatever the wire version: joins an HTTP engine to balancing and telemetry.
 // Engines call: pick (again after connectFailed or retry), responseHead, end; or refuse, end.
 import { type Endpoint, NONE_TRIED } from "../balance/mod.ts"
+import { NOT_AGAIN } from "../route/mod.ts"
 import type { AuthorityLabel, HttpScope, RequestSeries } from "../telemetry/mod.ts"
 import { isFailure, NO_GRPC_STATUS, OUTCOME_CLIENT_GONE, type Outcome } from "./classify.ts"
 import type { HttpContext } from "./http_service.ts"
@@ -11,6 +12,7 @@ import {
   type Refusal,
 } from "./refusal.ts"
 import type { RequestView } from "./request_view.ts"
+import type { Routing } from "./routing.ts"
 
 /** Endpoints that one exchange tries at most: connects that fail at once are cheap, and beyond this all are down. */
 export const MAX_PICKS = 16
@@ -27,6 +29,8 @@ export class Exchange {
   readonly refusal: Refusal | null
   /** What the request's head says. */
   readonly request: RequestView
+  /** How it is routed; null where the service has no routes. */
+  readonly routing: Routing | null
   /** The endpoint picked last, null before. */
   endpoint: Endpoint | null = null
   private readonly context: HttpContext
@@ -37,6 +41,8 @@ export class Exchange {
   private pickedMs: number
   private pickingSinceMs: number
   private tried: Endpoint[] | null = null
+  /** The endpoint whose answer was not good enough: others are asked first. */
+  private unwanted: Endpoint | null = null
   private picks = 0
   private status = 0
   private series: RequestSeries | null = null
@@ -52,7 +58,9 @@ export class Exchange {
     authority: AuthorityLabel,
     request: RequestView,
     refusal: Refusal | null,
+    routing: Routing | null,
   ) {
+    this.routing = routing
     this.context = context
     this.scope = scope
     this.authority = authority
@@ -86,15 +94,83 @@ export class Exchange {
     const now = this.context.clock.nowMs
     if (this.picks > 0 && (this.picks >= MAX_PICKS || now - this.pickingSinceMs >= PICK_BUDGET_MS))
       return null
-    const endpoint = this.context.target.source.pick(this.tried ?? NONE_TRIED, now)
+    const endpoint = this.choose(now)
     if (endpoint === null) return null
     this.picks++
     endpoint.pending++
+    if (endpoint.breaker !== null) endpoint.breaker.sent(now)
+    if (this.routing !== null) this.routing.attempt(now)
     this.endpoint = endpoint
     this.pickedMs = now
     this.count(endpoint)
     if (this.scope.labels.direction === 1) this.context.telemetry.http.route(this.scope).sent()
     return endpoint
+  }
+
+  private choose(nowMs: number): Endpoint | null {
+    const source = this.routing === null ? this.context.target.source : this.routing.source
+    const tried = this.tried ?? NONE_TRIED
+    if (this.unwanted !== null) {
+      const other = source.pick([...tried, this.unwanted], nowMs)
+      if (other !== null) return other
+    }
+    return source.pick(tried, nowMs)
+  }
+
+  /**
+   * Whether the request is to be sent once more instead of passing on a response, of which nothing was passed on yet.
+   *
+   * @param grpcStatus  of a response of trailers only, NO_GRPC_STATUS for none
+   * @param pushback  what `pushbackMs` gave
+   * @param bodyIsHere  whether what was sent of the body can be sent again
+   * @returns milliseconds to wait before `pick`, or NOT_AGAIN
+   */
+  againAfterResponse(status: number, grpcStatus: number, pushback: number, bodyIsHere: boolean): number {
+    const { routing, context } = this
+    if (routing === null) return NOT_AGAIN
+    const now = context.clock.nowMs
+    const pause = routing.attempts.afterResponse(
+      status,
+      grpcStatus,
+      pushback,
+      bodyIsHere,
+      now,
+      context.random(),
+    )
+    if (pause !== NOT_AGAIN) {
+      this.endpoint?.latency.observe(now - this.pickedMs, now)
+      this.leave(now)
+    }
+    return pause
+  }
+
+  /** As `againAfterResponse`, where no response came in time or at all. */
+  againAfterSilence(bodyIsHere: boolean): number {
+    const { routing, context } = this
+    if (routing === null) return NOT_AGAIN
+    const now = context.clock.nowMs
+    const pause = routing.attempts.afterSilence(bodyIsHere, now, context.random())
+    if (pause !== NOT_AGAIN) {
+      if (this.endpoint !== null) this.observeWait(this.endpoint, now)
+      this.leave(now)
+    }
+    return pause
+  }
+
+  /** An attempt is over, and another one is to follow. */
+  private leave(nowMs: number): void {
+    const { endpoint } = this
+    if (endpoint === null) return
+    if (endpoint.breaker !== null) endpoint.breaker.failed(nowMs, this.context.random())
+    this.unwanted = endpoint
+    this.pickingSinceMs = nowMs
+    this.picks = 0
+    this.release(endpoint)
+  }
+
+  /** The proxy answers with a redirect. */
+  redirected(status: number): void {
+    this.status = status
   }
 
   /**
@@ -170,6 +246,11 @@ export class Exchange {
     if (endpoint !== null) {
       if (this.status === 0) this.observeWait(endpoint, now)
       endpoint.pending--
+      if (endpoint.breaker !== null && outcome !== OUTCOME_CLIENT_GONE) {
+        if (isFailure(outcome, this.status, grpcStatus, this.isGrpc))
+          endpoint.breaker.failed(now, context.random())
+        else endpoint.breaker.succeeded(now)
+      }
     }
     if (!this.counted) this.count(null)
     // Set by count().

@@ -51,6 +51,7 @@ const GET: RequestView = {
   isGrpc: false,
   upgrade: "",
   header: () => undefined,
+  values: () => undefined,
 }
 const GRPC: RequestView = { ...GET, method: "POST", isGrpc: true }
 
@@ -61,7 +62,13 @@ function fixture(source: EndpointSource, labels: ScopeLabels = VOTING, limit = 1
   const admission = new Admission(limit)
   const service = createHttpService({
     direction: labels.direction,
-    target: { source, labels, defaultAuthority: "voting.emojivoto.svc.cluster.local" },
+    target: {
+      source,
+      labels,
+      defaultAuthority: "voting.emojivoto.svc.cluster.local",
+      routes: null,
+      port: 80,
+    },
     telemetry,
     clock,
     log: createLogger({ sink: line => lines.push(line) }),

@@ -1,12 +1,20 @@
 // Answers of the proxy's own, as HTTP/1.1 bytes (RFC 9112 section 4).
+
 import { PROXY_ERROR_FIELD, REFUSAL_HEAD_TOO_LARGE, REFUSAL_MALFORMED, type Refusal } from "./refusal.ts"
+import type { Redirect } from "./routing.ts"
 
 const REASONS: Readonly<Record<number, string>> = {
+  301: "Moved Permanently",
+  302: "Found",
+  303: "See Other",
+  307: "Temporary Redirect",
+  308: "Permanent Redirect",
   400: "Bad Request",
   403: "Forbidden",
   404: "Not Found",
   408: "Request Timeout",
   429: "Too Many Requests",
+  500: "Internal Server Error",
   431: "Request Header Fields Too Large",
   501: "Not Implemented",
   502: "Bad Gateway",
@@ -22,6 +30,7 @@ const EXPLANATIONS: Readonly<Record<string, string>> = {
   overload: "the proxy has too many requests in flight",
   denied: "policy denies the request",
   "no-route": "no route matches the request",
+  "no-backend": "the route leads to no backend that could take the request",
   limited: "too many requests",
   timeout: "the deadline passed",
 }
@@ -50,6 +59,17 @@ export function renderAnswer(refusal: Refusal, options: AnswerOptions): Uint8Arr
   if (options.close) head += "connection: close\r\n"
   else if (options.confirmKeepAlive) head += "connection: keep-alive\r\n"
   return Buffer.from(options.withoutBody ? `${head}\r\n` : `${head}\r\n${body}`)
+}
+
+/** The answer to a request that a route redirects; without body. */
+export function renderRedirect(
+  { status, location }: Redirect,
+  { close, confirmKeepAlive }: Pick<AnswerOptions, "close" | "confirmKeepAlive">,
+): Uint8Array {
+  let head = `HTTP/1.1 ${status} ${REASONS[status] ?? "Redirect"}\r\nlocation: ${location}\r\ncontent-length: 0\r\n`
+  if (close) head += "connection: close\r\n"
+  else if (confirmKeepAlive) head += "connection: keep-alive\r\n"
+  return Buffer.from(`${head}\r\n`, "latin1")
 }
 
 /** The refusal of a malformed head that is answered with `status`. */

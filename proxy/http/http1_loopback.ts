@@ -2,6 +2,7 @@
 import { Endpoint, type EndpointSource, SingleEndpoint, UNKNOWN_ENDPOINT } from "../balance/mod.ts"
 import { createLogger } from "../log.ts"
 import { type Clock, dial, type Listener, listen, loop, type TimerWheel } from "../net/mod.ts"
+import type { ServiceRoutes } from "../route/mod.ts"
 import { Telemetry } from "../telemetry/mod.ts"
 import { ReplayBudget } from "../wire/mod.ts"
 import type { Drainable } from "./drainable.ts"
@@ -33,6 +34,8 @@ export interface Http1LoopbackOptions {
   readonly replayBytes?: number
   /** The engine's clock and timers, for tests that drive them. Default: the loop's. */
   readonly time?: { readonly clock: Clock; readonly timers: TimerWheel }
+  /** Routes of the service that is called. Default: none. */
+  readonly routes?: ServiceRoutes
   /** Guards every connection. Default: none. */
   readonly guard?: RequestGuard
 }
@@ -75,7 +78,7 @@ export function startHttp1Loopback(
     clientId: "",
     route: "",
   }
-  const target = { source, labels, defaultAuthority: "" }
+  const target = { source, labels, defaultAuthority: "", routes: options.routes ?? null, port: 80 }
   const listener: Listener = listen({
     address: "127.0.0.1",
     port: options.port ?? 0,

@@ -1,7 +1,8 @@
 // The HTTP/1 engine: one accepted connection, its requests one after the other, each passed to an endpoint and its
 // answer back. Bytes are forwarded as the slices they came in wherever nothing must change. RFC 9112.
 import type { Endpoint } from "../balance/mod.ts"
-import { type Conn, relay } from "../net/mod.ts"
+import { type Conn, relay, Timer } from "../net/mod.ts"
+import { NO_DEADLINE, NOT_AGAIN, PUSHBACK_NONE, pushbackMs } from "../route/mod.ts"
 import {
   BODY_CHUNKED,
   BODY_LENGTH,
@@ -21,6 +22,7 @@ import {
   OUTCOME_CLIENT_GONE,
   OUTCOME_COMPLETE,
   OUTCOME_REFUSED,
+  OUTCOME_TIMEOUT,
   OUTCOME_UPSTREAM_GONE,
   type Outcome,
 } from "./classify.ts"
@@ -28,7 +30,7 @@ import type { Drainable } from "./drainable.ts"
 import type { HttpEnv } from "./env.ts"
 import type { Exchange } from "./exchange.ts"
 import type { HttpService } from "./http_service.ts"
-import { renderAnswer } from "./http1_answer.ts"
+import { renderAnswer, renderRedirect } from "./http1_answer.ts"
 import { ClientSide, ENDING, PAUSE_BACKPRESSURE, PAUSE_CONNECT, PAUSE_PIPELINE } from "./http1_client.ts"
 import { KeptRequest } from "./http1_kept_request.ts"
 import { poolOf, type Upstream, type UpstreamUser } from "./http1_pool.ts"
@@ -37,10 +39,12 @@ import {
   PROXY_ERROR_FIELD,
   REFUSAL_DENIED,
   REFUSAL_MALFORMED,
+  REFUSAL_TIMEOUT,
   REFUSAL_UPSTREAM_GONE,
   REFUSAL_UPSTREAM_MALFORMED,
   type Refusal,
 } from "./refusal.ts"
+import type { Redirect, Routing } from "./routing.ts"
 
 /** How long a client may go on sending a body whose answer it already has, before it is cut. */
 export const BODY_AFTER_ANSWER_MS = 30_000
@@ -74,6 +78,7 @@ const DETACH_CLOSE = 1
 const DETACH_RESET = 2
 
 const CLOSE_LINE = "Connection: close\r\n"
+const DROP_NOTHING: readonly string[] = []
 const DROP_PROXY_ERROR: readonly string[] = [PROXY_ERROR_FIELD]
 const DROP_CONNECTION: readonly string[] = ["connection", "keep-alive", "proxy-connection"]
 const DROP_BOTH: readonly string[] = [...DROP_CONNECTION, PROXY_ERROR_FIELD]
@@ -98,6 +103,10 @@ class Http1Server extends ClientSide implements UpstreamUser {
   private discardBytes = 0
   /** The client's connection has become a tunnel to the server. */
   private isTunnel = false
+  /** Of deadlines and of pauses between attempts; null until a route asks for one. */
+  private timer: AttemptTimer | null = null
+  /** The pause before another attempt is not over. */
+  private isPausing = false
 
   protected override begin(bytes: Uint8Array, headEnd: number): void {
     const { head, requestBody } = this
@@ -128,6 +137,14 @@ class Http1Server extends ClientSide implements UpstreamUser {
       this.refuse(exchange.refusal, "")
       return
     }
+    const { routing } = exchange
+    if (routing !== null) {
+      if (routing.redirect !== null) {
+        this.redirect(routing.redirect)
+        return
+      }
+      if (requestBody.done) routing.requestEnded(this.env.clock.nowMs)
+    }
     this.kept.begin(this.firstBytes(bytes, headEnd, end), end - headEnd, this.service.replay)
     this.connect(false)
   }
@@ -136,12 +153,29 @@ class Http1Server extends ClientSide implements UpstreamUser {
   private firstBytes(bytes: Uint8Array, headEnd: number, end: number): Uint8Array {
     const { head } = this
     const stripError = head.hasProxyError && this.service.direction === 1
-    if (!stripError && !head.hasSuspectBody) {
+    // There while a request is under way.
+    const { routing } = this.exchange!
+    const routed = routing?.changesRequest === true ? routing : null
+    if (!stripError && !head.hasSuspectBody && routed === null) {
       return head.start === 0 && end === bytes.length ? bytes : bytes.subarray(head.start, end)
     }
-    const rewritten = head.hasSuspectBody
-      ? spliceHead(head, stripError ? DROP_BOTH : DROP_CONNECTION, CLOSE_LINE)
-      : spliceHead(head, DROP_PROXY_ERROR, "")
+    let dropped = droppedOf(head.hasSuspectBody, stripError)
+    let added = head.hasSuspectBody ? CLOSE_LINE : ""
+    let firstLine = ""
+    if (routed !== null) {
+      const { target, path } = routed
+      if (path !== null) firstLine = `${head.method} ${path.apply(head.path)} HTTP/1.${head.minor}\r\n`
+      const headers = target?.requestHeaders ?? null
+      if (headers !== null) {
+        dropped = [...dropped, ...headers.dropped]
+        added += headers.lines
+      }
+      if (target !== null && target.hostname !== "") {
+        dropped = [...dropped, "host"]
+        added = `Host: ${target.hostname}\r\n${added}`
+      }
+    }
+    const rewritten = spliceHead(head, dropped, added, firstLine)
     return end === headEnd ? rewritten : Buffer.concat([rewritten, bytes.subarray(headEnd, end)])
   }
 
@@ -156,6 +190,7 @@ class Http1Server extends ClientSide implements UpstreamUser {
       return
     }
     this.endpoint = endpoint
+    if (exchange.routing !== null) this.watchTime(exchange.routing)
     const pool = poolOf(endpoint, this.env)
     const upstream = fresh ? null : pool.take(this)
     if (upstream !== null) {
@@ -196,6 +231,14 @@ class Http1Server extends ClientSide implements UpstreamUser {
       return
     }
     this.kept.keep(chunk, end, this.service.replay)
+    const routing = this.exchange?.routing ?? null
+    if (routing !== null) {
+      routing.active(this.env.clock.nowMs)
+      if (requestBody.done) {
+        routing.requestEnded(this.env.clock.nowMs)
+        this.watchTime(routing)
+      }
+    }
     if (
       upstream !== null &&
       end > 0 &&
@@ -297,6 +340,9 @@ class Http1Server extends ClientSide implements UpstreamUser {
       return
     }
     if (unreached && this.sendElsewhere(upstream, end === bytes.length)) return
+    // Of an exchange under way.
+    const { routing } = this.exchange!
+    if (routing !== null && this.sendAgain(upstream, end === bytes.length)) return
     this.kept.forget()
     this.responding = true
     // begin() set it, and it ends with the response.
@@ -322,10 +368,12 @@ class Http1Server extends ClientSide implements UpstreamUser {
       head.keepsAlive &&
       kind !== BODY_UNTIL_CLOSE &&
       (request.minor === 1 || (head.connection & CONNECTION_KEEP_ALIVE) !== 0)
-    if (sayClose || stripError) {
+    const changes = routing === null || routing.target === null ? null : routing.target.responseHeaders
+    if (sayClose || stripError || changes !== null) {
       if (at > from) this.toClient(upstream, bytes.subarray(from, at))
-      const dropped = sayClose ? (stripError ? DROP_BOTH : DROP_CONNECTION) : DROP_PROXY_ERROR
-      const rewritten = spliceHead(head, dropped, sayClose ? CLOSE_LINE : "")
+      let dropped = droppedOf(sayClose, stripError)
+      if (changes !== null) dropped = [...dropped, ...changes.dropped]
+      const rewritten = spliceHead(head, dropped, (sayClose ? CLOSE_LINE : "") + (changes?.lines ?? ""))
       this.toClient(
         upstream,
         end > headEnd ? Buffer.concat([rewritten, bytes.subarray(headEnd, end)]) : rewritten,
@@ -348,24 +396,100 @@ class Http1Server extends ClientSide implements UpstreamUser {
    */
   private sendElsewhere(upstream: Upstream, alone: boolean): boolean {
     if (!this.kept.whole || this.interim) return false
-    const { head, body } = upstream
     // Both are there while a request is under way.
-    this.exchange!.connectFailed(this.endpoint!, `by its proxy: ${head.header(PROXY_ERROR_FIELD)}`)
-    const whole = body.done && alone && body.kind !== BODY_UNTIL_CLOSE
-    const reusable = whole && head.keepsAlive && this.head.keepsAlive && !this.head.hasSuspectBody
-    const { done } = this.requestBody
-    // The next server gets what is kept before the client is read again.
-    this.sent = false
-    this.answered = false
-    if (!done) this.pause(PAUSE_CONNECT)
-    this.unpause(PAUSE_BACKPRESSURE)
-    this.detach(reusable && done ? DETACH_KEEP : DETACH_RESET)
+    this.exchange!.connectFailed(this.endpoint!, `by its proxy: ${upstream.head.header(PROXY_ERROR_FIELD)}`)
+    this.startOver(upstream, alone)
     this.connect(false)
     return true
   }
 
+  /** The route asks again after such a response, and time, budget and what was kept allow it. */
+  private sendAgain(upstream: Upstream, alone: boolean): boolean {
+    if (this.interim) return false
+    const { head } = upstream
+    const { isGrpc } = this.head
+    const grpcStatus = isGrpc ? Number(head.header("grpc-status") ?? NO_GRPC_STATUS) : NO_GRPC_STATUS
+    const pushback = isGrpc ? pushbackMs(head.header("grpc-retry-pushback-ms")) : PUSHBACK_NONE
+    // There while a request is under way.
+    const pause = this.exchange!.againAfterResponse(head.status, grpcStatus, pushback, this.kept.whole)
+    if (pause === NOT_AGAIN) return false
+    this.startOver(upstream, alone)
+    this.pauseFor(pause)
+    return true
+  }
+
+  /** Lets go of a server whose answer is not passed on; the next one gets what is kept before the client is read again. */
+  private startOver(upstream: Upstream, alone: boolean): void {
+    const { head, body } = upstream
+    const whole = body.done && alone && body.kind !== BODY_UNTIL_CLOSE
+    const reusable = whole && head.keepsAlive && this.head.keepsAlive && !this.head.hasSuspectBody
+    const { done } = this.requestBody
+    this.rewind()
+    this.detach(reusable && done ? DETACH_KEEP : DETACH_RESET)
+  }
+
+  private rewind(): void {
+    this.sent = false
+    this.answered = false
+    if (!this.requestBody.done) this.pause(PAUSE_CONNECT)
+    this.unpause(PAUSE_BACKPRESSURE)
+  }
+
+  /** The attempt broke, or took too long. False if there is to be no other. */
+  private sendAgainAfterSilence(): boolean {
+    if (this.exchange === null || this.interim) return false
+    const pause = this.exchange.againAfterSilence(this.kept.whole)
+    if (pause === NOT_AGAIN) return false
+    this.rewind()
+    this.detach(DETACH_RESET)
+    this.pauseFor(pause)
+    return true
+  }
+
+  private pauseFor(pauseMs: number): void {
+    this.isPausing = true
+    this.endpoint = null
+    this.timer ??= new AttemptTimer(this)
+    this.env.timers.schedule(this.timer, pauseMs)
+  }
+
+  /** Sees to it that the timer fires when something of the route's is due. */
+  private watchTime(routing: Routing): void {
+    const { dueMs } = routing
+    if (dueMs === NO_DEADLINE) {
+      if (this.timer !== null) this.env.timers.cancel(this.timer)
+      return
+    }
+    this.timer ??= new AttemptTimer(this)
+    this.env.timers.schedule(this.timer, dueMs - this.env.clock.nowMs)
+  }
+
+  /** Of the timer: a pause is over, or something of the route's may be due. */
+  attemptTimer(): void {
+    const { exchange } = this
+    if (exchange === null || exchange.routing === null) return
+    if (this.isPausing) {
+      this.isPausing = false
+      this.connect(false)
+      return
+    }
+    const { routing } = exchange
+    const now = this.env.clock.nowMs
+    if (routing.isOver(now)) this.timedOut("the request took longer than its route allows")
+    else if (!routing.attemptIsOver(now)) this.watchTime(routing)
+    else if (this.responding || !this.sendAgainAfterSilence())
+      this.timedOut("the backend took longer than the route allows")
+  }
+
+  private timedOut(detail: string): void {
+    if (this.responding) this.cut(OUTCOME_TIMEOUT)
+    else this.refuse(REFUSAL_TIMEOUT, detail)
+  }
+
   private forwardResponse(upstream: Upstream, chunk: Uint8Array): void {
     const { body } = upstream
+    const routing = this.exchange?.routing ?? null
+    if (routing !== null) routing.active(this.env.clock.nowMs)
     const end = body.scan(chunk, 0, chunk.length)
     if (end > 0) this.toClient(upstream, end === chunk.length ? chunk : chunk.subarray(0, end))
     if (body.fault !== 0) this.cut(OUTCOME_UPSTREAM_GONE)
@@ -442,7 +566,7 @@ class Http1Server extends ClientSide implements UpstreamUser {
       this.exchange!.retry(this.endpoint!)
       this.detach(DETACH_RESET)
       this.connect(true)
-    } else {
+    } else if (!this.sendAgainAfterSilence()) {
       this.refuse(REFUSAL_UPSTREAM_GONE, error ?? "closed before it answered")
     }
   }
@@ -494,6 +618,17 @@ class Http1Server extends ClientSide implements UpstreamUser {
     this.pauses = 0
     this.conn.resume()
     this.setDeadline(BODY_AFTER_ANSWER_MS)
+  }
+
+  private redirect(redirect: Redirect): void {
+    const { head } = this
+    this.keepDownstream = this.requestBody.done && head.keepsAlive && !this.draining
+    this.exchange?.redirected(redirect.status)
+    this.conn.write(
+      renderRedirect(redirect, { close: !this.keepDownstream, confirmKeepAlive: head.minor === 0 }),
+    )
+    this.endExchange(OUTCOME_COMPLETE)
+    this.finish()
   }
 
   /**
@@ -552,6 +687,8 @@ class Http1Server extends ClientSide implements UpstreamUser {
     if (exchange === null) return
     this.kept.forget()
     this.exchange = null
+    this.isPausing = false
+    if (this.timer !== null) this.env.timers.cancel(this.timer)
     exchange.end(outcome, NO_GRPC_STATUS)
   }
 
@@ -597,6 +734,26 @@ class Http1Server extends ClientSide implements UpstreamUser {
     this.detach(DETACH_RESET)
     this.kept.forget()
     this.close()
+  }
+}
+
+/** Names whose fields go: of the connection, the proxy's error, or both. */
+function droppedOf(connection: boolean, proxyError: boolean): readonly string[] {
+  if (connection) return proxyError ? DROP_BOTH : DROP_CONNECTION
+  return proxyError ? DROP_PROXY_ERROR : DROP_NOTHING
+}
+
+/** The timer of a connection's exchanges: made once, when a route first asks for one. */
+class AttemptTimer extends Timer {
+  private readonly server: Http1Server
+
+  constructor(server: Http1Server) {
+    super()
+    this.server = server
+  }
+
+  override fire(): void {
+    this.server.attemptTimer()
   }
 }
 

@@ -169,12 +169,12 @@ test("a GET with a body passes, and neither connection is used again", async () 
   client.send("GET /_search HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\n{}")
   const upstream = await server.peer(0)
   expect(await upstream.take("{}")).toBe(
-    "GET /_search HTTP/1.1\r\nConnection: close\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}",
+    "GET /_search HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}",
   )
   upstream.send(OK)
   await client.end()
   expect(client.received).toBe(
-    "HTTP/1.1 200 OK\r\nConnection: close\r\nx-Odd-Case: 1\r\nContent-Length: 2\r\n\r\nhi",
+    "HTTP/1.1 200 OK\r\nx-Odd-Case: 1\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi",
   )
   await upstream.end()
 })
@@ -213,7 +213,7 @@ test("draining inbound, the next response says Connection: close, and the connec
   proxy.connections[0]?.drain()
   upstream.send("HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nhi")
   await client.end()
-  expect(client.received).toBe("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi")
+  expect(client.received).toBe("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi")
 })
 
 test("draining outbound changes nothing", async () => {

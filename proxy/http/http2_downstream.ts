@@ -121,7 +121,9 @@ export class Http2Downstream implements ConnHandler, SessionEvents, Drainable {
     if (stream instanceof DownstreamStream) stream.requestTrailers(fields)
   }
 
-  onRemoteEnd(_stream: Stream): void {}
+  onRemoteEnd(stream: Stream): void {
+    if (stream instanceof DownstreamStream) stream.requestEnded()
+  }
 
   onLocalEnd(stream: Stream): void {
     if (stream instanceof DownstreamStream) stream.localEnd()

@@ -2,6 +2,7 @@
 import { Endpoint, type EndpointSource, SingleEndpoint, UNKNOWN_ENDPOINT } from "../balance/mod.ts"
 import { createLogger } from "../log.ts"
 import { type Clock, dial, type Listener, listen, loop, type TimerWheel } from "../net/mod.ts"
+import type { ServiceRoutes } from "../route/mod.ts"
 import { Telemetry } from "../telemetry/mod.ts"
 import { ReplayBudget } from "../wire/mod.ts"
 import type { Drainable } from "./drainable.ts"
@@ -34,6 +35,8 @@ export interface LoopbackOptions {
   readonly timers?: TimerWheel
   /** Octets of bodies kept to be sent again. Default: that of `ReplayBudget`. */
   readonly replayBytes?: number
+  /** Routes of the service that is called. Default: none. */
+  readonly routes?: ServiceRoutes
 }
 
 /** Endpoints on 127.0.0.1, chosen in turn. `meshed`: each has a proxy of its own. */
@@ -80,6 +83,8 @@ export function startLoopbackProxy(source: EndpointSource, options: LoopbackOpti
       route: "",
     },
     defaultAuthority: "",
+    routes: options.routes ?? null,
+    port: 80,
   }
   const listener: Listener = listen({
     address: "127.0.0.1",

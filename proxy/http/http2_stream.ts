@@ -1,6 +1,8 @@
 // One HTTP/2 exchange: the client's stream, the server's stream, and what becomes of them when either side ends,
 // breaks or refuses. Balanced on its own, so that streams of one connection go to all endpoints.
 import type { Endpoint } from "../balance/mod.ts"
+import { Timer } from "../net/mod.ts"
+import { NO_DEADLINE, NOT_AGAIN, PUSHBACK_NONE, pushbackMs } from "../route/mod.ts"
 import {
   CANCEL,
   CONNECT_ERROR,
@@ -22,11 +24,14 @@ import {
   OUTCOME_CLIENT_GONE,
   OUTCOME_COMPLETE,
   OUTCOME_REFUSED,
+  OUTCOME_TIMEOUT,
   OUTCOME_UPSTREAM_GONE,
+  type Outcome,
 } from "./classify.ts"
 import type { Exchange } from "./exchange.ts"
 import { answerFields } from "./http2_answer.ts"
 import type { Http2Downstream } from "./http2_downstream.ts"
+import { modifiedFields, routedFields } from "./http2_fields.ts"
 import { poolOf } from "./http2_pool.ts"
 import type { Http2Upstream } from "./http2_upstream.ts"
 import {
@@ -34,11 +39,13 @@ import {
   PROXY_ERROR_FIELD,
   REFUSAL_CONNECT_FAILED,
   REFUSAL_DENIED,
+  REFUSAL_TIMEOUT,
   REFUSAL_UPSTREAM_GONE,
   REFUSAL_UPSTREAM_MALFORMED,
   type Refusal,
 } from "./refusal.ts"
 import type { RequestView } from "./request_view.ts"
+import type { Redirect, Routing } from "./routing.ts"
 
 /** Times that a request which no server looked at is sent anew, connects that failed aside. */
 export const MAX_RESENDS = 2
@@ -65,7 +72,7 @@ export class DownstreamStream extends Stream implements RequestView {
   readonly owner: Http2Downstream
   readonly isGrpc: boolean
   /** The head as it is sent on. */
-  readonly fields: HeaderField[]
+  fields: HeaderField[]
   /** The request ended with its head. */
   readonly endsWithHead: boolean
   /** Extended CONNECT (RFC 8441): only for servers that announced it. */
@@ -86,6 +93,12 @@ export class DownstreamStream extends Stream implements RequestView {
   private interim = false
   private grpcStatus = NO_GRPC_STATUS
   private resends = 0
+  /** Of deadlines and of pauses between attempts; null until a route asks for one. */
+  private timer: AttemptTimer | null = null
+  /** The stream of the next attempt, while the pause before it is not over. */
+  private next: UpstreamStream | null = null
+  /** Octets of both bodies that had been sent when the timer fired last. */
+  private sentBefore = 0
   /** Trailers of the request, while it may have to be sent again. */
   private trailersSent: HeaderField[] | null = null
 
@@ -127,6 +140,17 @@ export class DownstreamStream extends Stream implements RequestView {
     return undefined
   }
 
+  values(lowerCaseName: string): string | undefined {
+    let found: string | undefined
+    for (const field of this.fields) {
+      if (field.name.text !== lowerCaseName) continue
+      // Cookies are sent in crumbs (RFC 9113 section 8.2.3).
+      found =
+        found === undefined ? field.value : `${found}${lowerCaseName === "cookie" ? "; " : ","}${field.value}`
+    }
+    return found
+  }
+
   /** Begins the exchange; the stream has been accepted on its session. */
   start(): void {
     const exchange = this.owner.service.begin(this)
@@ -134,6 +158,15 @@ export class DownstreamStream extends Stream implements RequestView {
     if (exchange.refusal !== null) {
       this.answer(exchange.refusal)
       return
+    }
+    const { routing } = exchange
+    if (routing !== null) {
+      if (routing.redirect !== null) {
+        this.answerRedirect(routing.redirect)
+        return
+      }
+      if (routing.changesRequest) this.fields = routedFields(this.fields, routing, this.owner.shared.fields)
+      if (this.endsWithHead) routing.requestEnded(this.owner.shared.env.clock.nowMs)
     }
     const up = new UpstreamStream(this)
     if (!this.endsWithHead) up.replay = this.owner.service.replay.take()
@@ -147,7 +180,107 @@ export class DownstreamStream extends Stream implements RequestView {
     const endpoint = this.exchange.pick()
     this.endpoint = endpoint
     if (endpoint === null) this.answer(this.exchange.failure, this.exchange.failureDetail(this.isEnding()))
-    else poolOf(endpoint, this.owner.shared).take(up)
+    else {
+      if (this.exchange.routing !== null) this.watchTime(this.exchange.routing)
+      poolOf(endpoint, this.owner.shared).take(up)
+    }
+  }
+
+  /** Sees to it that the timer fires when something of the route's is due. */
+  private watchTime(routing: Routing): void {
+    const { dueMs } = routing
+    const { timers, clock } = this.owner.shared.env
+    if (dueMs === NO_DEADLINE) {
+      if (this.timer !== null) timers.cancel(this.timer)
+      return
+    }
+    this.timer ??= new AttemptTimer(this)
+    timers.schedule(this.timer, dueMs - clock.nowMs)
+  }
+
+  /** Of the timer: a pause is over, or something of the route's may be due. */
+  attemptTimer(): void {
+    const { routing } = this.exchange
+    if (routing === null || this.over) return
+    const { next } = this
+    if (next !== null) {
+      this.next = null
+      this.dispatch(next)
+      return
+    }
+    const now = this.owner.shared.env.clock.nowMs
+    const up = this.up
+    // Bodies pass without asking here: whether any did is seen by what was sent.
+    const sent = this.bodySent + (up === null ? 0 : up.bodySent)
+    if (sent !== this.sentBefore) routing.active(now)
+    this.sentBefore = sent
+    if (routing.isOver(now)) this.timedOut("the request took longer than its route allows")
+    else if (!routing.attemptIsOver(now)) this.watchTime(routing)
+    else if (up === null || this.answered || !this.sendAgainAfterSilence(up))
+      this.timedOut("the backend took longer than the route allows")
+  }
+
+  /** END_STREAM came behind a body. */
+  requestEnded(): void {
+    // Undefined while the head is being accepted; start() sees to requests that end with it.
+    const routing = this.exchange?.routing ?? null
+    if (routing === null || this.over) return
+    routing.requestEnded(this.owner.shared.env.clock.nowMs)
+    if (this.next === null && this.endpoint !== null) this.watchTime(routing)
+  }
+
+  private timedOut(detail: string): void {
+    if (this.answered) this.fail(CANCEL, OUTCOME_TIMEOUT)
+    else this.answer(REFUSAL_TIMEOUT, detail)
+  }
+
+  /** The attempt broke, or took too long. False if there is to be no other. */
+  private sendAgainAfterSilence(up: UpstreamStream): boolean {
+    if (this.interim || up !== this.up || this.answered || this.over) return false
+    const pause = this.exchange.againAfterSilence(up.whole)
+    if (pause === NOT_AGAIN) return false
+    this.startOver(up, pause)
+    return true
+  }
+
+  /** The route asks again after such a response, and time, budget and what was kept allow it. */
+  private sendAgain(up: UpstreamStream, fields: readonly HeaderField[], endStream: boolean): boolean {
+    if (this.interim || !this.isWhole(up)) return false
+    // A stream with a session, since an answer came on it.
+    const { status, grpcStatus } = up.session!.scan
+    const pushback = this.isGrpc ? pushbackMs(fieldValue(fields, "grpc-retry-pushback-ms")) : PUSHBACK_NONE
+    const trailersOnly = endStream ? grpcStatus : NO_GRPC_STATUS
+    const pause = this.exchange.againAfterResponse(status, trailersOnly, pushback, true)
+    if (pause === NOT_AGAIN) return false
+    this.startOver(up, pause)
+    return true
+  }
+
+  /** Gives up an attempt and plans the next one. */
+  private startOver(up: UpstreamStream, pauseMs: number): void {
+    const { upstream, session } = up
+    const next = this.renew(up)
+    if (session === null) upstream?.withdraw(up)
+    else if (!up.closed) session.reset(up, CANCEL)
+    this.endpoint = null
+    this.next = next
+    this.timer ??= new AttemptTimer(this)
+    this.owner.shared.env.timers.schedule(this.timer, pauseMs)
+  }
+
+  private answerRedirect({ status, location }: Redirect): void {
+    this.exchange.redirected(status)
+    const { session, shared } = this.owner
+    const table = shared.fields
+    const fields = [
+      table.transientField(":status", String(status)),
+      table.transientField("location", location),
+      table.transientField("content-length", "0"),
+    ]
+    this.answered = true
+    session.sendHead(this, fields, true)
+    // The rest of the request is not wanted (RFC 9113 section 8.1).
+    if (!this.endsWithHead) session.reset(this, NO_ERROR)
   }
 
   /** Nothing was sent: no connection to the endpoint came about. */
@@ -172,7 +305,7 @@ export class DownstreamStream extends Stream implements RequestView {
     if (this.isIdempotent() && (untouched || this.resends === 0) && this.resend(up)) return
     if (up.remoteEnded) this.uploadEnded(up)
     else if (this.answered) this.fail(INTERNAL_ERROR)
-    else this.answer(REFUSAL_UPSTREAM_GONE, error)
+    else if (!this.sendAgainAfterSilence(up)) this.answer(REFUSAL_UPSTREAM_GONE, error)
   }
 
   /** Sends the request anew if all of it is still here. */
@@ -229,16 +362,25 @@ export class DownstreamStream extends Stream implements RequestView {
     } else {
       this.grpcStatus = scan.grpcStatus
       // What was not stripped is the word of the endpoint's proxy.
-      const error = scan.hasProxyError && passed === fields ? proxyErrorOf(fields) : ""
+      const error =
+        scan.hasProxyError && passed === fields ? (fieldValue(fields, PROXY_ERROR_FIELD) ?? "") : ""
       if (error !== "" && neverReached(error)) {
         if (this.sendElsewhere(up, error, endStream)) return
         this.exchange.unreachedHead(scan.status)
-      } else this.exchange.responseHead(scan.status)
+      } else {
+        if (this.exchange.routing !== null && this.sendAgain(up, fields, endStream)) return
+        this.exchange.responseHead(scan.status)
+      }
       this.answered = true
       up.releaseReplay()
       this.trailersSent = null
     }
-    this.owner.session.sendHead(this, passed, endStream)
+    const changes = scan.status < 200 ? null : (this.exchange.routing?.target?.responseHeaders ?? null)
+    this.owner.session.sendHead(
+      this,
+      changes === null ? passed : modifiedFields(passed, changes, this.owner.shared.fields),
+      endStream,
+    )
   }
 
   /** The endpoint's proxy says that the request did not reach the application. False if it cannot be sent again. */
@@ -282,6 +424,7 @@ export class DownstreamStream extends Stream implements RequestView {
   localEnd(): void {
     if (this.over) return
     this.over = true
+    this.stopTimer()
     this.exchange.end(OUTCOME_COMPLETE, this.grpcStatus)
     // The server's stream is over, the client's is not: nobody takes the rest of the request.
     if (!this.remoteEnded && this.up !== null && this.up.closed) this.owner.session.reset(this, NO_ERROR)
@@ -294,7 +437,7 @@ export class DownstreamStream extends Stream implements RequestView {
       return
     }
     if (up.remoteEnded) this.uploadEnded(up)
-    else this.fail(passedOn(code, INTERNAL_ERROR))
+    else if (!this.sendAgainAfterSilence(up)) this.fail(passedOn(code, INTERNAL_ERROR))
   }
 
   /** The response is complete, and the rest of the request is not wanted (RFC 9113 section 8.1). */
@@ -345,17 +488,23 @@ export class DownstreamStream extends Stream implements RequestView {
     this.owner.session.reset(this, INADEQUATE_SECURITY)
   }
 
+  private stopTimer(): void {
+    this.next = null
+    if (this.timer !== null) this.owner.shared.env.timers.cancel(this.timer)
+  }
+
   /** Ends the exchange by a reset of the client's stream. */
-  private fail(code: number): void {
+  private fail(code: number, outcome: Outcome = OUTCOME_UPSTREAM_GONE): void {
     if (!this.over) {
       this.over = true
-      this.exchange.end(OUTCOME_UPSTREAM_GONE, this.grpcStatus)
+      this.exchange.end(outcome, this.grpcStatus)
     }
     this.cancelUpstream(CANCEL)
     this.owner.session.reset(this, code)
   }
 
   private cancelUpstream(code: number): void {
+    this.stopTimer()
     const up = this.up
     if (up === null) return
     // `peer` stays: what waits here came from there, and is given back there. What still comes is dropped.
@@ -371,10 +520,24 @@ export class DownstreamStream extends Stream implements RequestView {
   }
 }
 
-/** Value of the first conduit-proxy-error field. */
-function proxyErrorOf(fields: readonly HeaderField[]): string {
-  for (const field of fields) if (field.name.text === PROXY_ERROR_FIELD) return field.value
-  return ""
+/** First value of a field. */
+function fieldValue(fields: readonly HeaderField[], name: string): string | undefined {
+  for (const field of fields) if (field.name.text === name) return field.value
+  return undefined
+}
+
+/** The timer of one exchange, made when its route first asks for one. */
+class AttemptTimer extends Timer {
+  private readonly stream: DownstreamStream
+
+  constructor(stream: DownstreamStream) {
+    super()
+    this.stream = stream
+  }
+
+  override fire(): void {
+    this.stream.attemptTimer()
+  }
 }
 
 /** Codes that mean the same to the other side; the rest speak of one connection only. */

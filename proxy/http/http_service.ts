@@ -2,17 +2,20 @@
 import type { Endpoint, EndpointSource } from "../balance/mod.ts"
 import type { LogFields, Logger } from "../log.ts"
 import { type Clock, formatAddress } from "../net/mod.ts"
+import type { Rule, ServiceRoutes } from "../route/mod.ts"
 import type { Direction, HttpScope, ScopeLabels, Telemetry } from "../telemetry/mod.ts"
 import { ReplayBudget } from "../wire/mod.ts"
 import { Exchange } from "./exchange.ts"
 import { newErrorId, proxyErrorValue, REFUSAL_DENIED, REFUSAL_OVERLOAD, type Refusal } from "./refusal.ts"
 import type { RequestGuard } from "./request_guard.ts"
 import type { RequestView } from "./request_view.ts"
+import { Routing } from "./routing.ts"
 
 /** Requests in flight per direction, beyond which new ones are refused (Linkerd's figure; each costs a few KB). */
 export const MAX_REQUESTS_IN_FLIGHT = 100_000
 
 const NO_FIELDS: LogFields = {}
+const NO_SCOPES: (HttpScope | undefined)[] = []
 
 /** Counts what is in flight in one direction; shared by all its connections. */
 export class Admission {
@@ -35,6 +38,10 @@ export interface HttpTarget {
   readonly labels: ScopeLabels
   /** `authority` label where a request bears none: the service's full name, or "". */
   readonly defaultAuthority: string
+  /** Routes and settings of the service; null where it has none, and inbound. */
+  readonly routes: ServiceRoutes | null
+  /** Port that the client called. */
+  readonly port: number
 }
 
 /** One per accepted connection. */
@@ -93,6 +100,9 @@ export class HttpContext implements HttpService {
   private readonly fields: Readonly<Record<string, string | number>>
   private scope: HttpScope
   private labels: ScopeLabels
+  /** Scopes of the rules of `routes`, by their index. */
+  private ruleScopes: (HttpScope | undefined)[] = NO_SCOPES
+  private routes: ServiceRoutes | null = null
 
   constructor(options: HttpServiceOptions) {
     this.direction = options.direction
@@ -113,6 +123,7 @@ export class HttpContext implements HttpService {
   begin(request: RequestView): Exchange {
     if (this.target.labels !== this.labels) {
       this.labels = this.target.labels
+      this.ruleScopes = NO_SCOPES
       this.scope = this.telemetry.http.scope(this.labels)
     }
     const authority = request.authority === "" ? this.target.defaultAuthority : request.authority
@@ -121,7 +132,27 @@ export class HttpContext implements HttpService {
     const refusal =
       denied === null && this.admission.inFlight >= this.admission.limit ? REFUSAL_OVERLOAD : denied
     this.admission.inFlight++
-    return new Exchange(this, this.scope, this.telemetry.authorities.of(authority), request, refusal)
+    const label = this.telemetry.authorities.of(authority)
+    const { routes } = this.target
+    if (routes === null || refusal !== null)
+      return new Exchange(this, this.scope, label, request, refusal, null)
+    const { source, port } = this.target
+    const routing = new Routing(routes, source, request, port, this.clock.nowMs, this.random())
+    const scope = routing.rule === null ? this.scope : this.scopeOf(routes, routing.rule)
+    return new Exchange(this, scope, label, request, routing.refusal, routing)
+  }
+
+  private scopeOf(routes: ServiceRoutes, rule: Rule): HttpScope {
+    if (this.routes !== routes || this.ruleScopes === NO_SCOPES) {
+      this.routes = routes
+      this.ruleScopes = []
+    }
+    let scope = this.ruleScopes[rule.index]
+    if (scope === undefined) {
+      scope = this.telemetry.http.scope({ ...this.labels, route: rule.name })
+      this.ruleScopes[rule.index] = scope
+    }
+    return scope
   }
 
   stillAllows(request: RequestView): boolean {

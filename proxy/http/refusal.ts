@@ -20,6 +20,8 @@ export const REFUSAL_MALFORMED: Refusal = { status: 400, grpcStatus: 13, reason:
 export const REFUSAL_DENIED: Refusal = { status: 403, grpcStatus: 7, reason: "denied" }
 /** Routes exist, none matches. */
 export const REFUSAL_NO_ROUTE: Refusal = { status: 404, grpcStatus: 12, reason: "no-route" }
+/** The route leads nowhere: no backend, none with a weight, or one that does not exist (Gateway API: 500). */
+export const REFUSAL_NO_BACKEND: Refusal = { status: 500, grpcStatus: 14, reason: "no-backend" }
 /** The client did not send a whole head in time. */
 export const REFUSAL_HEAD_TIMEOUT: Refusal = { status: 408, grpcStatus: 4, reason: "head-timeout" }
 /** A rate limit. */
@@ -64,6 +66,7 @@ export const REFUSALS: readonly Refusal[] = [
   REFUSAL_MALFORMED,
   REFUSAL_DENIED,
   REFUSAL_NO_ROUTE,
+  REFUSAL_NO_BACKEND,
   REFUSAL_HEAD_TIMEOUT,
   REFUSAL_LIMITED,
   REFUSAL_HEAD_TOO_LARGE,

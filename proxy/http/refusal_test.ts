@@ -16,7 +16,7 @@ test("reasons are unique, short, and safe in a header field", () => {
 })
 
 test("gRPC statuses follow the contract", () => {
-  const grpc: Record<number, number> = { 403: 7, 404: 12, 408: 4, 429: 8, 502: 14, 503: 14, 504: 4 }
+  const grpc: Record<number, number> = { 403: 7, 404: 12, 408: 4, 429: 8, 500: 14, 502: 14, 503: 14, 504: 4 }
   for (const { status, grpcStatus } of REFUSALS)
     expect([status, grpcStatus]).toEqual([status, grpc[status] ?? 13])
 })

@@ -14,4 +14,6 @@ export interface RequestView {
   readonly upgrade: string
   /** First value of a field by its name in lower case; slow. */
   header(lowerCaseName: string): string | undefined
+  /** All values of a field by its name in lower case, joined by commas (RFC 9110 section 5.3); slow. */
+  values(lowerCaseName: string): string | undefined
 }

@@ -23,6 +23,8 @@ export class LocalTarget implements Target, HttpTarget {
   readonly source: EndpointSource
   readonly labels: ScopeLabels
   readonly defaultAuthority = ""
+  readonly routes = null
+  readonly port: number
   readonly connectionLabels: ConnectionLabels
   readonly endpoint: Endpoint
   private readonly settings: PortSettings
@@ -43,6 +45,7 @@ export class LocalTarget implements Target, HttpTarget {
   ) {
     this.settings = settings
     this.destination = destination
+    this.port = destination.port
     this.endpoint = endpoint
     this.labels = scopeOf(tls, clientId)
     this.source = new SingleEndpoint(this.endpoint)
@@ -57,6 +60,10 @@ export class LocalTarget implements Target, HttpTarget {
       dstNamespace: "",
       dst: null,
     }
+  }
+
+  raw(): EndpointSource {
+    return this.source
   }
 
   of({ tls, dnsName }: Client): LocalTarget {

@@ -4,6 +4,7 @@ import type { EndpointSource } from "../balance/mod.ts"
 import type { Destination } from "../discovery/mod.ts"
 import type { HttpTarget } from "../http/mod.ts"
 import { formatAddress } from "../net/mod.ts"
+import type { ServiceRoutes } from "../route/mod.ts"
 import { type ConnectionLabels, OUTBOUND, type ScopeLabels } from "../telemetry/mod.ts"
 
 /** The target behind one destination; one per destination, so that label objects are shared. */
@@ -30,8 +31,21 @@ export class DestinationTarget implements Target, HttpTarget {
     return this
   }
 
+  raw(random: number): EndpointSource {
+    const { routes, source } = this.destination
+    return routes === null ? source : routes.connection(random)
+  }
+
   get source(): EndpointSource {
     return this.destination.source
+  }
+
+  get routes(): ServiceRoutes | null {
+    return this.destination.routes
+  }
+
+  get port(): number {
+    return this.destination.port
   }
 
   get defaultAuthority(): string {

@@ -36,6 +36,7 @@ function request(path: string, change: Partial<RequestView> = {}): RequestView {
     isGrpc: false,
     upgrade: "",
     header: () => undefined,
+    values: () => undefined,
     ...change,
   }
 }

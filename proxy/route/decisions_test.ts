@@ -1,18 +1,16 @@
 // Retries, budgets, breakers, deadlines and weights on a clock and dice that the test drives.
+
 import { expect, test } from "bun:test"
 import fc from "fast-check"
+import { CIRCUIT_OPEN, CircuitBreaker, isPanic, PROBE_LIMIT_MS } from "../balance/mod.ts"
 import {
   Attempts,
   BACKOFF_MAX_FACTOR,
-  CIRCUIT_OPEN,
-  CircuitBreaker,
   formatGrpcTimeout,
-  isPanic,
   NO_BACKEND,
   NO_GRPC_TIMEOUT,
   NO_TIMEOUTS,
   NOT_AGAIN,
-  PROBE_LIMIT_MS,
   PUSHBACK_NEVER,
   PUSHBACK_NONE,
   parseGrpcTimeout,

@@ -4,13 +4,19 @@ import type { HeaderFieldConfig, HeaderModifierConfig } from "./route_config.ts"
 /** Changes of one message's fields. Immutable; of several, those of the rule come before those of the backend. */
 export class HeaderModifier {
   /** Names whose fields go, in lower case: those removed and those replaced. */
-  private readonly dropped: ReadonlySet<string>
+  readonly dropped: readonly string[]
   /** Fields that are written after those that stay. */
   readonly written: readonly HeaderFieldConfig[]
 
-  private constructor(dropped: ReadonlySet<string>, written: readonly HeaderFieldConfig[]) {
-    this.dropped = dropped
+  /** The same as lines of HTTP/1. */
+  readonly lines: string
+  private readonly gone: ReadonlySet<string>
+
+  private constructor(gone: ReadonlySet<string>, written: readonly HeaderFieldConfig[]) {
+    this.gone = gone
+    this.dropped = [...gone]
     this.written = written
+    this.lines = written.map(({ name, value }) => `${name}: ${value}\r\n`).join("")
   }
 
   /** The change that one or two lists of changes make, the second after the first; null: none. */
@@ -29,6 +35,6 @@ export class HeaderModifier {
 
   /** Whether a field that was sent stays. */
   keeps(lowerCaseName: string): boolean {
-    return !this.dropped.has(lowerCaseName)
+    return !this.gone.has(lowerCaseName)
   }
 }

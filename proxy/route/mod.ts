@@ -1,7 +1,6 @@
 // Where requests go by the routes of their service, and when they are sent again: decisions on plain data, with clock and
 // randomness passed in. Nothing here knows a socket.
 export * from "./attempts.ts"
-export * from "./circuit_breaker.ts"
 export * from "./deadline.ts"
 export * from "./grpc_timeout.ts"
 export * from "./header_modifier.ts"

@@ -1,7 +1,7 @@
 // Routes out of conduit.destination.v1. Field numbers are those of destination.proto; tests hold them to the generated code.
-import { type ProtoReader, ProtoError } from "../control_plane/mod.ts"
+import type { AccrualConfig } from "../balance/mod.ts"
+import { ProtoError, type ProtoReader } from "../control_plane/mod.ts"
 import {
-  type AccrualConfig,
   type FieldMatchConfig,
   type FiltersConfig,
   type HeaderFieldConfig,

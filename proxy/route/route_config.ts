@@ -1,5 +1,7 @@
 // Routes as the control plane sends them: plain data, from which RouteTable compiles what requests are matched with.
 
+import type { AccrualConfig } from "../balance/mod.ts"
+
 /** One of `conduit.destination.v1.RouteKind`: no route binds the port. */
 export const ROUTE_KIND_NONE = 0
 /** HTTPRoutes. */
@@ -123,14 +125,6 @@ export interface RetryConfig {
   /** 0 for BACKOFF_MIN_MS. */
   readonly backoffMs: number
   readonly anyMethod: boolean
-}
-
-/** When endpoints are left out after failures. */
-export interface AccrualConfig {
-  /** Failures in a row; 0: never. */
-  readonly maxFailures: number
-  readonly minPenaltyMs: number
-  readonly maxPenaltyMs: number
 }
 
 /** A rule. */

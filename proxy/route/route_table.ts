@@ -1,19 +1,22 @@
 // Which rule a request meets: the matches of all routes of a service's port, compiled once, then asked for each request.
 // Exact paths are found in a map, prefixes by cutting the path segment by segment; what is left is a few candidates.
 import { Regex } from "../../protos/regex/mod.ts"
+import { HeaderModifier } from "./header_modifier.ts"
 import { PathModifier } from "./path_modifier.ts"
 import { queryValueMatches } from "./query.ts"
+import { RetryRule } from "./retry.ts"
 import {
   type FieldMatchConfig,
+  type FiltersConfig,
   MATCH_EXACT,
   MATCH_PREFIX,
   MATCH_REGEX,
   type MatchConfig,
   ROUTE_KIND_GRPC,
   type RoutesConfig,
+  type RuleBackendConfig,
   type RuleConfig,
 } from "./route_config.ts"
-import { RetryRule } from "./retry.ts"
 import { WeightedPick } from "./weighted_pick.ts"
 
 /**
@@ -29,8 +32,25 @@ export interface RoutedRequest {
   readonly path: string
   readonly isGrpc: boolean
   readonly authority: string
-  /** All values of a field, joined by commas. */
-  header(lowerCaseName: string): string | undefined
+  /** All values of a field, joined by commas; undefined if it is absent. */
+  values(lowerCaseName: string): string | undefined
+}
+
+/** Where a share of a rule's requests goes, and what is done to them; compiled. */
+export class RuleTarget {
+  readonly config: RuleBackendConfig
+  /** Of the rule, then of the backend. */
+  readonly requestHeaders: HeaderModifier | null
+  readonly responseHeaders: HeaderModifier | null
+  /** Authority that takes the place of the request's; "" to keep that. */
+  readonly hostname: string
+
+  constructor(rule: FiltersConfig, config: RuleBackendConfig) {
+    this.config = config
+    this.requestHeaders = HeaderModifier.of(rule.requestHeaders, config.filters.requestHeaders)
+    this.responseHeaders = HeaderModifier.of(rule.responseHeaders, config.filters.responseHeaders)
+    this.hostname = rule.rewrite?.hostname ?? ""
+  }
 }
 
 /** A rule, compiled. */
@@ -39,7 +59,9 @@ export class Rule {
   readonly name: string
   /** Place among the rules of the table. */
   readonly index: number
-  /** Chooses a backend. */
+  /** By their index in the rule. */
+  readonly targets: readonly RuleTarget[]
+  /** Chooses a target. */
   readonly pick: WeightedPick
   /** Null: a response is never asked for again. */
   readonly retry: RetryRule | null
@@ -50,6 +72,7 @@ export class Rule {
     this.config = config
     this.name = config.name
     this.index = index
+    this.targets = config.backends.map(backend => new RuleTarget(config.filters, backend))
     this.pick = new WeightedPick(config.backends)
     this.retry = config.retry === null ? null : new RetryRule(config.retry)
     const { rewrite, redirect } = config.filters
@@ -87,9 +110,9 @@ class Match {
       // i is below the length.
       const field = this.headers[i]!
       const value =
-        field.name === "host" && request.header("host") === undefined
+        field.name === "host" && request.values("host") === undefined
           ? request.authority
-          : request.header(field.name)
+          : request.values(field.name)
       if (value === undefined || !field.takes(value)) return false
     }
     for (let i = 0; i < this.query.length; i++) {

@@ -1,10 +1,11 @@
 // The routes of one service as a proxy holds them: the compiled table, the endpoints of the backends that it names, and
 // the retry budget. Lives as long as the routes do not change; endpoints come and go in place.
-import { EndpointSet, type EndpointUpdate } from "../balance/mod.ts"
-import { NO_BACKEND } from "./weighted_pick.ts"
+import { type AccrualConfig, EndpointSet, type EndpointSource, type EndpointUpdate } from "../balance/mod.ts"
+import { RetryRule } from "./retry.ts"
 import { RetryBudget } from "./retry_budget.ts"
-import type { AccrualConfig, RoutesConfig } from "./route_config.ts"
+import { ROUTE_KIND_TCP, ROUTE_KIND_TLS, type RoutesConfig } from "./route_config.ts"
 import { RouteTable, type Rule } from "./route_table.ts"
+import { NO_BACKEND } from "./weighted_pick.ts"
 
 /** A port of another Service that rules send to. */
 export interface BackendInfo {
@@ -15,6 +16,8 @@ export interface BackendInfo {
   readonly protocol: number
   readonly accrual: AccrualConfig | null
 }
+
+const NOWHERE: EndpointSource = { pick: () => null }
 
 /** A backend with its endpoints, as discovery names it. */
 export interface BackendUpdate {
@@ -37,6 +40,8 @@ export class RouteBackend {
 export class ServiceRoutes {
   readonly config: RoutesConfig
   readonly table: RouteTable
+  /** Of requests that meet no route, because the service has none. */
+  readonly retry: RetryRule | null
   /** Shared by all requests to the service. */
   readonly budget: RetryBudget
   readonly backends: readonly RouteBackend[]
@@ -50,6 +55,7 @@ export class ServiceRoutes {
   ) {
     this.config = config
     this.table = new RouteTable(config)
+    this.retry = config.retry === null ? null : new RetryRule(config.retry)
     this.own = own
     this.backends = backends
     this.budget = budget
@@ -79,6 +85,8 @@ export class ServiceRoutes {
       return new RouteBackend(info, set)
     })
     for (const gone of known.values()) gone.clear()
+    own.setAccrual(config.accrual)
+    for (const { info, endpoints } of made) endpoints.setAccrual(info.accrual)
     // The same routes once more, after a reconnect: whoever holds them goes on with them.
     if (before !== null && before.own === own && isSame(before, config, made)) return before
     return new ServiceRoutes(config, own, made, before?.budget ?? new RetryBudget())
@@ -96,6 +104,7 @@ export class ServiceRoutes {
 
   /** The service is gone, or has no routes any more. */
   clear(): void {
+    this.own.setAccrual(null)
     for (const backend of this.backends) backend.endpoints.clear()
   }
 
@@ -107,6 +116,20 @@ export class ServiceRoutes {
   /** Endpoints of a number: 0 is the service itself; null for what is none. */
   endpoints(number: number): EndpointSet | null {
     return number === 0 ? this.own : (this.backends[number - 1]?.endpoints ?? null)
+  }
+
+  /**
+   * Endpoints for one connection, by the rule of a TLSRoute or TCPRoute where there is one: none for a share that leads
+   * nowhere.
+   *
+   * @param random  uniform, 0 to 1
+   */
+  connection(random: number): EndpointSource {
+    const { kind } = this.config
+    const rule = kind === ROUTE_KIND_TLS || kind === ROUTE_KIND_TCP ? this.table.rules[0] : undefined
+    if (rule === undefined) return this.own
+    const chosen = rule.config.backends[this.choose(rule, random)]
+    return (chosen === undefined ? null : this.endpoints(chosen.backend)) ?? NOWHERE
   }
 
   /**

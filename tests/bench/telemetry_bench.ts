@@ -54,6 +54,8 @@ function measure({ endpoints, authorities, grpc }: Case): number {
         route: "",
       },
       defaultAuthority: "",
+      routes: null,
+      port: 80,
     },
     telemetry,
     clock,
@@ -67,6 +69,7 @@ function measure({ endpoints, authorities, grpc }: Case): number {
     isGrpc: grpc,
     upgrade: "",
     header: () => undefined,
+    values: () => undefined,
   }))
   const start = performance.now()
   for (let i = 0; i < REQUESTS_PER_ROUND; i++) {

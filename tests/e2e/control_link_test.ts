@@ -217,6 +217,8 @@ test("what a proxy counts arrives, across a control plane that is killed and com
       source: new SingleEndpoint(new Endpoint("10.0.0.1", 8080, info)),
       labels: { ...labels, tls: null },
       defaultAuthority: "",
+      routes: null,
+      port: 80,
     },
     telemetry,
     clock,
@@ -232,6 +234,7 @@ test("what a proxy counts arrives, across a control plane that is killed and com
         isGrpc: false,
         upgrade: "",
         header: () => undefined,
+        values: () => undefined,
       }
       const exchange = service.begin(request)
       exchange.pick()

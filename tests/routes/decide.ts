@@ -40,7 +40,7 @@ export function decide(destination: Destination, request: CaseRequest): CaseAnsw
   const own = `${service.namespace}/${service.name}:${service.port}`
   if (routes === null || routes.config.kind === 0) return { backend: own, path, authority }
   const method = request.method ?? (isGrpc ? "POST" : "GET")
-  const rule = routes.table.match({ method, path, isGrpc, authority, header: name => headers[name] })
+  const rule = routes.table.match({ method, path, isGrpc, authority, values: name => headers[name] })
   if (rule === null) return { rule: null, status: 404 }
   const { filters } = rule.config
   if (rule.config.fault !== "") return { rule: rule.name, status: 500 }

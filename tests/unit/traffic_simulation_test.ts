@@ -1,14 +1,9 @@
 // What balancing, retry budgets and breakers promise, in simulated time with seeds that are printed. What an end-to-end
 // run shows with three servers is shown here with ten, for minutes, in a second.
+
 import { expect, test } from "bun:test"
-import {
-  Attempts,
-  CircuitBreaker,
-  isPanic,
-  NOT_AGAIN,
-  RetryBudget,
-  RetryRule,
-} from "../../proxy/route/mod.ts"
+import { CircuitBreaker, isPanic } from "../../proxy/balance/mod.ts"
+import { Attempts, NOT_AGAIN, RetryBudget, RetryRule } from "../../proxy/route/mod.ts"
 import { p99Of, type Trouble } from "../simulation/balancing.ts"
 import { exponential, SimulatedTime, seeded } from "../simulation/time.ts"
 

@@ -277,6 +277,6 @@ test("signed chunks of an upload (85 bytes of extension each) may go on for ever
 test("a spliced head loses the named fields, gains a line, and keeps all else as sent", () => {
   const { head } = parseResponse("HTTP/1.1 200 OK\r\nA: 1\r\nConnection: keep-alive\r\nb: 2\r\nA: 3\r\n\r\n")
   expect(Buffer.from(spliceHead(head, ["connection"], "Connection: close\r\n")).toString()).toBe(
-    "HTTP/1.1 200 OK\r\nConnection: close\r\nA: 1\r\nb: 2\r\nA: 3\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nA: 1\r\nb: 2\r\nA: 3\r\nConnection: close\r\n\r\n",
   )
 })

@@ -101,7 +101,17 @@ export class MessageHead {
 
   /** First value of a field, without white space around it; slow. */
   header(lowerCaseName: string): string | undefined {
+    return this.find(lowerCaseName, true)
+  }
+
+  /** All values of a field, joined by commas (RFC 9110 section 5.3); slow. */
+  values(lowerCaseName: string): string | undefined {
+    return this.find(lowerCaseName, false)
+  }
+
+  private find(lowerCaseName: string, firstOnly: boolean): string | undefined {
     const bytes = this.bytes
+    let found: string | undefined
     let at = this.fieldsStart
     while (at < this.end - 2) {
       const nameStart = at
@@ -113,11 +123,13 @@ export class MessageHead {
         let valueEnd = at
         while (valueStart < valueEnd && isBlank(bytes[valueStart] as number)) valueStart++
         while (valueEnd > valueStart && isBlank(bytes[valueEnd - 1] as number)) valueEnd--
-        return latin1(bytes, valueStart, valueEnd)
+        const value = latin1(bytes, valueStart, valueEnd)
+        if (firstOnly) return value
+        found = found === undefined ? value : `${found},${value}`
       }
       at += 2
     }
-    return undefined
+    return found
   }
 
   /**

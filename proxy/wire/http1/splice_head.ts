@@ -1,22 +1,31 @@
 // Rewrites a head where a line must go or come: the slow path, for what cannot be forwarded as the bytes it came in.
 
-import { COLON, CR, equalsIgnoreCase } from "../ascii.ts"
+import { COLON, CR, equalsIgnoreCase, LF } from "../ascii.ts"
 import type { MessageHead } from "./message_head.ts"
 
 /**
  * A copy of a parsed head without some of its fields, all else as sent.
  *
  * @param dropped  names in lower case
- * @param added  whole lines with their CRLF, put behind the first line
+ * @param added  whole lines with their CRLF in Latin-1, put behind the fields that stay
+ * @param firstLine  takes the place of the first line, with its CRLF; "" to keep that
  */
-export function spliceHead(head: MessageHead, dropped: readonly string[], added: string): Uint8Array {
+export function spliceHead(
+  head: MessageHead,
+  dropped: readonly string[],
+  added: string,
+  firstLine = "",
+): Uint8Array {
   const { bytes, start, fieldsStart, end } = head
-  const result = new Uint8Array(end - start + added.length)
-  let length = fieldsStart - start
-  result.set(bytes.subarray(start, fieldsStart))
-  for (let i = 0; i < added.length; i++) result[length++] = added.charCodeAt(i)
+  const result = new Uint8Array(end - start + added.length + firstLine.length)
+  let length = 0
+  if (firstLine === "") {
+    result.set(bytes.subarray(start, fieldsStart))
+    length = fieldsStart - start
+  } else for (let i = 0; i < firstLine.length; i++) result[length++] = firstLine.charCodeAt(i)
   let at = fieldsStart
-  while (at < end) {
+  // Field lines; the empty line that ends the head comes behind what is added.
+  while (at < end - 2) {
     const lineStart = at
     while (bytes[at] !== COLON && bytes[at] !== CR) at++
     const nameEnd = at
@@ -29,5 +38,8 @@ export function spliceHead(head: MessageHead, dropped: readonly string[], added:
       length += at - lineStart
     }
   }
+  for (let i = 0; i < added.length; i++) result[length++] = added.charCodeAt(i)
+  result[length++] = CR
+  result[length++] = LF
   return result.subarray(0, length)
 }

@@ -1,6 +1,12 @@
 // Leaves out an endpoint that fails, and lets it prove that it is well again: by failures in a row, or by its success
 // rate over a window (Linkerd's two failure accruals). One request at a time is the probe.
-import type { AccrualConfig } from "./route_config.ts"
+/** When endpoints are left out after failures. */
+export interface AccrualConfig {
+  /** Failures in a row; 0: never. */
+  readonly maxFailures: number
+  readonly minPenaltyMs: number
+  readonly maxPenaltyMs: number
+}
 
 /** Share of successes over the window below which an endpoint is left out (Linkerd's figure). */
 export const MIN_SUCCESS_RATE = 0.8
@@ -24,11 +30,17 @@ export const CIRCUIT_PROBING = 2
 
 const SLOTS = 10
 
+/** Circuits of a set that are not closed. */
+export class OpenCircuits {
+  count = 0
+}
+
 /** The circuit of one endpoint. Fixed in size. */
 export class CircuitBreaker {
   /** One of the CIRCUIT_ constants. */
   state = CIRCUIT_CLOSED
   private readonly config: AccrualConfig
+  private readonly circuits: OpenCircuits
   private readonly byRate: boolean
   private failuresInRow = 0
   private penalties = 0
@@ -38,9 +50,13 @@ export class CircuitBreaker {
   private readonly bad = new Float64Array(SLOTS)
   private slot = 0
 
-  /** @param byRate  whether the success rate counts too */
-  constructor(config: AccrualConfig, byRate = false) {
+  /**
+   * @param byRate  whether the success rate counts too
+   * @param circuits  of the set that the endpoint is of
+   */
+  constructor(config: AccrualConfig, byRate = false, circuits: OpenCircuits = new OpenCircuits()) {
     this.config = config
+    this.circuits = circuits
     this.byRate = byRate
   }
 
@@ -90,11 +106,18 @@ export class CircuitBreaker {
     const doubled = this.config.minPenaltyMs * 2 ** Math.min(this.penalties, 20)
     const penalty = Math.min(this.config.maxPenaltyMs, doubled) * (1 + PENALTY_JITTER * random)
     this.penalties++
+    if (this.state === CIRCUIT_CLOSED) this.circuits.count++
     this.state = CIRCUIT_OPEN
     this.openUntilMs = nowMs + penalty
   }
 
+  /** The endpoint is gone, or its set counts failures no more. */
+  retire(): void {
+    if (this.state !== CIRCUIT_CLOSED) this.close()
+  }
+
   private close(): void {
+    this.circuits.count--
     this.state = CIRCUIT_CLOSED
     this.penalties = 0
     this.good.fill(0)

@@ -1,0 +1,35 @@
+// What a route changes of a head in HTTP/2: path, authority and fields.
+import type { HeaderModifier } from "../route/mod.ts"
+import { type FieldTable, type HeaderField, KIND_AUTHORITY, KIND_HOST, KIND_PATH } from "../wire/mod.ts"
+import type { Routing } from "./routing.ts"
+
+/** The fields of a request as its route sends them on. */
+export function routedFields(
+  fields: readonly HeaderField[],
+  { path, target }: Routing,
+  table: FieldTable,
+): HeaderField[] {
+  const hostname = target === null ? "" : target.hostname
+  const changed: HeaderField[] = []
+  for (const field of fields) {
+    const { kind } = field.name
+    if (kind === KIND_PATH && path !== null)
+      changed.push(table.transientField(field.name, path.apply(field.value)))
+    else if ((kind === KIND_AUTHORITY || kind === KIND_HOST) && hostname !== "")
+      changed.push(table.transientField(field.name, hostname))
+    else changed.push(field)
+  }
+  const headers = target === null ? null : target.requestHeaders
+  return headers === null ? changed : modifiedFields(changed, headers, table)
+}
+
+/** The fields of a head with some of them changed. */
+export function modifiedFields(
+  fields: readonly HeaderField[],
+  changes: HeaderModifier,
+  table: FieldTable,
+): HeaderField[] {
+  const changed = fields.filter(field => changes.keeps(field.name.text))
+  for (const { name, value } of changes.written) changed.push(table.transientField(name.toLowerCase(), value))
+  return changed
+}

@@ -1,0 +1,163 @@
+// What the routes of a service make of one request: where it goes, what is changed on the way, how long it may take and
+// whether it is sent again. Made for services that have routes or settings of their own only.
+import type { EndpointSource } from "../balance/mod.ts"
+import {
+  Attempts,
+  attemptDeadlineMs,
+  NO_BACKEND,
+  NO_DEADLINE,
+  NO_GRPC_TIMEOUT,
+  type PathModifier,
+  parseGrpcTimeout,
+  ROUTE_KIND_GRPC,
+  ROUTE_KIND_HTTP,
+  type Rule,
+  type RuleTarget,
+  redirectLocation,
+  requestDeadlineMs,
+  type ServiceRoutes,
+  type TimeoutsConfig,
+} from "../route/mod.ts"
+import { REFUSAL_NO_BACKEND, REFUSAL_NO_ROUTE, type Refusal } from "./refusal.ts"
+import type { RequestView } from "./request_view.ts"
+
+/** A redirect that is to be answered. */
+export interface Redirect {
+  /** 301, 302, 303, 307 or 308. */
+  readonly status: number
+  /** Value of the Location field. */
+  readonly location: string
+}
+
+/** How a request is routed. */
+export class Routing {
+  /** The rule that it meets; null where the service has no routes, or none takes it. */
+  readonly rule: Rule | null
+  /** What is changed on the way; null for nothing. */
+  readonly target: RuleTarget | null
+  /** Changes the path; null to keep it. */
+  readonly path: PathModifier | null
+  /** Answer this instead of sending it anywhere. */
+  readonly refusal: Refusal | null
+  /** Answer this instead. */
+  readonly redirect: Redirect | null
+  /** Endpoints of its backend. */
+  readonly source: EndpointSource
+  readonly attempts: Attempts
+  private readonly timeouts: TimeoutsConfig
+  /** Readings of the clock by which something must have happened; NO_DEADLINE for none. */
+  private readonly requestDueMs: number
+  private attemptDueMs = NO_DEADLINE
+  private responseDueMs = NO_DEADLINE
+  private activeMs: number
+
+  /**
+   * @param source  endpoints of the service itself
+   * @param servicePort  port of the Service that was called
+   * @param random  uniform, 0 to 1
+   */
+  constructor(
+    routes: ServiceRoutes,
+    source: EndpointSource,
+    request: RequestView,
+    servicePort: number,
+    nowMs: number,
+    random: number,
+  ) {
+    const { kind, timeouts } = routes.config
+    const routed = kind === ROUTE_KIND_HTTP || kind === ROUTE_KIND_GRPC
+    const rule = routed ? routes.table.match(request) : null
+    let refusal: Refusal | null = null
+    let redirect: Redirect | null = null
+    let target: RuleTarget | null = null
+    let chosen: EndpointSource = source
+    if (rule !== null) {
+      const { filters } = rule.config
+      if (rule.config.fault === "" && filters.redirect !== null) {
+        const location = redirectLocation(filters.redirect, rule.redirectPath, request, servicePort)
+        redirect = { status: filters.redirect.status, location }
+      } else {
+        const index = routes.choose(rule, random)
+        if (index === NO_BACKEND) refusal = REFUSAL_NO_BACKEND
+        else {
+          // `choose` gives an index of the rule's backends, whose endpoints are there.
+          target = rule.targets[index]!
+          chosen = target.config.backend === 0 ? source : routes.endpoints(target.config.backend)!
+        }
+      }
+    } else if (routed) refusal = REFUSAL_NO_ROUTE
+    this.rule = rule
+    this.target = target
+    this.path = rule === null ? null : rule.rewritePath
+    this.refusal = refusal
+    this.redirect = redirect
+    this.source = chosen
+    this.timeouts = rule === null ? timeouts : rule.config.timeouts
+    const grpcTimeout = request.isGrpc ? parseGrpcTimeout(request.header("grpc-timeout")) : NO_GRPC_TIMEOUT
+    this.requestDueMs = requestDeadlineMs(this.timeouts, nowMs, grpcTimeout)
+    this.activeMs = nowMs
+    const retry = rule === null ? routes.retry : rule.retry
+    if (retry !== null) routes.budget.deposit(nowMs)
+    this.attempts = new Attempts(retry, routes.budget, isIdempotentMethod(request.method), this.requestDueMs)
+  }
+
+  /** Whether the request's head is sent on other than it came. */
+  get changesRequest(): boolean {
+    const { target } = this
+    return (
+      this.path !== null || (target !== null && (target.hostname !== "" || target.requestHeaders !== null))
+    )
+  }
+
+  /** An attempt begins. */
+  attempt(nowMs: number): void {
+    this.attemptDueMs = attemptDeadlineMs(this.timeouts, nowMs, NO_DEADLINE)
+  }
+
+  /** The request has ended: from here on the response must. */
+  requestEnded(nowMs: number): void {
+    if (this.timeouts.responseMs > 0 && this.responseDueMs === NO_DEADLINE)
+      this.responseDueMs = nowMs + this.timeouts.responseMs
+  }
+
+  /** Bytes of the body went either way. */
+  active(nowMs: number): void {
+    this.activeMs = nowMs
+  }
+
+  /** Reading of the clock at which `isOver` or `attemptIsOver` may hold; NO_DEADLINE for never. */
+  get dueMs(): number {
+    return Math.min(this.exchangeDueMs, this.attemptDueMs)
+  }
+
+  /** The whole exchange has taken too long. */
+  isOver(nowMs: number): boolean {
+    return nowMs >= this.exchangeDueMs
+  }
+
+  /** The attempt has taken too long; another one may be made. */
+  attemptIsOver(nowMs: number): boolean {
+    return nowMs >= this.attemptDueMs
+  }
+
+  private get exchangeDueMs(): number {
+    const { idleMs } = this.timeouts
+    const idle = idleMs > 0 ? this.activeMs + idleMs : NO_DEADLINE
+    return Math.min(this.requestDueMs, this.responseDueMs, idle)
+  }
+}
+
+/** Whether sending a request twice means the same as once (RFC 9110 section 9.2.2). */
+export function isIdempotentMethod(method: string): boolean {
+  switch (method) {
+    case "GET":
+    case "HEAD":
+    case "OPTIONS":
+    case "TRACE":
+    case "PUT":
+    case "DELETE":
+      return true
+    default:
+      return false
+  }
+}
