@@ -84,7 +84,7 @@ export function startHttp1Loopback(
     port: options.port ?? 0,
     accept(conn) {
       const guard = options.guard ?? null
-      const shared = { target, telemetry, clock: loop.clock, log, admission }
+      const shared = { target, telemetry, clock: env.clock, log, admission }
       const service = createHttpService({ direction, guard, ...shared })
       connections.push(serveHttp1(conn, new Uint8Array(0), service, env))
       return conn.handler
