@@ -29,6 +29,11 @@ export const COMMANDS: readonly Entry[] = [
     load: async () => (await import("./stat.ts")).stat,
   },
   {
+    name: "routes",
+    summary: "traffic per route of Services, as seen by callers and as sent",
+    load: async () => (await import("./routes.ts")).routes,
+  },
+  {
     name: "edges",
     summary: "who calls whom, whether it is secured, and why not",
     load: async () => (await import("./edges.ts")).edges,

@@ -91,3 +91,16 @@ export function resourceText(kind: string, name: string): string {
   const short = word !== undefined && KIND_WORDS.includes(word) ? word : kind
   return name === "" ? short : `${short}/${name}`
 }
+
+/**
+ * The resource that a flag such as `--from` names; undefined without the flag.
+ *
+ * @throws UsageError unless it names one resource
+ */
+export function peerOf(word: string | undefined, namespace: string, flag: string) {
+  if (word === undefined) return undefined
+  const [one, ...more] = parseResources([word])
+  if (one === undefined || more.length > 0)
+    throw new UsageError(`${flag} takes one resource, such as deploy/web`)
+  return { namespace: one.kind === "namespace" ? "" : namespace, kind: one.kind, name: one.name }
+}

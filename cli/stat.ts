@@ -9,6 +9,7 @@ import { byteRate, type Column, FORMATS, formatOf, millis, percent, rate, render
 import {
   KIND_WORDS,
   parseResources,
+  peerOf,
   pluralOf,
   queryOf,
   type ResourceArgument,
@@ -116,8 +117,8 @@ export const stat = command({
     const targets = parseResources(args._)
     const namespace = namespaceOf(args)
     const windowMs = windowMsOf(args["time-window"])
-    const from = peer(args.from, args["from-namespace"] ?? namespace, "--from")
-    const to = peer(args.to, args["to-namespace"] ?? namespace, "--to")
+    const from = peerOf(args.from, args["from-namespace"] ?? namespace, "--from")
+    const to = peerOf(args.to, args["to-namespace"] ?? namespace, "--to")
     if (from !== undefined && to !== undefined) {
       throw new UsageError(
         "--from and --to cannot be used together; stat deploy/a --to deploy/b shows what a sends to b",
@@ -153,14 +154,6 @@ export const stat = command({
     }
   },
 })
-
-function peer(word: string | undefined, namespace: string, flag: string) {
-  if (word === undefined) return undefined
-  const [one, ...more] = parseResources([word])
-  if (one === undefined || more.length > 0)
-    throw new UsageError(`${flag} takes one resource, such as deploy/web`)
-  return { namespace: one.kind === "namespace" ? "" : namespace, kind: one.kind, name: one.name }
-}
 
 function place(namespace: string): string {
   return namespace === ""

@@ -14,6 +14,7 @@ import { learn } from "./learn.ts"
 import { policies } from "./policies.ts"
 import type { ProxyOptions } from "./proxies.ts"
 import { proxyMetrics } from "./proxy_metrics.ts"
+import { routes } from "./routes.ts"
 import { stat } from "./stat.ts"
 import { whatIf } from "./what_if.ts"
 
@@ -49,10 +50,11 @@ export function serveApi(
   options: ApiOptions,
 ): Promise<Listening> {
   const { host, port, policy = POLICY_DEFAULTS, nowMs = Date.now, proxies, tls } = options
-  const routes = (router: ConnectRouter): void => {
+  const methods = (router: ConnectRouter): void => {
     router.service(ApiService, {
       version: () => version(queries, options.version),
       stat: request => stat(known(store), queries, request),
+      routes: request => routes(known(store), queries, request),
       edges: request => edges(known(store), queries, request),
       endpoints: request => endpoints(known(store), request),
       proxyMetrics: (request, { signal }) => proxyMetrics(known(store), request, signal, proxies),
@@ -65,7 +67,7 @@ export function serveApi(
   return listen({
     host,
     port,
-    onRequest: connectNodeAdapter({ routes, readMaxBytes: MAX_API_REQUEST_BYTES }),
+    onRequest: connectNodeAdapter({ routes: methods, readMaxBytes: MAX_API_REQUEST_BYTES }),
     tls,
   })
 }

@@ -123,7 +123,8 @@ export function figuresOf(sum: FigureSum | undefined): {
   }
 }
 
-function httpInit(figures: HttpFigures): MessageInitShape<typeof HttpFiguresSchema> {
+/** HTTP figures in the API's shape. */
+export function httpInit(figures: HttpFigures): MessageInitShape<typeof HttpFiguresSchema> {
   const { success, rps, responses, failures, latencyMs } = figures
   return { success, rps, responses: BigInt(responses), failures: BigInt(failures), latencyMs }
 }

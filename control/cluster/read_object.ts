@@ -1,10 +1,10 @@
 // Reads a Kubernetes object in its standard shape into the record that is kept of it. Shared by every
 // source, so that a manifest and the API server are understood alike.
 import {
+  type RouteComplaint,
   readReferenceGrant,
   readRoute,
   readServiceTraffic,
-  type RouteComplaint,
 } from "../../deploy/gateway/mod.ts"
 import { POLICY_KIND, readAuthorizationPolicy } from "../../deploy/policy/mod.ts"
 import { DEFAULT_POLICY_NAMES } from "../../protos/authorization/mod.ts"

@@ -12,9 +12,9 @@ import {
   type ServiceRecord,
   type ServingAddress,
 } from "../cluster/mod.ts"
-import { portRoutes, trafficFields } from "./routes.ts"
 import { type MeshNames, workloadDnsName } from "../tls/mod.ts"
 import { opaquePodPort, podPortProtocol, servicePortProtocol } from "./protocol_hint.ts"
+import { portRoutes, trafficFields } from "./routes.ts"
 
 /** An endpoint in plain data. */
 export type EndpointInit = MessageInitShape<typeof destinationV1.EndpointSchema>

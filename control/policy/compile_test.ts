@@ -1,7 +1,7 @@
 // From objects as people write them to what proxies compare, and what is wrong with policies that are well-formed.
 import { expect, test } from "bun:test"
 import { PolicySet } from "../../protos/authorization/mod.ts"
-import { type ClusterStore, ClusterStore as Store, readManifestFile } from "../cluster/mod.ts"
+import { type ClusterStore, readManifestFile, ClusterStore as Store } from "../cluster/mod.ts"
 import { ClientPods } from "./client_pods.ts"
 import { compilePod } from "./compile.ts"
 import { policyProblems } from "./problems.ts"

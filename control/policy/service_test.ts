@@ -2,7 +2,7 @@
 import { afterEach, expect, test } from "bun:test"
 import { createGrpcTransport } from "@connectrpc/connect-node"
 import { createPolicyClient, type policyV1 } from "../../protos/mod.ts"
-import { type ClusterStore, ClusterStore as Store, readManifestFile } from "../cluster/mod.ts"
+import { type ClusterStore, readManifestFile, ClusterStore as Store } from "../cluster/mod.ts"
 import { servePolicy } from "./service.ts"
 
 const cleanups: (() => void)[] = []

@@ -10,9 +10,10 @@ export {
   type GrpcStreamHandler,
   MAX_UNREAD_BYTES,
 } from "./grpc_stream.ts"
-export { refuseClaim } from "./pod_claim.ts"
 export { type KeepaliveOptions, PING_INTERVAL_MS, PING_TIMEOUT_MS } from "./keepalive.ts"
 export { type Listening, listen, type RequestHandler } from "./listener.ts"
+export { refuseClaim } from "./pod_claim.ts"
+export type { ConnectionRefusal, TlsOptions } from "./tls_port.ts"
 export {
   COALESCE_MS,
   type TopicRules,
@@ -21,4 +22,3 @@ export {
   type Watched,
   type Watcher,
 } from "./topics.ts"
-export type { ConnectionRefusal, TlsOptions } from "./tls_port.ts"

@@ -81,6 +81,38 @@ export class FigureSum {
   }
 }
 
+/** Adds rows of one route up, with rates as `FigureSum` gives them. */
+export class RouteSum {
+  private readonly rows: telemetryQueryV1.RouteTraffic[] = []
+  private readonly seen = new FigureSum()
+
+  /** Adds a row. */
+  add(row: telemetryQueryV1.RouteTraffic): void {
+    this.rows.push(row)
+    this.seen.add({ ...row, hasTcp: false, open: 0n, readBytes: 0, writeBytes: 0 })
+  }
+
+  /** What callers saw; null when no request ended within the window. */
+  http(): HttpFigures | null {
+    return this.seen.http()
+  }
+
+  /** What was sent to endpoints: of several attempts of one request all but the last had failed. Null as `http`. */
+  actual(): { readonly success: number; readonly rps: number } | null {
+    const http = this.http()
+    const sent = this.rows.reduce((sum, row) => sum + Number(row.sent), 0)
+    if (http === null || sent === 0) return null
+    // A request is sent before it is answered: those under way at the window's end are not failures.
+    const attempts = Math.max(sent, http.responses)
+    return {
+      success: (http.responses - http.failures) / attempts,
+      rps: perSecond(this.rows, row =>
+        Math.max(Number(row.sent), Number(row.successes) + Number(row.failures)),
+      ),
+    }
+  }
+}
+
 /** What a count covers; the query API's messages fit. */
 export type Covered = Pick<telemetryQueryV1.Traffic, "fromMs" | "toMs" | "wholeWindow">
 

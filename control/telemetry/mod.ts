@@ -1,5 +1,5 @@
 // Takes what proxies count, keeps windows of it, and answers what happened within them: conduit.telemetry.v1.
-export { AccessSum, FigureSum, type HttpFigures, type TcpFigures } from "./figures.ts"
+export { AccessSum, FigureSum, type HttpFigures, RouteSum, type TcpFigures } from "./figures.ts"
 export { remoteQueries } from "./remote_queries.ts"
 export { localQueries, serveTelemetry, type TelemetryQueries } from "./service.ts"
 export { TelemetryStore } from "./store.ts"

@@ -35,6 +35,7 @@ export function remoteQueries(
   }
   return {
     traffic: (windowMs, direction) => explained(client => client.traffic({ windowMs, direction })),
+    routes: windowMs => explained(client => client.routes({ windowMs })),
     access: windowMs => explained(client => client.access({ windowMs })),
     reporters: () => explained(client => client.reporters({})),
   }

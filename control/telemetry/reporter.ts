@@ -195,6 +195,7 @@ export class Reporter {
     if (growth === 0) return
     peer.activeMs = nowMs
     if (figure === "read" || figure === "write") peer.ring.addBytes(nowMs, figure === "write", growth)
+    else if (figure === "sent") peer.ring.addSent(nowMs, growth)
     else if (figure !== "latency") peer.ring.addResponses(nowMs, figure === "failure", growth)
   }
 
@@ -355,6 +356,29 @@ export function trafficOf(
     fromMs: coverage.fromMs,
     toMs: coverage.toMs,
     wholeWindow: coverage.wholeWindow,
+  }
+}
+
+/** Traffic of a route in the shape of the query API, or null when there was none. */
+export function routeTrafficOf(
+  reporter: Reporter,
+  { key, ring }: Peer,
+  { tier, firstSlot, lastSlot, fromMs, toMs, wholeWindow }: Coverage,
+): Omit<telemetryQueryV1.RouteTraffic, "$typeName"> | null {
+  const { successes, failures, sent, latency } = ring.sum(tier, firstSlot, lastSlot)
+  if (successes + failures + sent === 0) return null
+  return {
+    reporter: podRefOf(reporter.about),
+    dstNamespace: key.dstNamespace,
+    dstService: key.dstService,
+    route: key.route,
+    successes: BigInt(successes),
+    failures: BigInt(failures),
+    latencyCounts: Array.from(latency, BigInt),
+    sent: BigInt(sent),
+    fromMs,
+    toMs,
+    wholeWindow,
   }
 }
 

@@ -23,6 +23,8 @@ export const SWEEP_MS = 60_000
 export interface TelemetryQueries {
   /** Traffic within a window that ends now. */
   traffic(windowMs: number, direction: telemetryQueryV1.Direction): Promise<telemetryQueryV1.TrafficResponse>
+  /** Traffic per route within a window that ends now. */
+  routes(windowMs: number): Promise<telemetryQueryV1.RoutesResponse>
   /** Who called what within a window that ends now. */
   access(windowMs: number): Promise<telemetryQueryV1.AccessResponse>
   /** Proxies that are known. */
@@ -33,6 +35,7 @@ export interface TelemetryQueries {
 export function localQueries(store: TelemetryStore, nowMs: () => number): TelemetryQueries {
   return {
     traffic: async (windowMs, direction) => store.traffic(windowMs, direction, nowMs()),
+    routes: async windowMs => store.routes(windowMs, nowMs()),
     access: async windowMs => store.access(windowMs, nowMs()),
     reporters: async () => store.known(),
   }
@@ -79,6 +82,10 @@ export async function serveTelemetry(store: TelemetryStore, options: TelemetryOp
       traffic: ({ windowMs, direction }, context) => {
         checkAsker(context)
         return queries.traffic(checked(windowMs), direction)
+      },
+      routes: ({ windowMs }, context) => {
+        checkAsker(context)
+        return queries.routes(checked(windowMs))
       },
       access: ({ windowMs }, context) => {
         checkAsker(context)

@@ -3,16 +3,16 @@
 import { telemetryQueryV1, type telemetryV1 } from "../../protos/mod.ts"
 import { countOf, MAX_ACCESS_ENTRIES } from "./access_ledger.ts"
 import { EDGES_MS } from "./histogram_edges.ts"
-import { podRefOf, Reporter, type ReportStream, trafficOf } from "./reporter.ts"
+import { podRefOf, Reporter, type ReportStream, routeTrafficOf, trafficOf } from "./reporter.ts"
 import { MAX_WINDOW_MS } from "./window_ring.ts"
 
 /** Proxies that are kept, those that went within the last hour included. */
 export const MAX_REPORTERS = 20_000
 /**
- * Pairs of a proxy and a peer that are kept over all proxies. One with HTTP traffic holds some 28 KB, so this
- * bounds the figures to about 230 MB; a mesh of 1,000 pods with five peers each needs 5,000.
+ * Pairs of a proxy and a peer, or a route, that are kept over all proxies. One with HTTP traffic holds some 29 KB, so
+ * this bounds the figures to about 340 MB; a mesh of 1,000 pods with five peers and five routes each needs 10,000.
  */
-export const MAX_PEERS = 8_192
+export const MAX_PEERS = 12_288
 
 /** What could not be kept. */
 export interface LossCounts {
@@ -99,6 +99,7 @@ export class TelemetryStore {
       if (!reporter.live && nowMs - reporter.lastReportMs > windowMs) continue
       const coverage = reporter.coverage(windowMs, nowMs)
       for (const peer of reporter.peers.values()) {
+        if (peer.key.route !== "") continue
         if (direction !== telemetryQueryV1.Direction.UNSPECIFIED && peer.key.direction !== direction) continue
         const row = trafficOf(reporter, peer, coverage)
         if (row !== null) rows.push({ $typeName: "conduit.telemetry.v1.Traffic", ...row })
@@ -108,6 +109,24 @@ export class TelemetryStore {
       $typeName: "conduit.telemetry.v1.TrafficResponse",
       histogramEdgesMs: [...EDGES_MS],
       traffic: rows,
+    }
+  }
+
+  /** Traffic per route within a window that ends now. */
+  routes(windowMs: number, nowMs: number): telemetryQueryV1.RoutesResponse {
+    const routes: telemetryQueryV1.RouteTraffic[] = []
+    for (const reporter of this.reporters.values()) {
+      if (!reporter.live && nowMs - reporter.lastReportMs > windowMs) continue
+      const coverage = reporter.coverage(windowMs, nowMs)
+      for (const peer of reporter.peers.values()) {
+        const row = peer.key.route === "" ? null : routeTrafficOf(reporter, peer, coverage)
+        if (row !== null) routes.push({ $typeName: "conduit.telemetry.v1.RouteTraffic", ...row })
+      }
+    }
+    return {
+      $typeName: "conduit.telemetry.v1.RoutesResponse",
+      histogramEdgesMs: [...EDGES_MS],
+      routes,
     }
   }
 

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test"
 import { create } from "@bufbuild/protobuf"
 import fc from "fast-check"
 import { telemetryQueryV1, telemetryV1 } from "../../protos/mod.ts"
-import { FigureSum } from "./figures.ts"
+import { FigureSum, RouteSum } from "./figures.ts"
 import { BUCKETS } from "./histogram_edges.ts"
 import { MAX_DST_PODS_PER_REPORTER, type ReportStream } from "./reporter.ts"
 import { TelemetryStore } from "./store.ts"
@@ -313,4 +313,55 @@ test("quiet before a window does not dilute the rate within it", () => {
     lateStream.take(late.report(), START + second * 1000 + 900)
   }
   expect(figures(quiet, 10_000, START + 40_900).http?.rps).toBeCloseTo(100, 6)
+})
+
+test("a route's figures are kept apart from those of traffic, with what was sent", () => {
+  const store = new TelemetryStore(START)
+  const proxy = new FakeProxy("web-1", START)
+  const stream = open(store, proxy)
+  const route = { direction: "outbound", dst_service: "cart", dst_namespace: "shop", rt_route: "split" }
+  const series = [
+    {
+      id: 1,
+      metric: "route_response_total",
+      labels: { ...route, classification: "success", status_code: "200" },
+    },
+    {
+      id: 2,
+      metric: "route_response_total",
+      labels: { ...route, classification: "failure", status_code: "503" },
+    },
+    { id: 3, metric: "route_response_latency_ms", labels: route },
+    { id: 4, metric: "route_actual_request_total", labels: route },
+    { id: 5, metric: "route_request_total", labels: route },
+  ]
+  const counts = new Array<bigint>(BUCKETS).fill(0n)
+  for (let second = 0; second <= 10; second++) {
+    counts[2] = BigInt(second * 10)
+    const samples = [
+      { seriesId: 1, value: second * 9 },
+      { seriesId: 2, value: second },
+      { seriesId: 4, value: second * 15 },
+      { seriesId: 5, value: second * 10 },
+    ]
+    const report = create(telemetryV1.ReportRequestSchema, {
+      ...(second === 0 ? { series } : {}),
+      samples,
+      histograms: [{ seriesId: 3, counts, sum: 0 }],
+    })
+    stream.take(report, START + second * 1000)
+  }
+  const now = START + 10_000
+  const { routes } = store.routes(5_000, now)
+  expect(
+    routes.map(({ dstNamespace, dstService, route: name }) => `${dstNamespace}/${dstService} ${name}`),
+  ).toEqual(["shop/cart split"])
+  const sum = new RouteSum()
+  for (const row of routes) sum.add(row)
+  expect(sum.http()).toMatchObject({ success: 0.9, responses: 50, failures: 5 })
+  expect(sum.http()?.rps).toBeCloseTo(10, 6)
+  // 50 requests in 75 attempts, 45 of which were answered well.
+  expect(sum.actual()?.success).toBeCloseTo(45 / 75, 6)
+  expect(sum.actual()?.rps).toBeCloseTo(15, 6)
+  expect(store.traffic(5_000, OUTBOUND, now).traffic).toEqual([])
 })

@@ -3,7 +3,7 @@
 import { telemetryQueryV1 } from "../../protos/mod.ts"
 
 /** The figure that a series feeds. */
-export type Figure = "success" | "failure" | "latency" | "open" | "read" | "write"
+export type Figure = "success" | "failure" | "latency" | "sent" | "open" | "read" | "write"
 
 /** The peer that traffic was counted towards, with what distinguishes the traffic. */
 export interface TrafficKey {
@@ -16,6 +16,8 @@ export interface TrafficKey {
   readonly tls: string
   readonly clientId: string
   readonly serverId: string
+  /** Name of the route, of series that are kept per route; empty for all others. */
+  readonly route: string
 }
 
 /** Labels that begin as those of a workload (`dst_deployment`) and are none. */
@@ -27,9 +29,13 @@ export function figureOf(metric: string, labels: Readonly<Record<string, string>
   const peer = labels.direction === "inbound" ? "src" : "dst"
   switch (metric) {
     case "response_total":
+    case "route_response_total":
       return labels.classification === "failure" ? "failure" : "success"
     case "response_latency_ms":
+    case "route_response_latency_ms":
       return "latency"
+    case "route_actual_request_total":
+      return "sent"
     case "tcp_open_connections":
       return labels.peer === peer ? "open" : null
     case "tcp_read_bytes_total":
@@ -57,5 +63,6 @@ export function trafficKeyOf(labels: Readonly<Record<string, string>>): TrafficK
     tls: labels.tls ?? "",
     clientId: labels.client_id ?? "",
     serverId: labels.server_id ?? "",
+    route: labels.rt_route ?? "",
   }
 }

@@ -31,7 +31,8 @@ export function tierOf(windowMs: number): number {
 /** Offsets of a slot's counts. */
 const SUCCESSES = 0
 const FAILURES = 1
-const LATENCY = 2
+const SENT = 2
+const LATENCY = 3
 const WIDTH = LATENCY + BUCKETS
 const READ_BYTES = 0
 const WRITE_BYTES = 1
@@ -40,6 +41,8 @@ const WRITE_BYTES = 1
 export interface WindowSums {
   successes: number
   failures: number
+  /** Requests sent to endpoints; of routes only. */
+  sent: number
   readBytes: number
   writeBytes: number
   /** Per bucket of EDGES_MS. */
@@ -48,7 +51,14 @@ export interface WindowSums {
 
 /** Sums of nothing. */
 function emptySums(): WindowSums {
-  return { successes: 0, failures: 0, readBytes: 0, writeBytes: 0, latency: new Float64Array(BUCKETS) }
+  return {
+    successes: 0,
+    failures: 0,
+    sent: 0,
+    readBytes: 0,
+    writeBytes: 0,
+    latency: new Float64Array(BUCKETS),
+  }
 }
 
 /** Slots of one tier with `width` numbers each. */
@@ -97,6 +107,11 @@ export class WindowRing {
     for (const slots of this.httpSlots()) slots.add(nowMs, failure ? FAILURES : SUCCESSES, count)
   }
 
+  /** Adds requests that were sent to endpoints. */
+  addSent(nowMs: number, count: number): void {
+    for (const slots of this.httpSlots()) slots.add(nowMs, SENT, count)
+  }
+
   /** Adds observations to a bucket of EDGES_MS. */
   addLatency(nowMs: number, bucket: number, count: number): void {
     for (const slots of this.httpSlots()) slots.add(nowMs, LATENCY + bucket, count)
@@ -114,6 +129,7 @@ export class WindowRing {
     this.http?.[tier]?.each(firstSlot, lastSlot, (data, at) => {
       sums.successes += data[at + SUCCESSES] ?? 0
       sums.failures += data[at + FAILURES] ?? 0
+      sums.sent += data[at + SENT] ?? 0
       for (let bucket = 0; bucket < BUCKETS; bucket++) {
         sums.latency[bucket] = (sums.latency[bucket] ?? 0) + (data[at + LATENCY + bucket] ?? 0)
       }

@@ -3,8 +3,8 @@
 import { createPrivateKey } from "node:crypto"
 import { readFileSync } from "node:fs"
 import { createSecureContext, type SecureContext } from "node:tls"
-import type { Log } from "../log.ts"
 import { derToPem, x509 } from "../../deploy/identity/mod.ts"
+import type { Log } from "../log.ts"
 
 /** Share of a certificate's life after which it is renewed (the contract with the outside). */
 export const RENEW_AT = 0.7

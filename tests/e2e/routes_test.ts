@@ -182,6 +182,18 @@ test(
     const metrics = await mesh.metrics("shop", "client")
     const actual = /route_actual_request_total\{[^}]*dst_service="flaky"[^}]*\} (\d+)/.exec(metrics)
     expect(Number(actual?.[1])).toBe(tries + 100)
+
+    await Bun.sleep(2500)
+    const { status, stdout } = await mesh.cli("routes", "svc/flaky", "-n", "shop", "-o", "json", "-t", "60s")
+    expect(status).toBe(0)
+    const [row] = JSON.parse(stdout) as {
+      success: number
+      rps: number
+      actual: { success: number; rps: number }
+    }[]
+    const answered = 400 - (posted.seen["503"] ?? 0) - (300 - (seen["200"] ?? 0))
+    expect(row?.success).toBeCloseTo(answered / 400, 2)
+    expect(row?.actual.success).toBeCloseTo(answered / (tries + 100), 2)
   },
   TEST_MS,
 )

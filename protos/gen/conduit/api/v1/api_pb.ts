@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file conduit/api/v1/api.proto.
  */
 export const file_conduit_api_v1_api: GenFile = /*@__PURE__*/
-  fileDesc("Chhjb25kdWl0L2FwaS92MS9hcGkucHJvdG8SDmNvbmR1aXQuYXBpLnYxIlkKEFJlc291cmNlU2VsZWN0b3ISEQoJbmFtZXNwYWNlGAEgASgJEgwKBGtpbmQYAiABKAkSDAoEbmFtZRgDIAEoCRIWCg5sYWJlbF9zZWxlY3RvchgEIAEoCSI5CghSZXNvdXJjZRIRCgluYW1lc3BhY2UYASABKAkSDAoEa2luZBgCIAEoCRIMCgRuYW1lGAMgASgJIhAKDlZlcnNpb25SZXF1ZXN0IlcKD1ZlcnNpb25SZXNwb25zZRIVCg1jb250cm9sX3BsYW5lGAEgASgJEi0KB3Byb3hpZXMYAiADKAsyHC5jb25kdWl0LmFwaS52MS5Qcm94eVZlcnNpb24iLQoMUHJveHlWZXJzaW9uEg8KB3ZlcnNpb24YASABKAkSDAoEcG9kcxgCIAEoDSKwAQoLU3RhdFJlcXVlc3QSMAoGdGFyZ2V0GAEgASgLMiAuY29uZHVpdC5hcGkudjEuUmVzb3VyY2VTZWxlY3RvchIRCgl3aW5kb3dfbXMYAiABKA0SLgoEZnJvbRgDIAEoCzIgLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlU2VsZWN0b3ISLAoCdG8YBCABKAsyIC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZVNlbGVjdG9yIjUKDFN0YXRSZXNwb25zZRIlCgRyb3dzGAEgAygLMhcuY29uZHVpdC5hcGkudjEuU3RhdFJvdyKyAQoHU3RhdFJvdxIqCghyZXNvdXJjZRgBIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEhMKC21lc2hlZF9wb2RzGAIgASgNEhIKCnRvdGFsX3BvZHMYAyABKA0SKQoEaHR0cBgEIAEoCzIbLmNvbmR1aXQuYXBpLnYxLkh0dHBGaWd1cmVzEicKA3RjcBgFIAEoCzIaLmNvbmR1aXQuYXBpLnYxLlRjcEZpZ3VyZXMihAEKC0h0dHBGaWd1cmVzEg8KB3N1Y2Nlc3MYASABKAESCwoDcnBzGAIgASgBEjIKCmxhdGVuY3lfbXMYAyABKAsyHi5jb25kdWl0LmFwaS52MS5MYXRlbmN5RmlndXJlcxIRCglyZXNwb25zZXMYBCABKAQSEAoIZmFpbHVyZXMYBSABKAQiNwoOTGF0ZW5jeUZpZ3VyZXMSCwoDcDUwGAEgASgBEgsKA3A5NRgCIAEoARILCgNwOTkYAyABKAEiUwoKVGNwRmlndXJlcxIMCgRvcGVuGAEgASgEEhoKEnJlYWRfYnl0ZXNfcGVyX3NlYxgCIAEoARIbChN3cml0ZV9ieXRlc19wZXJfc2VjGAMgASgBIlMKDEVkZ2VzUmVxdWVzdBIwCgZ0YXJnZXQYASABKAsyIC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZVNlbGVjdG9yEhEKCXdpbmRvd19tcxgCIAEoDSI0Cg1FZGdlc1Jlc3BvbnNlEiMKBWVkZ2VzGAEgAygLMhQuY29uZHVpdC5hcGkudjEuRWRnZSKDAgoERWRnZRImCgRmcm9tGAEgASgLMhguY29uZHVpdC5hcGkudjEuUmVzb3VyY2USJAoCdG8YAiABKAsyGC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZRIRCgljbGllbnRfaWQYAyABKAkSEQoJc2VydmVyX2lkGAQgASgJEg8KB3NlY3VyZWQYBSABKAgSKQoEaHR0cBgGIAEoCzIbLmNvbmR1aXQuYXBpLnYxLkh0dHBGaWd1cmVzEicKA3RjcBgHIAEoCzIaLmNvbmR1aXQuYXBpLnYxLlRjcEZpZ3VyZXMSDgoGcmVhc29uGAggASgJEhIKCmNhbGxlZF9ycHMYCSABKAEiRAoQRW5kcG9pbnRzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDwoHc2VydmljZRgCIAEoCRIMCgRwb3J0GAMgASgNIkcKEUVuZHBvaW50c1Jlc3BvbnNlEjIKCHNlcnZpY2VzGAEgAygLMiAuY29uZHVpdC5hcGkudjEuU2VydmljZUVuZHBvaW50cyKIAQoQU2VydmljZUVuZHBvaW50cxIRCgluYW1lc3BhY2UYASABKAkSDwoHc2VydmljZRgCIAEoCRIMCgRwb3J0GAMgASgNEhEKCXBvcnRfbmFtZRgEIAEoCRIvCgllbmRwb2ludHMYBSADKAsyHC5jb25kdWl0LmFwaS52MS5FbmRwb2ludEluZm8ipAEKDEVuZHBvaW50SW5mbxIKCgJpcBgBIAEoCRIMCgRwb3J0GAIgASgNEhEKCW5hbWVzcGFjZRgDIAEoCRILCgNwb2QYBCABKAkSKgoId29ya2xvYWQYBSABKAsyGC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZRIOCgZtZXNoZWQYBiABKAgSEAoIaWRlbnRpdHkYByABKAkSDAoEem9uZRgIIAEoCSJHChNQcm94eU1ldHJpY3NSZXF1ZXN0EjAKBnRhcmdldBgBIAEoCzIgLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlU2VsZWN0b3IiUwoUUHJveHlNZXRyaWNzUmVzcG9uc2USEQoJbmFtZXNwYWNlGAEgASgJEgsKA3BvZBgCIAEoCRIMCgR0ZXh0GAMgASgJEg0KBWVycm9yGAQgASgJIkUKEUlkZW50aXRpZXNSZXF1ZXN0EjAKBnRhcmdldBgBIAEoCzIgLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlU2VsZWN0b3IirAIKEklkZW50aXRpZXNSZXNwb25zZRIRCgluYW1lc3BhY2UYASABKAkSCwoDcG9kGAIgASgJEioKCHdvcmtsb2FkGAMgASgLMhguY29uZHVpdC5hcGkudjEuUmVzb3VyY2USLwoFc3RhdGUYBCABKA4yIC5jb25kdWl0LmFwaS52MS5DZXJ0aWZpY2F0ZVN0YXRlEhAKCGlkZW50aXR5GAUgASgJEhEKCXNwaWZmZV9pZBgGIAEoCRIOCgZpc3N1ZXIYByABKAkSFQoNc2VyaWFsX251bWJlchgIIAEoCRIVCg1ub3RfYmVmb3JlX21zGAkgASgBEhQKDG5vdF9hZnRlcl9tcxgKIAEoARIRCgljaGFpbl9wZW0YCyABKAkSDQoFZXJyb3IYDCABKAkiVgoPUG9saWNpZXNSZXF1ZXN0EjAKBnRhcmdldBgBIAEoCzIgLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlU2VsZWN0b3ISEQoJd2luZG93X21zGAIgASgNInUKEFBvbGljaWVzUmVzcG9uc2USMwoJd29ya2xvYWRzGAEgAygLMiAuY29uZHVpdC5hcGkudjEuV29ya2xvYWRQb2xpY2llcxIsCgZ1bnVzZWQYAiADKAsyHC5jb25kdWl0LmFwaS52MS5VbnVzZWRQb2xpY3ki0QIKEFdvcmtsb2FkUG9saWNpZXMSKgoIcmVzb3VyY2UYASABKAsyGC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZRIWCg5kZWZhdWx0X3BvbGljeRgCIAEoCRIpCgVwb3J0cxgDIAMoCzIaLmNvbmR1aXQuYXBpLnYxLlBvcnRQb2xpY3kSLwoIcG9saWNpZXMYBCADKAsyHS5jb25kdWl0LmFwaS52MS5Qb2xpY3lGaWd1cmVzEjMKCmJ5X2RlZmF1bHQYBSABKAsyHy5jb25kdWl0LmFwaS52MS5EZWNpc2lvbkZpZ3VyZXMSNAoLbm90X2FsbG93ZWQYBiABKAsyHy5jb25kdWl0LmFwaS52MS5EZWNpc2lvbkZpZ3VyZXMSMgoJYnlfb3RoZXJzGAcgASgLMh8uY29uZHVpdC5hcGkudjEuRGVjaXNpb25GaWd1cmVzIkIKClBvcnRQb2xpY3kSDAoEcG9ydBgBIAEoDRIMCgRuYW1lGAIgASgJEhgKEGRlZmF1bHRfaW5fZm9yY2UYAyABKAgikwEKDVBvbGljeUZpZ3VyZXMSEQoJbmFtZXNwYWNlGAEgASgJEgwKBG5hbWUYAiABKAkSDgoGYWN0aW9uGAMgASgJEg0KBXBvcnRzGAQgAygNEjAKB2RlY2lkZWQYBSABKAsyHy5jb25kdWl0LmFwaS52MS5EZWNpc2lvbkZpZ3VyZXMSEAoIcHJvYmxlbXMYBiADKAkiTwoPRGVjaXNpb25GaWd1cmVzEhMKC2FsbG93ZWRfcnBzGAEgASgBEhIKCmRlbmllZF9ycHMYAiABKAESEwoLYXVkaXRlZF9ycHMYAyABKAEiUQoMVW51c2VkUG9saWN5EhEKCW5hbWVzcGFjZRgBIAEoCRIMCgRuYW1lGAIgASgJEg4KBmFjdGlvbhgDIAEoCRIQCghwcm9ibGVtcxgEIAMoCSJiCg1XaGF0SWZSZXF1ZXN0EisKBWZpbGVzGAEgAygLMhwuY29uZHVpdC5hcGkudjEuTWFuaWZlc3RGaWxlEhEKCXdpbmRvd19tcxgCIAEoDRIRCgluYW1lc3BhY2UYAyABKAkiLQoMTWFuaWZlc3RGaWxlEgwKBG5hbWUYASABKAkSDwoHY29udGVudBgCIAEoCSKfAQoOV2hhdElmUmVzcG9uc2USMQoIcHJvYmxlbXMYASADKAsyHy5jb25kdWl0LmFwaS52MS5NYW5pZmVzdFByb2JsZW0SJwoEcm93cxgCIAMoCzIZLmNvbmR1aXQuYXBpLnYxLldoYXRJZlJvdxIQCgh1bmp1ZGdlZBgDIAEoBBIQCghwb2xpY2llcxgEIAMoCRINCgVub3RlcxgFIAMoCSIxCg9NYW5pZmVzdFByb2JsZW0SDQoFd2hlcmUYASABKAkSDwoHbWVzc2FnZRgCIAEoCSL8AgoJV2hhdElmUm93EiwKBmNoYW5nZRgBIAEoDjIcLmNvbmR1aXQuYXBpLnYxLlBvbGljeUNoYW5nZRImCgRmcm9tGAIgASgLMhguY29uZHVpdC5hcGkudjEuUmVzb3VyY2USEQoJY2xpZW50X2lkGAMgASgJEhIKCmNsaWVudF9pcHMYBCADKAkSJAoCdG8YBSABKAsyGC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZRIMCgRwb3J0GAYgASgNEhAKCHByb3RvY29sGAcgASgJEg4KBm1ldGhvZBgIIAEoCRIMCgRwYXRoGAkgASgJEgsKA3JwcxgKIAEoARINCgVjb3VudBgLIAEoBBIuCgZiZWZvcmUYDCABKAsyHi5jb25kdWl0LmFwaS52MS5Qb2xpY3lEZWNpc2lvbhItCgVhZnRlchgNIAEoCzIeLmNvbmR1aXQuYXBpLnYxLlBvbGljeURlY2lzaW9uEhMKC2FwcHJveGltYXRlGA4gASgIIkEKDlBvbGljeURlY2lzaW9uEg8KB2FsbG93ZWQYASABKAgSDgoGcG9saWN5GAIgASgJEg4KBnJlYXNvbhgDIAEoCSJTCgxMZWFyblJlcXVlc3QSMAoGdGFyZ2V0GAEgASgLMiAuY29uZHVpdC5hcGkudjEuUmVzb3VyY2VTZWxlY3RvchIRCgl3aW5kb3dfbXMYAiABKA0ipQEKDUxlYXJuUmVzcG9uc2USLwoIcG9saWNpZXMYASADKAsyHS5jb25kdWl0LmFwaS52MS5MZWFybmVkUG9saWN5EjAKCHVucHJvdmVuGAIgAygLMh4uY29uZHVpdC5hcGkudjEuVW5wcm92ZW5DYWxsZXISDwoHc2Vlbl9tcxgDIAEoARIOCgZkZW5pZWQYBCABKAQSEAoIdW5sZWFybnQYBSABKAQihgEKDUxlYXJuZWRQb2xpY3kSKAoGdGFyZ2V0GAEgASgLMhguY29uZHVpdC5hcGkudjEuUmVzb3VyY2USDAoEcG9ydBgCIAEoDRIRCglwb3J0X25hbWUYAyABKAkSKgoFcnVsZXMYBCADKAsyGy5jb25kdWl0LmFwaS52MS5MZWFybmVkUnVsZSJqCgtMZWFybmVkUnVsZRIOCgZzb3VyY2UYASABKAkSDgoGY2FsbGVyGAIgASgJEiwKBnJvdXRlcxgDIAMoCzIcLmNvbmR1aXQuYXBpLnYxLkxlYXJuZWRSb3V0ZRINCgVjb3VudBgEIAEoBCJMCgxMZWFybmVkUm91dGUSDgoGbWV0aG9kGAEgASgJEgwKBHBhdGgYAiABKAkSDwoHcGF0dGVybhgDIAEoCRINCgVjb3VudBgEIAEoBCKeAQoOVW5wcm92ZW5DYWxsZXISJgoEZnJvbRgBIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEhEKCWNsaWVudF9pcBgCIAEoCRIkCgJ0bxgDIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEgwKBHBvcnQYBCABKA0SDQoFY291bnQYBSABKAQSDgoGcmVhc29uGAYgASgJKvEBChBDZXJ0aWZpY2F0ZVN0YXRlEiEKHUNFUlRJRklDQVRFX1NUQVRFX1VOU1BFQ0lGSUVEEAASGwoXQ0VSVElGSUNBVEVfU1RBVEVfVkFMSUQQARIeChpDRVJUSUZJQ0FURV9TVEFURV9FWFBJUklORxACEh0KGUNFUlRJRklDQVRFX1NUQVRFX0VYUElSRUQQAxIjCh9DRVJUSUZJQ0FURV9TVEFURV9OT1RfWUVUX1ZBTElEEAQSGgoWQ0VSVElGSUNBVEVfU1RBVEVfTk9ORRAFEh0KGUNFUlRJRklDQVRFX1NUQVRFX1VOS05PV04QBip/CgxQb2xpY3lDaGFuZ2USHQoZUE9MSUNZX0NIQU5HRV9VTlNQRUNJRklFRBAAEhgKFFBPTElDWV9DSEFOR0VfREVOSUVEEAESGQoVUE9MSUNZX0NIQU5HRV9BTExPV0VEEAISGwoXUE9MSUNZX0NIQU5HRV9VTkNIQU5HRUQQAzLyBQoKQXBpU2VydmljZRJPCgdWZXJzaW9uEh4uY29uZHVpdC5hcGkudjEuVmVyc2lvblJlcXVlc3QaHy5jb25kdWl0LmFwaS52MS5WZXJzaW9uUmVzcG9uc2UiA5ACARJGCgRTdGF0EhsuY29uZHVpdC5hcGkudjEuU3RhdFJlcXVlc3QaHC5jb25kdWl0LmFwaS52MS5TdGF0UmVzcG9uc2UiA5ACARJJCgVFZGdlcxIcLmNvbmR1aXQuYXBpLnYxLkVkZ2VzUmVxdWVzdBodLmNvbmR1aXQuYXBpLnYxLkVkZ2VzUmVzcG9uc2UiA5ACARJVCglFbmRwb2ludHMSIC5jb25kdWl0LmFwaS52MS5FbmRwb2ludHNSZXF1ZXN0GiEuY29uZHVpdC5hcGkudjEuRW5kcG9pbnRzUmVzcG9uc2UiA5ACARJgCgxQcm94eU1ldHJpY3MSIy5jb25kdWl0LmFwaS52MS5Qcm94eU1ldHJpY3NSZXF1ZXN0GiQuY29uZHVpdC5hcGkudjEuUHJveHlNZXRyaWNzUmVzcG9uc2UiA5ACATABEloKCklkZW50aXRpZXMSIS5jb25kdWl0LmFwaS52MS5JZGVudGl0aWVzUmVxdWVzdBoiLmNvbmR1aXQuYXBpLnYxLklkZW50aXRpZXNSZXNwb25zZSIDkAIBMAESUgoIUG9saWNpZXMSHy5jb25kdWl0LmFwaS52MS5Qb2xpY2llc1JlcXVlc3QaIC5jb25kdWl0LmFwaS52MS5Qb2xpY2llc1Jlc3BvbnNlIgOQAgESTAoGV2hhdElmEh0uY29uZHVpdC5hcGkudjEuV2hhdElmUmVxdWVzdBoeLmNvbmR1aXQuYXBpLnYxLldoYXRJZlJlc3BvbnNlIgOQAgESSQoFTGVhcm4SHC5jb25kdWl0LmFwaS52MS5MZWFyblJlcXVlc3QaHS5jb25kdWl0LmFwaS52MS5MZWFyblJlc3BvbnNlIgOQAgFiBnByb3RvMw");
+  fileDesc("Chhjb25kdWl0L2FwaS92MS9hcGkucHJvdG8SDmNvbmR1aXQuYXBpLnYxIlkKEFJlc291cmNlU2VsZWN0b3ISEQoJbmFtZXNwYWNlGAEgASgJEgwKBGtpbmQYAiABKAkSDAoEbmFtZRgDIAEoCRIWCg5sYWJlbF9zZWxlY3RvchgEIAEoCSI5CghSZXNvdXJjZRIRCgluYW1lc3BhY2UYASABKAkSDAoEa2luZBgCIAEoCRIMCgRuYW1lGAMgASgJIhAKDlZlcnNpb25SZXF1ZXN0IlcKD1ZlcnNpb25SZXNwb25zZRIVCg1jb250cm9sX3BsYW5lGAEgASgJEi0KB3Byb3hpZXMYAiADKAsyHC5jb25kdWl0LmFwaS52MS5Qcm94eVZlcnNpb24iLQoMUHJveHlWZXJzaW9uEg8KB3ZlcnNpb24YASABKAkSDAoEcG9kcxgCIAEoDSKwAQoLU3RhdFJlcXVlc3QSMAoGdGFyZ2V0GAEgASgLMiAuY29uZHVpdC5hcGkudjEuUmVzb3VyY2VTZWxlY3RvchIRCgl3aW5kb3dfbXMYAiABKA0SLgoEZnJvbRgDIAEoCzIgLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlU2VsZWN0b3ISLAoCdG8YBCABKAsyIC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZVNlbGVjdG9yIjUKDFN0YXRSZXNwb25zZRIlCgRyb3dzGAEgAygLMhcuY29uZHVpdC5hcGkudjEuU3RhdFJvdyKyAQoHU3RhdFJvdxIqCghyZXNvdXJjZRgBIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEhMKC21lc2hlZF9wb2RzGAIgASgNEhIKCnRvdGFsX3BvZHMYAyABKA0SKQoEaHR0cBgEIAEoCzIbLmNvbmR1aXQuYXBpLnYxLkh0dHBGaWd1cmVzEicKA3RjcBgFIAEoCzIaLmNvbmR1aXQuYXBpLnYxLlRjcEZpZ3VyZXMihAEKC0h0dHBGaWd1cmVzEg8KB3N1Y2Nlc3MYASABKAESCwoDcnBzGAIgASgBEjIKCmxhdGVuY3lfbXMYAyABKAsyHi5jb25kdWl0LmFwaS52MS5MYXRlbmN5RmlndXJlcxIRCglyZXNwb25zZXMYBCABKAQSEAoIZmFpbHVyZXMYBSABKAQiNwoOTGF0ZW5jeUZpZ3VyZXMSCwoDcDUwGAEgASgBEgsKA3A5NRgCIAEoARILCgNwOTkYAyABKAEiUwoKVGNwRmlndXJlcxIMCgRvcGVuGAEgASgEEhoKEnJlYWRfYnl0ZXNfcGVyX3NlYxgCIAEoARIbChN3cml0ZV9ieXRlc19wZXJfc2VjGAMgASgBIoQBCg1Sb3V0ZXNSZXF1ZXN0EjAKBnRhcmdldBgBIAEoCzIgLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlU2VsZWN0b3ISEQoJd2luZG93X21zGAIgASgNEi4KBGZyb20YAyABKAsyIC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZVNlbGVjdG9yIjgKDlJvdXRlc1Jlc3BvbnNlEiYKBHJvd3MYASADKAsyGC5jb25kdWl0LmFwaS52MS5Sb3V0ZVJvdyKeAQoIUm91dGVSb3cSDQoFcm91dGUYASABKAkSKQoHc2VydmljZRgCIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEikKBGh0dHAYAyABKAsyGy5jb25kdWl0LmFwaS52MS5IdHRwRmlndXJlcxItCgZhY3R1YWwYBCABKAsyHS5jb25kdWl0LmFwaS52MS5BY3R1YWxGaWd1cmVzIi0KDUFjdHVhbEZpZ3VyZXMSDwoHc3VjY2VzcxgBIAEoARILCgNycHMYAiABKAEiUwoMRWRnZXNSZXF1ZXN0EjAKBnRhcmdldBgBIAEoCzIgLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlU2VsZWN0b3ISEQoJd2luZG93X21zGAIgASgNIjQKDUVkZ2VzUmVzcG9uc2USIwoFZWRnZXMYASADKAsyFC5jb25kdWl0LmFwaS52MS5FZGdlIoMCCgRFZGdlEiYKBGZyb20YASABKAsyGC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZRIkCgJ0bxgCIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEhEKCWNsaWVudF9pZBgDIAEoCRIRCglzZXJ2ZXJfaWQYBCABKAkSDwoHc2VjdXJlZBgFIAEoCBIpCgRodHRwGAYgASgLMhsuY29uZHVpdC5hcGkudjEuSHR0cEZpZ3VyZXMSJwoDdGNwGAcgASgLMhouY29uZHVpdC5hcGkudjEuVGNwRmlndXJlcxIOCgZyZWFzb24YCCABKAkSEgoKY2FsbGVkX3JwcxgJIAEoASJEChBFbmRwb2ludHNSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgdzZXJ2aWNlGAIgASgJEgwKBHBvcnQYAyABKA0iRwoRRW5kcG9pbnRzUmVzcG9uc2USMgoIc2VydmljZXMYASADKAsyIC5jb25kdWl0LmFwaS52MS5TZXJ2aWNlRW5kcG9pbnRzIogBChBTZXJ2aWNlRW5kcG9pbnRzEhEKCW5hbWVzcGFjZRgBIAEoCRIPCgdzZXJ2aWNlGAIgASgJEgwKBHBvcnQYAyABKA0SEQoJcG9ydF9uYW1lGAQgASgJEi8KCWVuZHBvaW50cxgFIAMoCzIcLmNvbmR1aXQuYXBpLnYxLkVuZHBvaW50SW5mbyKkAQoMRW5kcG9pbnRJbmZvEgoKAmlwGAEgASgJEgwKBHBvcnQYAiABKA0SEQoJbmFtZXNwYWNlGAMgASgJEgsKA3BvZBgEIAEoCRIqCgh3b3JrbG9hZBgFIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEg4KBm1lc2hlZBgGIAEoCBIQCghpZGVudGl0eRgHIAEoCRIMCgR6b25lGAggASgJIkcKE1Byb3h5TWV0cmljc1JlcXVlc3QSMAoGdGFyZ2V0GAEgASgLMiAuY29uZHVpdC5hcGkudjEuUmVzb3VyY2VTZWxlY3RvciJTChRQcm94eU1ldHJpY3NSZXNwb25zZRIRCgluYW1lc3BhY2UYASABKAkSCwoDcG9kGAIgASgJEgwKBHRleHQYAyABKAkSDQoFZXJyb3IYBCABKAkiRQoRSWRlbnRpdGllc1JlcXVlc3QSMAoGdGFyZ2V0GAEgASgLMiAuY29uZHVpdC5hcGkudjEuUmVzb3VyY2VTZWxlY3RvciKsAgoSSWRlbnRpdGllc1Jlc3BvbnNlEhEKCW5hbWVzcGFjZRgBIAEoCRILCgNwb2QYAiABKAkSKgoId29ya2xvYWQYAyABKAsyGC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZRIvCgVzdGF0ZRgEIAEoDjIgLmNvbmR1aXQuYXBpLnYxLkNlcnRpZmljYXRlU3RhdGUSEAoIaWRlbnRpdHkYBSABKAkSEQoJc3BpZmZlX2lkGAYgASgJEg4KBmlzc3VlchgHIAEoCRIVCg1zZXJpYWxfbnVtYmVyGAggASgJEhUKDW5vdF9iZWZvcmVfbXMYCSABKAESFAoMbm90X2FmdGVyX21zGAogASgBEhEKCWNoYWluX3BlbRgLIAEoCRINCgVlcnJvchgMIAEoCSJWCg9Qb2xpY2llc1JlcXVlc3QSMAoGdGFyZ2V0GAEgASgLMiAuY29uZHVpdC5hcGkudjEuUmVzb3VyY2VTZWxlY3RvchIRCgl3aW5kb3dfbXMYAiABKA0idQoQUG9saWNpZXNSZXNwb25zZRIzCgl3b3JrbG9hZHMYASADKAsyIC5jb25kdWl0LmFwaS52MS5Xb3JrbG9hZFBvbGljaWVzEiwKBnVudXNlZBgCIAMoCzIcLmNvbmR1aXQuYXBpLnYxLlVudXNlZFBvbGljeSLRAgoQV29ya2xvYWRQb2xpY2llcxIqCghyZXNvdXJjZRgBIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEhYKDmRlZmF1bHRfcG9saWN5GAIgASgJEikKBXBvcnRzGAMgAygLMhouY29uZHVpdC5hcGkudjEuUG9ydFBvbGljeRIvCghwb2xpY2llcxgEIAMoCzIdLmNvbmR1aXQuYXBpLnYxLlBvbGljeUZpZ3VyZXMSMwoKYnlfZGVmYXVsdBgFIAEoCzIfLmNvbmR1aXQuYXBpLnYxLkRlY2lzaW9uRmlndXJlcxI0Cgtub3RfYWxsb3dlZBgGIAEoCzIfLmNvbmR1aXQuYXBpLnYxLkRlY2lzaW9uRmlndXJlcxIyCglieV9vdGhlcnMYByABKAsyHy5jb25kdWl0LmFwaS52MS5EZWNpc2lvbkZpZ3VyZXMiQgoKUG9ydFBvbGljeRIMCgRwb3J0GAEgASgNEgwKBG5hbWUYAiABKAkSGAoQZGVmYXVsdF9pbl9mb3JjZRgDIAEoCCKTAQoNUG9saWN5RmlndXJlcxIRCgluYW1lc3BhY2UYASABKAkSDAoEbmFtZRgCIAEoCRIOCgZhY3Rpb24YAyABKAkSDQoFcG9ydHMYBCADKA0SMAoHZGVjaWRlZBgFIAEoCzIfLmNvbmR1aXQuYXBpLnYxLkRlY2lzaW9uRmlndXJlcxIQCghwcm9ibGVtcxgGIAMoCSJPCg9EZWNpc2lvbkZpZ3VyZXMSEwoLYWxsb3dlZF9ycHMYASABKAESEgoKZGVuaWVkX3JwcxgCIAEoARITCgthdWRpdGVkX3JwcxgDIAEoASJRCgxVbnVzZWRQb2xpY3kSEQoJbmFtZXNwYWNlGAEgASgJEgwKBG5hbWUYAiABKAkSDgoGYWN0aW9uGAMgASgJEhAKCHByb2JsZW1zGAQgAygJImIKDVdoYXRJZlJlcXVlc3QSKwoFZmlsZXMYASADKAsyHC5jb25kdWl0LmFwaS52MS5NYW5pZmVzdEZpbGUSEQoJd2luZG93X21zGAIgASgNEhEKCW5hbWVzcGFjZRgDIAEoCSItCgxNYW5pZmVzdEZpbGUSDAoEbmFtZRgBIAEoCRIPCgdjb250ZW50GAIgASgJIp8BCg5XaGF0SWZSZXNwb25zZRIxCghwcm9ibGVtcxgBIAMoCzIfLmNvbmR1aXQuYXBpLnYxLk1hbmlmZXN0UHJvYmxlbRInCgRyb3dzGAIgAygLMhkuY29uZHVpdC5hcGkudjEuV2hhdElmUm93EhAKCHVuanVkZ2VkGAMgASgEEhAKCHBvbGljaWVzGAQgAygJEg0KBW5vdGVzGAUgAygJIjEKD01hbmlmZXN0UHJvYmxlbRINCgV3aGVyZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgJIvwCCglXaGF0SWZSb3cSLAoGY2hhbmdlGAEgASgOMhwuY29uZHVpdC5hcGkudjEuUG9saWN5Q2hhbmdlEiYKBGZyb20YAiABKAsyGC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZRIRCgljbGllbnRfaWQYAyABKAkSEgoKY2xpZW50X2lwcxgEIAMoCRIkCgJ0bxgFIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEgwKBHBvcnQYBiABKA0SEAoIcHJvdG9jb2wYByABKAkSDgoGbWV0aG9kGAggASgJEgwKBHBhdGgYCSABKAkSCwoDcnBzGAogASgBEg0KBWNvdW50GAsgASgEEi4KBmJlZm9yZRgMIAEoCzIeLmNvbmR1aXQuYXBpLnYxLlBvbGljeURlY2lzaW9uEi0KBWFmdGVyGA0gASgLMh4uY29uZHVpdC5hcGkudjEuUG9saWN5RGVjaXNpb24SEwoLYXBwcm94aW1hdGUYDiABKAgiQQoOUG9saWN5RGVjaXNpb24SDwoHYWxsb3dlZBgBIAEoCBIOCgZwb2xpY3kYAiABKAkSDgoGcmVhc29uGAMgASgJIlMKDExlYXJuUmVxdWVzdBIwCgZ0YXJnZXQYASABKAsyIC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZVNlbGVjdG9yEhEKCXdpbmRvd19tcxgCIAEoDSKlAQoNTGVhcm5SZXNwb25zZRIvCghwb2xpY2llcxgBIAMoCzIdLmNvbmR1aXQuYXBpLnYxLkxlYXJuZWRQb2xpY3kSMAoIdW5wcm92ZW4YAiADKAsyHi5jb25kdWl0LmFwaS52MS5VbnByb3ZlbkNhbGxlchIPCgdzZWVuX21zGAMgASgBEg4KBmRlbmllZBgEIAEoBBIQCgh1bmxlYXJudBgFIAEoBCKGAQoNTGVhcm5lZFBvbGljeRIoCgZ0YXJnZXQYASABKAsyGC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZRIMCgRwb3J0GAIgASgNEhEKCXBvcnRfbmFtZRgDIAEoCRIqCgVydWxlcxgEIAMoCzIbLmNvbmR1aXQuYXBpLnYxLkxlYXJuZWRSdWxlImoKC0xlYXJuZWRSdWxlEg4KBnNvdXJjZRgBIAEoCRIOCgZjYWxsZXIYAiABKAkSLAoGcm91dGVzGAMgAygLMhwuY29uZHVpdC5hcGkudjEuTGVhcm5lZFJvdXRlEg0KBWNvdW50GAQgASgEIkwKDExlYXJuZWRSb3V0ZRIOCgZtZXRob2QYASABKAkSDAoEcGF0aBgCIAEoCRIPCgdwYXR0ZXJuGAMgASgJEg0KBWNvdW50GAQgASgEIp4BCg5VbnByb3ZlbkNhbGxlchImCgRmcm9tGAEgASgLMhguY29uZHVpdC5hcGkudjEuUmVzb3VyY2USEQoJY2xpZW50X2lwGAIgASgJEiQKAnRvGAMgASgLMhguY29uZHVpdC5hcGkudjEuUmVzb3VyY2USDAoEcG9ydBgEIAEoDRINCgVjb3VudBgFIAEoBBIOCgZyZWFzb24YBiABKAkq8QEKEENlcnRpZmljYXRlU3RhdGUSIQodQ0VSVElGSUNBVEVfU1RBVEVfVU5TUEVDSUZJRUQQABIbChdDRVJUSUZJQ0FURV9TVEFURV9WQUxJRBABEh4KGkNFUlRJRklDQVRFX1NUQVRFX0VYUElSSU5HEAISHQoZQ0VSVElGSUNBVEVfU1RBVEVfRVhQSVJFRBADEiMKH0NFUlRJRklDQVRFX1NUQVRFX05PVF9ZRVRfVkFMSUQQBBIaChZDRVJUSUZJQ0FURV9TVEFURV9OT05FEAUSHQoZQ0VSVElGSUNBVEVfU1RBVEVfVU5LTk9XThAGKn8KDFBvbGljeUNoYW5nZRIdChlQT0xJQ1lfQ0hBTkdFX1VOU1BFQ0lGSUVEEAASGAoUUE9MSUNZX0NIQU5HRV9ERU5JRUQQARIZChVQT0xJQ1lfQ0hBTkdFX0FMTE9XRUQQAhIbChdQT0xJQ1lfQ0hBTkdFX1VOQ0hBTkdFRBADMsAGCgpBcGlTZXJ2aWNlEk8KB1ZlcnNpb24SHi5jb25kdWl0LmFwaS52MS5WZXJzaW9uUmVxdWVzdBofLmNvbmR1aXQuYXBpLnYxLlZlcnNpb25SZXNwb25zZSIDkAIBEkYKBFN0YXQSGy5jb25kdWl0LmFwaS52MS5TdGF0UmVxdWVzdBocLmNvbmR1aXQuYXBpLnYxLlN0YXRSZXNwb25zZSIDkAIBEkwKBlJvdXRlcxIdLmNvbmR1aXQuYXBpLnYxLlJvdXRlc1JlcXVlc3QaHi5jb25kdWl0LmFwaS52MS5Sb3V0ZXNSZXNwb25zZSIDkAIBEkkKBUVkZ2VzEhwuY29uZHVpdC5hcGkudjEuRWRnZXNSZXF1ZXN0Gh0uY29uZHVpdC5hcGkudjEuRWRnZXNSZXNwb25zZSIDkAIBElUKCUVuZHBvaW50cxIgLmNvbmR1aXQuYXBpLnYxLkVuZHBvaW50c1JlcXVlc3QaIS5jb25kdWl0LmFwaS52MS5FbmRwb2ludHNSZXNwb25zZSIDkAIBEmAKDFByb3h5TWV0cmljcxIjLmNvbmR1aXQuYXBpLnYxLlByb3h5TWV0cmljc1JlcXVlc3QaJC5jb25kdWl0LmFwaS52MS5Qcm94eU1ldHJpY3NSZXNwb25zZSIDkAIBMAESWgoKSWRlbnRpdGllcxIhLmNvbmR1aXQuYXBpLnYxLklkZW50aXRpZXNSZXF1ZXN0GiIuY29uZHVpdC5hcGkudjEuSWRlbnRpdGllc1Jlc3BvbnNlIgOQAgEwARJSCghQb2xpY2llcxIfLmNvbmR1aXQuYXBpLnYxLlBvbGljaWVzUmVxdWVzdBogLmNvbmR1aXQuYXBpLnYxLlBvbGljaWVzUmVzcG9uc2UiA5ACARJMCgZXaGF0SWYSHS5jb25kdWl0LmFwaS52MS5XaGF0SWZSZXF1ZXN0Gh4uY29uZHVpdC5hcGkudjEuV2hhdElmUmVzcG9uc2UiA5ACARJJCgVMZWFybhIcLmNvbmR1aXQuYXBpLnYxLkxlYXJuUmVxdWVzdBodLmNvbmR1aXQuYXBpLnYxLkxlYXJuUmVzcG9uc2UiA5ACAWIGcHJvdG8z");
 
 /**
  * Selects resources of one kind.
@@ -395,6 +395,132 @@ export const TcpFiguresSchema: GenMessage<TcpFigures> = /*@__PURE__*/
   messageDesc(file_conduit_api_v1_api, 10);
 
 /**
+ * Asks for traffic per route.
+ *
+ * @generated from message conduit.api.v1.RoutesRequest
+ */
+export type RoutesRequest = Message<"conduit.api.v1.RoutesRequest"> & {
+  /**
+   * Services, or workloads, pods and namespaces whose Services are meant.
+   *
+   * @generated from field: conduit.api.v1.ResourceSelector target = 1;
+   */
+  target?: ResourceSelector | undefined;
+
+  /**
+   * Window in milliseconds, 1000 to 3600000; 0 means 60000.
+   *
+   * @generated from field: uint32 window_ms = 2;
+   */
+  windowMs: number;
+
+  /**
+   * Only traffic that these send.
+   *
+   * @generated from field: conduit.api.v1.ResourceSelector from = 3;
+   */
+  from?: ResourceSelector | undefined;
+};
+
+/**
+ * Describes the message conduit.api.v1.RoutesRequest.
+ * Use `create(RoutesRequestSchema)` to create a new message.
+ */
+export const RoutesRequestSchema: GenMessage<RoutesRequest> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_api, 11);
+
+/**
+ * Routes, ordered by Service, then as their rules stand, `default` last.
+ *
+ * @generated from message conduit.api.v1.RoutesResponse
+ */
+export type RoutesResponse = Message<"conduit.api.v1.RoutesResponse"> & {
+  /**
+   * The rows.
+   *
+   * @generated from field: repeated conduit.api.v1.RouteRow rows = 1;
+   */
+  rows: RouteRow[];
+};
+
+/**
+ * Describes the message conduit.api.v1.RoutesResponse.
+ * Use `create(RoutesResponseSchema)` to create a new message.
+ */
+export const RoutesResponseSchema: GenMessage<RoutesResponse> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_api, 12);
+
+/**
+ * One route of one Service.
+ *
+ * @generated from message conduit.api.v1.RouteRow
+ */
+export type RouteRow = Message<"conduit.api.v1.RouteRow"> & {
+  /**
+   * Name of the rule; `default` for requests that met none because the Service has no routes.
+   *
+   * @generated from field: string route = 1;
+   */
+  route: string;
+
+  /**
+   * The Service.
+   *
+   * @generated from field: conduit.api.v1.Resource service = 2;
+   */
+  service?: Resource | undefined;
+
+  /**
+   * What callers saw; absent when no request ended within the window.
+   *
+   * @generated from field: conduit.api.v1.HttpFigures http = 3;
+   */
+  http?: HttpFigures | undefined;
+
+  /**
+   * What was sent to endpoints; absent as `http` is.
+   *
+   * @generated from field: conduit.api.v1.ActualFigures actual = 4;
+   */
+  actual?: ActualFigures | undefined;
+};
+
+/**
+ * Describes the message conduit.api.v1.RouteRow.
+ * Use `create(RouteRowSchema)` to create a new message.
+ */
+export const RouteRowSchema: GenMessage<RouteRow> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_api, 13);
+
+/**
+ * Requests as they were sent to endpoints, those that were sent again included.
+ *
+ * @generated from message conduit.api.v1.ActualFigures
+ */
+export type ActualFigures = Message<"conduit.api.v1.ActualFigures"> & {
+  /**
+   * Share that was answered well: every request that was sent again had failed.
+   *
+   * @generated from field: double success = 1;
+   */
+  success: number;
+
+  /**
+   * Requests a second.
+   *
+   * @generated from field: double rps = 2;
+   */
+  rps: number;
+};
+
+/**
+ * Describes the message conduit.api.v1.ActualFigures.
+ * Use `create(ActualFiguresSchema)` to create a new message.
+ */
+export const ActualFiguresSchema: GenMessage<ActualFigures> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_api, 14);
+
+/**
  * Asks who calls whom.
  *
  * @generated from message conduit.api.v1.EdgesRequest
@@ -420,7 +546,7 @@ export type EdgesRequest = Message<"conduit.api.v1.EdgesRequest"> & {
  * Use `create(EdgesRequestSchema)` to create a new message.
  */
 export const EdgesRequestSchema: GenMessage<EdgesRequest> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 11);
+  messageDesc(file_conduit_api_v1_api, 15);
 
 /**
  * Edges, ordered by source, then target.
@@ -441,7 +567,7 @@ export type EdgesResponse = Message<"conduit.api.v1.EdgesResponse"> & {
  * Use `create(EdgesResponseSchema)` to create a new message.
  */
 export const EdgesResponseSchema: GenMessage<EdgesResponse> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 12);
+  messageDesc(file_conduit_api_v1_api, 16);
 
 /**
  * One resource calls another.
@@ -519,7 +645,7 @@ export type Edge = Message<"conduit.api.v1.Edge"> & {
  * Use `create(EdgeSchema)` to create a new message.
  */
 export const EdgeSchema: GenMessage<Edge> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 13);
+  messageDesc(file_conduit_api_v1_api, 17);
 
 /**
  * Asks for endpoints.
@@ -554,7 +680,7 @@ export type EndpointsRequest = Message<"conduit.api.v1.EndpointsRequest"> & {
  * Use `create(EndpointsRequestSchema)` to create a new message.
  */
 export const EndpointsRequestSchema: GenMessage<EndpointsRequest> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 14);
+  messageDesc(file_conduit_api_v1_api, 18);
 
 /**
  * Endpoints of Services, ordered by namespace, service, port.
@@ -575,7 +701,7 @@ export type EndpointsResponse = Message<"conduit.api.v1.EndpointsResponse"> & {
  * Use `create(EndpointsResponseSchema)` to create a new message.
  */
 export const EndpointsResponseSchema: GenMessage<EndpointsResponse> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 15);
+  messageDesc(file_conduit_api_v1_api, 19);
 
 /**
  * Endpoints of one port of a Service.
@@ -624,7 +750,7 @@ export type ServiceEndpoints = Message<"conduit.api.v1.ServiceEndpoints"> & {
  * Use `create(ServiceEndpointsSchema)` to create a new message.
  */
 export const ServiceEndpointsSchema: GenMessage<ServiceEndpoints> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 16);
+  messageDesc(file_conduit_api_v1_api, 20);
 
 /**
  * One endpoint.
@@ -694,7 +820,7 @@ export type EndpointInfo = Message<"conduit.api.v1.EndpointInfo"> & {
  * Use `create(EndpointInfoSchema)` to create a new message.
  */
 export const EndpointInfoSchema: GenMessage<EndpointInfo> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 17);
+  messageDesc(file_conduit_api_v1_api, 21);
 
 /**
  * Asks for raw metrics.
@@ -715,7 +841,7 @@ export type ProxyMetricsRequest = Message<"conduit.api.v1.ProxyMetricsRequest"> 
  * Use `create(ProxyMetricsRequestSchema)` to create a new message.
  */
 export const ProxyMetricsRequestSchema: GenMessage<ProxyMetricsRequest> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 18);
+  messageDesc(file_conduit_api_v1_api, 22);
 
 /**
  * Raw metrics of one proxy.
@@ -757,7 +883,7 @@ export type ProxyMetricsResponse = Message<"conduit.api.v1.ProxyMetricsResponse"
  * Use `create(ProxyMetricsResponseSchema)` to create a new message.
  */
 export const ProxyMetricsResponseSchema: GenMessage<ProxyMetricsResponse> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 19);
+  messageDesc(file_conduit_api_v1_api, 23);
 
 /**
  * Asks for certificates.
@@ -778,7 +904,7 @@ export type IdentitiesRequest = Message<"conduit.api.v1.IdentitiesRequest"> & {
  * Use `create(IdentitiesRequestSchema)` to create a new message.
  */
 export const IdentitiesRequestSchema: GenMessage<IdentitiesRequest> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 20);
+  messageDesc(file_conduit_api_v1_api, 24);
 
 /**
  * The certificate that one proxy uses.
@@ -876,7 +1002,7 @@ export type IdentitiesResponse = Message<"conduit.api.v1.IdentitiesResponse"> & 
  * Use `create(IdentitiesResponseSchema)` to create a new message.
  */
 export const IdentitiesResponseSchema: GenMessage<IdentitiesResponse> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 21);
+  messageDesc(file_conduit_api_v1_api, 25);
 
 /**
  * Asks for policies.
@@ -904,7 +1030,7 @@ export type PoliciesRequest = Message<"conduit.api.v1.PoliciesRequest"> & {
  * Use `create(PoliciesRequestSchema)` to create a new message.
  */
 export const PoliciesRequestSchema: GenMessage<PoliciesRequest> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 22);
+  messageDesc(file_conduit_api_v1_api, 26);
 
 /**
  * Policies per workload, ordered by namespace, kind, name.
@@ -932,7 +1058,7 @@ export type PoliciesResponse = Message<"conduit.api.v1.PoliciesResponse"> & {
  * Use `create(PoliciesResponseSchema)` to create a new message.
  */
 export const PoliciesResponseSchema: GenMessage<PoliciesResponse> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 23);
+  messageDesc(file_conduit_api_v1_api, 27);
 
 /**
  * What decides who may call a workload.
@@ -995,7 +1121,7 @@ export type WorkloadPolicies = Message<"conduit.api.v1.WorkloadPolicies"> & {
  * Use `create(WorkloadPoliciesSchema)` to create a new message.
  */
 export const WorkloadPoliciesSchema: GenMessage<WorkloadPolicies> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 24);
+  messageDesc(file_conduit_api_v1_api, 28);
 
 /**
  * A port of a workload.
@@ -1030,7 +1156,7 @@ export type PortPolicy = Message<"conduit.api.v1.PortPolicy"> & {
  * Use `create(PortPolicySchema)` to create a new message.
  */
 export const PortPolicySchema: GenMessage<PortPolicy> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 25);
+  messageDesc(file_conduit_api_v1_api, 29);
 
 /**
  * A policy and what it decided about one workload's traffic.
@@ -1086,7 +1212,7 @@ export type PolicyFigures = Message<"conduit.api.v1.PolicyFigures"> & {
  * Use `create(PolicyFiguresSchema)` to create a new message.
  */
 export const PolicyFiguresSchema: GenMessage<PolicyFigures> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 26);
+  messageDesc(file_conduit_api_v1_api, 30);
 
 /**
  * Requests (connections where the protocol is not HTTP) a second over the window.
@@ -1121,7 +1247,7 @@ export type DecisionFigures = Message<"conduit.api.v1.DecisionFigures"> & {
  * Use `create(DecisionFiguresSchema)` to create a new message.
  */
 export const DecisionFiguresSchema: GenMessage<DecisionFigures> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 27);
+  messageDesc(file_conduit_api_v1_api, 31);
 
 /**
  * A policy that holds on no workload.
@@ -1163,7 +1289,7 @@ export type UnusedPolicy = Message<"conduit.api.v1.UnusedPolicy"> & {
  * Use `create(UnusedPolicySchema)` to create a new message.
  */
 export const UnusedPolicySchema: GenMessage<UnusedPolicy> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 28);
+  messageDesc(file_conduit_api_v1_api, 32);
 
 /**
  * Asks what proposed policies would do.
@@ -1198,7 +1324,7 @@ export type WhatIfRequest = Message<"conduit.api.v1.WhatIfRequest"> & {
  * Use `create(WhatIfRequestSchema)` to create a new message.
  */
 export const WhatIfRequestSchema: GenMessage<WhatIfRequest> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 29);
+  messageDesc(file_conduit_api_v1_api, 33);
 
 /**
  * A file.
@@ -1226,7 +1352,7 @@ export type ManifestFile = Message<"conduit.api.v1.ManifestFile"> & {
  * Use `create(ManifestFileSchema)` to create a new message.
  */
 export const ManifestFileSchema: GenMessage<ManifestFile> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 30);
+  messageDesc(file_conduit_api_v1_api, 34);
 
 /**
  * What proposed policies would do.
@@ -1276,7 +1402,7 @@ export type WhatIfResponse = Message<"conduit.api.v1.WhatIfResponse"> & {
  * Use `create(WhatIfResponseSchema)` to create a new message.
  */
 export const WhatIfResponseSchema: GenMessage<WhatIfResponse> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 31);
+  messageDesc(file_conduit_api_v1_api, 35);
 
 /**
  * What is wrong with a file.
@@ -1304,7 +1430,7 @@ export type ManifestProblem = Message<"conduit.api.v1.ManifestProblem"> & {
  * Use `create(ManifestProblemSchema)` to create a new message.
  */
 export const ManifestProblemSchema: GenMessage<ManifestProblem> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 32);
+  messageDesc(file_conduit_api_v1_api, 36);
 
 /**
  * One kind of live traffic under the proposed policies.
@@ -1416,7 +1542,7 @@ export type WhatIfRow = Message<"conduit.api.v1.WhatIfRow"> & {
  * Use `create(WhatIfRowSchema)` to create a new message.
  */
 export const WhatIfRowSchema: GenMessage<WhatIfRow> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 33);
+  messageDesc(file_conduit_api_v1_api, 37);
 
 /**
  * A decision with its reason.
@@ -1451,7 +1577,7 @@ export type PolicyDecision = Message<"conduit.api.v1.PolicyDecision"> & {
  * Use `create(PolicyDecisionSchema)` to create a new message.
  */
 export const PolicyDecisionSchema: GenMessage<PolicyDecision> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 34);
+  messageDesc(file_conduit_api_v1_api, 38);
 
 /**
  * Asks for policies that allow what was seen.
@@ -1479,7 +1605,7 @@ export type LearnRequest = Message<"conduit.api.v1.LearnRequest"> & {
  * Use `create(LearnRequestSchema)` to create a new message.
  */
 export const LearnRequestSchema: GenMessage<LearnRequest> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 35);
+  messageDesc(file_conduit_api_v1_api, 39);
 
 /**
  * Policies that allow what was seen.
@@ -1528,7 +1654,7 @@ export type LearnResponse = Message<"conduit.api.v1.LearnResponse"> & {
  * Use `create(LearnResponseSchema)` to create a new message.
  */
 export const LearnResponseSchema: GenMessage<LearnResponse> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 36);
+  messageDesc(file_conduit_api_v1_api, 40);
 
 /**
  * A policy with action Allow for one port of one workload.
@@ -1570,7 +1696,7 @@ export type LearnedPolicy = Message<"conduit.api.v1.LearnedPolicy"> & {
  * Use `create(LearnedPolicySchema)` to create a new message.
  */
 export const LearnedPolicySchema: GenMessage<LearnedPolicy> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 37);
+  messageDesc(file_conduit_api_v1_api, 41);
 
 /**
  * What one caller may ask.
@@ -1612,7 +1738,7 @@ export type LearnedRule = Message<"conduit.api.v1.LearnedRule"> & {
  * Use `create(LearnedRuleSchema)` to create a new message.
  */
 export const LearnedRuleSchema: GenMessage<LearnedRule> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 38);
+  messageDesc(file_conduit_api_v1_api, 42);
 
 /**
  * A route that a caller asked for.
@@ -1654,7 +1780,7 @@ export type LearnedRoute = Message<"conduit.api.v1.LearnedRoute"> & {
  * Use `create(LearnedRouteSchema)` to create a new message.
  */
 export const LearnedRouteSchema: GenMessage<LearnedRoute> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 39);
+  messageDesc(file_conduit_api_v1_api, 43);
 
 /**
  * A caller without an identity.
@@ -1710,7 +1836,7 @@ export type UnprovenCaller = Message<"conduit.api.v1.UnprovenCaller"> & {
  * Use `create(UnprovenCallerSchema)` to create a new message.
  */
 export const UnprovenCallerSchema: GenMessage<UnprovenCaller> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 40);
+  messageDesc(file_conduit_api_v1_api, 44);
 
 /**
  * How a certificate stands.
@@ -1854,6 +1980,16 @@ export const ApiService: GenService<{
     methodKind: "unary";
     input: typeof StatRequestSchema;
     output: typeof StatResponseSchema;
+  },
+  /**
+   * Traffic per route of Services.
+   *
+   * @generated from rpc conduit.api.v1.ApiService.Routes
+   */
+  routes: {
+    methodKind: "unary";
+    input: typeof RoutesRequestSchema;
+    output: typeof RoutesResponseSchema;
   },
   /**
    * Who calls whom.

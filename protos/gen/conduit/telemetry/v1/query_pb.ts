@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file conduit/telemetry/v1/query.proto.
  */
 export const file_conduit_telemetry_v1_query: GenFile = /*@__PURE__*/
-  fileDesc("CiBjb25kdWl0L3RlbGVtZXRyeS92MS9xdWVyeS5wcm90bxIUY29uZHVpdC50ZWxlbWV0cnkudjEiVwoOVHJhZmZpY1JlcXVlc3QSEQoJd2luZG93X21zGAEgASgNEjIKCWRpcmVjdGlvbhgCIAEoDjIfLmNvbmR1aXQudGVsZW1ldHJ5LnYxLkRpcmVjdGlvbiJdCg9UcmFmZmljUmVzcG9uc2USGgoSaGlzdG9ncmFtX2VkZ2VzX21zGAEgAygBEi4KB3RyYWZmaWMYAiADKAsyHS5jb25kdWl0LnRlbGVtZXRyeS52MS5UcmFmZmljIpsDCgdUcmFmZmljEjIKCWRpcmVjdGlvbhgBIAEoDjIfLmNvbmR1aXQudGVsZW1ldHJ5LnYxLkRpcmVjdGlvbhIuCghyZXBvcnRlchgCIAEoCzIcLmNvbmR1aXQudGVsZW1ldHJ5LnYxLlBvZFJlZhIpCgNkc3QYAyABKAsyHC5jb25kdWl0LnRlbGVtZXRyeS52MS5Qb2RSZWYSEwoLZHN0X3NlcnZpY2UYBCABKAkSCwoDdGxzGAUgASgJEhEKCWNsaWVudF9pZBgGIAEoCRIRCglzZXJ2ZXJfaWQYByABKAkSEQoJc3VjY2Vzc2VzGAggASgEEhAKCGZhaWx1cmVzGAkgASgEEhYKDmxhdGVuY3lfY291bnRzGAogAygEEg8KB2hhc190Y3AYCyABKAgSDAoEb3BlbhgMIAEoBBISCgpyZWFkX2J5dGVzGA0gASgBEhMKC3dyaXRlX2J5dGVzGA4gASgBEg8KB2Zyb21fbXMYDyABKAESDQoFdG9fbXMYECABKAESFAoMd2hvbGVfd2luZG93GBEgASgIIiIKDUFjY2Vzc1JlcXVlc3QSEQoJd2luZG93X21zGAEgASgNIkAKDkFjY2Vzc1Jlc3BvbnNlEi4KCGFjY2Vzc2VzGAEgAygLMhwuY29uZHVpdC50ZWxlbWV0cnkudjEuQWNjZXNzIrECCgZBY2Nlc3MSLgoIcmVwb3J0ZXIYASABKAsyHC5jb25kdWl0LnRlbGVtZXRyeS52MS5Qb2RSZWYSEQoJY2xpZW50X2lkGAIgASgJEhEKCWNsaWVudF9pcBgDIAEoCRIMCgRwb3J0GAQgASgNEhAKCHByb3RvY29sGAUgASgJEg4KBm1ldGhvZBgGIAEoCRIMCgRwYXRoGAcgASgJEg8KB2V4YW1wbGUYCCABKAkSDwoHdmVyZGljdBgJIAEoCRIOCgZwb2xpY3kYCiABKAkSDQoFb3RoZXIYCyABKAgSDQoFY291bnQYDCABKAQSDwoHZnJvbV9tcxgNIAEoARINCgV0b19tcxgOIAEoARIUCgx3aG9sZV93aW5kb3cYDyABKAgSDQoFYXVkaXQYECABKAkiUQoGUG9kUmVmEhEKCW5hbWVzcGFjZRgBIAEoCRILCgNwb2QYAiABKAkSFQoNd29ya2xvYWRfa2luZBgDIAEoCRIQCgh3b3JrbG9hZBgEIAEoCSISChBSZXBvcnRlcnNSZXF1ZXN0IksKEVJlcG9ydGVyc1Jlc3BvbnNlEjYKCXJlcG9ydGVycxgBIAMoCzIjLmNvbmR1aXQudGVsZW1ldHJ5LnYxLlByb3h5UmVwb3J0ZXIicQoNUHJveHlSZXBvcnRlchIpCgNwb2QYASABKAsyHC5jb25kdWl0LnRlbGVtZXRyeS52MS5Qb2RSZWYSFQoNcHJveHlfdmVyc2lvbhgCIAEoCRIMCgRsaXZlGAMgASgIEhAKCHNpbmNlX21zGAQgASgBKlUKCURpcmVjdGlvbhIZChVESVJFQ1RJT05fVU5TUEVDSUZJRUQQABIVChFESVJFQ1RJT05fSU5CT1VORBABEhYKEkRJUkVDVElPTl9PVVRCT1VORBACMqgCCgxRdWVyeVNlcnZpY2USWwoHVHJhZmZpYxIkLmNvbmR1aXQudGVsZW1ldHJ5LnYxLlRyYWZmaWNSZXF1ZXN0GiUuY29uZHVpdC50ZWxlbWV0cnkudjEuVHJhZmZpY1Jlc3BvbnNlIgOQAgESWAoGQWNjZXNzEiMuY29uZHVpdC50ZWxlbWV0cnkudjEuQWNjZXNzUmVxdWVzdBokLmNvbmR1aXQudGVsZW1ldHJ5LnYxLkFjY2Vzc1Jlc3BvbnNlIgOQAgESYQoJUmVwb3J0ZXJzEiYuY29uZHVpdC50ZWxlbWV0cnkudjEuUmVwb3J0ZXJzUmVxdWVzdBonLmNvbmR1aXQudGVsZW1ldHJ5LnYxLlJlcG9ydGVyc1Jlc3BvbnNlIgOQAgFiBnByb3RvMw");
+  fileDesc("CiBjb25kdWl0L3RlbGVtZXRyeS92MS9xdWVyeS5wcm90bxIUY29uZHVpdC50ZWxlbWV0cnkudjEiVwoOVHJhZmZpY1JlcXVlc3QSEQoJd2luZG93X21zGAEgASgNEjIKCWRpcmVjdGlvbhgCIAEoDjIfLmNvbmR1aXQudGVsZW1ldHJ5LnYxLkRpcmVjdGlvbiJdCg9UcmFmZmljUmVzcG9uc2USGgoSaGlzdG9ncmFtX2VkZ2VzX21zGAEgAygBEi4KB3RyYWZmaWMYAiADKAsyHS5jb25kdWl0LnRlbGVtZXRyeS52MS5UcmFmZmljIpsDCgdUcmFmZmljEjIKCWRpcmVjdGlvbhgBIAEoDjIfLmNvbmR1aXQudGVsZW1ldHJ5LnYxLkRpcmVjdGlvbhIuCghyZXBvcnRlchgCIAEoCzIcLmNvbmR1aXQudGVsZW1ldHJ5LnYxLlBvZFJlZhIpCgNkc3QYAyABKAsyHC5jb25kdWl0LnRlbGVtZXRyeS52MS5Qb2RSZWYSEwoLZHN0X3NlcnZpY2UYBCABKAkSCwoDdGxzGAUgASgJEhEKCWNsaWVudF9pZBgGIAEoCRIRCglzZXJ2ZXJfaWQYByABKAkSEQoJc3VjY2Vzc2VzGAggASgEEhAKCGZhaWx1cmVzGAkgASgEEhYKDmxhdGVuY3lfY291bnRzGAogAygEEg8KB2hhc190Y3AYCyABKAgSDAoEb3BlbhgMIAEoBBISCgpyZWFkX2J5dGVzGA0gASgBEhMKC3dyaXRlX2J5dGVzGA4gASgBEg8KB2Zyb21fbXMYDyABKAESDQoFdG9fbXMYECABKAESFAoMd2hvbGVfd2luZG93GBEgASgIIiIKDVJvdXRlc1JlcXVlc3QSEQoJd2luZG93X21zGAEgASgNImAKDlJvdXRlc1Jlc3BvbnNlEhoKEmhpc3RvZ3JhbV9lZGdlc19tcxgBIAMoARIyCgZyb3V0ZXMYAiADKAsyIi5jb25kdWl0LnRlbGVtZXRyeS52MS5Sb3V0ZVRyYWZmaWMi+gEKDFJvdXRlVHJhZmZpYxIuCghyZXBvcnRlchgBIAEoCzIcLmNvbmR1aXQudGVsZW1ldHJ5LnYxLlBvZFJlZhIVCg1kc3RfbmFtZXNwYWNlGAIgASgJEhMKC2RzdF9zZXJ2aWNlGAMgASgJEg0KBXJvdXRlGAQgASgJEhEKCXN1Y2Nlc3NlcxgFIAEoBBIQCghmYWlsdXJlcxgGIAEoBBIWCg5sYXRlbmN5X2NvdW50cxgHIAMoBBIMCgRzZW50GAggASgEEg8KB2Zyb21fbXMYCSABKAESDQoFdG9fbXMYCiABKAESFAoMd2hvbGVfd2luZG93GAsgASgIIiIKDUFjY2Vzc1JlcXVlc3QSEQoJd2luZG93X21zGAEgASgNIkAKDkFjY2Vzc1Jlc3BvbnNlEi4KCGFjY2Vzc2VzGAEgAygLMhwuY29uZHVpdC50ZWxlbWV0cnkudjEuQWNjZXNzIrECCgZBY2Nlc3MSLgoIcmVwb3J0ZXIYASABKAsyHC5jb25kdWl0LnRlbGVtZXRyeS52MS5Qb2RSZWYSEQoJY2xpZW50X2lkGAIgASgJEhEKCWNsaWVudF9pcBgDIAEoCRIMCgRwb3J0GAQgASgNEhAKCHByb3RvY29sGAUgASgJEg4KBm1ldGhvZBgGIAEoCRIMCgRwYXRoGAcgASgJEg8KB2V4YW1wbGUYCCABKAkSDwoHdmVyZGljdBgJIAEoCRIOCgZwb2xpY3kYCiABKAkSDQoFb3RoZXIYCyABKAgSDQoFY291bnQYDCABKAQSDwoHZnJvbV9tcxgNIAEoARINCgV0b19tcxgOIAEoARIUCgx3aG9sZV93aW5kb3cYDyABKAgSDQoFYXVkaXQYECABKAkiUQoGUG9kUmVmEhEKCW5hbWVzcGFjZRgBIAEoCRILCgNwb2QYAiABKAkSFQoNd29ya2xvYWRfa2luZBgDIAEoCRIQCgh3b3JrbG9hZBgEIAEoCSISChBSZXBvcnRlcnNSZXF1ZXN0IksKEVJlcG9ydGVyc1Jlc3BvbnNlEjYKCXJlcG9ydGVycxgBIAMoCzIjLmNvbmR1aXQudGVsZW1ldHJ5LnYxLlByb3h5UmVwb3J0ZXIicQoNUHJveHlSZXBvcnRlchIpCgNwb2QYASABKAsyHC5jb25kdWl0LnRlbGVtZXRyeS52MS5Qb2RSZWYSFQoNcHJveHlfdmVyc2lvbhgCIAEoCRIMCgRsaXZlGAMgASgIEhAKCHNpbmNlX21zGAQgASgBKlUKCURpcmVjdGlvbhIZChVESVJFQ1RJT05fVU5TUEVDSUZJRUQQABIVChFESVJFQ1RJT05fSU5CT1VORBABEhYKEkRJUkVDVElPTl9PVVRCT1VORBACMoIDCgxRdWVyeVNlcnZpY2USWwoHVHJhZmZpYxIkLmNvbmR1aXQudGVsZW1ldHJ5LnYxLlRyYWZmaWNSZXF1ZXN0GiUuY29uZHVpdC50ZWxlbWV0cnkudjEuVHJhZmZpY1Jlc3BvbnNlIgOQAgESWAoGUm91dGVzEiMuY29uZHVpdC50ZWxlbWV0cnkudjEuUm91dGVzUmVxdWVzdBokLmNvbmR1aXQudGVsZW1ldHJ5LnYxLlJvdXRlc1Jlc3BvbnNlIgOQAgESWAoGQWNjZXNzEiMuY29uZHVpdC50ZWxlbWV0cnkudjEuQWNjZXNzUmVxdWVzdBokLmNvbmR1aXQudGVsZW1ldHJ5LnYxLkFjY2Vzc1Jlc3BvbnNlIgOQAgESYQoJUmVwb3J0ZXJzEiYuY29uZHVpdC50ZWxlbWV0cnkudjEuUmVwb3J0ZXJzUmVxdWVzdBonLmNvbmR1aXQudGVsZW1ldHJ5LnYxLlJlcG9ydGVyc1Jlc3BvbnNlIgOQAgFiBnByb3RvMw");
 
 /**
  * Asks for traffic.
@@ -206,6 +206,146 @@ export const TrafficSchema: GenMessage<Traffic> = /*@__PURE__*/
   messageDesc(file_conduit_telemetry_v1_query, 2);
 
 /**
+ * Asks for traffic per route.
+ *
+ * @generated from message conduit.telemetry.v1.RoutesRequest
+ */
+export type RoutesRequest = Message<"conduit.telemetry.v1.RoutesRequest"> & {
+  /**
+   * Window in milliseconds, 1000 to 3600000.
+   *
+   * @generated from field: uint32 window_ms = 1;
+   */
+  windowMs: number;
+};
+
+/**
+ * Describes the message conduit.telemetry.v1.RoutesRequest.
+ * Use `create(RoutesRequestSchema)` to create a new message.
+ */
+export const RoutesRequestSchema: GenMessage<RoutesRequest> = /*@__PURE__*/
+  messageDesc(file_conduit_telemetry_v1_query, 3);
+
+/**
+ * Traffic per route within the window.
+ *
+ * @generated from message conduit.telemetry.v1.RoutesResponse
+ */
+export type RoutesResponse = Message<"conduit.telemetry.v1.RoutesResponse"> & {
+  /**
+   * Upper edges of the buckets of `latency_counts`, milliseconds, ascending.
+   *
+   * @generated from field: repeated double histogram_edges_ms = 1;
+   */
+  histogramEdgesMs: number[];
+
+  /**
+   * Rows, in no order; none for what saw no traffic.
+   *
+   * @generated from field: repeated conduit.telemetry.v1.RouteTraffic routes = 2;
+   */
+  routes: RouteTraffic[];
+};
+
+/**
+ * Describes the message conduit.telemetry.v1.RoutesResponse.
+ * Use `create(RoutesResponseSchema)` to create a new message.
+ */
+export const RoutesResponseSchema: GenMessage<RoutesResponse> = /*@__PURE__*/
+  messageDesc(file_conduit_telemetry_v1_query, 4);
+
+/**
+ * What one proxy counted of its application's calls by one route.
+ *
+ * @generated from message conduit.telemetry.v1.RouteTraffic
+ */
+export type RouteTraffic = Message<"conduit.telemetry.v1.RouteTraffic"> & {
+  /**
+   * The pod whose proxy counted.
+   *
+   * @generated from field: conduit.telemetry.v1.PodRef reporter = 1;
+   */
+  reporter?: PodRef | undefined;
+
+  /**
+   * Namespace of the Service that was called.
+   *
+   * @generated from field: string dst_namespace = 2;
+   */
+  dstNamespace: string;
+
+  /**
+   * Name of the Service that was called; empty for a pod's address or the outside.
+   *
+   * @generated from field: string dst_service = 3;
+   */
+  dstService: string;
+
+  /**
+   * Name of the route; `default` where none was met.
+   *
+   * @generated from field: string route = 4;
+   */
+  route: string;
+
+  /**
+   * Responses to the application classified success within the window.
+   *
+   * @generated from field: uint64 successes = 5;
+   */
+  successes: bigint;
+
+  /**
+   * Responses to the application classified failure within the window.
+   *
+   * @generated from field: uint64 failures = 6;
+   */
+  failures: bigint;
+
+  /**
+   * Responses per latency bucket within the window, one more than there are edges.
+   *
+   * @generated from field: repeated uint64 latency_counts = 7;
+   */
+  latencyCounts: bigint[];
+
+  /**
+   * Requests sent to endpoints within the window, those that were sent again included.
+   *
+   * @generated from field: uint64 sent = 8;
+   */
+  sent: bigint;
+
+  /**
+   * Begin of the time that these counts cover, milliseconds since 1970.
+   *
+   * @generated from field: double from_ms = 9;
+   */
+  fromMs: number;
+
+  /**
+   * End of the time that these counts cover, milliseconds since 1970.
+   *
+   * @generated from field: double to_ms = 10;
+   */
+  toMs: number;
+
+  /**
+   * Whether the proxy was there from the begin to the end of the window.
+   *
+   * @generated from field: bool whole_window = 11;
+   */
+  wholeWindow: boolean;
+};
+
+/**
+ * Describes the message conduit.telemetry.v1.RouteTraffic.
+ * Use `create(RouteTrafficSchema)` to create a new message.
+ */
+export const RouteTrafficSchema: GenMessage<RouteTraffic> = /*@__PURE__*/
+  messageDesc(file_conduit_telemetry_v1_query, 5);
+
+/**
  * Asks who called what.
  *
  * @generated from message conduit.telemetry.v1.AccessRequest
@@ -224,7 +364,7 @@ export type AccessRequest = Message<"conduit.telemetry.v1.AccessRequest"> & {
  * Use `create(AccessRequestSchema)` to create a new message.
  */
 export const AccessRequestSchema: GenMessage<AccessRequest> = /*@__PURE__*/
-  messageDesc(file_conduit_telemetry_v1_query, 3);
+  messageDesc(file_conduit_telemetry_v1_query, 6);
 
 /**
  * Accesses within the window.
@@ -245,7 +385,7 @@ export type AccessResponse = Message<"conduit.telemetry.v1.AccessResponse"> & {
  * Use `create(AccessResponseSchema)` to create a new message.
  */
 export const AccessResponseSchema: GenMessage<AccessResponse> = /*@__PURE__*/
-  messageDesc(file_conduit_telemetry_v1_query, 4);
+  messageDesc(file_conduit_telemetry_v1_query, 7);
 
 /**
  * What one proxy decided about one kind of inbound traffic.
@@ -374,7 +514,7 @@ export type Access = Message<"conduit.telemetry.v1.Access"> & {
  * Use `create(AccessSchema)` to create a new message.
  */
 export const AccessSchema: GenMessage<Access> = /*@__PURE__*/
-  messageDesc(file_conduit_telemetry_v1_query, 5);
+  messageDesc(file_conduit_telemetry_v1_query, 8);
 
 /**
  * A pod and the workload that it belongs to.
@@ -416,7 +556,7 @@ export type PodRef = Message<"conduit.telemetry.v1.PodRef"> & {
  * Use `create(PodRefSchema)` to create a new message.
  */
 export const PodRefSchema: GenMessage<PodRef> = /*@__PURE__*/
-  messageDesc(file_conduit_telemetry_v1_query, 6);
+  messageDesc(file_conduit_telemetry_v1_query, 9);
 
 /**
  * Asks for proxies.
@@ -431,7 +571,7 @@ export type ReportersRequest = Message<"conduit.telemetry.v1.ReportersRequest"> 
  * Use `create(ReportersRequestSchema)` to create a new message.
  */
 export const ReportersRequestSchema: GenMessage<ReportersRequest> = /*@__PURE__*/
-  messageDesc(file_conduit_telemetry_v1_query, 7);
+  messageDesc(file_conduit_telemetry_v1_query, 10);
 
 /**
  * Proxies that are known.
@@ -452,7 +592,7 @@ export type ReportersResponse = Message<"conduit.telemetry.v1.ReportersResponse"
  * Use `create(ReportersResponseSchema)` to create a new message.
  */
 export const ReportersResponseSchema: GenMessage<ReportersResponse> = /*@__PURE__*/
-  messageDesc(file_conduit_telemetry_v1_query, 8);
+  messageDesc(file_conduit_telemetry_v1_query, 11);
 
 /**
  * A proxy that reports or did.
@@ -494,7 +634,7 @@ export type ProxyReporter = Message<"conduit.telemetry.v1.ProxyReporter"> & {
  * Use `create(ProxyReporterSchema)` to create a new message.
  */
 export const ProxyReporterSchema: GenMessage<ProxyReporter> = /*@__PURE__*/
-  messageDesc(file_conduit_telemetry_v1_query, 9);
+  messageDesc(file_conduit_telemetry_v1_query, 12);
 
 /**
  * Which side of a proxy counted.
@@ -552,6 +692,16 @@ export const QueryService: GenService<{
     methodKind: "unary";
     input: typeof TrafficRequestSchema;
     output: typeof TrafficResponseSchema;
+  },
+  /**
+   * Traffic per route within a window that ends now, one row per calling proxy, Service and route.
+   *
+   * @generated from rpc conduit.telemetry.v1.QueryService.Routes
+   */
+  routes: {
+    methodKind: "unary";
+    input: typeof RoutesRequestSchema;
+    output: typeof RoutesResponseSchema;
   },
   /**
    * Who called what within a window that ends now, and what was decided about it.

@@ -1,0 +1,122 @@
+// `conduit routes`: traffic per route of Services, as callers saw it and as it was sent.
+import type { RouteRow } from "../protos/mod.ts"
+import { command } from "./command_line/command.ts"
+import { windowMsOf } from "./command_line/duration.ts"
+import { withApi } from "./connect.ts"
+import { GLOBAL_FLAGS, namespaceOf, WATCH_FLAG, WINDOW_FLAG } from "./flags.ts"
+import { type Column, FORMATS, formatOf, millis, percent, rate, render, say } from "./output.ts"
+import { KIND_WORDS, parseResources, peerOf, queryOf, resourceText } from "./resource.ts"
+import { show } from "./watch.ts"
+
+/** A row of `conduit routes -o json`; null is a figure that no traffic stands behind. */
+export interface RouteLine {
+  readonly route: string
+  /** `namespace/name`. */
+  readonly service: string
+  /** Share of responses to callers classified success, 0 to 1. */
+  readonly success: number | null
+  readonly rps: number | null
+  readonly latencyMs: {
+    readonly p50: number | null
+    readonly p95: number | null
+    readonly p99: number | null
+  }
+  /** Requests as sent to endpoints, those that were sent again included. */
+  readonly actual: { readonly success: number | null; readonly rps: number | null }
+}
+
+/** A row of the API as the contract shows it. */
+function routeLine({ route, service, http, actual }: RouteRow): RouteLine {
+  return {
+    route,
+    service: `${service?.namespace ?? ""}/${service?.name ?? ""}`,
+    success: http?.success ?? null,
+    rps: http?.rps ?? null,
+    latencyMs: {
+      p50: http?.latencyMs?.p50 ?? null,
+      p95: http?.latencyMs?.p95 ?? null,
+      p99: http?.latencyMs?.p99 ?? null,
+    },
+    actual: { success: actual?.success ?? null, rps: actual?.rps ?? null },
+  }
+}
+
+/** Columns of the table; what was sent only where it is asked for or differs. */
+function routeColumns(rows: readonly RouteLine[], namespaces: boolean): Column<RouteLine>[] {
+  const differs = ({ success, actual }: RouteLine): boolean =>
+    success !== null && actual.success !== null && Math.abs(success - actual.success) > 0.0005
+  const wide = !rows.some(differs)
+  return [
+    { title: "ROUTE", cell: row => (row.route === "default" ? "[DEFAULT]" : row.route) },
+    {
+      title: "SERVICE",
+      cell: row => (namespaces ? row.service : row.service.slice(row.service.indexOf("/") + 1)),
+    },
+    { title: "SUCCESS", cell: row => percent(row.success), right: true },
+    { title: "RPS", cell: row => rate(row.rps), right: true },
+    { title: "ACTUAL_SUCCESS", cell: row => percent(row.actual.success), right: true, wide },
+    { title: "ACTUAL_RPS", cell: row => rate(row.actual.rps), right: true, wide },
+    { title: "P50", cell: row => millis(row.latencyMs.p50), right: true },
+    { title: "P95", cell: row => millis(row.latencyMs.p95), right: true },
+    { title: "P99", cell: row => millis(row.latencyMs.p99), right: true },
+  ]
+}
+
+/** `conduit routes [RESOURCE]`. */
+export const routes = command({
+  meta: { name: "routes", description: "Traffic per route of Services, as seen by callers and as sent" },
+  args: {
+    ...GLOBAL_FLAGS,
+    resource: {
+      type: "positional",
+      valueHint: "RESOURCE",
+      description: "svc, svc/web, or deploy/web for the Services in front of it (default: svc)",
+      required: false,
+    },
+    ...WINDOW_FLAG,
+    from: { type: "string", valueHint: "RESOURCE", description: "only traffic that this sends" },
+    "from-namespace": { type: "string", valueHint: "NAMESPACE", description: "namespace of --from" },
+    selector: {
+      type: "string",
+      alias: "l",
+      valueHint: "LABELS",
+      description: "only resources with these labels",
+    },
+    ...WATCH_FLAG,
+  },
+  variadic: true,
+  offers: { resource: KIND_WORDS, from: KIND_WORDS, output: FORMATS },
+  examples: [
+    { line: "conduit routes svc/web -n shop", why: "each rule of web's routes" },
+    { line: "conduit routes deploy/web -n shop -o wide", why: "with what was sent, retries included" },
+    { line: "conduit routes svc/cart --from deploy/web -n shop", why: "what web asks of cart" },
+  ],
+  async run({ args }) {
+    const format = formatOf(args.output)
+    const targets = parseResources(args._.length === 0 ? ["svc"] : args._)
+    const namespace = namespaceOf(args)
+    const windowMs = windowMsOf(args["time-window"])
+    const from = peerOf(args.from, args["from-namespace"] ?? namespace, "--from")
+    await show(args.watch === true, async () => {
+      const rows: RouteLine[] = []
+      await withApi(args, async api => {
+        for (const target of targets) {
+          const answer = await api.routes({
+            target: queryOf(target, namespace, args.selector),
+            windowMs,
+            ...(from === undefined ? {} : { from }),
+          })
+          rows.push(...answer.rows.map(routeLine))
+        }
+      })
+      if (rows.length === 0) {
+        const what = targets.map(target => resourceText(target.kind, target.name)).join(", ")
+        say(
+          `No Service found for ${what}${namespace === "" ? "" : ` in namespace "${namespace}" (-A takes all)`}.`,
+        )
+        if (format === "table" || format === "wide") return ""
+      }
+      return await render(format, rows, routeColumns(rows, namespace === ""), row => row)
+    })
+  },
+})
