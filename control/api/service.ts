@@ -3,10 +3,12 @@ import type { MessageInitShape } from "@bufbuild/protobuf"
 import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect"
 import { connectNodeAdapter } from "@connectrpc/connect-node"
 import { ApiService, type VersionResponseSchema } from "../../protos/mod.ts"
-import type { ClusterStore } from "../cluster/mod.ts"
+import type { ClusterStore, Problem } from "../cluster/mod.ts"
 import { POLICY_DEFAULTS, type PolicyOptions } from "../policy/mod.ts"
 import { type Listening, listen, type TlsOptions } from "../serve/mod.ts"
 import type { TelemetryQueries } from "../telemetry/mod.ts"
+import type { Certified } from "../tls/mod.ts"
+import { check } from "./check.ts"
 import { edges } from "./edges.ts"
 import { endpoints } from "./endpoints.ts"
 import { identities } from "./identities.ts"
@@ -34,6 +36,10 @@ export interface ApiOptions {
   readonly policy?: PolicyOptions
   /** Wall clock, milliseconds since 1970. Default: Date.now. */
   readonly nowMs?: () => number
+  /** This process's own certificate; null without identity, and until there is one. Default: null. */
+  readonly certified?: () => Certified | null
+  /** What is wrong with the cluster's objects now. Default: nothing. */
+  readonly problems?: () => readonly Problem[]
   /** TLS beside plaintext, which the CLI uses through a forward of loopback. */
   readonly tls?: TlsOptions
 }
@@ -49,6 +55,7 @@ export function serveApi(
   options: ApiOptions,
 ): Promise<Listening> {
   const { host, port, policy = POLICY_DEFAULTS, nowMs = Date.now, proxies, tls } = options
+  const { certified = () => null, problems = () => [] } = options
   const routes = (router: ConnectRouter): void => {
     router.service(ApiService, {
       version: () => version(queries, options.version),
@@ -60,6 +67,7 @@ export function serveApi(
       policies: request => policies(known(store), queries, policy, request),
       whatIf: request => whatIf(known(store), queries, policy, request),
       learn: request => learn(known(store), queries, request, nowMs()),
+      check: request => check(known(store), { policy, nowMs, certified, problems }, request),
     })
   }
   return listen({

@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file conduit/api/v1/api.proto.
  */
 export const file_conduit_api_v1_api: GenFile = /*@__PURE__*/
-  fileDesc("Chhjb25kdWl0L2FwaS92MS9hcGkucHJvdG8SDmNvbmR1aXQuYXBpLnYxIlkKEFJlc291cmNlU2VsZWN0b3ISEQoJbmFtZXNwYWNlGAEgASgJEgwKBGtpbmQYAiABKAkSDAoEbmFtZRgDIAEoCRIWCg5sYWJlbF9zZWxlY3RvchgEIAEoCSI5CghSZXNvdXJjZRIRCgluYW1lc3BhY2UYASABKAkSDAoEa2luZBgCIAEoCRIMCgRuYW1lGAMgASgJIhAKDlZlcnNpb25SZXF1ZXN0IlcKD1ZlcnNpb25SZXNwb25zZRIVCg1jb250cm9sX3BsYW5lGAEgASgJEi0KB3Byb3hpZXMYAiADKAsyHC5jb25kdWl0LmFwaS52MS5Qcm94eVZlcnNpb24iLQoMUHJveHlWZXJzaW9uEg8KB3ZlcnNpb24YASABKAkSDAoEcG9kcxgCIAEoDSKwAQoLU3RhdFJlcXVlc3QSMAoGdGFyZ2V0GAEgASgLMiAuY29uZHVpdC5hcGkudjEuUmVzb3VyY2VTZWxlY3RvchIRCgl3aW5kb3dfbXMYAiABKA0SLgoEZnJvbRgDIAEoCzIgLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlU2VsZWN0b3ISLAoCdG8YBCABKAsyIC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZVNlbGVjdG9yIjUKDFN0YXRSZXNwb25zZRIlCgRyb3dzGAEgAygLMhcuY29uZHVpdC5hcGkudjEuU3RhdFJvdyKyAQoHU3RhdFJvdxIqCghyZXNvdXJjZRgBIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEhMKC21lc2hlZF9wb2RzGAIgASgNEhIKCnRvdGFsX3BvZHMYAyABKA0SKQoEaHR0cBgEIAEoCzIbLmNvbmR1aXQuYXBpLnYxLkh0dHBGaWd1cmVzEicKA3RjcBgFIAEoCzIaLmNvbmR1aXQuYXBpLnYxLlRjcEZpZ3VyZXMihAEKC0h0dHBGaWd1cmVzEg8KB3N1Y2Nlc3MYASABKAESCwoDcnBzGAIgASgBEjIKCmxhdGVuY3lfbXMYAyABKAsyHi5jb25kdWl0LmFwaS52MS5MYXRlbmN5RmlndXJlcxIRCglyZXNwb25zZXMYBCABKAQSEAoIZmFpbHVyZXMYBSABKAQiNwoOTGF0ZW5jeUZpZ3VyZXMSCwoDcDUwGAEgASgBEgsKA3A5NRgCIAEoARILCgNwOTkYAyABKAEiUwoKVGNwRmlndXJlcxIMCgRvcGVuGAEgASgEEhoKEnJlYWRfYnl0ZXNfcGVyX3NlYxgCIAEoARIbChN3cml0ZV9ieXRlc19wZXJfc2VjGAMgASgBIlMKDEVkZ2VzUmVxdWVzdBIwCgZ0YXJnZXQYASABKAsyIC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZVNlbGVjdG9yEhEKCXdpbmRvd19tcxgCIAEoDSI0Cg1FZGdlc1Jlc3BvbnNlEiMKBWVkZ2VzGAEgAygLMhQuY29uZHVpdC5hcGkudjEuRWRnZSKDAgoERWRnZRImCgRmcm9tGAEgASgLMhguY29uZHVpdC5hcGkudjEuUmVzb3VyY2USJAoCdG8YAiABKAsyGC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZRIRCgljbGllbnRfaWQYAyABKAkSEQoJc2VydmVyX2lkGAQgASgJEg8KB3NlY3VyZWQYBSABKAgSKQoEaHR0cBgGIAEoCzIbLmNvbmR1aXQuYXBpLnYxLkh0dHBGaWd1cmVzEicKA3RjcBgHIAEoCzIaLmNvbmR1aXQuYXBpLnYxLlRjcEZpZ3VyZXMSDgoGcmVhc29uGAggASgJEhIKCmNhbGxlZF9ycHMYCSABKAEiRAoQRW5kcG9pbnRzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDwoHc2VydmljZRgCIAEoCRIMCgRwb3J0GAMgASgNIkcKEUVuZHBvaW50c1Jlc3BvbnNlEjIKCHNlcnZpY2VzGAEgAygLMiAuY29uZHVpdC5hcGkudjEuU2VydmljZUVuZHBvaW50cyKIAQoQU2VydmljZUVuZHBvaW50cxIRCgluYW1lc3BhY2UYASABKAkSDwoHc2VydmljZRgCIAEoCRIMCgRwb3J0GAMgASgNEhEKCXBvcnRfbmFtZRgEIAEoCRIvCgllbmRwb2ludHMYBSADKAsyHC5jb25kdWl0LmFwaS52MS5FbmRwb2ludEluZm8ipAEKDEVuZHBvaW50SW5mbxIKCgJpcBgBIAEoCRIMCgRwb3J0GAIgASgNEhEKCW5hbWVzcGFjZRgDIAEoCRILCgNwb2QYBCABKAkSKgoId29ya2xvYWQYBSABKAsyGC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZRIOCgZtZXNoZWQYBiABKAgSEAoIaWRlbnRpdHkYByABKAkSDAoEem9uZRgIIAEoCSJHChNQcm94eU1ldHJpY3NSZXF1ZXN0EjAKBnRhcmdldBgBIAEoCzIgLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlU2VsZWN0b3IiUwoUUHJveHlNZXRyaWNzUmVzcG9uc2USEQoJbmFtZXNwYWNlGAEgASgJEgsKA3BvZBgCIAEoCRIMCgR0ZXh0GAMgASgJEg0KBWVycm9yGAQgASgJIkUKEUlkZW50aXRpZXNSZXF1ZXN0EjAKBnRhcmdldBgBIAEoCzIgLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlU2VsZWN0b3IirAIKEklkZW50aXRpZXNSZXNwb25zZRIRCgluYW1lc3BhY2UYASABKAkSCwoDcG9kGAIgASgJEioKCHdvcmtsb2FkGAMgASgLMhguY29uZHVpdC5hcGkudjEuUmVzb3VyY2USLwoFc3RhdGUYBCABKA4yIC5jb25kdWl0LmFwaS52MS5DZXJ0aWZpY2F0ZVN0YXRlEhAKCGlkZW50aXR5GAUgASgJEhEKCXNwaWZmZV9pZBgGIAEoCRIOCgZpc3N1ZXIYByABKAkSFQoNc2VyaWFsX251bWJlchgIIAEoCRIVCg1ub3RfYmVmb3JlX21zGAkgASgBEhQKDG5vdF9hZnRlcl9tcxgKIAEoARIRCgljaGFpbl9wZW0YCyABKAkSDQoFZXJyb3IYDCABKAkiVgoPUG9saWNpZXNSZXF1ZXN0EjAKBnRhcmdldBgBIAEoCzIgLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlU2VsZWN0b3ISEQoJd2luZG93X21zGAIgASgNInUKEFBvbGljaWVzUmVzcG9uc2USMwoJd29ya2xvYWRzGAEgAygLMiAuY29uZHVpdC5hcGkudjEuV29ya2xvYWRQb2xpY2llcxIsCgZ1bnVzZWQYAiADKAsyHC5jb25kdWl0LmFwaS52MS5VbnVzZWRQb2xpY3ki0QIKEFdvcmtsb2FkUG9saWNpZXMSKgoIcmVzb3VyY2UYASABKAsyGC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZRIWCg5kZWZhdWx0X3BvbGljeRgCIAEoCRIpCgVwb3J0cxgDIAMoCzIaLmNvbmR1aXQuYXBpLnYxLlBvcnRQb2xpY3kSLwoIcG9saWNpZXMYBCADKAsyHS5jb25kdWl0LmFwaS52MS5Qb2xpY3lGaWd1cmVzEjMKCmJ5X2RlZmF1bHQYBSABKAsyHy5jb25kdWl0LmFwaS52MS5EZWNpc2lvbkZpZ3VyZXMSNAoLbm90X2FsbG93ZWQYBiABKAsyHy5jb25kdWl0LmFwaS52MS5EZWNpc2lvbkZpZ3VyZXMSMgoJYnlfb3RoZXJzGAcgASgLMh8uY29uZHVpdC5hcGkudjEuRGVjaXNpb25GaWd1cmVzIkIKClBvcnRQb2xpY3kSDAoEcG9ydBgBIAEoDRIMCgRuYW1lGAIgASgJEhgKEGRlZmF1bHRfaW5fZm9yY2UYAyABKAgikwEKDVBvbGljeUZpZ3VyZXMSEQoJbmFtZXNwYWNlGAEgASgJEgwKBG5hbWUYAiABKAkSDgoGYWN0aW9uGAMgASgJEg0KBXBvcnRzGAQgAygNEjAKB2RlY2lkZWQYBSABKAsyHy5jb25kdWl0LmFwaS52MS5EZWNpc2lvbkZpZ3VyZXMSEAoIcHJvYmxlbXMYBiADKAkiTwoPRGVjaXNpb25GaWd1cmVzEhMKC2FsbG93ZWRfcnBzGAEgASgBEhIKCmRlbmllZF9ycHMYAiABKAESEwoLYXVkaXRlZF9ycHMYAyABKAEiUQoMVW51c2VkUG9saWN5EhEKCW5hbWVzcGFjZRgBIAEoCRIMCgRuYW1lGAIgASgJEg4KBmFjdGlvbhgDIAEoCRIQCghwcm9ibGVtcxgEIAMoCSJiCg1XaGF0SWZSZXF1ZXN0EisKBWZpbGVzGAEgAygLMhwuY29uZHVpdC5hcGkudjEuTWFuaWZlc3RGaWxlEhEKCXdpbmRvd19tcxgCIAEoDRIRCgluYW1lc3BhY2UYAyABKAkiLQoMTWFuaWZlc3RGaWxlEgwKBG5hbWUYASABKAkSDwoHY29udGVudBgCIAEoCSKfAQoOV2hhdElmUmVzcG9uc2USMQoIcHJvYmxlbXMYASADKAsyHy5jb25kdWl0LmFwaS52MS5NYW5pZmVzdFByb2JsZW0SJwoEcm93cxgCIAMoCzIZLmNvbmR1aXQuYXBpLnYxLldoYXRJZlJvdxIQCgh1bmp1ZGdlZBgDIAEoBBIQCghwb2xpY2llcxgEIAMoCRINCgVub3RlcxgFIAMoCSIxCg9NYW5pZmVzdFByb2JsZW0SDQoFd2hlcmUYASABKAkSDwoHbWVzc2FnZRgCIAEoCSL8AgoJV2hhdElmUm93EiwKBmNoYW5nZRgBIAEoDjIcLmNvbmR1aXQuYXBpLnYxLlBvbGljeUNoYW5nZRImCgRmcm9tGAIgASgLMhguY29uZHVpdC5hcGkudjEuUmVzb3VyY2USEQoJY2xpZW50X2lkGAMgASgJEhIKCmNsaWVudF9pcHMYBCADKAkSJAoCdG8YBSABKAsyGC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZRIMCgRwb3J0GAYgASgNEhAKCHByb3RvY29sGAcgASgJEg4KBm1ldGhvZBgIIAEoCRIMCgRwYXRoGAkgASgJEgsKA3JwcxgKIAEoARINCgVjb3VudBgLIAEoBBIuCgZiZWZvcmUYDCABKAsyHi5jb25kdWl0LmFwaS52MS5Qb2xpY3lEZWNpc2lvbhItCgVhZnRlchgNIAEoCzIeLmNvbmR1aXQuYXBpLnYxLlBvbGljeURlY2lzaW9uEhMKC2FwcHJveGltYXRlGA4gASgIIkEKDlBvbGljeURlY2lzaW9uEg8KB2FsbG93ZWQYASABKAgSDgoGcG9saWN5GAIgASgJEg4KBnJlYXNvbhgDIAEoCSJTCgxMZWFyblJlcXVlc3QSMAoGdGFyZ2V0GAEgASgLMiAuY29uZHVpdC5hcGkudjEuUmVzb3VyY2VTZWxlY3RvchIRCgl3aW5kb3dfbXMYAiABKA0ipQEKDUxlYXJuUmVzcG9uc2USLwoIcG9saWNpZXMYASADKAsyHS5jb25kdWl0LmFwaS52MS5MZWFybmVkUG9saWN5EjAKCHVucHJvdmVuGAIgAygLMh4uY29uZHVpdC5hcGkudjEuVW5wcm92ZW5DYWxsZXISDwoHc2Vlbl9tcxgDIAEoARIOCgZkZW5pZWQYBCABKAQSEAoIdW5sZWFybnQYBSABKAQihgEKDUxlYXJuZWRQb2xpY3kSKAoGdGFyZ2V0GAEgASgLMhguY29uZHVpdC5hcGkudjEuUmVzb3VyY2USDAoEcG9ydBgCIAEoDRIRCglwb3J0X25hbWUYAyABKAkSKgoFcnVsZXMYBCADKAsyGy5jb25kdWl0LmFwaS52MS5MZWFybmVkUnVsZSJqCgtMZWFybmVkUnVsZRIOCgZzb3VyY2UYASABKAkSDgoGY2FsbGVyGAIgASgJEiwKBnJvdXRlcxgDIAMoCzIcLmNvbmR1aXQuYXBpLnYxLkxlYXJuZWRSb3V0ZRINCgVjb3VudBgEIAEoBCJMCgxMZWFybmVkUm91dGUSDgoGbWV0aG9kGAEgASgJEgwKBHBhdGgYAiABKAkSDwoHcGF0dGVybhgDIAEoCRINCgVjb3VudBgEIAEoBCKeAQoOVW5wcm92ZW5DYWxsZXISJgoEZnJvbRgBIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEhEKCWNsaWVudF9pcBgCIAEoCRIkCgJ0bxgDIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEgwKBHBvcnQYBCABKA0SDQoFY291bnQYBSABKAQSDgoGcmVhc29uGAYgASgJKvEBChBDZXJ0aWZpY2F0ZVN0YXRlEiEKHUNFUlRJRklDQVRFX1NUQVRFX1VOU1BFQ0lGSUVEEAASGwoXQ0VSVElGSUNBVEVfU1RBVEVfVkFMSUQQARIeChpDRVJUSUZJQ0FURV9TVEFURV9FWFBJUklORxACEh0KGUNFUlRJRklDQVRFX1NUQVRFX0VYUElSRUQQAxIjCh9DRVJUSUZJQ0FURV9TVEFURV9OT1RfWUVUX1ZBTElEEAQSGgoWQ0VSVElGSUNBVEVfU1RBVEVfTk9ORRAFEh0KGUNFUlRJRklDQVRFX1NUQVRFX1VOS05PV04QBip/CgxQb2xpY3lDaGFuZ2USHQoZUE9MSUNZX0NIQU5HRV9VTlNQRUNJRklFRBAAEhgKFFBPTElDWV9DSEFOR0VfREVOSUVEEAESGQoVUE9MSUNZX0NIQU5HRV9BTExPV0VEEAISGwoXUE9MSUNZX0NIQU5HRV9VTkNIQU5HRUQQAzLyBQoKQXBpU2VydmljZRJPCgdWZXJzaW9uEh4uY29uZHVpdC5hcGkudjEuVmVyc2lvblJlcXVlc3QaHy5jb25kdWl0LmFwaS52MS5WZXJzaW9uUmVzcG9uc2UiA5ACARJGCgRTdGF0EhsuY29uZHVpdC5hcGkudjEuU3RhdFJlcXVlc3QaHC5jb25kdWl0LmFwaS52MS5TdGF0UmVzcG9uc2UiA5ACARJJCgVFZGdlcxIcLmNvbmR1aXQuYXBpLnYxLkVkZ2VzUmVxdWVzdBodLmNvbmR1aXQuYXBpLnYxLkVkZ2VzUmVzcG9uc2UiA5ACARJVCglFbmRwb2ludHMSIC5jb25kdWl0LmFwaS52MS5FbmRwb2ludHNSZXF1ZXN0GiEuY29uZHVpdC5hcGkudjEuRW5kcG9pbnRzUmVzcG9uc2UiA5ACARJgCgxQcm94eU1ldHJpY3MSIy5jb25kdWl0LmFwaS52MS5Qcm94eU1ldHJpY3NSZXF1ZXN0GiQuY29uZHVpdC5hcGkudjEuUHJveHlNZXRyaWNzUmVzcG9uc2UiA5ACATABEloKCklkZW50aXRpZXMSIS5jb25kdWl0LmFwaS52MS5JZGVudGl0aWVzUmVxdWVzdBoiLmNvbmR1aXQuYXBpLnYxLklkZW50aXRpZXNSZXNwb25zZSIDkAIBMAESUgoIUG9saWNpZXMSHy5jb25kdWl0LmFwaS52MS5Qb2xpY2llc1JlcXVlc3QaIC5jb25kdWl0LmFwaS52MS5Qb2xpY2llc1Jlc3BvbnNlIgOQAgESTAoGV2hhdElmEh0uY29uZHVpdC5hcGkudjEuV2hhdElmUmVxdWVzdBoeLmNvbmR1aXQuYXBpLnYxLldoYXRJZlJlc3BvbnNlIgOQAgESSQoFTGVhcm4SHC5jb25kdWl0LmFwaS52MS5MZWFyblJlcXVlc3QaHS5jb25kdWl0LmFwaS52MS5MZWFyblJlc3BvbnNlIgOQAgFiBnByb3RvMw");
+  fileDesc("Chhjb25kdWl0L2FwaS92MS9hcGkucHJvdG8SDmNvbmR1aXQuYXBpLnYxIlkKEFJlc291cmNlU2VsZWN0b3ISEQoJbmFtZXNwYWNlGAEgASgJEgwKBGtpbmQYAiABKAkSDAoEbmFtZRgDIAEoCRIWCg5sYWJlbF9zZWxlY3RvchgEIAEoCSI5CghSZXNvdXJjZRIRCgluYW1lc3BhY2UYASABKAkSDAoEa2luZBgCIAEoCRIMCgRuYW1lGAMgASgJIhAKDlZlcnNpb25SZXF1ZXN0IlcKD1ZlcnNpb25SZXNwb25zZRIVCg1jb250cm9sX3BsYW5lGAEgASgJEi0KB3Byb3hpZXMYAiADKAsyHC5jb25kdWl0LmFwaS52MS5Qcm94eVZlcnNpb24iLQoMUHJveHlWZXJzaW9uEg8KB3ZlcnNpb24YASABKAkSDAoEcG9kcxgCIAEoDSKwAQoLU3RhdFJlcXVlc3QSMAoGdGFyZ2V0GAEgASgLMiAuY29uZHVpdC5hcGkudjEuUmVzb3VyY2VTZWxlY3RvchIRCgl3aW5kb3dfbXMYAiABKA0SLgoEZnJvbRgDIAEoCzIgLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlU2VsZWN0b3ISLAoCdG8YBCABKAsyIC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZVNlbGVjdG9yIjUKDFN0YXRSZXNwb25zZRIlCgRyb3dzGAEgAygLMhcuY29uZHVpdC5hcGkudjEuU3RhdFJvdyKyAQoHU3RhdFJvdxIqCghyZXNvdXJjZRgBIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEhMKC21lc2hlZF9wb2RzGAIgASgNEhIKCnRvdGFsX3BvZHMYAyABKA0SKQoEaHR0cBgEIAEoCzIbLmNvbmR1aXQuYXBpLnYxLkh0dHBGaWd1cmVzEicKA3RjcBgFIAEoCzIaLmNvbmR1aXQuYXBpLnYxLlRjcEZpZ3VyZXMihAEKC0h0dHBGaWd1cmVzEg8KB3N1Y2Nlc3MYASABKAESCwoDcnBzGAIgASgBEjIKCmxhdGVuY3lfbXMYAyABKAsyHi5jb25kdWl0LmFwaS52MS5MYXRlbmN5RmlndXJlcxIRCglyZXNwb25zZXMYBCABKAQSEAoIZmFpbHVyZXMYBSABKAQiNwoOTGF0ZW5jeUZpZ3VyZXMSCwoDcDUwGAEgASgBEgsKA3A5NRgCIAEoARILCgNwOTkYAyABKAEiUwoKVGNwRmlndXJlcxIMCgRvcGVuGAEgASgEEhoKEnJlYWRfYnl0ZXNfcGVyX3NlYxgCIAEoARIbChN3cml0ZV9ieXRlc19wZXJfc2VjGAMgASgBIlMKDEVkZ2VzUmVxdWVzdBIwCgZ0YXJnZXQYASABKAsyIC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZVNlbGVjdG9yEhEKCXdpbmRvd19tcxgCIAEoDSI0Cg1FZGdlc1Jlc3BvbnNlEiMKBWVkZ2VzGAEgAygLMhQuY29uZHVpdC5hcGkudjEuRWRnZSKDAgoERWRnZRImCgRmcm9tGAEgASgLMhguY29uZHVpdC5hcGkudjEuUmVzb3VyY2USJAoCdG8YAiABKAsyGC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZRIRCgljbGllbnRfaWQYAyABKAkSEQoJc2VydmVyX2lkGAQgASgJEg8KB3NlY3VyZWQYBSABKAgSKQoEaHR0cBgGIAEoCzIbLmNvbmR1aXQuYXBpLnYxLkh0dHBGaWd1cmVzEicKA3RjcBgHIAEoCzIaLmNvbmR1aXQuYXBpLnYxLlRjcEZpZ3VyZXMSDgoGcmVhc29uGAggASgJEhIKCmNhbGxlZF9ycHMYCSABKAEiRAoQRW5kcG9pbnRzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDwoHc2VydmljZRgCIAEoCRIMCgRwb3J0GAMgASgNIkcKEUVuZHBvaW50c1Jlc3BvbnNlEjIKCHNlcnZpY2VzGAEgAygLMiAuY29uZHVpdC5hcGkudjEuU2VydmljZUVuZHBvaW50cyKIAQoQU2VydmljZUVuZHBvaW50cxIRCgluYW1lc3BhY2UYASABKAkSDwoHc2VydmljZRgCIAEoCRIMCgRwb3J0GAMgASgNEhEKCXBvcnRfbmFtZRgEIAEoCRIvCgllbmRwb2ludHMYBSADKAsyHC5jb25kdWl0LmFwaS52MS5FbmRwb2ludEluZm8ipAEKDEVuZHBvaW50SW5mbxIKCgJpcBgBIAEoCRIMCgRwb3J0GAIgASgNEhEKCW5hbWVzcGFjZRgDIAEoCRILCgNwb2QYBCABKAkSKgoId29ya2xvYWQYBSABKAsyGC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZRIOCgZtZXNoZWQYBiABKAgSEAoIaWRlbnRpdHkYByABKAkSDAoEem9uZRgIIAEoCSJHChNQcm94eU1ldHJpY3NSZXF1ZXN0EjAKBnRhcmdldBgBIAEoCzIgLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlU2VsZWN0b3IiUwoUUHJveHlNZXRyaWNzUmVzcG9uc2USEQoJbmFtZXNwYWNlGAEgASgJEgsKA3BvZBgCIAEoCRIMCgR0ZXh0GAMgASgJEg0KBWVycm9yGAQgASgJIkUKEUlkZW50aXRpZXNSZXF1ZXN0EjAKBnRhcmdldBgBIAEoCzIgLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlU2VsZWN0b3IirAIKEklkZW50aXRpZXNSZXNwb25zZRIRCgluYW1lc3BhY2UYASABKAkSCwoDcG9kGAIgASgJEioKCHdvcmtsb2FkGAMgASgLMhguY29uZHVpdC5hcGkudjEuUmVzb3VyY2USLwoFc3RhdGUYBCABKA4yIC5jb25kdWl0LmFwaS52MS5DZXJ0aWZpY2F0ZVN0YXRlEhAKCGlkZW50aXR5GAUgASgJEhEKCXNwaWZmZV9pZBgGIAEoCRIOCgZpc3N1ZXIYByABKAkSFQoNc2VyaWFsX251bWJlchgIIAEoCRIVCg1ub3RfYmVmb3JlX21zGAkgASgBEhQKDG5vdF9hZnRlcl9tcxgKIAEoARIRCgljaGFpbl9wZW0YCyABKAkSDQoFZXJyb3IYDCABKAkiVgoPUG9saWNpZXNSZXF1ZXN0EjAKBnRhcmdldBgBIAEoCzIgLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlU2VsZWN0b3ISEQoJd2luZG93X21zGAIgASgNInUKEFBvbGljaWVzUmVzcG9uc2USMwoJd29ya2xvYWRzGAEgAygLMiAuY29uZHVpdC5hcGkudjEuV29ya2xvYWRQb2xpY2llcxIsCgZ1bnVzZWQYAiADKAsyHC5jb25kdWl0LmFwaS52MS5VbnVzZWRQb2xpY3ki0QIKEFdvcmtsb2FkUG9saWNpZXMSKgoIcmVzb3VyY2UYASABKAsyGC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZRIWCg5kZWZhdWx0X3BvbGljeRgCIAEoCRIpCgVwb3J0cxgDIAMoCzIaLmNvbmR1aXQuYXBpLnYxLlBvcnRQb2xpY3kSLwoIcG9saWNpZXMYBCADKAsyHS5jb25kdWl0LmFwaS52MS5Qb2xpY3lGaWd1cmVzEjMKCmJ5X2RlZmF1bHQYBSABKAsyHy5jb25kdWl0LmFwaS52MS5EZWNpc2lvbkZpZ3VyZXMSNAoLbm90X2FsbG93ZWQYBiABKAsyHy5jb25kdWl0LmFwaS52MS5EZWNpc2lvbkZpZ3VyZXMSMgoJYnlfb3RoZXJzGAcgASgLMh8uY29uZHVpdC5hcGkudjEuRGVjaXNpb25GaWd1cmVzIkIKClBvcnRQb2xpY3kSDAoEcG9ydBgBIAEoDRIMCgRuYW1lGAIgASgJEhgKEGRlZmF1bHRfaW5fZm9yY2UYAyABKAgikwEKDVBvbGljeUZpZ3VyZXMSEQoJbmFtZXNwYWNlGAEgASgJEgwKBG5hbWUYAiABKAkSDgoGYWN0aW9uGAMgASgJEg0KBXBvcnRzGAQgAygNEjAKB2RlY2lkZWQYBSABKAsyHy5jb25kdWl0LmFwaS52MS5EZWNpc2lvbkZpZ3VyZXMSEAoIcHJvYmxlbXMYBiADKAkiTwoPRGVjaXNpb25GaWd1cmVzEhMKC2FsbG93ZWRfcnBzGAEgASgBEhIKCmRlbmllZF9ycHMYAiABKAESEwoLYXVkaXRlZF9ycHMYAyABKAEiUQoMVW51c2VkUG9saWN5EhEKCW5hbWVzcGFjZRgBIAEoCRIMCgRuYW1lGAIgASgJEg4KBmFjdGlvbhgDIAEoCRIQCghwcm9ibGVtcxgEIAMoCSJiCg1XaGF0SWZSZXF1ZXN0EisKBWZpbGVzGAEgAygLMhwuY29uZHVpdC5hcGkudjEuTWFuaWZlc3RGaWxlEhEKCXdpbmRvd19tcxgCIAEoDRIRCgluYW1lc3BhY2UYAyABKAkiLQoMTWFuaWZlc3RGaWxlEgwKBG5hbWUYASABKAkSDwoHY29udGVudBgCIAEoCSKfAQoOV2hhdElmUmVzcG9uc2USMQoIcHJvYmxlbXMYASADKAsyHy5jb25kdWl0LmFwaS52MS5NYW5pZmVzdFByb2JsZW0SJwoEcm93cxgCIAMoCzIZLmNvbmR1aXQuYXBpLnYxLldoYXRJZlJvdxIQCgh1bmp1ZGdlZBgDIAEoBBIQCghwb2xpY2llcxgEIAMoCRINCgVub3RlcxgFIAMoCSIxCg9NYW5pZmVzdFByb2JsZW0SDQoFd2hlcmUYASABKAkSDwoHbWVzc2FnZRgCIAEoCSL8AgoJV2hhdElmUm93EiwKBmNoYW5nZRgBIAEoDjIcLmNvbmR1aXQuYXBpLnYxLlBvbGljeUNoYW5nZRImCgRmcm9tGAIgASgLMhguY29uZHVpdC5hcGkudjEuUmVzb3VyY2USEQoJY2xpZW50X2lkGAMgASgJEhIKCmNsaWVudF9pcHMYBCADKAkSJAoCdG8YBSABKAsyGC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZRIMCgRwb3J0GAYgASgNEhAKCHByb3RvY29sGAcgASgJEg4KBm1ldGhvZBgIIAEoCRIMCgRwYXRoGAkgASgJEgsKA3JwcxgKIAEoARINCgVjb3VudBgLIAEoBBIuCgZiZWZvcmUYDCABKAsyHi5jb25kdWl0LmFwaS52MS5Qb2xpY3lEZWNpc2lvbhItCgVhZnRlchgNIAEoCzIeLmNvbmR1aXQuYXBpLnYxLlBvbGljeURlY2lzaW9uEhMKC2FwcHJveGltYXRlGA4gASgIIkEKDlBvbGljeURlY2lzaW9uEg8KB2FsbG93ZWQYASABKAgSDgoGcG9saWN5GAIgASgJEg4KBnJlYXNvbhgDIAEoCSJTCgxMZWFyblJlcXVlc3QSMAoGdGFyZ2V0GAEgASgLMiAuY29uZHVpdC5hcGkudjEuUmVzb3VyY2VTZWxlY3RvchIRCgl3aW5kb3dfbXMYAiABKA0ipQEKDUxlYXJuUmVzcG9uc2USLwoIcG9saWNpZXMYASADKAsyHS5jb25kdWl0LmFwaS52MS5MZWFybmVkUG9saWN5EjAKCHVucHJvdmVuGAIgAygLMh4uY29uZHVpdC5hcGkudjEuVW5wcm92ZW5DYWxsZXISDwoHc2Vlbl9tcxgDIAEoARIOCgZkZW5pZWQYBCABKAQSEAoIdW5sZWFybnQYBSABKAQihgEKDUxlYXJuZWRQb2xpY3kSKAoGdGFyZ2V0GAEgASgLMhguY29uZHVpdC5hcGkudjEuUmVzb3VyY2USDAoEcG9ydBgCIAEoDRIRCglwb3J0X25hbWUYAyABKAkSKgoFcnVsZXMYBCADKAsyGy5jb25kdWl0LmFwaS52MS5MZWFybmVkUnVsZSJqCgtMZWFybmVkUnVsZRIOCgZzb3VyY2UYASABKAkSDgoGY2FsbGVyGAIgASgJEiwKBnJvdXRlcxgDIAMoCzIcLmNvbmR1aXQuYXBpLnYxLkxlYXJuZWRSb3V0ZRINCgVjb3VudBgEIAEoBCJMCgxMZWFybmVkUm91dGUSDgoGbWV0aG9kGAEgASgJEgwKBHBhdGgYAiABKAkSDwoHcGF0dGVybhgDIAEoCRINCgVjb3VudBgEIAEoBCKeAQoOVW5wcm92ZW5DYWxsZXISJgoEZnJvbRgBIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEhEKCWNsaWVudF9pcBgCIAEoCRIkCgJ0bxgDIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEgwKBHBvcnQYBCABKA0SDQoFY291bnQYBSABKAQSDgoGcmVhc29uGAYgASgJIiEKDENoZWNrUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAki0QEKDUNoZWNrUmVzcG9uc2USDgoGbm93X21zGAEgASgBEjsKDXRydXN0X2FuY2hvcnMYAiADKAsyJC5jb25kdWl0LmFwaS52MS5BdXRob3JpdHlDZXJ0aWZpY2F0ZRI6Cgxpc3N1ZXJfY2hhaW4YAyADKAsyJC5jb25kdWl0LmFwaS52MS5BdXRob3JpdHlDZXJ0aWZpY2F0ZRIlCgZmYXVsdHMYBCADKAsyFS5jb25kdWl0LmFwaS52MS5GYXVsdBIQCghsZWZ0X291dBgFIAEoDSJhChRBdXRob3JpdHlDZXJ0aWZpY2F0ZRIPCgdzdWJqZWN0GAEgASgJEhUKDW5vdF9iZWZvcmVfbXMYAiABKAESFAoMbm90X2FmdGVyX21zGAMgASgBEgsKA3BlbRgEIAEoCSJQCgVGYXVsdBInCgRraW5kGAEgASgOMhkuY29uZHVpdC5hcGkudjEuRmF1bHRLaW5kEg0KBXdoZXJlGAIgASgJEg8KB21lc3NhZ2UYAyABKAkiHAoORXhwbGFpblJlcXVlc3QSCgoCaWQYASABKAkidAoPRXhwbGFpblJlc3BvbnNlEi4KCHJlZnVzYWxzGAEgAygLMhwuY29uZHVpdC5hcGkudjEuUmVmdXNhbFN0b3J5Eg8KB3Byb3hpZXMYAiABKA0SEgoKdW5hbnN3ZXJlZBgDIAMoCRIMCgRrZXB0GAQgASgNIqUDCgxSZWZ1c2FsU3RvcnkSEQoJbmFtZXNwYWNlGAEgASgJEgsKA3BvZBgCIAEoCRIqCgh3b3JrbG9hZBgDIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEgoKAmlkGAQgASgJEg8KB3RpbWVfbXMYBSABKAESEQoJZGlyZWN0aW9uGAYgASgJEg4KBnJlYXNvbhgHIAEoCRIOCgZzdGF0dXMYCCABKA0SDgoGbWV0aG9kGAkgASgJEhEKCWF1dGhvcml0eRgKIAEoCRIMCgRwYXRoGAsgASgJEhEKCWNsaWVudF9pcBgMIAEoCRIRCgljbGllbnRfaWQYDSABKAkSJgoEZnJvbRgOIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEhMKC2Rlc3RpbmF0aW9uGA8gASgJEhAKCGVuZHBvaW50GBAgASgJEg0KBWNhdXNlGBEgASgJEg4KBnBvbGljeRgSIAEoCRIMCgRydWxlGBMgASgFEhYKDmRlZmF1bHRfcG9saWN5GBQgASgJEg4KBmRldGFpbBgVIAEoCSrxAQoQQ2VydGlmaWNhdGVTdGF0ZRIhCh1DRVJUSUZJQ0FURV9TVEFURV9VTlNQRUNJRklFRBAAEhsKF0NFUlRJRklDQVRFX1NUQVRFX1ZBTElEEAESHgoaQ0VSVElGSUNBVEVfU1RBVEVfRVhQSVJJTkcQAhIdChlDRVJUSUZJQ0FURV9TVEFURV9FWFBJUkVEEAMSIwofQ0VSVElGSUNBVEVfU1RBVEVfTk9UX1lFVF9WQUxJRBAEEhoKFkNFUlRJRklDQVRFX1NUQVRFX05PTkUQBRIdChlDRVJUSUZJQ0FURV9TVEFURV9VTktOT1dOEAYqfwoMUG9saWN5Q2hhbmdlEh0KGVBPTElDWV9DSEFOR0VfVU5TUEVDSUZJRUQQABIYChRQT0xJQ1lfQ0hBTkdFX0RFTklFRBABEhkKFVBPTElDWV9DSEFOR0VfQUxMT1dFRBACEhsKF1BPTElDWV9DSEFOR0VfVU5DSEFOR0VEEAMqjQEKCUZhdWx0S2luZBIaChZGQVVMVF9LSU5EX1VOU1BFQ0lGSUVEEAASFQoRRkFVTFRfS0lORF9PQkpFQ1QQARIVChFGQVVMVF9LSU5EX1BPTElDWRACEhoKFkZBVUxUX0tJTkRfT1BBUVVFX1BPUlQQAxIaChZGQVVMVF9LSU5EX05PX0lERU5USVRZEAQyjgcKCkFwaVNlcnZpY2USTwoHVmVyc2lvbhIeLmNvbmR1aXQuYXBpLnYxLlZlcnNpb25SZXF1ZXN0Gh8uY29uZHVpdC5hcGkudjEuVmVyc2lvblJlc3BvbnNlIgOQAgESRgoEU3RhdBIbLmNvbmR1aXQuYXBpLnYxLlN0YXRSZXF1ZXN0GhwuY29uZHVpdC5hcGkudjEuU3RhdFJlc3BvbnNlIgOQAgESSQoFRWRnZXMSHC5jb25kdWl0LmFwaS52MS5FZGdlc1JlcXVlc3QaHS5jb25kdWl0LmFwaS52MS5FZGdlc1Jlc3BvbnNlIgOQAgESVQoJRW5kcG9pbnRzEiAuY29uZHVpdC5hcGkudjEuRW5kcG9pbnRzUmVxdWVzdBohLmNvbmR1aXQuYXBpLnYxLkVuZHBvaW50c1Jlc3BvbnNlIgOQAgESYAoMUHJveHlNZXRyaWNzEiMuY29uZHVpdC5hcGkudjEuUHJveHlNZXRyaWNzUmVxdWVzdBokLmNvbmR1aXQuYXBpLnYxLlByb3h5TWV0cmljc1Jlc3BvbnNlIgOQAgEwARJaCgpJZGVudGl0aWVzEiEuY29uZHVpdC5hcGkudjEuSWRlbnRpdGllc1JlcXVlc3QaIi5jb25kdWl0LmFwaS52MS5JZGVudGl0aWVzUmVzcG9uc2UiA5ACATABElIKCFBvbGljaWVzEh8uY29uZHVpdC5hcGkudjEuUG9saWNpZXNSZXF1ZXN0GiAuY29uZHVpdC5hcGkudjEuUG9saWNpZXNSZXNwb25zZSIDkAIBEkwKBldoYXRJZhIdLmNvbmR1aXQuYXBpLnYxLldoYXRJZlJlcXVlc3QaHi5jb25kdWl0LmFwaS52MS5XaGF0SWZSZXNwb25zZSIDkAIBEkkKBUxlYXJuEhwuY29uZHVpdC5hcGkudjEuTGVhcm5SZXF1ZXN0Gh0uY29uZHVpdC5hcGkudjEuTGVhcm5SZXNwb25zZSIDkAIBEkkKBUNoZWNrEhwuY29uZHVpdC5hcGkudjEuQ2hlY2tSZXF1ZXN0Gh0uY29uZHVpdC5hcGkudjEuQ2hlY2tSZXNwb25zZSIDkAIBEk8KB0V4cGxhaW4SHi5jb25kdWl0LmFwaS52MS5FeHBsYWluUmVxdWVzdBofLmNvbmR1aXQuYXBpLnYxLkV4cGxhaW5SZXNwb25zZSIDkAIBYgZwcm90bzM");
 
 /**
  * Selects resources of one kind.
@@ -1713,6 +1713,378 @@ export const UnprovenCallerSchema: GenMessage<UnprovenCaller> = /*@__PURE__*/
   messageDesc(file_conduit_api_v1_api, 40);
 
 /**
+ * Asks what is wrong.
+ *
+ * @generated from message conduit.api.v1.CheckRequest
+ */
+export type CheckRequest = Message<"conduit.api.v1.CheckRequest"> & {
+  /**
+   * Namespace whose objects are looked at; empty means all.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+};
+
+/**
+ * Describes the message conduit.api.v1.CheckRequest.
+ * Use `create(CheckRequestSchema)` to create a new message.
+ */
+export const CheckRequestSchema: GenMessage<CheckRequest> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_api, 41);
+
+/**
+ * What the mesh rests on, and what is wrong with it.
+ *
+ * @generated from message conduit.api.v1.CheckResponse
+ */
+export type CheckResponse = Message<"conduit.api.v1.CheckResponse"> & {
+  /**
+   * The control plane's clock, milliseconds since 1970.
+   *
+   * @generated from field: double now_ms = 1;
+   */
+  nowMs: number;
+
+  /**
+   * Certificates that the mesh trusts, as they are in force; empty for a control plane without identity, and until it
+   * has a certificate of its own.
+   *
+   * @generated from field: repeated conduit.api.v1.AuthorityCertificate trust_anchors = 2;
+   */
+  trustAnchors: AuthorityCertificate[];
+
+  /**
+   * The certificate that signs workloads, then those above it; it may be an anchor itself.
+   *
+   * @generated from field: repeated conduit.api.v1.AuthorityCertificate issuer_chain = 3;
+   */
+  issuerChain: AuthorityCertificate[];
+
+  /**
+   * What is wrong, ordered by kind and object.
+   *
+   * @generated from field: repeated conduit.api.v1.Fault faults = 4;
+   */
+  faults: Fault[];
+
+  /**
+   * How many faults more there are, which are left out as too many.
+   *
+   * @generated from field: uint32 left_out = 5;
+   */
+  leftOut: number;
+};
+
+/**
+ * Describes the message conduit.api.v1.CheckResponse.
+ * Use `create(CheckResponseSchema)` to create a new message.
+ */
+export const CheckResponseSchema: GenMessage<CheckResponse> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_api, 42);
+
+/**
+ * A certificate that signs others.
+ *
+ * @generated from message conduit.api.v1.AuthorityCertificate
+ */
+export type AuthorityCertificate = Message<"conduit.api.v1.AuthorityCertificate"> & {
+  /**
+   * Subject.
+   *
+   * @generated from field: string subject = 1;
+   */
+  subject: string;
+
+  /**
+   * Begin of validity, milliseconds since 1970.
+   *
+   * @generated from field: double not_before_ms = 2;
+   */
+  notBeforeMs: number;
+
+  /**
+   * End of validity, milliseconds since 1970.
+   *
+   * @generated from field: double not_after_ms = 3;
+   */
+  notAfterMs: number;
+
+  /**
+   * The certificate, PEM.
+   *
+   * @generated from field: string pem = 4;
+   */
+  pem: string;
+};
+
+/**
+ * Describes the message conduit.api.v1.AuthorityCertificate.
+ * Use `create(AuthorityCertificateSchema)` to create a new message.
+ */
+export const AuthorityCertificateSchema: GenMessage<AuthorityCertificate> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_api, 43);
+
+/**
+ * Something wrong.
+ *
+ * @generated from message conduit.api.v1.Fault
+ */
+export type Fault = Message<"conduit.api.v1.Fault"> & {
+  /**
+   * What it is about.
+   *
+   * @generated from field: conduit.api.v1.FaultKind kind = 1;
+   */
+  kind: FaultKind;
+
+  /**
+   * The object, such as `AuthorizationPolicy shop/clients`, or a file and line.
+   *
+   * @generated from field: string where = 2;
+   */
+  where: string;
+
+  /**
+   * One sentence.
+   *
+   * @generated from field: string message = 3;
+   */
+  message: string;
+};
+
+/**
+ * Describes the message conduit.api.v1.Fault.
+ * Use `create(FaultSchema)` to create a new message.
+ */
+export const FaultSchema: GenMessage<Fault> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_api, 44);
+
+/**
+ * Asks about refusals.
+ *
+ * @generated from message conduit.api.v1.ExplainRequest
+ */
+export type ExplainRequest = Message<"conduit.api.v1.ExplainRequest"> & {
+  /**
+   * Id that a `conduit-proxy-error` field or a proxy's log line bears.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message conduit.api.v1.ExplainRequest.
+ * Use `create(ExplainRequestSchema)` to create a new message.
+ */
+export const ExplainRequestSchema: GenMessage<ExplainRequest> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_api, 45);
+
+/**
+ * The refusals of that id: one, as ids are random.
+ *
+ * @generated from message conduit.api.v1.ExplainResponse
+ */
+export type ExplainResponse = Message<"conduit.api.v1.ExplainResponse"> & {
+  /**
+   * What was found.
+   *
+   * @generated from field: repeated conduit.api.v1.RefusalStory refusals = 1;
+   */
+  refusals: RefusalStory[];
+
+  /**
+   * Proxies that answered.
+   *
+   * @generated from field: uint32 proxies = 2;
+   */
+  proxies: number;
+
+  /**
+   * Proxies that could not be asked, and why, a sentence each.
+   *
+   * @generated from field: repeated string unanswered = 3;
+   */
+  unanswered: string[];
+
+  /**
+   * How many of its latest refusals each proxy keeps.
+   *
+   * @generated from field: uint32 kept = 4;
+   */
+  kept: number;
+};
+
+/**
+ * Describes the message conduit.api.v1.ExplainResponse.
+ * Use `create(ExplainResponseSchema)` to create a new message.
+ */
+export const ExplainResponseSchema: GenMessage<ExplainResponse> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_api, 46);
+
+/**
+ * A request or connection that a proxy refused.
+ *
+ * @generated from message conduit.api.v1.RefusalStory
+ */
+export type RefusalStory = Message<"conduit.api.v1.RefusalStory"> & {
+  /**
+   * Namespace of the pod whose proxy refused.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * The pod.
+   *
+   * @generated from field: string pod = 2;
+   */
+  pod: string;
+
+  /**
+   * Its workload.
+   *
+   * @generated from field: conduit.api.v1.Resource workload = 3;
+   */
+  workload?: Resource | undefined;
+
+  /**
+   * Id.
+   *
+   * @generated from field: string id = 4;
+   */
+  id: string;
+
+  /**
+   * When, milliseconds since 1970 by the proxy's clock.
+   *
+   * @generated from field: double time_ms = 5;
+   */
+  timeMs: number;
+
+  /**
+   * `inbound`: what came to the pod; `outbound`: what the pod sent.
+   *
+   * @generated from field: string direction = 6;
+   */
+  direction: string;
+
+  /**
+   * Stable short reason, such as `denied`.
+   *
+   * @generated from field: string reason = 7;
+   */
+  reason: string;
+
+  /**
+   * HTTP status of the answer; 0 for a connection that is not HTTP, which was closed.
+   *
+   * @generated from field: uint32 status = 8;
+   */
+  status: number;
+
+  /**
+   * Method; empty for a connection, and for what never became a request.
+   *
+   * @generated from field: string method = 9;
+   */
+  method: string;
+
+  /**
+   * Host or :authority that was asked for.
+   *
+   * @generated from field: string authority = 10;
+   */
+  authority: string;
+
+  /**
+   * Path, its end cut off where it is long.
+   *
+   * @generated from field: string path = 11;
+   */
+  path: string;
+
+  /**
+   * Address of who called.
+   *
+   * @generated from field: string client_ip = 12;
+   */
+  clientIp: string;
+
+  /**
+   * Identity that it proved; empty for none.
+   *
+   * @generated from field: string client_id = 13;
+   */
+  clientId: string;
+
+  /**
+   * What of the cluster called; absent when nothing is known by that identity or address.
+   *
+   * @generated from field: conduit.api.v1.Resource from = 14;
+   */
+  from?: Resource | undefined;
+
+  /**
+   * Address and port that were called.
+   *
+   * @generated from field: string destination = 15;
+   */
+  destination: string;
+
+  /**
+   * Endpoint that was tried last; empty where none was.
+   *
+   * @generated from field: string endpoint = 16;
+   */
+  endpoint: string;
+
+  /**
+   * For what policy refused: the cause, such as `deny`, `not-allowed` or `default`.
+   *
+   * @generated from field: string cause = 17;
+   */
+  cause: string;
+
+  /**
+   * `namespace/name` of the policy that decided; empty where none did.
+   *
+   * @generated from field: string policy = 18;
+   */
+  policy: string;
+
+  /**
+   * Which of the policy's rules, from 0; -1 for none.
+   *
+   * @generated from field: int32 rule = 19;
+   */
+  rule: number;
+
+  /**
+   * Default policy that decided; empty where none did.
+   *
+   * @generated from field: string default_policy = 20;
+   */
+  defaultPolicy: string;
+
+  /**
+   * The reason in full, as the proxy's log has it.
+   *
+   * @generated from field: string detail = 21;
+   */
+  detail: string;
+};
+
+/**
+ * Describes the message conduit.api.v1.RefusalStory.
+ * Use `create(RefusalStorySchema)` to create a new message.
+ */
+export const RefusalStorySchema: GenMessage<RefusalStory> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_api, 47);
+
+/**
  * How a certificate stands.
  *
  * @generated from enum conduit.api.v1.CertificateState
@@ -1830,6 +2202,61 @@ export const PolicyChangeSchema: GenEnum<PolicyChange> = /*@__PURE__*/
   enumDesc(file_conduit_api_v1_api, 1);
 
 /**
+ * What a fault is about.
+ *
+ * @generated from enum conduit.api.v1.FaultKind
+ */
+export const FaultKind = {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: FAULT_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * An object, or a part of one, that is not understood and therefore not in force.
+   *
+   * @generated from enum value: FAULT_KIND_OBJECT = 1;
+   */
+  OBJECT: 1,
+
+  /**
+   * A policy that is well-formed, and names what is not there, contradicts another or never matches.
+   *
+   * @generated from enum value: FAULT_KIND_POLICY = 2;
+   */
+  POLICY: 2,
+
+  /**
+   * A port that is opaque to callers and not to the pods behind it, or the other way round.
+   *
+   * @generated from enum value: FAULT_KIND_OPAQUE_PORT = 3;
+   */
+  OPAQUE_PORT: 3,
+
+  /**
+   * Endpoints of a Service without an identity beside others that have one: some of its traffic is not encrypted.
+   *
+   * @generated from enum value: FAULT_KIND_NO_IDENTITY = 4;
+   */
+  NO_IDENTITY: 4,
+} as const;
+
+/**
+ * What a fault is about.
+ *
+ * @generated from enum conduit.api.v1.FaultKind
+ */
+export type FaultKind = (typeof FaultKind)[keyof typeof FaultKind] | UnknownEnum;
+
+/**
+ * Describes the enum conduit.api.v1.FaultKind.
+ */
+export const FaultKindSchema: GenEnum<FaultKind> = /*@__PURE__*/
+  enumDesc(file_conduit_api_v1_api, 2);
+
+/**
  * Figures and facts about the mesh.
  *
  * @generated from service conduit.api.v1.ApiService
@@ -1924,6 +2351,26 @@ export const ApiService: GenService<{
     methodKind: "unary";
     input: typeof LearnRequestSchema;
     output: typeof LearnResponseSchema;
+  },
+  /**
+   * What is wrong with the mesh as the control plane sees it, and the certificates that it rests on.
+   *
+   * @generated from rpc conduit.api.v1.ApiService.Check
+   */
+  check: {
+    methodKind: "unary";
+    input: typeof CheckRequestSchema;
+    output: typeof CheckResponseSchema;
+  },
+  /**
+   * Why a proxy refused: the refusals that an id names, asked of each proxy.
+   *
+   * @generated from rpc conduit.api.v1.ApiService.Explain
+   */
+  explain: {
+    methodKind: "unary";
+    input: typeof ExplainRequestSchema;
+    output: typeof ExplainResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_conduit_api_v1_api, 0);
