@@ -49,6 +49,11 @@ export const COMMANDS: readonly Entry[] = [
     load: async () => (await import("./policy.ts")).policy,
   },
   {
+    name: "explain",
+    summary: "why a proxy refused: the story behind an id of conduit-proxy-error",
+    load: async () => (await import("./explain.ts")).explain,
+  },
+  {
     name: "endpoints",
     summary: "endpoints of Services, as proxies get them",
     load: async () => (await import("./endpoints.ts")).endpoints,

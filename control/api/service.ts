@@ -11,6 +11,7 @@ import type { Certified } from "../tls/mod.ts"
 import { check } from "./check.ts"
 import { edges } from "./edges.ts"
 import { endpoints } from "./endpoints.ts"
+import { explain } from "./explain.ts"
 import { identities } from "./identities.ts"
 import { learn } from "./learn.ts"
 import { policies } from "./policies.ts"
@@ -67,6 +68,7 @@ export function serveApi(
       policies: request => policies(known(store), queries, policy, request),
       whatIf: request => whatIf(known(store), queries, policy, request),
       learn: request => learn(known(store), queries, request, nowMs()),
+      explain: (request, { signal }) => explain(known(store), request, signal, proxies),
       check: request => check(known(store), { policy, nowMs, certified, problems }, request),
     })
   }

@@ -1,13 +1,15 @@
 // HTTP/1 under a guard: what a denied request's body costs, and what runs when the rules change.
 import { expect, test } from "bun:test"
-import { DISCARD_BODY_MAX_BYTES } from "./http1_proxy.ts"
 import { onPort, startHttp1Loopback } from "./http1_loopback.ts"
+import { DISCARD_BODY_MAX_BYTES } from "./http1_proxy.ts"
 import { rawClient, rawServer } from "./raw_peer.ts"
 import { REFUSAL_DENIED } from "./refusal.ts"
 import type { RequestGuard } from "./request_guard.ts"
 import type { RequestView } from "./request_view.ts"
 
 class PathGuard implements RequestGuard {
+  readonly clientId = "web.shop"
+  readonly refused = null
   denied: string
 
   constructor(denied: string) {
