@@ -62,13 +62,16 @@ export const check = command({
     const all = await runChecks(checksFor(CHECKS, world, moment), world, {
       waitMs,
       waitForAll: args.wait !== undefined,
+      onBegin: ({ section, about }) => progress.say(`${section}: ${about}?`),
       onMade: made => {
         progress.end()
         if (people) printer.made(made)
       },
-      onWaiting: ({ about }, finding, leftMs) => {
+      onWaiting: ({ section, about }, finding, leftMs) => {
         const why = finding.state === "success" ? "" : finding.why
-        progress.say(`waiting until ${about}, ${Math.ceil(leftMs / 1000)} s more: ${why.split("\n", 1)[0]}`)
+        progress.say(
+          `${section}: waiting until ${about}, ${Math.ceil(leftMs / 1000)} s more: ${why.split("\n", 1)[0]}`,
+        )
       },
       nowMs: () => performance.now(),
       sleep: ms => Bun.sleep(ms),

@@ -1,9 +1,16 @@
 // A Kubernetes cluster as checks see it.
 import { CREATED_BY_ANNOTATION, PROXY_CONTAINER, PROXY_VERSION_ANNOTATION } from "../../deploy/inject/mod.ts"
-import { findConfig, type InstalledConfig, PART_OF_LABEL, PLANE_LABEL } from "../../deploy/install/mod.ts"
+import {
+  findIdentity,
+  findSettings,
+  type InstalledConfig,
+  type InstalledIdentity,
+  PART_OF_LABEL,
+  PLANE_LABEL,
+} from "../../deploy/install/mod.ts"
 import { KubeApi, kubeconfigCredentials } from "../../deploy/kubernetes/mod.ts"
 import type { GlobalArgs } from "../flags.ts"
-import { type AuthorityText, type PodFacts, World, type WorldOptions } from "./world.ts"
+import { type PodFacts, World, type WorldOptions } from "./world.ts"
 
 /** What is read of an object's metadata. */
 export interface Metadata {
@@ -97,10 +104,10 @@ export class ClusterWorld extends World {
     return { gitVersion, major: Number.parseInt(major, 10), minor: Number.parseInt(minor, 10) }
   }
 
-  /** What the control plane was installed with; null when none is there. */
-  async config(): Promise<InstalledConfig | null> {
+  /** Settings of the installation; null when none is there. @throws KubeError */
+  async settings(): Promise<InstalledConfig | null> {
     const kube = await this.kube()
-    return await this.once("config", () => findConfig(kube, this.planeNamespace))
+    return await this.once("settings", () => findSettings(kube, this.planeNamespace))
   }
 
   /** Deployments of the control plane. */
@@ -131,15 +138,9 @@ export class ClusterWorld extends World {
     return this.namespace === "" ? `/api/v1/${plural}` : `/api/v1/namespaces/${this.namespace}/${plural}`
   }
 
-  async authority(): Promise<AuthorityText> {
-    const { identityTrustAnchorsPEM = "", identity = { issuer: { crtPEM: "", keyPEM: "" } } } = ((
-      await this.config()
-    )?.values ?? {}) as {
-      identityTrustAnchorsPEM?: string
-      identity?: { issuer: { crtPEM: string; keyPEM: string } }
-    }
-    const { crtPEM, keyPEM } = identity.issuer
-    return { anchors: identityTrustAnchorsPEM, issuer: crtPEM, issuerKey: keyPEM }
+  async authority(): Promise<InstalledIdentity> {
+    const kube = await this.kube()
+    return await this.once("identity", () => findIdentity(kube, this.planeNamespace))
   }
 }
 

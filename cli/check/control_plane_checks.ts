@@ -10,6 +10,7 @@ import {
   PLANE_LABEL,
   readValues,
   type Values,
+  ValuesError,
 } from "../../deploy/install/mod.ts"
 import { count, type Finding, failure, lines, notYet, warning, well } from "./check.ts"
 import { type ClusterWorld, type Condition, type Metadata, selector } from "./cluster_world.ts"
@@ -33,7 +34,7 @@ export async function namespaceThere(world: ClusterWorld): Promise<Finding> {
 
 /** The settings of the installation can be read. */
 export async function settingsReadable(world: ClusterWorld): Promise<Finding> {
-  const config = await world.config()
+  const config = await world.settings()
   const where = `ConfigMap ${world.planeNamespace}/${CONFIG_NAME}`
   if (config === null) {
     return failure(
@@ -41,29 +42,27 @@ export async function settingsReadable(world: ClusterWorld): Promise<Finding> {
       "conduit install | kubectl apply --server-side -f - installs one; -c names the namespace of another",
     )
   }
-  settingsOf(config)
-  return well(where)
-}
-
-/** The settings; certificates only where they are whole, since whether they are is another check. */
-function settingsOf({ values }: InstalledConfig): Values {
   try {
-    return readValues([{ values, from: CONFIG_NAME }])
-  } catch {
-    const none = { identityTrustAnchorsPEM: "", identity: { issuer: { crtPEM: "", keyPEM: "" } } }
-    return readValues([{ values: { ...(values as object), ...none }, from: CONFIG_NAME }])
+    readValues([{ values: config.values, from: where }])
+  } catch (error) {
+    if (!(error instanceof ValuesError)) throw error
+    return failure(
+      error.message,
+      `use the conduit that installed it (${config.version}), or correct the object`,
+    )
   }
+  return well(where)
 }
 
 /** Every object of the installation is there. */
 export async function objectsThere(world: ClusterWorld): Promise<Finding> {
-  const config = await world.config()
+  const config = await world.settings()
   const kube = await world.kube()
   if (config === null) return failure("nothing is installed", "install it first")
   if (config.version !== world.version)
     return well(`not compared: it is version ${config.version}, and this conduit ${world.version}`)
   const { planeNamespace: namespace, version } = world
-  const values = settingsOf(config)
+  const values = await wholeValues(world, config)
   const found = new Set(
     (await findInstalled(kube, namespace)).map(one => `${one.kind} ${one.namespace}/${one.name}`),
   )
@@ -76,6 +75,21 @@ export async function objectsThere(world: ClusterWorld): Promise<Finding> {
     `missing:\n${lines(missing)}`,
     "conduit upgrade | kubectl apply --server-side -f - puts them back",
   )
+}
+
+/**
+ * The values with what identity rests on, which decides what is installed. Where that cannot be read, or is not whole,
+ * without it: whether it is well is another check.
+ */
+async function wholeValues(world: ClusterWorld, { values }: InstalledConfig): Promise<Values> {
+  try {
+    const { anchors, issuer, issuerKey } = await world.authority()
+    const identity = { issuer: { crtPEM: issuer, keyPEM: issuerKey } }
+    const whole = { ...(values as object), identityTrustAnchorsPEM: anchors, identity }
+    return readValues([{ values: whole, from: CONFIG_NAME }])
+  } catch {
+    return readValues([{ values, from: CONFIG_NAME }])
+  }
 }
 
 /** The API server serves our custom resources. */
@@ -144,7 +158,7 @@ export async function podsReady(world: World): Promise<Finding> {
 
 /** The control plane was installed by this version of conduit. */
 export async function versionInstalled(world: ClusterWorld): Promise<Finding> {
-  const config = await world.config()
+  const config = await world.settings()
   if (config?.version === world.version) return well(world.version)
   return warning(
     `the control plane was installed as ${config?.version || "an unknown version"}, and this conduit is ${world.version}`,

@@ -72,7 +72,7 @@ export const ON_MACHINE: readonly Check[] = MACHINE_CHECKS.map(({ id, about, com
     const why = complaint()
     return why === null
       ? well()
-      : failure(why, "conduit dev and the demo need it; a Kubernetes cluster does not")
+      : failure(why, "see to it as said; conduit dev and the demo need it, a mesh on Kubernetes does not")
   },
 }))
 

@@ -1,5 +1,7 @@
 // Makes checks one after the other; waits for what heals by itself.
-import type { Check, Finding, Moment } from "./check.ts"
+import { ConnectError } from "@connectrpc/connect"
+import { Failure } from "../failure.ts"
+import { type Check, type Finding, type Moment, notYet } from "./check.ts"
 import { ClusterWorld } from "./cluster_world.ts"
 import { refused } from "./kubernetes_checks.ts"
 import { LocalWorld } from "./local.ts"
@@ -22,7 +24,8 @@ export interface RunOptions {
   readonly waitMs: number
   /** Every failure is waited for, also one that does not look as if it healed. */
   readonly waitForAll: boolean
-  /** Told of each check when it is over. */
+  /** Told of each check when it begins, and when it is over. */
+  readonly onBegin: (check: Check) => void
   readonly onMade: (made: Made) => void
   /** Told of a failure that is waited for, and how long at most. */
   readonly onWaiting: (check: Check, finding: Finding, leftMs: number) => void
@@ -47,12 +50,13 @@ export async function runChecks(
   world: ClusterWorld | LocalWorld,
   options: RunOptions,
 ): Promise<Made[]> {
-  const { waitMs, waitForAll, onMade, onWaiting, nowMs, sleep } = options
+  const { waitMs, waitForAll, onBegin, onMade, onWaiting, nowMs, sleep } = options
   const endMs = nowMs() + waitMs
   const all: Made[] = []
   const unmet = new Set<string>()
   for (const check of checks) {
     const needed = check.needs?.find(id => unmet.has(id)) ?? ""
+    if (needed === "") onBegin(check)
     let finding = needed === "" ? await find(check, world) : null
     while (finding?.state === "failure" && (finding.heals || waitForAll) && nowMs() < endMs) {
       onWaiting(check, finding, endMs - nowMs())
@@ -76,6 +80,9 @@ async function find(check: Check, world: ClusterWorld | LocalWorld): Promise<Fin
     throw new Error(`${check.id} is no check of this place`)
   } catch (error) {
     // What a check does not expect, such as a server that refuses one list, is a finding too.
-    return refused(error, "this could not be looked at; try again")
+    const todo = "this could not be looked at; try again"
+    // A control plane that answers, but not this, is starting or busy.
+    if (error instanceof Failure && error.cause instanceof ConnectError) return notYet(error.message, todo)
+    return refused(error, todo)
   }
 }
