@@ -113,12 +113,12 @@ export class ClusterWorld extends World {
   /** Deployments of the control plane. */
   deployments(): Promise<readonly KubeDeployment[]> {
     return this.list(
-      `/apis/apps/v1/namespaces/${this.planeNamespace}/deployments?${selector(PART_OF_LABEL, "conduit")}`,
+      `/apis/apps/v1/namespaces/${encodeURIComponent(this.planeNamespace)}/deployments?${selector(PART_OF_LABEL, "conduit")}`,
     )
   }
 
   async controlPods(): Promise<readonly PodFacts[]> {
-    const path = `/api/v1/namespaces/${this.planeNamespace}/pods?${selector(PART_OF_LABEL, "conduit")}`
+    const path = `/api/v1/namespaces/${encodeURIComponent(this.planeNamespace)}/pods?${selector(PART_OF_LABEL, "conduit")}`
     return (await this.list<KubePod>(path)).map(podFacts)
   }
 
@@ -135,7 +135,9 @@ export class ClusterWorld extends World {
 
   /** Path of a kind of the core group in the namespace that is looked at. */
   inNamespace(plural: string): string {
-    return this.namespace === "" ? `/api/v1/${plural}` : `/api/v1/namespaces/${this.namespace}/${plural}`
+    return this.namespace === ""
+      ? `/api/v1/${plural}`
+      : `/api/v1/namespaces/${encodeURIComponent(this.namespace)}/${plural}`
   }
 
   async authority(): Promise<InstalledIdentity> {

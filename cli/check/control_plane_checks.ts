@@ -189,7 +189,7 @@ export async function webhookServed(world: ClusterWorld): Promise<Finding> {
     const service = clientConfig?.service
     if (service === undefined) continue
     const slices = await world.list<{ endpoints?: { conditions?: { ready?: boolean } }[] | null }>(
-      `/apis/discovery.k8s.io/v1/namespaces/${service.namespace}/endpointslices?${selector("kubernetes.io/service-name", service.name)}`,
+      `/apis/discovery.k8s.io/v1/namespaces/${encodeURIComponent(service.namespace)}/endpointslices?${selector("kubernetes.io/service-name", service.name)}`,
     )
     const ready = slices.some(({ endpoints }) =>
       endpoints?.some(({ conditions }) => conditions?.ready !== false),

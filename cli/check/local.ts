@@ -1,5 +1,6 @@
 // A mesh of `conduit dev` on this machine, or the machine alone, as checks see it; and the checks of machine and runner.
 import {
+  findLocalMesh,
   type LocalMesh,
   MACHINE_CHECKS,
   type MeshReport,
@@ -7,24 +8,31 @@ import {
   type PodReport,
 } from "../../deploy/mod.ts"
 import type { GlobalArgs } from "../flags.ts"
-import { type Check, type Finding, failure, well } from "./check.ts"
+import { type Check, type Finding, failure, notYet, well } from "./check.ts"
 import { type AuthorityText, type PodFacts, World, type WorldOptions } from "./world.ts"
 
 /** This machine, with the mesh that runs on it. */
 export class LocalWorld extends World {
-  /** Null when none runs. */
-  readonly mesh: LocalMesh | null
   /** Name that was asked for; empty for none. */
   readonly wanted: string
+  private found: LocalMesh | null
 
+  /** @param options `mesh`: the one that runs, null for none */
   constructor(args: GlobalArgs, options: WorldOptions & { mesh: LocalMesh | null; wanted: string }) {
     const { mesh, wanted } = options
-    super(mesh === null ? args : { ...args, mesh: mesh.name }, {
-      ...options,
-      planeNamespace: mesh?.state.conduitNamespace ?? options.planeNamespace,
-    })
-    this.mesh = mesh
+    super(mesh === null ? args : { ...args, mesh: mesh.name }, options)
+    this.found = mesh
     this.wanted = wanted
+  }
+
+  /** Null when none runs. */
+  get mesh(): LocalMesh | null {
+    return this.found
+  }
+
+  override forget(): void {
+    super.forget()
+    this.found = findLocalMesh(this.found?.name ?? (this.wanted || "dev"))
   }
 
   /** What the runner says. @throws MeshRefusal when it does not answer */
@@ -36,7 +44,8 @@ export class LocalWorld extends World {
 
   async controlPods(): Promise<readonly PodFacts[]> {
     const { pods } = await this.report()
-    return pods.filter(({ namespace }) => namespace === this.planeNamespace).map(podFacts)
+    const plane = this.mesh?.state.conduitNamespace
+    return pods.filter(({ namespace }) => namespace === plane).map(podFacts)
   }
 
   async meshedPods(): Promise<readonly PodFacts[]> {
@@ -85,6 +94,8 @@ export async function runnerAnswers(world: LocalWorld): Promise<Finding> {
       `conduit dev up -f FILE${world.wanted === "" ? "" : ` --name ${world.wanted}`} starts a mesh; --kubeconfig FILE or --context NAME leads to a cluster`,
     )
   }
+  if (world.mesh.apiAddr === "")
+    return notYet(`mesh "${world.mesh.name}" is starting`, "conduit dev ps shows how far it is")
   try {
     const { pods } = await world.report()
     return well(`mesh "${world.mesh.name}", ${pods.length} pods`)
