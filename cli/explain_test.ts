@@ -147,7 +147,11 @@ test("a connection and each way to decide has its words", async () => {
       { ...connection, cause: "hidden-requests" },
     ],
   }
-  const { out } = await explain("--id", "7h2k9m4x")
+  const [{ out }, json] = await Promise.all([
+    explain("--id", "7h2k9m4x"),
+    explain("--id", "7h2k9m4x", "-o", "json"),
+  ])
+  expect(JSON.parse(json.out)[0]).toMatchObject({ status: null, method: null, from: { workload: null } })
   expect(out).toContain("From:       nothing that the cluster knows, address 10.0.0.7, no identity\n")
   expect(out).toContain(
     "What:       a connection that is not HTTP\nAnswer:     the connection was closed (denied)",

@@ -87,7 +87,7 @@ test("the story comes with the workloads of both ends", async () => {
 })
 
 test("what a pod sent itself comes from its own workload", async () => {
-  const sent = { ...DENIED, direction: "outbound", clientId: "", clientIp: "127.0.0.1" }
+  const sent = { ...DENIED, direction: "outbound", clientId: "", clientIp: "10.9.9.9" }
   answer = { status: 200, text: JSON.stringify({ kept: 256, refusals: [sent] }) }
   expect((await story("abc")).refusals?.[0]).toMatchObject({ from: { name: "cart" } })
 })
