@@ -178,6 +178,7 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
         host,
         port: ports.api,
         version: project.version,
+        ...(mesh === null ? {} : { names: mesh.names }),
         policy: settings.policy,
         ...tls("api"),
       }

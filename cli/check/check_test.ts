@@ -217,6 +217,15 @@ test("definitions that are left alone, old clusters and other control planes are
   expect(notWell(await findings("pre"))["install-leftovers"]).toContain('is in namespace "other"')
 })
 
+test("a Gateway API that is too old is warned of; one that fits, or none, is not", async () => {
+  kubernetes.gatewayVersions = ["v1beta1"]
+  expect(notWell(await findings("installed"))["gateway-api"]).toBe(
+    "warning: the cluster serves gateway.networking.k8s.io in v1beta1, and routes are read in v1",
+  )
+  kubernetes.gatewayVersions = ["v1", "v1beta1"]
+  expect((await findings("installed")).get("gateway-api")).toEqual({ state: "success", detail: "v1" })
+})
+
 test("a node whose clock is ahead is named", async () => {
   const lease = { apiVersion: "coordination.k8s.io/v1", kind: "Lease" }
   const at = (ms: number) => ({ renewTime: new Date(Date.now() + ms).toISOString() })
@@ -547,7 +556,7 @@ test("-o json is sections of checks with a link on failure, short shows only wha
       "         -> conduit upgrade, or the conduit of that version: answers of another one may lack what this one shows",
       "         see CHECKS.md#api-version",
       "",
-      "22 checks: 1 failed, 1 warns",
+      "23 checks: 1 failed, 1 warns",
       "",
     ].join("\n"),
   )
@@ -556,7 +565,7 @@ test("-o json is sections of checks with a link on failure, short shows only wha
 test("warnings alone are success", async () => {
   controlPlane = "9.9.9"
   const { out, code } = await conduit(["check", "--kubeconfig", kubeconfig()])
-  expect({ code, last: out.trimEnd().split("\n").at(-1) }).toEqual({ code: 0, last: "22 checks: 1 warns" })
+  expect({ code, last: out.trimEnd().split("\n").at(-1) }).toEqual({ code: 0, last: "23 checks: 1 warns" })
 })
 
 test("a control plane that cannot be reached fails the check of it, and what it would tell is not made up", async () => {

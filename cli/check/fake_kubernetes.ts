@@ -30,6 +30,8 @@ export class FakeKubernetes {
   /** What the creation of a pod is refused with; empty to take it. */
   podRefusal = ""
   version = { major: "1", minor: "34", gitVersion: "v1.34.1" }
+  /** Versions of the Gateway API; empty where it is not installed. */
+  gatewayVersions: string[] = []
   /** Its clock differs from this machine's by so many milliseconds. */
   skewMs = 0
   private readonly server = Bun.serve({
@@ -69,6 +71,8 @@ export class FakeKubernetes {
     if (this.refuses.some(path => pathname.startsWith(path)))
       return status(403, "Forbidden", `someone cannot ask for ${pathname}`)
     if (pathname === "/version") return json(this.version)
+    if (pathname === "/apis/gateway.networking.k8s.io" && this.gatewayVersions.length > 0)
+      return json({ kind: "APIGroup", versions: this.gatewayVersions.map(version => ({ version })) })
     if (pathname.endsWith("/selfsubjectaccessreviews")) {
       const body = (await request.json()) as {
         spec: { resourceAttributes: { verb: string; resource: string } }

@@ -96,6 +96,22 @@ export async function clocksAgree(world: ClusterWorld): Promise<Finding> {
   )
 }
 
+/** Group of the Gateway API's objects, and the version that the control plane reads. */
+const GATEWAY_API = { group: "gateway.networking.k8s.io", version: "v1" } as const
+
+/** Routes of the Gateway API, where it is installed, are of the version that the control plane reads. */
+export async function gatewayApiServed(world: ClusterWorld): Promise<Finding> {
+  const { group, version } = GATEWAY_API
+  const found = await world.get<{ versions?: { version: string }[] }>(`/apis/${group}`)
+  if (found === null) return well("not installed: Services go without HTTPRoute and GRPCRoute")
+  const versions = (found.versions ?? []).map(one => one.version)
+  if (versions.includes(version)) return well(version)
+  return warning(
+    `the cluster serves ${group} in ${versions.join(", ") || "no version"}, and routes are read in ${version}`,
+    "install the Gateway API's definitions of version 1.1 or newer; until then routes have no effect",
+  )
+}
+
 /** Whoever asks may create what an installation consists of. */
 export async function mayInstall(world: ClusterWorld): Promise<Finding> {
   const kube = await world.kube()

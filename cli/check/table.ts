@@ -32,6 +32,7 @@ import { anchorsHold, authorityLasts, issuerChains, issuerHolds } from "./identi
 import {
   apiAnswers,
   clocksAgree,
+  gatewayApiServed,
   kubeconfigUsable,
   mayInstall,
   nothingInTheWay,
@@ -98,6 +99,7 @@ export const CHECKS: readonly Check[] = [
     AROUND,
     ["kubernetes-version", "the version of Kubernetes is supported", versionSupported, "kubernetes-api"],
     ["kubernetes-clocks", "clocks agree", clocksAgree, "kubernetes-api"],
+    ["gateway-api", "routes of the Gateway API can be read", gatewayApiServed, "kubernetes-api"],
   ),
   ...like(
     INSTALL,

@@ -7,7 +7,7 @@ import type { ClusterStore, Problem } from "../cluster/mod.ts"
 import { POLICY_DEFAULTS, type PolicyOptions } from "../policy/mod.ts"
 import { type Listening, listen, type TlsOptions } from "../serve/mod.ts"
 import type { TelemetryQueries } from "../telemetry/mod.ts"
-import type { Certified } from "../tls/mod.ts"
+import type { Certified, MeshNames } from "../tls/mod.ts"
 import { check } from "./check.ts"
 import { edges } from "./edges.ts"
 import { endpoints } from "./endpoints.ts"
@@ -37,6 +37,8 @@ export interface ApiOptions {
   readonly policy?: PolicyOptions
   /** Wall clock, milliseconds since 1970. Default: Date.now. */
   readonly nowMs?: () => number
+  /** Names of the mesh, for a control plane with identity. Default: endpoints bear no identity. */
+  readonly names?: MeshNames
   /** This process's own certificate; null without identity, and until there is one. Default: null. */
   readonly certified?: () => Certified | null
   /** What is wrong with the cluster's objects now. Default: nothing. */
@@ -62,7 +64,7 @@ export function serveApi(
       version: () => version(queries, options.version),
       stat: request => stat(known(store), queries, request),
       edges: request => edges(known(store), queries, request),
-      endpoints: request => endpoints(known(store), request),
+      endpoints: request => endpoints(known(store), request, options.names),
       proxyMetrics: (request, { signal }) => proxyMetrics(known(store), request, signal, proxies),
       identities: (request, { signal }) => identities(known(store), request, signal, nowMs, proxies),
       policies: request => policies(known(store), queries, policy, request),
