@@ -2,7 +2,9 @@
 import { existsSync } from "node:fs"
 import { homedir } from "node:os"
 import { join } from "node:path"
+import { KubeApi, kubeconfigCredentials } from "../deploy/kubernetes/mod.ts"
 import { findLocalMesh, runningMeshes } from "../deploy/mod.ts"
+import type { ApiClient } from "../protos/mod.ts"
 import type { Moment } from "./check/check.ts"
 import { ClusterWorld } from "./check/cluster_world.ts"
 import { LocalWorld } from "./check/local.ts"
@@ -11,6 +13,7 @@ import { checksFor, runChecks } from "./check/run.ts"
 import { CHECKS } from "./check/table.ts"
 import { command } from "./command_line/command.ts"
 import { parseDurationMs } from "./command_line/duration.ts"
+import { withApi } from "./connect.ts"
 import { Failure, UsageError } from "./failure.ts"
 import { GLOBAL_FLAGS, type GlobalArgs } from "./flags.ts"
 import { planeNamespace } from "./kubernetes.ts"
@@ -117,19 +120,21 @@ async function findWorld(
     // Unlike where figures are shown, what nobody looked at would pass for well.
     namespace: args["all-namespaces"] ? "" : (args.namespace ?? ""),
     version: CLIENT_VERSION,
+    ask: <T>(call: (api: ApiClient) => Promise<T>) => withApi(args, call),
+    connect: async () => new KubeApi(await kubeconfigCredentials(args.kubeconfig ?? "", args.context ?? "")),
   }
-  if (args.kubeconfig !== undefined || args.context !== undefined) return new ClusterWorld(args, options)
+  if (args.kubeconfig !== undefined || args.context !== undefined) return new ClusterWorld(options)
   const wanted = args.mesh || env.CONDUIT_DEV_NAME || ""
-  if (wanted !== "") return new LocalWorld(args, { ...options, mesh: findLocalMesh(wanted), wanted })
+  if (wanted !== "") return new LocalWorld({ ...options, mesh: findLocalMesh(wanted), wanted })
   const meshes = moment === "pre" ? [] : await runningMeshes()
   const mesh = meshes.find(({ name }) => name === "dev") ?? (meshes.length === 1 ? meshes[0] : undefined)
-  if (mesh !== undefined) return new LocalWorld(args, { ...options, mesh, wanted: "" })
+  if (mesh !== undefined) return new LocalWorld({ ...options, mesh, wanted: "" })
   if (meshes.length > 1) {
     const names = meshes.map(({ name }) => name).join(", ")
     throw new Failure(`several local meshes run (${names}): choose one with --mesh NAME`)
   }
-  if (hasKubeconfig(env)) return new ClusterWorld(args, options)
-  return new LocalWorld(args, { ...options, mesh: null, wanted: "" })
+  if (hasKubeconfig(env)) return new ClusterWorld(options)
+  return new LocalWorld({ ...options, mesh: null, wanted: "" })
 }
 
 /** Whether kubectl would find a cluster without being told of one. */

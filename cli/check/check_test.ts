@@ -7,10 +7,11 @@ import type { AddressInfo } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import { connectNodeAdapter } from "@connectrpc/connect-node"
+import { connectNodeAdapter, createConnectTransport } from "@connectrpc/connect-node"
 import { type AuthorityPem, makeAuthority } from "../../deploy/identity/mod.ts"
 import { installObjects, readValues } from "../../deploy/install/mod.ts"
-import { ApiService, CertificateState, FaultKind } from "../../protos/mod.ts"
+import { KubeApi, kubeconfigCredentials } from "../../deploy/kubernetes/mod.ts"
+import { ApiService, CertificateState, createApiClient, FaultKind } from "../../protos/mod.ts"
 import { CLIENT_VERSION } from "../version.ts"
 import type { Finding, Moment } from "./check.ts"
 import { ClusterWorld } from "./cluster_world.ts"
@@ -118,10 +119,20 @@ function without(kind: string, name: string): void {
   )
 }
 
+function worldOf(namespace: string): ClusterWorld {
+  const client = createApiClient(createConnectTransport({ baseUrl: `http://${apiAddr}`, httpVersion: "1.1" }))
+  return new ClusterWorld({
+    planeNamespace: "conduit",
+    namespace,
+    version: CLIENT_VERSION,
+    ask: call => call(client),
+    connect: async () => new KubeApi(await kubeconfigCredentials(kubeconfig(), "")),
+  })
+}
+
 /** What a run finds, by check; null for one that was not made. */
 async function findings(moment: Moment, namespace = ""): Promise<Map<string, Finding | null>> {
-  const options = { planeNamespace: "conduit", namespace, version: CLIENT_VERSION }
-  const world = new ClusterWorld({ kubeconfig: kubeconfig(), "api-addr": apiAddr }, options)
+  const world = worldOf(namespace)
   const made = await runChecks(checksFor(CHECKS, world, moment), world, {
     waitMs: 0,
     waitForAll: false,
@@ -143,7 +154,14 @@ function notWell(found: ReadonlyMap<string, Finding | null>): Record<string, str
 
 async function conduit(words: string[], env: Record<string, string> = {}) {
   const child = Bun.spawn([process.execPath, MAIN, ...words], {
-    env: { PATH: process.env.PATH ?? "", HOME: folder, CONDUIT_API_ADDR: apiAddr, ...env },
+    // Local meshes of this machine are somebody else's; those of a user who is nobody are none.
+    env: {
+      PATH: process.env.PATH ?? "",
+      HOME: folder,
+      CONDUIT_API_ADDR: apiAddr,
+      CONDUIT_DEV_USERNS: "65533",
+      ...env,
+    },
     stdout: "pipe",
     stderr: "pipe",
   })
@@ -475,8 +493,7 @@ test("the data plane is told of pods that are not ready, old, uncertified, left 
 test("what heals is waited for until it is well; what does not heal is not", async () => {
   change("Deployment", "conduit-api", { status: { availableReplicas: 0 } })
   without("Service", "conduit-policy")
-  const options = { planeNamespace: "conduit", namespace: "", version: CLIENT_VERSION }
-  const world = new ClusterWorld({ kubeconfig: kubeconfig(), "api-addr": apiAddr }, options)
+  const world = worldOf("")
   let clock = 0
   const waited: string[] = []
   const run = (waitForAll: boolean, heal: () => void): Promise<Made[]> =>
@@ -510,10 +527,11 @@ test("what heals is waited for until it is well; what does not heal is not", asy
 test("-o json is sections of checks with a link on failure, short shows only what is wrong, exit code 1", async () => {
   without("Service", "conduit-policy")
   controlPlane = "9.9.9"
-  const flags = ["check", "--kubeconfig", kubeconfig(), "--wait", "0s"]
+  const flags = ["check", "--wait", "0s"]
+  const env = { KUBECONFIG: kubeconfig() }
   const [json, short] = await Promise.all([
-    conduit([...flags, "-o", "json"]),
-    conduit([...flags, "-o", "short"]),
+    conduit([...flags, "-o", "json"], env),
+    conduit([...flags, "-o", "short"], env),
   ])
   const report = JSON.parse(json.out)
   expect({ code: json.code, err: json.err, success: report.success }).toEqual({
@@ -564,12 +582,13 @@ test("-o json is sections of checks with a link on failure, short shows only wha
 
 test("warnings alone are success", async () => {
   controlPlane = "9.9.9"
-  const { out, code } = await conduit(["check", "--kubeconfig", kubeconfig()])
+  const { out, code } = await conduit(["check"], { KUBECONFIG: kubeconfig() })
   expect({ code, last: out.trimEnd().split("\n").at(-1) }).toEqual({ code: 0, last: "23 checks: 1 warns" })
 })
 
 test("a control plane that cannot be reached fails the check of it, and what it would tell is not made up", async () => {
-  const { out, code } = await conduit(["check", "--kubeconfig", kubeconfig(), "--wait", "0s", "--verbose"], {
+  const { out, code } = await conduit(["check", "--wait", "0s", "--verbose"], {
+    KUBECONFIG: kubeconfig(),
     CONDUIT_API_ADDR: "127.0.0.1:1",
   })
   expect(code).toBe(1)

@@ -8,8 +8,7 @@ import {
   PART_OF_LABEL,
   PLANE_LABEL,
 } from "../../deploy/install/mod.ts"
-import { KubeApi, kubeconfigCredentials } from "../../deploy/kubernetes/mod.ts"
-import type { GlobalArgs } from "../flags.ts"
+import type { KubeApi } from "../../deploy/kubernetes/mod.ts"
 import { type PodFacts, World, type WorldOptions } from "./world.ts"
 
 /** What is read of an object's metadata. */
@@ -67,18 +66,17 @@ export interface KubeDeployment {
 
 /** A cluster that a kubeconfig leads to. */
 export class ClusterWorld extends World {
-  private readonly file: string
-  private readonly context: string
+  private readonly connect: () => Promise<KubeApi>
 
-  constructor(args: GlobalArgs, options: WorldOptions) {
-    super(args, options)
-    this.file = args.kubeconfig ?? ""
-    this.context = args.context ?? ""
+  /** @param options `connect`: the API server; throws an Error with a sentence when the kubeconfig cannot be used */
+  constructor(options: WorldOptions & { connect: () => Promise<KubeApi> }) {
+    super(options)
+    this.connect = options.connect
   }
 
   /** The API server. @throws Error with a sentence when the kubeconfig cannot be used */
   kube(): Promise<KubeApi> {
-    return this.once("kube", async () => new KubeApi(await kubeconfigCredentials(this.file, this.context)))
+    return this.once("kube", this.connect)
   }
 
   /** One object, null when it is not there. @throws KubeError */

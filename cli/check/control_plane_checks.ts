@@ -14,7 +14,6 @@ import {
 } from "../../deploy/install/mod.ts"
 import { count, type Finding, failure, lines, notYet, warning, well } from "./check.ts"
 import { type ClusterWorld, type Condition, type Metadata, selector } from "./cluster_world.ts"
-import { EXPIRY_WARNING_MS } from "./identity_checks.ts"
 import type { PodFacts, World } from "./world.ts"
 
 /** The control plane's namespace is there. */
@@ -179,13 +178,9 @@ export async function webhookServed(world: ClusterWorld): Promise<Finding> {
   if (configurations.length === 0)
     return well("none is installed: conduit inject puts proxies into manifests")
   const wrong: string[] = []
-  let heals = true
   for (const { name, clientConfig } of configurations.flatMap(({ webhooks = [] }) => webhooks)) {
     const complaint = bundleComplaint(clientConfig?.caBundle ?? "", world.nowMs())
-    if (complaint !== "") {
-      heals = false
-      wrong.push(`${name}: ${complaint}`)
-    }
+    if (complaint !== "") wrong.push(`${name}: ${complaint}`)
     const service = clientConfig?.service
     if (service === undefined) continue
     const slices = await world.list<{ endpoints?: { conditions?: { ready?: boolean } }[] | null }>(
@@ -198,9 +193,10 @@ export async function webhookServed(world: ClusterWorld): Promise<Finding> {
       wrong.push(`${name}: Service ${service.namespace}/${service.name} has no endpoint that is ready`)
   }
   if (wrong.length === 0) return well(count(configurations.length, "configuration"))
-  const todo =
-    "pods are created without proxy, or not at all, until this is well: conduit upgrade renews the bundle, kubectl logs of the injector says why it is not ready"
-  return heals ? notYet(lines(wrong), todo) : failure(lines(wrong), todo)
+  return notYet(
+    lines(wrong),
+    "pods are created without proxy, or not at all, until this is well; kubectl logs of the injector says what keeps it",
+  )
 }
 
 function bundleComplaint(bundle: string, nowMs: number): string {
@@ -209,7 +205,6 @@ function bundleComplaint(bundle: string, nowMs: number): string {
     const certificates = pemCertificates(Buffer.from(bundle, "base64").toString())
     const ends = Math.max(...certificates.map(one => Date.parse(one.validTo)))
     if (ends <= nowMs) return `its CA bundle ended at ${new Date(ends).toISOString()}`
-    if (ends - nowMs < EXPIRY_WARNING_MS) return `its CA bundle ends at ${new Date(ends).toISOString()}`
     return ""
   } catch (error) {
     return `its CA bundle ${error instanceof Error ? error.message : String(error)}`

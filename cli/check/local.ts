@@ -7,7 +7,6 @@ import {
   meshReport,
   type PodReport,
 } from "../../deploy/mod.ts"
-import type { GlobalArgs } from "../flags.ts"
 import { type Check, type Finding, failure, notYet, well } from "./check.ts"
 import { type AuthorityText, type PodFacts, World, type WorldOptions } from "./world.ts"
 
@@ -18,11 +17,10 @@ export class LocalWorld extends World {
   private found: LocalMesh | null
 
   /** @param options `mesh`: the one that runs, null for none */
-  constructor(args: GlobalArgs, options: WorldOptions & { mesh: LocalMesh | null; wanted: string }) {
-    const { mesh, wanted } = options
-    super(mesh === null ? args : { ...args, mesh: mesh.name }, options)
-    this.found = mesh
-    this.wanted = wanted
+  constructor(options: WorldOptions & { mesh: LocalMesh | null; wanted: string }) {
+    super(options)
+    this.found = options.mesh
+    this.wanted = options.wanted
   }
 
   /** Null when none runs. */

@@ -1,8 +1,6 @@
 // What a check may ask: of the control plane's API, and of the pods and certificates that a Kubernetes cluster or a
 // local mesh tells in its own way. Answers are kept until `forget`, since many checks need the same ones.
 import type { ApiClient, CheckResponse } from "../../protos/mod.ts"
-import { withApi } from "../connect.ts"
-import type { GlobalArgs } from "../flags.ts"
 
 /** A pod as checks see it. */
 export interface PodFacts {
@@ -27,25 +25,31 @@ export interface AuthorityText {
   readonly issuerKey: string | null
 }
 
-/** What every place has. */
-export abstract class World {
+/** Which mesh is looked at, and how it is asked. */
+export interface WorldOptions {
   /** Namespace of the control plane. */
   readonly planeNamespace: string
   /** Namespace whose workloads are looked at; empty for all. */
   readonly namespace: string
   /** Version of this program. */
   readonly version: string
-  private readonly args: GlobalArgs
+  /** Calls the control plane's API. @throws Failure as `withApi` */
+  readonly ask: <T>(call: (api: ApiClient) => Promise<T>) => Promise<T>
+}
+
+/** What every place has. */
+export abstract class World {
+  readonly planeNamespace: string
+  readonly namespace: string
+  readonly version: string
+  readonly ask: WorldOptions["ask"]
   private readonly kept = new Map<string, Promise<unknown>>()
 
-  /**
-   * @param args  lead to the API
-   */
-  constructor(args: GlobalArgs, options: WorldOptions) {
-    this.args = args
-    this.planeNamespace = options.planeNamespace
-    this.namespace = options.namespace
-    this.version = options.version
+  constructor({ planeNamespace, namespace, version, ask }: WorldOptions) {
+    this.planeNamespace = planeNamespace
+    this.namespace = namespace
+    this.version = version
+    this.ask = ask
   }
 
   /** Pods of the control plane. */
@@ -58,11 +62,6 @@ export abstract class World {
   /** Wall clock of this machine, milliseconds since 1970. */
   nowMs(): number {
     return Date.now()
-  }
-
-  /** Calls the control plane's API. @throws Failure as `withApi` */
-  ask<T>(call: (api: ApiClient) => Promise<T>): Promise<T> {
-    return withApi(this.args, call)
   }
 
   /** What the control plane finds wrong. */
@@ -83,11 +82,4 @@ export abstract class World {
     this.kept.set(what, asked)
     return asked
   }
-}
-
-/** Which mesh is looked at, and as whom. */
-export interface WorldOptions {
-  readonly planeNamespace: string
-  readonly namespace: string
-  readonly version: string
 }
