@@ -1,15 +1,16 @@
 // A Kubernetes cluster as checks see it.
 import { CREATED_BY_ANNOTATION, PROXY_CONTAINER, PROXY_VERSION_ANNOTATION } from "../../deploy/inject/mod.ts"
 import {
-  findIdentity,
-  findSettings,
+  ANCHORS_NAME,
+  CONFIG_NAME,
   type InstalledConfig,
-  type InstalledIdentity,
+  ISSUER_SECRET,
   PART_OF_LABEL,
   PLANE_LABEL,
+  type Values,
 } from "../../deploy/install/mod.ts"
 import type { KubeApi } from "../../deploy/kubernetes/mod.ts"
-import { type PodFacts, World, type WorldOptions } from "./world.ts"
+import { type AuthorityText, type PodFacts, World, type WorldOptions } from "./world.ts"
 
 /** What is read of an object's metadata. */
 export interface Metadata {
@@ -102,10 +103,23 @@ export class ClusterWorld extends World {
     return { gitVersion, major: Number.parseInt(major, 10), minor: Number.parseInt(minor, 10) }
   }
 
-  /** Settings of the installation; null when none is there. @throws KubeError */
+  /**
+   * Settings of the installation, without certificates and keys, so that whoever may not read secrets is told of the rest;
+   * null when nothing is installed.
+   *
+   * @throws KubeError; Error with a sentence when they cannot be read
+   */
   async settings(): Promise<InstalledConfig | null> {
-    const kube = await this.kube()
-    return await this.once("settings", () => findSettings(kube, this.planeNamespace))
+    const config = await this.own<{ data?: Texts }>("configmaps", CONFIG_NAME)
+    if (config === null) return null
+    const { version = "", "values.json": text = "{}" } = config.data ?? {}
+    try {
+      return { version, values: { ...JSON.parse(text), identityTrustAnchorsPEM: "" } as Values }
+    } catch {
+      throw new Error(
+        `ConfigMap ${this.planeNamespace}/${CONFIG_NAME} holds no values: values.json is not JSON`,
+      )
+    }
   }
 
   /** Deployments of the control plane. */
@@ -138,11 +152,25 @@ export class ClusterWorld extends World {
       : `/api/v1/namespaces/${encodeURIComponent(this.namespace)}/${plural}`
   }
 
-  async authority(): Promise<InstalledIdentity> {
-    const kube = await this.kube()
-    return await this.once("identity", () => findIdentity(kube, this.planeNamespace))
+  async authority(): Promise<AuthorityText> {
+    const anchors = await this.own<{ data?: Texts }>("configmaps", ANCHORS_NAME)
+    const secret = await this.own<{ data?: Texts }>("secrets", ISSUER_SECRET)
+    const decoded = (name: string): string => Buffer.from(secret?.data?.[name] ?? "", "base64").toString()
+    return {
+      anchors: anchors?.data?.["ca-bundle.crt"] ?? "",
+      issuer: decoded("tls.crt"),
+      issuerKey: decoded("tls.key"),
+    }
+  }
+
+  /** An object of the core group in the control plane's namespace. */
+  private own<Item>(plural: string, name: string): Promise<Item | null> {
+    return this.get<Item>(`/api/v1/namespaces/${encodeURIComponent(this.planeNamespace)}/${plural}/${name}`)
   }
 }
+
+/** Data of a ConfigMap or Secret. */
+type Texts = Readonly<Record<string, string>>
 
 /** `labelSelector=` of one label. */
 export function selector(label: string, value: string): string {

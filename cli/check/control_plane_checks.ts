@@ -83,7 +83,7 @@ export async function objectsThere(world: ClusterWorld): Promise<Finding> {
 async function wholeValues(world: ClusterWorld, { values }: InstalledConfig): Promise<Values> {
   try {
     const { anchors, issuer, issuerKey } = await world.authority()
-    const identity = { issuer: { crtPEM: issuer, keyPEM: issuerKey } }
+    const identity = { issuer: { crtPEM: issuer, keyPEM: issuerKey ?? "" } }
     const whole = { ...(values as object), identityTrustAnchorsPEM: anchors, identity }
     return readValues([{ values: whole, from: CONFIG_NAME }])
   } catch {

@@ -46,13 +46,10 @@ async function listed(
   plural: string,
   selector: string,
 ): Promise<Metadata[]> {
-  const path = `${groupPath(apiVersion)}/${plural}?labelSelector=${encodeURIComponent(selector)}`
+  const base = apiVersion.includes("/") ? `/apis/${apiVersion}` : `/api/${apiVersion}`
+  const path = `${base}/${plural}?labelSelector=${encodeURIComponent(selector)}`
   const items = await api.list<{ readonly metadata: Metadata }>(path, METADATA_ONLY)
   return items.map(({ metadata }) => metadata)
-}
-
-function groupPath(apiVersion: string): string {
-  return apiVersion.includes("/") ? `/apis/${apiVersion}` : `/api/${apiVersion}`
 }
 
 /** Name of a kind in paths and rights, such as `deployments`; undefined for kinds that no installation has. */
@@ -99,57 +96,31 @@ export interface InstalledConfig {
 }
 
 /**
- * The settings that the control plane in a namespace was installed with, without certificates and keys; null when none is
- * there.
- *
- * @throws KubeError when the API server refuses; Error when what is kept cannot be read
- */
-export async function findSettings(api: KubeApi, namespace: string): Promise<InstalledConfig | null> {
-  const config = await object(api, namespace, "configmaps", CONFIG_NAME)
-  if (config === null) return null
-  const { version = "", "values.json": text = "{}" } = config.data ?? {}
-  try {
-    const values = JSON.parse(text) as Record<string, unknown>
-    return { version, values: { ...values, identityTrustAnchorsPEM: "" } }
-  } catch {
-    throw new Error(`ConfigMap ${namespace}/${CONFIG_NAME} holds no values: values.json is not JSON`)
-  }
-}
-
-/** What an installation's identity rests on; each empty where it is not there. */
-export interface InstalledIdentity {
-  /** PEM bundle. */
-  readonly anchors: string
-  /** PEM. */
-  readonly issuer: string
-  /** PEM; secret. */
-  readonly issuerKey: string
-}
-
-/** Trust anchors and issuer of the control plane in a namespace. @throws KubeError when the API server refuses */
-export async function findIdentity(api: KubeApi, namespace: string): Promise<InstalledIdentity> {
-  const secret = await object(api, namespace, "secrets", ISSUER_SECRET)
-  const anchors = await object(api, namespace, "configmaps", ANCHORS_NAME)
-  const decoded = (name: string): string => Buffer.from(secret?.data?.[name] ?? "", "base64").toString()
-  return {
-    anchors: anchors?.data?.["ca-bundle.crt"] ?? "",
-    issuer: decoded("tls.crt"),
-    issuerKey: decoded("tls.key"),
-  }
-}
-
-/**
  * What the control plane in a namespace was installed with; null when none is there.
  *
  * @throws KubeError when the API server refuses; Error when what is kept cannot be read
  */
 export async function findConfig(api: KubeApi, namespace: string): Promise<InstalledConfig | null> {
-  const settings = await findSettings(api, namespace)
-  if (settings === null) return null
-  const { anchors, issuer, issuerKey } = await findIdentity(api, namespace)
-  const identity = { issuer: { crtPEM: issuer, keyPEM: issuerKey } }
-  const values = { ...(settings.values as object), identityTrustAnchorsPEM: anchors, identity }
-  return { ...settings, values }
+  const config = await object(api, namespace, "configmaps", CONFIG_NAME)
+  if (config === null) return null
+  const { version = "", "values.json": text = "{}" } = config.data ?? {}
+  let values: Record<string, unknown>
+  try {
+    values = JSON.parse(text) as Record<string, unknown>
+  } catch {
+    throw new Error(`ConfigMap ${namespace}/${CONFIG_NAME} holds no values: values.json is not JSON`)
+  }
+  const secret = await object(api, namespace, "secrets", ISSUER_SECRET)
+  const anchors = await object(api, namespace, "configmaps", ANCHORS_NAME)
+  const decoded = (name: string): string => Buffer.from(secret?.data?.[name] ?? "", "base64").toString()
+  return {
+    version,
+    values: {
+      ...values,
+      identityTrustAnchorsPEM: anchors?.data?.["ca-bundle.crt"] ?? "",
+      identity: { issuer: { crtPEM: decoded("tls.crt"), keyPEM: decoded("tls.key") } },
+    },
+  }
 }
 
 async function object(

@@ -3,13 +3,10 @@ export { chartFiles } from "./chart.ts"
 export { crds } from "./crds.ts"
 export {
   findConfig,
-  findIdentity,
   findInjected,
   findInstalled,
-  findSettings,
   type Installed,
   type InstalledConfig,
-  type InstalledIdentity,
   resourceNameOf,
 } from "./inventory.ts"
 export {
