@@ -30,6 +30,12 @@ export const check = command({
   meta: { name: "check", description: "Says whether all is well with a mesh, and what to do if it is not" },
   args: {
     ...GLOBAL_FLAGS,
+    namespace: {
+      type: "string",
+      alias: "n",
+      valueHint: "NAMESPACE",
+      description: "namespace whose pods, policies and Services are looked at (default: all)",
+    },
     pre: { type: "boolean", description: "before an installation: whether a mesh can be installed" },
     proxy: { type: "boolean", description: "the data plane: pods with a proxy (-n takes one namespace)" },
     wait: {

@@ -72,6 +72,12 @@ export const explain = command({
   },
   args: {
     ...GLOBAL_FLAGS,
+    namespace: {
+      type: "string",
+      alias: "n",
+      valueHint: "NAMESPACE",
+      description: "namespace of the pods whose proxies are asked (default: all)",
+    },
     id: {
       type: "string",
       valueHint: "ID",
@@ -90,7 +96,11 @@ export const explain = command({
   async run({ args }) {
     const format = formatOf(args.output, ["table", "json", "yaml"])
     // People copy the whole field.
-    const id = args.id?.trim().replace(/^.*\bid=/, "") ?? ""
+    const id =
+      args.id
+        ?.trim()
+        .replace(/^.*\bid=/, "")
+        .toLowerCase() ?? ""
     if (id === "")
       throw new UsageError("conduit explain: --id ID is missing; conduit explain --help shows how")
     const namespace = args["all-namespaces"] ? "" : (args.namespace ?? "")

@@ -603,6 +603,15 @@ test("this machine is looked at where no kubeconfig leads anywhere", async () =>
   expect(section.checks[0]).toMatchObject({ id: "machine-linux", result: "success" })
 })
 
+test("help shows the flags that mean something else here than elsewhere, once", async () => {
+  const { out } = await conduit(["check", "--help"])
+  expect(out.match(/-o, --output FORMAT .*/g)).toEqual([
+    "-o, --output FORMAT        table, short, json or yaml",
+  ])
+  expect(out.match(/--namespace NAMESPACE/g)).toHaveLength(1)
+  expect(out).toContain("are looked at (default: all)")
+})
+
 test("flags that contradict each other, and words that are none, are wrong usage", async () => {
   expect(await conduit(["check", "--pre", "--proxy"])).toMatchObject({ code: 2, out: "" })
   expect((await conduit(["check", "-o", "shrot"])).err).toContain('did you mean "short"?')
