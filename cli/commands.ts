@@ -24,6 +24,11 @@ export const COMMANDS: readonly Entry[] = [
     load: async () => (await import("./prune.ts")).prune,
   },
   {
+    name: "check",
+    summary: "says whether all is well with a mesh, and what to do if it is not",
+    load: async () => (await import("./check.ts")).check,
+  },
+  {
     name: "stat",
     summary: "success rate, requests a second and latencies of resources",
     load: async () => (await import("./stat.ts")).stat,
@@ -47,6 +52,11 @@ export const COMMANDS: readonly Entry[] = [
     name: "policy",
     summary: "who may call whom: lists policies, tries them on live traffic, learns them from it",
     load: async () => (await import("./policy.ts")).policy,
+  },
+  {
+    name: "explain",
+    summary: "why a proxy refused: the story behind an id of conduit-proxy-error",
+    load: async () => (await import("./explain.ts")).explain,
   },
   {
     name: "endpoints",

@@ -26,7 +26,9 @@ export interface Column<Row> {
  *
  * @throws UsageError when there is no such format
  */
-export function formatOf(value: string | undefined, allowed: readonly Format[] = FORMATS): Format {
+export function formatOf(value: string | undefined): Format
+export function formatOf<Known extends string>(value: string | undefined, allowed: readonly Known[]): Known
+export function formatOf(value: string | undefined, allowed: readonly string[] = FORMATS): string {
   const format = allowed.find(one => one === (value ?? "table"))
   if (format === undefined) {
     throw new UsageError(

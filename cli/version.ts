@@ -22,7 +22,7 @@ export const version = command({
   ],
   async run({ args }) {
     const format = formatOf(args.output, ["table", "json", "yaml"])
-    const table = format === "table" || format === "wide"
+    const table = format === "table"
     if (args.client) {
       writeOut(
         table ? `client         ${CLIENT_VERSION}\n` : await renderData({ client: CLIENT_VERSION }, format),

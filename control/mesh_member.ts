@@ -12,6 +12,7 @@ import {
   type TlsOptions,
 } from "./serve/mod.ts"
 import {
+  type Certified,
   certifyOver,
   type MeshTransport,
   meshTransport,
@@ -36,6 +37,8 @@ export interface MeshMember {
   tls(use: PortUse): TlsOptions
   /** Transport to a service of the control plane at its address. */
   transportTo(service: string): (address: string) => MeshTransport
+  /** The process's own certificate with the anchors in force; null until it has one. */
+  readonly certified: () => Certified | null
   readonly metrics: () => readonly Metric[]
   /** Empty when the process has its certificate, otherwise what is awaited. */
   readonly notReady: () => string
@@ -92,6 +95,7 @@ export function joinMesh(mesh: MeshSettings, identity: IdentitySettings | null, 
         pingIntervalMs: PING_INTERVAL_MS,
         pingTimeoutMs: PING_TIMEOUT_MS,
       }),
+    certified: () => certificate.certified,
     metrics: () => [
       ...(service?.metrics() ?? []),
       ...Object.entries(refused).map(([reason, value]) => ({

@@ -171,14 +171,18 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
       ])
     }
     if (services.has("api") && source !== undefined && queries !== undefined) {
+      const known = source
       const options = {
+        problems: () => known.problems(),
+        certified: () => member?.certified() ?? null,
         host,
         port: ports.api,
         version: project.version,
+        ...(mesh === null ? {} : { names: mesh.names }),
         policy: settings.policy,
         ...tls("api"),
       }
-      parts.push({ name: "api", listening: await serveApi(source.store, queries, options) })
+      parts.push({ name: "api", listening: await serveApi(known.store, queries, options) })
     }
     const admin = await serveAdmin({
       host,

@@ -77,7 +77,7 @@ function run(config: Config, log: Logger): void {
     defaultPolicy: config.defaultInboundPolicy,
     trustDomain: config.trustDomain,
   })
-  const policy = new InboundPolicy({ watch: policyWatch, registry, clock, log })
+  const policy = new InboundPolicy({ watch: policyWatch, registry, clock, log, refusals: telemetry.refusals })
   policy.observer = telemetry.access
   const reporter = new Reporter({
     openLink,
@@ -190,6 +190,7 @@ function run(config: Config, log: Logger): void {
       return reasons
     },
     identity: () => mesh?.identity.describe() ?? null,
+    refusals: id => telemetry.refusals.json(id),
     shutdown: () => lifecycle.terminate("POST /shutdown"),
   })
   outbound.listen()

@@ -48,10 +48,11 @@ export async function renderHelp(
 ): Promise<string> {
   const { flags, positionals } = await argumentsOf(one)
   const below = await subCommandsOf(one)
-  const own = flags.filter(flag => !globals.some(global => global.name === flag.name))
-  const shown = globals.filter(
-    global => !flags.some(flag => flag.name === global.name && flag.description !== global.description),
+  // A command may give a flag of every command another meaning: then it is its own.
+  const own = flags.filter(
+    flag => !globals.some(({ name, description }) => name === flag.name && description === flag.description),
   )
+  const shown = globals.filter(({ name }) => !own.some(flag => flag.name === name))
   const words = positionals.map((positional, index) => {
     const word = positional.valueHint ?? positional.name.toUpperCase()
     const many = one.variadic && index === positionals.length - 1 ? `${word} ...` : word

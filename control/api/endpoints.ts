@@ -9,16 +9,19 @@ import {
   type ServiceRecord,
   type ServingAddress,
 } from "../cluster/mod.ts"
+import { type MeshNames, workloadDnsName } from "../tls/mod.ts"
 import { compareResources } from "./resources.ts"
 
 /**
  * Answers an Endpoints request.
  *
+ * @param names  names of the mesh; without them no endpoint bears an identity
  * @throws ConnectError NotFound for a Service or port that does not exist
  */
 export function endpoints(
   store: ClusterStore,
   request: EndpointsRequest,
+  names?: MeshNames,
 ): MessageInitShape<typeof EndpointsResponseSchema> {
   const { namespace, service: name, port } = request
   const found = [...store.services(namespace)]
@@ -36,7 +39,7 @@ export function endpoints(
         service: service.name,
         port: candidate.port,
         portName: candidate.name,
-        endpoints: addressesOf(store, service, candidate).map(address => infoOf(store, address)),
+        endpoints: addressesOf(store, service, candidate).map(address => infoOf(store, address, names)),
       })),
   )
   if (name !== "" && port !== 0 && services.length === 0) {
@@ -53,6 +56,7 @@ function addressesOf(store: ClusterStore, service: ServiceRecord, port: ServiceP
 function infoOf(
   store: ClusterStore,
   { ip, port, pod, zone }: ServingAddress,
+  names: MeshNames | undefined,
 ): MessageInitShape<typeof EndpointInfoSchema> {
   if (pod === null) return { ip, port, zone }
   const workload = store.workloadOf(pod)
@@ -64,5 +68,6 @@ function infoOf(
     pod: pod.name,
     workload: { namespace: pod.namespace, kind: workload.kind, name: workload.name },
     meshed: pod.meshed,
+    identity: names === undefined || !pod.meshed ? "" : workloadDnsName(pod, names),
   }
 }

@@ -3,12 +3,15 @@ import type { MessageInitShape } from "@bufbuild/protobuf"
 import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect"
 import { connectNodeAdapter } from "@connectrpc/connect-node"
 import { ApiService, type VersionResponseSchema } from "../../protos/mod.ts"
-import type { ClusterStore } from "../cluster/mod.ts"
+import type { ClusterStore, Problem } from "../cluster/mod.ts"
 import { POLICY_DEFAULTS, type PolicyOptions } from "../policy/mod.ts"
 import { type Listening, listen, type TlsOptions } from "../serve/mod.ts"
 import type { TelemetryQueries } from "../telemetry/mod.ts"
+import type { Certified, MeshNames } from "../tls/mod.ts"
+import { check } from "./check.ts"
 import { edges } from "./edges.ts"
 import { endpoints } from "./endpoints.ts"
+import { explain } from "./explain.ts"
 import { identities } from "./identities.ts"
 import { learn } from "./learn.ts"
 import { policies } from "./policies.ts"
@@ -35,6 +38,12 @@ export interface ApiOptions {
   readonly policy?: PolicyOptions
   /** Wall clock, milliseconds since 1970. Default: Date.now. */
   readonly nowMs?: () => number
+  /** Names of the mesh, for a control plane with identity. Default: endpoints bear no identity. */
+  readonly names?: MeshNames
+  /** This process's own certificate; null without identity, and until there is one. Default: null. */
+  readonly certified?: () => Certified | null
+  /** What is wrong with the cluster's objects now. Default: nothing. */
+  readonly problems?: () => readonly Problem[]
   /** TLS beside plaintext, which the CLI uses through a forward of loopback. */
   readonly tls?: TlsOptions
 }
@@ -50,18 +59,21 @@ export function serveApi(
   options: ApiOptions,
 ): Promise<Listening> {
   const { host, port, policy = POLICY_DEFAULTS, nowMs = Date.now, proxies, tls } = options
+  const { certified = () => null, problems = () => [] } = options
   const methods = (router: ConnectRouter): void => {
     router.service(ApiService, {
       version: () => version(queries, options.version),
       stat: request => stat(known(store), queries, request),
       routes: request => routes(known(store), queries, request),
       edges: request => edges(known(store), queries, request),
-      endpoints: request => endpoints(known(store), request),
+      endpoints: request => endpoints(known(store), request, options.names),
       proxyMetrics: (request, { signal }) => proxyMetrics(known(store), request, signal, proxies),
       identities: (request, { signal }) => identities(known(store), request, signal, nowMs, proxies),
       policies: request => policies(known(store), queries, policy, request),
       whatIf: request => whatIf(known(store), queries, policy, request),
       learn: request => learn(known(store), queries, request, nowMs()),
+      explain: (request, { signal }) => explain(known(store), request, signal, proxies),
+      check: request => check(known(store), { policy, nowMs, certified, problems }, request),
     })
   }
   return listen({

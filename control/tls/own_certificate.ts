@@ -86,6 +86,11 @@ export class OwnCertificate {
     return this.#current?.certified.notAfterMs ?? 0
   }
 
+  /** The certificate with its anchors, also after its end; null before there was one. */
+  get certified(): Certified | null {
+    return this.#current?.certified ?? null
+  }
+
   /** TLS context of the moment; null while there is none in force. */
   get context(): SecureContext | null {
     return this.#inForce()?.context ?? null

@@ -26,9 +26,22 @@ export interface IssuerText {
  * @throws Error with a sentence that names the file and holds nothing of it
  */
 export function parseIssuer(text: IssuerText, nowMs: number): Issuer {
-  const chain = named("tls.crt", () => pemCertificates(text.certificate))
+  const chain = parseIssuerChain(text.certificate, nowMs)
   const [certificate] = chain
   if (certificate === undefined) throw new Error("tls.crt holds no certificate")
+  const key = parseKey(text.key)
+  if (!certificate.checkPrivateKey(key))
+    throw new Error("tls.key does not belong to the certificate in tls.crt")
+  return { chain, certificate, key, notAfterMs: Math.min(...chain.map(endMs)) }
+}
+
+/**
+ * Reads an issuer's certificate and those above it.
+ *
+ * @throws Error with a sentence that names the file and holds nothing of it
+ */
+export function parseIssuerChain(text: string, nowMs: number): X509Certificate[] {
+  const chain = named("tls.crt", () => pemCertificates(text))
   for (const one of chain) checkAuthority("tls.crt", one, nowMs)
   for (const [index, one] of chain.entries()) {
     const above = chain[index + 1]
@@ -37,10 +50,7 @@ export function parseIssuer(text: IssuerText, nowMs: number): Issuer {
         `tls.crt: certificate ${index + 1} is not signed by the one after it; a chain begins at the issuer`,
       )
   }
-  const key = parseKey(text.key)
-  if (!certificate.checkPrivateKey(key))
-    throw new Error("tls.key does not belong to the certificate in tls.crt")
-  return { chain, certificate, key, notAfterMs: Math.min(...chain.map(endMs)) }
+  return chain
 }
 
 /**
@@ -62,7 +72,10 @@ export function parseTrustAnchors(
 }
 
 /** The anchor that an issuer chains to; null when there is none. */
-export function anchorOf(issuer: Issuer, anchors: readonly X509Certificate[]): X509Certificate | null {
+export function anchorOf(
+  issuer: Pick<Issuer, "chain">,
+  anchors: readonly X509Certificate[],
+): X509Certificate | null {
   for (const one of issuer.chain) {
     const anchor = anchors.find(
       candidate => candidate.fingerprint256 === one.fingerprint256 || isSignedBy(one, candidate),

@@ -6,6 +6,7 @@ export {
   type IssuerText,
   intermediates,
   parseIssuer,
+  parseIssuerChain,
   parseTrustAnchors,
 } from "./credentials.ts"
 export { type AuthorityPem, type MakeAuthorityOptions, makeAuthority } from "./make_authority.ts"

@@ -1,5 +1,5 @@
 // What of an installation is in a cluster: its objects, its values with their secrets, and the pods that it meshes.
-import { type KubeApi, KubeError } from "../kubernetes/mod.ts"
+import type { KubeApi } from "../kubernetes/mod.ts"
 import { ANCHORS_NAME, CONFIG_NAME, ISSUER_SECRET, PART_OF_LABEL, PLANE_LABEL } from "./objects.ts"
 
 /** An object of an installation, by its name only. */
@@ -47,18 +47,14 @@ async function listed(
   selector: string,
 ): Promise<Metadata[]> {
   const base = apiVersion.includes("/") ? `/apis/${apiVersion}` : `/api/${apiVersion}`
-  const found: Metadata[] = []
-  let next = ""
-  do {
-    const more = next === "" ? "" : `&continue=${encodeURIComponent(next)}`
-    const answer = (await api.call({
-      path: `${base}/${plural}?limit=500&labelSelector=${encodeURIComponent(selector)}${more}`,
-      accept: METADATA_ONLY,
-    })) as { items?: { metadata: Metadata }[] | null; metadata?: { continue?: string } } | undefined
-    for (const { metadata } of answer?.items ?? []) found.push(metadata)
-    next = answer?.metadata?.continue ?? ""
-  } while (next !== "")
-  return found
+  const path = `${base}/${plural}?labelSelector=${encodeURIComponent(selector)}`
+  const items = await api.list<{ readonly metadata: Metadata }>(path, METADATA_ONLY)
+  return items.map(({ metadata }) => metadata)
+}
+
+/** Name of a kind in paths and rights, such as `deployments`; undefined for kinds that no installation has. */
+export function resourceNameOf(kind: string): string | undefined {
+  return [...KINDS, CRD_KIND].find(([, name]) => name === kind)?.[2]
 }
 
 /**
@@ -133,11 +129,5 @@ async function object(
   plural: string,
   name: string,
 ): Promise<{ readonly data?: Readonly<Record<string, string>> } | null> {
-  try {
-    const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/${plural}/${name}`
-    return (await api.call({ path })) as { data?: Record<string, string> }
-  } catch (error) {
-    if (error instanceof KubeError && error.status === 404) return null
-    throw error
-  }
+  return await api.get(`/api/v1/namespaces/${encodeURIComponent(namespace)}/${plural}/${name}`)
 }

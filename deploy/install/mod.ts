@@ -1,7 +1,14 @@
 // The control plane's Kubernetes objects, printed for kubectl and as a Helm chart.
 export { chartFiles } from "./chart.ts"
 export { crds } from "./crds.ts"
-export { findConfig, findInjected, findInstalled, type Installed, type InstalledConfig } from "./inventory.ts"
+export {
+  findConfig,
+  findInjected,
+  findInstalled,
+  type Installed,
+  type InstalledConfig,
+  resourceNameOf,
+} from "./inventory.ts"
 export {
   ANCHORS_NAME,
   CONFIG_NAME,

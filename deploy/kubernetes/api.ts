@@ -5,6 +5,8 @@ import { LineReader } from "./line_reader.ts"
 
 /** Longest wait for an answer to one request. */
 export const CALL_TIMEOUT_MS = 30_000
+/** Objects asked for in one page of a list: kubectl's figure. */
+export const LIST_PAGE = 500
 /** Largest answer that is read: a page of 500 pods is 5 MB; a server that sends without end is cut here. */
 export const MAX_ANSWER_BYTES = 128 * 1024 * 1024
 
@@ -66,6 +68,8 @@ export interface WatchEvent {
 export class KubeApi {
   /** Its address, for sentences. */
   readonly server: string
+  /** The server's clock at its last answer, milliseconds since 1970, to the second; 0 while it has not told it. */
+  clockMs = 0
   private readonly credentials: CredentialSource
   private refused = false
 
@@ -90,6 +94,41 @@ export class KubeApi {
       return text === "" ? undefined : JSON.parse(text)
     } catch (error) {
       throw this.told(error, deadline, `no answer within ${CALL_TIMEOUT_MS / 1000} s`)
+    }
+  }
+
+  /**
+   * Reads a whole list, page by page.
+   *
+   * @param path  without `limit` and `continue`; a query is kept
+   * @throws KubeError as `call`
+   */
+  async list<Item>(path: string, accept = "application/json"): Promise<Item[]> {
+    const found: Item[] = []
+    let next = ""
+    do {
+      const more = next === "" ? "" : `&continue=${encodeURIComponent(next)}`
+      const page = `${path}${path.includes("?") ? "&" : "?"}limit=${LIST_PAGE}${more}`
+      const answer = (await this.call({ path: page, accept })) as
+        | { items?: Item[] | null; metadata?: { continue?: string } }
+        | undefined
+      found.push(...(answer?.items ?? []))
+      next = answer?.metadata?.continue ?? ""
+    } while (next !== "")
+    return found
+  }
+
+  /**
+   * Reads one object; null when it is not there.
+   *
+   * @throws KubeError as `call`, save for 404
+   */
+  async get<Item>(path: string): Promise<Item | null> {
+    try {
+      return (await this.call({ path })) as Item
+    } catch (error) {
+      if (error instanceof KubeError && error.status === 404) return null
+      throw error
     }
   }
 
@@ -142,6 +181,7 @@ export class KubeApi {
       timeout: false,
     } as BunFetchRequestInit)
     this.refused = response.status === 401
+    this.clockMs = Date.parse(response.headers.get("date") ?? "") || 0
     return response
   }
 

@@ -12,9 +12,10 @@ export {
 } from "./control_client.ts"
 export { type GivenIdentity, readGivenIdentity } from "./given_identity.ts"
 export { rotatedLog } from "./log_rotation.ts"
+export { MACHINE_CHECKS, type MachineCheck, preflight } from "./machine_checks.ts"
 export { type KubeObject, objectKey } from "./objects/kube_object.ts"
 export { type LoadOptions, loadManifests, ManifestError, type Manifests } from "./objects/load.ts"
-export { PreflightError, preflight } from "./preflight.ts"
+export { PreflightError } from "./preflight.ts"
 export { culprit, isWell, type MeshReport, Patience, type PodReport } from "./report.ts"
 export {
   type ForwardRequest,

@@ -1,4 +1,4 @@
-// The admin port: probes, metrics, shutdown and log level. What changes anything is for loopback only.
+// The admin port: probes, metrics, refusals, shutdown and log level. What changes anything is for loopback only.
 import { isLogLevel, LOG_LEVELS, type Logger } from "../log.ts"
 import {
   type Conn,
@@ -10,6 +10,7 @@ import {
 } from "../net/mod.ts"
 import {
   ADMIN_REQUEST_BYTES_MAX,
+  type AdminRequest,
   type AdminResponse,
   readAdminRequest,
   writeAdminResponse,
@@ -34,13 +35,15 @@ export interface AdminOptions {
   readonly metricsContentType: string
   /** Public data of the proxy's identity, JSON; null where it has none. */
   readonly identity: () => string | null
+  /** Refusals of an id as JSON; of every one where it is empty. */
+  readonly refusals: (id: string) => string
   /** Begins an orderly shutdown. */
   readonly shutdown: () => void
 }
 
 interface Route {
   readonly methods: readonly string[]
-  answer(method: string, body: string): AdminResponse
+  answer(request: AdminRequest, fromLoopback: boolean): AdminResponse
 }
 
 /**
@@ -96,6 +99,19 @@ function adminRoutes(options: AdminOptions): ReadonlyMap<string, Route> {
       },
     ],
     [
+      "/refusals",
+      {
+        methods: ["GET", "HEAD"],
+        answer({ query }, fromLoopback) {
+          // An id cannot be guessed: who asks for one was refused, or was told of it. All of them are the pod's own affair.
+          const id = new URLSearchParams(query).get("id") ?? ""
+          if (id === "" && !fromLoopback)
+            return { status: 403, body: "/refusals without ?id= is answered within the pod only\n" }
+          return { status: 200, body: options.refusals(id), contentType: "application/json" }
+        },
+      },
+    ],
+    [
       "/shutdown",
       {
         methods: ["POST"],
@@ -109,7 +125,7 @@ function adminRoutes(options: AdminOptions): ReadonlyMap<string, Route> {
       "/log-level",
       {
         methods: ["GET", "HEAD", "PUT"],
-        answer(method, body) {
+        answer({ method, body }) {
           if (method !== "PUT") return { status: 200, body: `${log.level}\n` }
           const level = body.trim()
           if (!isLogLevel(level)) {
@@ -129,11 +145,10 @@ const MUTATIONS = ["POST", "PUT"]
 /** The answer to one request; apart from sockets, for tests. */
 function answer(
   routes: ReadonlyMap<string, Route>,
-  method: string,
-  path: string,
-  body: string,
+  request: AdminRequest,
   fromLoopback: boolean,
 ): AdminResponse {
+  const { method, path } = request
   const route = routes.get(path)
   if (route === undefined)
     return { status: 404, body: `nothing at ${path}; there is ${[...routes.keys()].join(", ")}\n` }
@@ -144,7 +159,7 @@ function answer(
   if (MUTATIONS.includes(method) && !fromLoopback) {
     return { status: 403, body: `${method} ${path} is taken from within the pod only\n` }
   }
-  return route.answer(method, body)
+  return route.answer(request, fromLoopback)
 }
 
 class AdminConnection implements ConnHandler {
@@ -176,7 +191,7 @@ class AdminConnection implements ConnHandler {
       conn.write(writeAdminResponse({ status: 400, body: "the request cannot be read\n" }))
     } else {
       const fromLoopback = conn.remoteAddress.startsWith("127.") || conn.remoteAddress === "::1"
-      const response = answer(this.routes, request.method, request.path, request.body, fromLoopback)
+      const response = answer(this.routes, request, fromLoopback)
       conn.write(writeAdminResponse(response, request.method === "HEAD"))
     }
     conn.close()

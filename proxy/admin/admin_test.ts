@@ -1,5 +1,6 @@
 // The admin port over loopback, with the runtime's own client.
 import { afterAll, expect, test } from "bun:test"
+import { networkInterfaces } from "node:os"
 import { createLogger } from "../log.ts"
 import { loop } from "../net/mod.ts"
 import { serveAdmin } from "./mod.ts"
@@ -7,17 +8,20 @@ import { serveAdmin } from "./mod.ts"
 let reasons: string[] = []
 let shutdowns = 0
 const log = createLogger({ sink() {} })
-const server = serveAdmin({
-  address: "127.0.0.1",
-  port: 0,
-  timers: loop.timers,
-  log,
-  unreadyReasons: () => reasons,
-  metrics: () => "up 1\n",
-  metricsContentType: "text/plain; version=0.0.4",
-  identity: () => '{"identity":"web"}\n',
-  shutdown: () => shutdowns++,
-})
+const serve = (address: string) =>
+  serveAdmin({
+    address,
+    port: 0,
+    timers: loop.timers,
+    log,
+    unreadyReasons: () => reasons,
+    metrics: () => "up 1\n",
+    metricsContentType: "text/plain; version=0.0.4",
+    identity: () => '{"identity":"web"}\n',
+    refusals: id => JSON.stringify({ id }),
+    shutdown: () => shutdowns++,
+  })
+const server = serve("127.0.0.1")
 const url = (path: string) => `http://127.0.0.1:${server.port}${path}`
 
 afterAll(() => server.close())
@@ -36,6 +40,20 @@ test("metrics come with their content type, also to a scraper that adds a query"
   const response = await fetch(url("/metrics?x=1"))
   expect(response.headers.get("content-type")).toBe("text/plain; version=0.0.4")
   expect(await response.text()).toBe("up 1\n")
+})
+
+test("refusals are asked for by id, and all of them from within the pod", async () => {
+  expect(await (await fetch(url("/refusals?id=abc%64"))).json()).toEqual({ id: "abcd" })
+  expect(await (await fetch(url("/refusals"))).json()).toEqual({ id: "" })
+  const outside = Object.values(networkInterfaces())
+    .flat()
+    .find(one => one?.family === "IPv4" && !one.internal)?.address
+  if (outside === undefined) return
+  const everywhere = serve("0.0.0.0")
+  const from = (path: string) => fetch(`http://${outside}:${everywhere.port}${path}`)
+  expect((await from("/refusals")).status).toBe(403)
+  expect((await from("/refusals?id=abcd")).status).toBe(200)
+  everywhere.close()
 })
 
 test("shutdown is for POST only", async () => {

@@ -9,6 +9,8 @@ export interface AdminRequest {
   readonly method: string
   /** Path without query. */
   readonly path: string
+  /** What follows the question mark; empty for nothing. */
+  readonly query: string
   readonly body: string
 }
 
@@ -22,7 +24,7 @@ export function readAdminRequest(bytes: Uint8Array): AdminRequest | "malformed" 
   const end = text.indexOf("\r\n\r\n")
   if (end < 0) return bytes.length > ADMIN_REQUEST_BYTES_MAX ? "malformed" : null
   const [requestLine = "", ...lines] = text.slice(0, end).split("\r\n")
-  const match = /^([A-Z]+) (\/[^\s?#]*)(?:\?\S*)? HTTP\/1\.[01]$/.exec(requestLine)
+  const match = /^([A-Z]+) (\/[^\s?#]*)(?:\?(\S*))? HTTP\/1\.[01]$/.exec(requestLine)
   if (match === null) return "malformed"
   let length = 0
   for (const line of lines) {
@@ -34,7 +36,8 @@ export function readAdminRequest(bytes: Uint8Array): AdminRequest | "malformed" 
   }
   if (end + 4 + length > ADMIN_REQUEST_BYTES_MAX) return "malformed"
   if (text.length < end + 4 + length) return null
-  return { method: match[1] ?? "", path: match[2] ?? "", body: text.slice(end + 4, end + 4 + length) }
+  const [, method = "", path = "", query = ""] = match
+  return { method, path, query, body: text.slice(end + 4, end + 4 + length) }
 }
 
 /** An answer of the admin port. */

@@ -24,6 +24,7 @@ import {
   REFUSAL_MALFORMED,
   REFUSAL_NO_ENDPOINT,
   REFUSAL_OVERLOAD,
+  REFUSAL_UPSTREAM_GONE,
 } from "./refusal.ts"
 import type { RequestView } from "./request_view.ts"
 
@@ -74,7 +75,7 @@ function fixture(source: EndpointSource, labels: ScopeLabels = VOTING, limit = 1
     log: createLogger({ sink: line => lines.push(line) }),
     admission,
     random: () => 0.5,
-    fields: { conn: 7 },
+    fields: { conn: 7, peer: "10.0.0.9:5000", dst: "10.96.0.1:80" },
   })
   const metrics = (name: string) =>
     telemetry
@@ -333,10 +334,38 @@ test("ending twice counts once", () => {
   expect([endpoint.pending, admission.inFlight]).toEqual([0, 0])
 })
 
+test("a refused request is kept under the id of its answer; one that passes is not", () => {
+  const endpoint = new Endpoint("10.0.0.1", 80, INFO)
+  const { service, telemetry } = fixture(new SingleEndpoint(endpoint))
+  service.begin(GET).pick()
+  expect(telemetry.refusals.find("")).toEqual([])
+  const exchange = service.begin(GET)
+  exchange.pick()
+  const value = exchange.refuse(REFUSAL_UPSTREAM_GONE, "reset")
+  expect(telemetry.refusals.find(value.slice("upstream-gone; id=".length))).toMatchObject([
+    {
+      direction: 1,
+      reason: "upstream-gone",
+      status: 502,
+      method: "GET",
+      authority: "voting.emojivoto",
+      path: "/vote",
+      clientIp: "10.0.0.9",
+      destination: "10.96.0.1:80",
+      endpoint: "10.0.0.1:80",
+      verdict: null,
+      detail: "reset",
+    },
+  ])
+})
+
 test("what never became a request is logged with an id and counted apart", () => {
-  const { service, lines, metrics } = fixture(new EndpointSet(Math.random))
+  const { service, lines, metrics, telemetry } = fixture(new EndpointSet(Math.random))
   const value = service.refuse(REFUSAL_MALFORMED, "bare CR in a field")
   expect(value).toMatch(/^malformed; id=/)
+  expect(telemetry.refusals.find(value.slice("malformed; id=".length))).toMatchObject([
+    { reason: "malformed", status: 400, detail: "bare CR in a field", method: "", verdict: null },
+  ])
   expect(lines[0]).toContain("bare CR in a field")
   expect(metrics("request_malformed_total")).toEqual(["request_malformed_total 1"])
 })

@@ -8,6 +8,8 @@ import type { RequestGuard } from "./request_guard.ts"
 import type { RequestView } from "./request_view.ts"
 
 class PathGuard implements RequestGuard {
+  readonly clientId = "web.shop"
+  readonly refused = null
   denied: string
 
   constructor(denied: string) {

@@ -602,7 +602,8 @@ class Http1Server extends ClientSide implements UpstreamUser {
       refusal.status !== 400 &&
       head.methodNumber !== METHOD_CONNECT &&
       !(this.service.direction === 0 && (this.draining || this.env.draining))
-    const proxyError = exchange === null ? refusal.reason : exchange.refuse(refusal, detail)
+    const proxyError =
+      exchange === null ? this.service.refuse(refusal, detail) : exchange.refuse(refusal, detail)
     this.answer(refusal, proxyError, detail, head.methodNumber === METHOD_HEAD)
     this.endExchange(OUTCOME_REFUSED)
     this.detach(DETACH_RESET)

@@ -160,8 +160,9 @@ export class HttpContext implements HttpService {
   }
 
   refuse(refusal: Refusal, detail: string): string {
-    const id = newErrorId(this.random)
+    const id = newErrorId()
     this.telemetry.malformed.value++
+    this.keep(id, refusal, null, detail, null)
     this.log.info(`refused: ${refusal.reason}`, { ...this.fields, id, status: refusal.status, detail })
     return proxyErrorValue(refusal, id)
   }
@@ -190,7 +191,8 @@ export class HttpContext implements HttpService {
 
   /** Logs a refused exchange and gives the value of the conduit-proxy-error field. */
   refuseExchange(refusal: Refusal, request: RequestView, detail: string, endpoint: Endpoint | null): string {
-    const id = newErrorId(this.random)
+    const id = newErrorId()
+    this.keep(id, refusal, request, detail, endpoint)
     const reasons = refusal === REFUSAL_DENIED && this.guard !== null ? this.guard.refusedFields() : NO_FIELDS
     if (reasons === null) return proxyErrorValue(refusal, id)
     this.log.info(`refused: ${refusal.reason}`, {
@@ -206,4 +208,37 @@ export class HttpContext implements HttpService {
     })
     return proxyErrorValue(refusal, id)
   }
+
+  /** Keeps the whole story of a refusal for whoever asks about its id. */
+  private keep(
+    id: string,
+    { reason, status }: Refusal,
+    request: RequestView | null,
+    detail: string,
+    endpoint: Endpoint | null,
+  ): void {
+    const { guard } = this
+    const { peer = "", dst = "" } = this.fields
+    this.telemetry.refusals.add({
+      id,
+      timeMs: Date.now(),
+      direction: this.direction,
+      reason,
+      status,
+      method: request?.method ?? "",
+      authority: request?.authority ?? "",
+      path: request?.path ?? "",
+      clientIp: hostOf(String(peer)),
+      clientId: guard?.clientId ?? "",
+      destination: String(dst),
+      endpoint: endpoint === null ? "" : formatAddress(endpoint.address, endpoint.port),
+      verdict: reason === REFUSAL_DENIED.reason ? (guard?.refused ?? null) : null,
+      detail,
+    })
+  }
+}
+
+/** `10.0.0.1` of `10.0.0.1:80`, `fd00::1` of `[fd00::1]:80`. */
+function hostOf(address: string): string {
+  return address.slice(0, address.lastIndexOf(":")).replace(/^\[|\]$/g, "")
 }

@@ -86,14 +86,21 @@ const ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 /** Characters of an error id: 40 bits, enough to find one line in the logs of a mesh. */
 export const ERROR_ID_LENGTH = 8
 
+/** Random bytes for the next ids: asked for once per 32 of them. */
+const idBytes = new Uint8Array(32 * ERROR_ID_LENGTH)
+let idBytesUsed = idBytes.length
+
 /**
- * A new id that joins an answer to its log line.
- *
- * @param random  uniform, 0 to 1; Math.random unless a test drives it
+ * A new id that joins an answer to its log line. It cannot be guessed from others: who knows it is told the whole story
+ * of its refusal.
  */
-export function newErrorId(random: () => number = Math.random): string {
+export function newErrorId(): string {
+  if (idBytesUsed === idBytes.length) {
+    crypto.getRandomValues(idBytes)
+    idBytesUsed = 0
+  }
   let id = ""
-  for (let i = 0; i < ERROR_ID_LENGTH; i++) id += ID_ALPHABET[(random() * 32) | 0]
+  for (let i = 0; i < ERROR_ID_LENGTH; i++) id += ID_ALPHABET[(idBytes[idBytesUsed++] ?? 0) & 31]
   return id
 }
 

@@ -1,5 +1,6 @@
 // What the HTTP engines ask before a request goes to an endpoint, and again when the rules have changed. policy/ answers
 // for the inbound side; the outbound side has none.
+import type { Verdict } from "../../protos/authorization/mod.ts"
 import type { LogFields } from "../log.ts"
 import type { Refusal } from "./refusal.ts"
 import type { RequestView } from "./request_view.ts"
@@ -10,6 +11,10 @@ export interface RequestGuard {
   refuse(request: RequestView): Refusal | null
   /** Whether a request that was let through may go on; counts and logs it if not. */
   stillAllows(request: RequestView): boolean
+  /** DNS name that the client proved; empty for none. */
+  readonly clientId: string
+  /** What decided on the request refused last; null before one was. */
+  readonly refused: Verdict | null
   /** What the log says of the request refused last; null where a flood of them has used up the log's share. */
   refusedFields(): LogFields | null
 }

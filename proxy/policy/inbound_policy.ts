@@ -2,9 +2,10 @@
 // on whether it may be passed on unseen, counts what it decides and tells whoever listens.
 import { type ConnectionPolicy, PathReading, type Verdict } from "../../protos/authorization/mod.ts"
 import type { Client, ConnectionGuard, RawProtocol } from "../accept/mod.ts"
-import { REFUSAL_DENIED, type Refusal, type RequestView } from "../http/mod.ts"
+import { newErrorId, REFUSAL_DENIED, type Refusal, type RequestView } from "../http/mod.ts"
 import type { LogFields, Logger } from "../log.ts"
 import { type Clock, formatAddress } from "../net/mod.ts"
+import type { RefusalRing } from "../refusal_ring.ts"
 import type { Registry } from "../telemetry/mod.ts"
 import type { AccessObserver, AccessProtocol } from "./access_observer.ts"
 import { AuthzMetrics, type AuthzSeries } from "./authz_series.ts"
@@ -32,6 +33,8 @@ export interface InboundPolicyOptions {
   readonly registry: Registry
   readonly clock: Clock
   readonly log: Logger
+  /** Keeps what is refused. Default: nobody does. */
+  readonly refusals?: RefusalRing
 }
 
 /** Enforces the policies of a watch. */
@@ -42,11 +45,14 @@ export class InboundPolicy {
   readonly metrics: AuthzMetrics
   readonly denials: DecisionLog
   readonly audits: DecisionLog
+  /** For the guards: keeps connections that are refused; null for nobody. */
+  readonly refusals: RefusalRing | null
   /** Makes the guard of a connection. */
   readonly guard: (client: Client, address: string, port: number) => ConnectionGuard
 
-  constructor({ watch, registry, clock, log }: InboundPolicyOptions) {
+  constructor({ watch, registry, clock, log, refusals }: InboundPolicyOptions) {
     this.watch = watch
+    this.refusals = refusals ?? null
     this.metrics = new AuthzMetrics(registry)
     this.denials = new DecisionLog(log, clock)
     this.audits = new DecisionLog(log, clock)
@@ -75,7 +81,7 @@ class PolicyGuard implements ConnectionGuard {
   /** Made when a second verdict is met. */
   private seriesOf: Map<Verdict, AuthzSeries> | null = null
   private rawProtocol: RawProtocol = "tcp"
-  private refused: Verdict | null = null
+  refused: Verdict | null = null
 
   constructor(policy: InboundPolicy, client: Client, address: string, port: number) {
     this.policy = policy
@@ -119,6 +125,10 @@ class PolicyGuard implements ConnectionGuard {
     return refused === null || share === null
       ? null
       : { ...this.fields(), ...verdictFields(refused), ...share }
+  }
+
+  get clientId(): string {
+    return this.client.dnsName
   }
 
   get mayRelay(): boolean {
@@ -209,8 +219,26 @@ class PolicyGuard implements ConnectionGuard {
   private logRaw(message: string, verdict: Verdict): void {
     const share = this.policy.denials.take()
     if (share === null) return
+    const id = newErrorId()
     const { log } = this.policy.denials
-    log.info(message, { ...this.fields(), protocol: this.rawProtocol, ...verdictFields(verdict), ...share })
+    const { rawProtocol: protocol, client } = this
+    log.info(message, { ...this.fields(), id, protocol, ...verdictFields(verdict), ...share })
+    this.policy.refusals?.add({
+      id,
+      timeMs: Date.now(),
+      direction: 0,
+      reason: REFUSAL_DENIED.reason,
+      status: 0,
+      method: "",
+      authority: "",
+      path: "",
+      clientIp: client.address,
+      clientId: client.dnsName,
+      destination: formatAddress(this.address, this.port),
+      endpoint: "",
+      verdict,
+      detail: "",
+    })
   }
 
   private fields(): LogFields {

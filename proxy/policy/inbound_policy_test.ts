@@ -8,6 +8,7 @@ import type { Client } from "../accept/mod.ts"
 import { REFUSAL_DENIED, type RequestView } from "../http/mod.ts"
 import { createLogger } from "../log.ts"
 import { TimerWheel } from "../net/mod.ts"
+import { RefusalRing } from "../refusal_ring.ts"
 import { Registry, Scalar } from "../telemetry/mod.ts"
 import { DECISION_LINES_PER_SECOND_MAX } from "./decision_log.ts"
 import { InboundPolicy } from "./inbound_policy.ts"
@@ -58,7 +59,8 @@ function fixture(...policies: Policy[]) {
     trustDomain: "cluster.local",
   })
   const registry = new Registry()
-  const inbound = new InboundPolicy({ watch, registry, clock, log })
+  const refusals = new RefusalRing()
+  const inbound = new InboundPolicy({ watch, registry, clock, log, refusals })
   const hold = (...held: Policy[]) =>
     watch.onMessage(
       toBinary(
@@ -72,6 +74,7 @@ function fixture(...policies: Policy[]) {
   hold(...policies)
   return {
     inbound,
+    refusals,
     clock,
     hold,
     lines,
@@ -190,6 +193,23 @@ test("connections into which nobody looks are counted as such, and end under a p
   expect(web.relay("tcp")).toBe(false)
   expect(count("inbound_tcp_authz_deny_total", { authz_name: "web" })).toBe(2)
   expect(lines.join("")).toContain("a connection that runs is ended: policy has changed")
+})
+
+test("a connection that is refused is kept under the id that its log line bears", () => {
+  const { guard, refusals, lines } = fixture(policy("web", ACTION_DENY, {}))
+  expect(guard().relay("tcp")).toBe(false)
+  const id =
+    /\bid=(\S+)/.exec(lines.find(line => line.includes("a connection is refused")) ?? "")?.[1] ?? "none"
+  expect(refusals.find(id)).toMatchObject([
+    {
+      reason: "denied",
+      status: 0,
+      clientIp: "10.0.0.1",
+      clientId: WEB.dnsName,
+      destination: "10.0.0.9:8080",
+      verdict: { namespace: "shop", name: "web", rule: 0 },
+    },
+  ])
 })
 
 test("where rules are about requests, no upgrade hides them but a WebSocket's", () => {

@@ -1,5 +1,6 @@
 // Everything that a proxy counts, behind one object: made once in main, handed to both directions and to admin.
 import type { Clock } from "../net/mod.ts"
+import { RefusalRing } from "../refusal_ring.ts"
 import { AccessRecords } from "./access_records.ts"
 import { type AuthorityLabel, AuthorityLabels } from "./authority_labels.ts"
 import { HttpMetrics, RequestSeries } from "./http_series.ts"
@@ -47,6 +48,8 @@ export class Telemetry {
   readonly authorities = new AuthorityLabels()
   /** Who called what, for the control plane only. */
   readonly access = new AccessRecords()
+  /** What was refused lately, in full. */
+  readonly refusals = new RefusalRing()
   /** Requests whose client went away before a response head came. */
   readonly abandoned: Scalar
   /** Requests refused before their head could be read. */

@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file conduit/api/v1/api.proto.
  */
 export const file_conduit_api_v1_api: GenFile = /*@__PURE__*/
-  fileDesc("Chhjb25kdWl0L2FwaS92MS9hcGkucHJvdG8SDmNvbmR1aXQuYXBpLnYxIlkKEFJlc291cmNlU2VsZWN0b3ISEQoJbmFtZXNwYWNlGAEgASgJEgwKBGtpbmQYAiABKAkSDAoEbmFtZRgDIAEoCRIWCg5sYWJlbF9zZWxlY3RvchgEIAEoCSI5CghSZXNvdXJjZRIRCgluYW1lc3BhY2UYASABKAkSDAoEa2luZBgCIAEoCRIMCgRuYW1lGAMgASgJIhAKDlZlcnNpb25SZXF1ZXN0IlcKD1ZlcnNpb25SZXNwb25zZRIVCg1jb250cm9sX3BsYW5lGAEgASgJEi0KB3Byb3hpZXMYAiADKAsyHC5jb25kdWl0LmFwaS52MS5Qcm94eVZlcnNpb24iLQoMUHJveHlWZXJzaW9uEg8KB3ZlcnNpb24YASABKAkSDAoEcG9kcxgCIAEoDSKwAQoLU3RhdFJlcXVlc3QSMAoGdGFyZ2V0GAEgASgLMiAuY29uZHVpdC5hcGkudjEuUmVzb3VyY2VTZWxlY3RvchIRCgl3aW5kb3dfbXMYAiABKA0SLgoEZnJvbRgDIAEoCzIgLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlU2VsZWN0b3ISLAoCdG8YBCABKAsyIC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZVNlbGVjdG9yIjUKDFN0YXRSZXNwb25zZRIlCgRyb3dzGAEgAygLMhcuY29uZHVpdC5hcGkudjEuU3RhdFJvdyKyAQoHU3RhdFJvdxIqCghyZXNvdXJjZRgBIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEhMKC21lc2hlZF9wb2RzGAIgASgNEhIKCnRvdGFsX3BvZHMYAyABKA0SKQoEaHR0cBgEIAEoCzIbLmNvbmR1aXQuYXBpLnYxLkh0dHBGaWd1cmVzEicKA3RjcBgFIAEoCzIaLmNvbmR1aXQuYXBpLnYxLlRjcEZpZ3VyZXMihAEKC0h0dHBGaWd1cmVzEg8KB3N1Y2Nlc3MYASABKAESCwoDcnBzGAIgASgBEjIKCmxhdGVuY3lfbXMYAyABKAsyHi5jb25kdWl0LmFwaS52MS5MYXRlbmN5RmlndXJlcxIRCglyZXNwb25zZXMYBCABKAQSEAoIZmFpbHVyZXMYBSABKAQiNwoOTGF0ZW5jeUZpZ3VyZXMSCwoDcDUwGAEgASgBEgsKA3A5NRgCIAEoARILCgNwOTkYAyABKAEiUwoKVGNwRmlndXJlcxIMCgRvcGVuGAEgASgEEhoKEnJlYWRfYnl0ZXNfcGVyX3NlYxgCIAEoARIbChN3cml0ZV9ieXRlc19wZXJfc2VjGAMgASgBIoQBCg1Sb3V0ZXNSZXF1ZXN0EjAKBnRhcmdldBgBIAEoCzIgLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlU2VsZWN0b3ISEQoJd2luZG93X21zGAIgASgNEi4KBGZyb20YAyABKAsyIC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZVNlbGVjdG9yIjgKDlJvdXRlc1Jlc3BvbnNlEiYKBHJvd3MYASADKAsyGC5jb25kdWl0LmFwaS52MS5Sb3V0ZVJvdyKeAQoIUm91dGVSb3cSDQoFcm91dGUYASABKAkSKQoHc2VydmljZRgCIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEikKBGh0dHAYAyABKAsyGy5jb25kdWl0LmFwaS52MS5IdHRwRmlndXJlcxItCgZhY3R1YWwYBCABKAsyHS5jb25kdWl0LmFwaS52MS5BY3R1YWxGaWd1cmVzIi0KDUFjdHVhbEZpZ3VyZXMSDwoHc3VjY2VzcxgBIAEoARILCgNycHMYAiABKAEiUwoMRWRnZXNSZXF1ZXN0EjAKBnRhcmdldBgBIAEoCzIgLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlU2VsZWN0b3ISEQoJd2luZG93X21zGAIgASgNIjQKDUVkZ2VzUmVzcG9uc2USIwoFZWRnZXMYASADKAsyFC5jb25kdWl0LmFwaS52MS5FZGdlIoMCCgRFZGdlEiYKBGZyb20YASABKAsyGC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZRIkCgJ0bxgCIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEhEKCWNsaWVudF9pZBgDIAEoCRIRCglzZXJ2ZXJfaWQYBCABKAkSDwoHc2VjdXJlZBgFIAEoCBIpCgRodHRwGAYgASgLMhsuY29uZHVpdC5hcGkudjEuSHR0cEZpZ3VyZXMSJwoDdGNwGAcgASgLMhouY29uZHVpdC5hcGkudjEuVGNwRmlndXJlcxIOCgZyZWFzb24YCCABKAkSEgoKY2FsbGVkX3JwcxgJIAEoASJEChBFbmRwb2ludHNSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgdzZXJ2aWNlGAIgASgJEgwKBHBvcnQYAyABKA0iRwoRRW5kcG9pbnRzUmVzcG9uc2USMgoIc2VydmljZXMYASADKAsyIC5jb25kdWl0LmFwaS52MS5TZXJ2aWNlRW5kcG9pbnRzIogBChBTZXJ2aWNlRW5kcG9pbnRzEhEKCW5hbWVzcGFjZRgBIAEoCRIPCgdzZXJ2aWNlGAIgASgJEgwKBHBvcnQYAyABKA0SEQoJcG9ydF9uYW1lGAQgASgJEi8KCWVuZHBvaW50cxgFIAMoCzIcLmNvbmR1aXQuYXBpLnYxLkVuZHBvaW50SW5mbyKkAQoMRW5kcG9pbnRJbmZvEgoKAmlwGAEgASgJEgwKBHBvcnQYAiABKA0SEQoJbmFtZXNwYWNlGAMgASgJEgsKA3BvZBgEIAEoCRIqCgh3b3JrbG9hZBgFIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEg4KBm1lc2hlZBgGIAEoCBIQCghpZGVudGl0eRgHIAEoCRIMCgR6b25lGAggASgJIkcKE1Byb3h5TWV0cmljc1JlcXVlc3QSMAoGdGFyZ2V0GAEgASgLMiAuY29uZHVpdC5hcGkudjEuUmVzb3VyY2VTZWxlY3RvciJTChRQcm94eU1ldHJpY3NSZXNwb25zZRIRCgluYW1lc3BhY2UYASABKAkSCwoDcG9kGAIgASgJEgwKBHRleHQYAyABKAkSDQoFZXJyb3IYBCABKAkiRQoRSWRlbnRpdGllc1JlcXVlc3QSMAoGdGFyZ2V0GAEgASgLMiAuY29uZHVpdC5hcGkudjEuUmVzb3VyY2VTZWxlY3RvciKsAgoSSWRlbnRpdGllc1Jlc3BvbnNlEhEKCW5hbWVzcGFjZRgBIAEoCRILCgNwb2QYAiABKAkSKgoId29ya2xvYWQYAyABKAsyGC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZRIvCgVzdGF0ZRgEIAEoDjIgLmNvbmR1aXQuYXBpLnYxLkNlcnRpZmljYXRlU3RhdGUSEAoIaWRlbnRpdHkYBSABKAkSEQoJc3BpZmZlX2lkGAYgASgJEg4KBmlzc3VlchgHIAEoCRIVCg1zZXJpYWxfbnVtYmVyGAggASgJEhUKDW5vdF9iZWZvcmVfbXMYCSABKAESFAoMbm90X2FmdGVyX21zGAogASgBEhEKCWNoYWluX3BlbRgLIAEoCRINCgVlcnJvchgMIAEoCSJWCg9Qb2xpY2llc1JlcXVlc3QSMAoGdGFyZ2V0GAEgASgLMiAuY29uZHVpdC5hcGkudjEuUmVzb3VyY2VTZWxlY3RvchIRCgl3aW5kb3dfbXMYAiABKA0idQoQUG9saWNpZXNSZXNwb25zZRIzCgl3b3JrbG9hZHMYASADKAsyIC5jb25kdWl0LmFwaS52MS5Xb3JrbG9hZFBvbGljaWVzEiwKBnVudXNlZBgCIAMoCzIcLmNvbmR1aXQuYXBpLnYxLlVudXNlZFBvbGljeSLRAgoQV29ya2xvYWRQb2xpY2llcxIqCghyZXNvdXJjZRgBIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEhYKDmRlZmF1bHRfcG9saWN5GAIgASgJEikKBXBvcnRzGAMgAygLMhouY29uZHVpdC5hcGkudjEuUG9ydFBvbGljeRIvCghwb2xpY2llcxgEIAMoCzIdLmNvbmR1aXQuYXBpLnYxLlBvbGljeUZpZ3VyZXMSMwoKYnlfZGVmYXVsdBgFIAEoCzIfLmNvbmR1aXQuYXBpLnYxLkRlY2lzaW9uRmlndXJlcxI0Cgtub3RfYWxsb3dlZBgGIAEoCzIfLmNvbmR1aXQuYXBpLnYxLkRlY2lzaW9uRmlndXJlcxIyCglieV9vdGhlcnMYByABKAsyHy5jb25kdWl0LmFwaS52MS5EZWNpc2lvbkZpZ3VyZXMiQgoKUG9ydFBvbGljeRIMCgRwb3J0GAEgASgNEgwKBG5hbWUYAiABKAkSGAoQZGVmYXVsdF9pbl9mb3JjZRgDIAEoCCKTAQoNUG9saWN5RmlndXJlcxIRCgluYW1lc3BhY2UYASABKAkSDAoEbmFtZRgCIAEoCRIOCgZhY3Rpb24YAyABKAkSDQoFcG9ydHMYBCADKA0SMAoHZGVjaWRlZBgFIAEoCzIfLmNvbmR1aXQuYXBpLnYxLkRlY2lzaW9uRmlndXJlcxIQCghwcm9ibGVtcxgGIAMoCSJPCg9EZWNpc2lvbkZpZ3VyZXMSEwoLYWxsb3dlZF9ycHMYASABKAESEgoKZGVuaWVkX3JwcxgCIAEoARITCgthdWRpdGVkX3JwcxgDIAEoASJRCgxVbnVzZWRQb2xpY3kSEQoJbmFtZXNwYWNlGAEgASgJEgwKBG5hbWUYAiABKAkSDgoGYWN0aW9uGAMgASgJEhAKCHByb2JsZW1zGAQgAygJImIKDVdoYXRJZlJlcXVlc3QSKwoFZmlsZXMYASADKAsyHC5jb25kdWl0LmFwaS52MS5NYW5pZmVzdEZpbGUSEQoJd2luZG93X21zGAIgASgNEhEKCW5hbWVzcGFjZRgDIAEoCSItCgxNYW5pZmVzdEZpbGUSDAoEbmFtZRgBIAEoCRIPCgdjb250ZW50GAIgASgJIp8BCg5XaGF0SWZSZXNwb25zZRIxCghwcm9ibGVtcxgBIAMoCzIfLmNvbmR1aXQuYXBpLnYxLk1hbmlmZXN0UHJvYmxlbRInCgRyb3dzGAIgAygLMhkuY29uZHVpdC5hcGkudjEuV2hhdElmUm93EhAKCHVuanVkZ2VkGAMgASgEEhAKCHBvbGljaWVzGAQgAygJEg0KBW5vdGVzGAUgAygJIjEKD01hbmlmZXN0UHJvYmxlbRINCgV3aGVyZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgJIvwCCglXaGF0SWZSb3cSLAoGY2hhbmdlGAEgASgOMhwuY29uZHVpdC5hcGkudjEuUG9saWN5Q2hhbmdlEiYKBGZyb20YAiABKAsyGC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZRIRCgljbGllbnRfaWQYAyABKAkSEgoKY2xpZW50X2lwcxgEIAMoCRIkCgJ0bxgFIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEgwKBHBvcnQYBiABKA0SEAoIcHJvdG9jb2wYByABKAkSDgoGbWV0aG9kGAggASgJEgwKBHBhdGgYCSABKAkSCwoDcnBzGAogASgBEg0KBWNvdW50GAsgASgEEi4KBmJlZm9yZRgMIAEoCzIeLmNvbmR1aXQuYXBpLnYxLlBvbGljeURlY2lzaW9uEi0KBWFmdGVyGA0gASgLMh4uY29uZHVpdC5hcGkudjEuUG9saWN5RGVjaXNpb24SEwoLYXBwcm94aW1hdGUYDiABKAgiQQoOUG9saWN5RGVjaXNpb24SDwoHYWxsb3dlZBgBIAEoCBIOCgZwb2xpY3kYAiABKAkSDgoGcmVhc29uGAMgASgJIlMKDExlYXJuUmVxdWVzdBIwCgZ0YXJnZXQYASABKAsyIC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZVNlbGVjdG9yEhEKCXdpbmRvd19tcxgCIAEoDSKlAQoNTGVhcm5SZXNwb25zZRIvCghwb2xpY2llcxgBIAMoCzIdLmNvbmR1aXQuYXBpLnYxLkxlYXJuZWRQb2xpY3kSMAoIdW5wcm92ZW4YAiADKAsyHi5jb25kdWl0LmFwaS52MS5VbnByb3ZlbkNhbGxlchIPCgdzZWVuX21zGAMgASgBEg4KBmRlbmllZBgEIAEoBBIQCgh1bmxlYXJudBgFIAEoBCKGAQoNTGVhcm5lZFBvbGljeRIoCgZ0YXJnZXQYASABKAsyGC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZRIMCgRwb3J0GAIgASgNEhEKCXBvcnRfbmFtZRgDIAEoCRIqCgVydWxlcxgEIAMoCzIbLmNvbmR1aXQuYXBpLnYxLkxlYXJuZWRSdWxlImoKC0xlYXJuZWRSdWxlEg4KBnNvdXJjZRgBIAEoCRIOCgZjYWxsZXIYAiABKAkSLAoGcm91dGVzGAMgAygLMhwuY29uZHVpdC5hcGkudjEuTGVhcm5lZFJvdXRlEg0KBWNvdW50GAQgASgEIkwKDExlYXJuZWRSb3V0ZRIOCgZtZXRob2QYASABKAkSDAoEcGF0aBgCIAEoCRIPCgdwYXR0ZXJuGAMgASgJEg0KBWNvdW50GAQgASgEIp4BCg5VbnByb3ZlbkNhbGxlchImCgRmcm9tGAEgASgLMhguY29uZHVpdC5hcGkudjEuUmVzb3VyY2USEQoJY2xpZW50X2lwGAIgASgJEiQKAnRvGAMgASgLMhguY29uZHVpdC5hcGkudjEuUmVzb3VyY2USDAoEcG9ydBgEIAEoDRINCgVjb3VudBgFIAEoBBIOCgZyZWFzb24YBiABKAkq8QEKEENlcnRpZmljYXRlU3RhdGUSIQodQ0VSVElGSUNBVEVfU1RBVEVfVU5TUEVDSUZJRUQQABIbChdDRVJUSUZJQ0FURV9TVEFURV9WQUxJRBABEh4KGkNFUlRJRklDQVRFX1NUQVRFX0VYUElSSU5HEAISHQoZQ0VSVElGSUNBVEVfU1RBVEVfRVhQSVJFRBADEiMKH0NFUlRJRklDQVRFX1NUQVRFX05PVF9ZRVRfVkFMSUQQBBIaChZDRVJUSUZJQ0FURV9TVEFURV9OT05FEAUSHQoZQ0VSVElGSUNBVEVfU1RBVEVfVU5LTk9XThAGKn8KDFBvbGljeUNoYW5nZRIdChlQT0xJQ1lfQ0hBTkdFX1VOU1BFQ0lGSUVEEAASGAoUUE9MSUNZX0NIQU5HRV9ERU5JRUQQARIZChVQT0xJQ1lfQ0hBTkdFX0FMTE9XRUQQAhIbChdQT0xJQ1lfQ0hBTkdFX1VOQ0hBTkdFRBADMsAGCgpBcGlTZXJ2aWNlEk8KB1ZlcnNpb24SHi5jb25kdWl0LmFwaS52MS5WZXJzaW9uUmVxdWVzdBofLmNvbmR1aXQuYXBpLnYxLlZlcnNpb25SZXNwb25zZSIDkAIBEkYKBFN0YXQSGy5jb25kdWl0LmFwaS52MS5TdGF0UmVxdWVzdBocLmNvbmR1aXQuYXBpLnYxLlN0YXRSZXNwb25zZSIDkAIBEkwKBlJvdXRlcxIdLmNvbmR1aXQuYXBpLnYxLlJvdXRlc1JlcXVlc3QaHi5jb25kdWl0LmFwaS52MS5Sb3V0ZXNSZXNwb25zZSIDkAIBEkkKBUVkZ2VzEhwuY29uZHVpdC5hcGkudjEuRWRnZXNSZXF1ZXN0Gh0uY29uZHVpdC5hcGkudjEuRWRnZXNSZXNwb25zZSIDkAIBElUKCUVuZHBvaW50cxIgLmNvbmR1aXQuYXBpLnYxLkVuZHBvaW50c1JlcXVlc3QaIS5jb25kdWl0LmFwaS52MS5FbmRwb2ludHNSZXNwb25zZSIDkAIBEmAKDFByb3h5TWV0cmljcxIjLmNvbmR1aXQuYXBpLnYxLlByb3h5TWV0cmljc1JlcXVlc3QaJC5jb25kdWl0LmFwaS52MS5Qcm94eU1ldHJpY3NSZXNwb25zZSIDkAIBMAESWgoKSWRlbnRpdGllcxIhLmNvbmR1aXQuYXBpLnYxLklkZW50aXRpZXNSZXF1ZXN0GiIuY29uZHVpdC5hcGkudjEuSWRlbnRpdGllc1Jlc3BvbnNlIgOQAgEwARJSCghQb2xpY2llcxIfLmNvbmR1aXQuYXBpLnYxLlBvbGljaWVzUmVxdWVzdBogLmNvbmR1aXQuYXBpLnYxLlBvbGljaWVzUmVzcG9uc2UiA5ACARJMCgZXaGF0SWYSHS5jb25kdWl0LmFwaS52MS5XaGF0SWZSZXF1ZXN0Gh4uY29uZHVpdC5hcGkudjEuV2hhdElmUmVzcG9uc2UiA5ACARJJCgVMZWFybhIcLmNvbmR1aXQuYXBpLnYxLkxlYXJuUmVxdWVzdBodLmNvbmR1aXQuYXBpLnYxLkxlYXJuUmVzcG9uc2UiA5ACAWIGcHJvdG8z");
+  fileDesc("Chhjb25kdWl0L2FwaS92MS9hcGkucHJvdG8SDmNvbmR1aXQuYXBpLnYxIlkKEFJlc291cmNlU2VsZWN0b3ISEQoJbmFtZXNwYWNlGAEgASgJEgwKBGtpbmQYAiABKAkSDAoEbmFtZRgDIAEoCRIWCg5sYWJlbF9zZWxlY3RvchgEIAEoCSI5CghSZXNvdXJjZRIRCgluYW1lc3BhY2UYASABKAkSDAoEa2luZBgCIAEoCRIMCgRuYW1lGAMgASgJIhAKDlZlcnNpb25SZXF1ZXN0IlcKD1ZlcnNpb25SZXNwb25zZRIVCg1jb250cm9sX3BsYW5lGAEgASgJEi0KB3Byb3hpZXMYAiADKAsyHC5jb25kdWl0LmFwaS52MS5Qcm94eVZlcnNpb24iLQoMUHJveHlWZXJzaW9uEg8KB3ZlcnNpb24YASABKAkSDAoEcG9kcxgCIAEoDSKwAQoLU3RhdFJlcXVlc3QSMAoGdGFyZ2V0GAEgASgLMiAuY29uZHVpdC5hcGkudjEuUmVzb3VyY2VTZWxlY3RvchIRCgl3aW5kb3dfbXMYAiABKA0SLgoEZnJvbRgDIAEoCzIgLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlU2VsZWN0b3ISLAoCdG8YBCABKAsyIC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZVNlbGVjdG9yIjUKDFN0YXRSZXNwb25zZRIlCgRyb3dzGAEgAygLMhcuY29uZHVpdC5hcGkudjEuU3RhdFJvdyKyAQoHU3RhdFJvdxIqCghyZXNvdXJjZRgBIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEhMKC21lc2hlZF9wb2RzGAIgASgNEhIKCnRvdGFsX3BvZHMYAyABKA0SKQoEaHR0cBgEIAEoCzIbLmNvbmR1aXQuYXBpLnYxLkh0dHBGaWd1cmVzEicKA3RjcBgFIAEoCzIaLmNvbmR1aXQuYXBpLnYxLlRjcEZpZ3VyZXMihAEKC0h0dHBGaWd1cmVzEg8KB3N1Y2Nlc3MYASABKAESCwoDcnBzGAIgASgBEjIKCmxhdGVuY3lfbXMYAyABKAsyHi5jb25kdWl0LmFwaS52MS5MYXRlbmN5RmlndXJlcxIRCglyZXNwb25zZXMYBCABKAQSEAoIZmFpbHVyZXMYBSABKAQiNwoOTGF0ZW5jeUZpZ3VyZXMSCwoDcDUwGAEgASgBEgsKA3A5NRgCIAEoARILCgNwOTkYAyABKAEiUwoKVGNwRmlndXJlcxIMCgRvcGVuGAEgASgEEhoKEnJlYWRfYnl0ZXNfcGVyX3NlYxgCIAEoARIbChN3cml0ZV9ieXRlc19wZXJfc2VjGAMgASgBIoQBCg1Sb3V0ZXNSZXF1ZXN0EjAKBnRhcmdldBgBIAEoCzIgLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlU2VsZWN0b3ISEQoJd2luZG93X21zGAIgASgNEi4KBGZyb20YAyABKAsyIC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZVNlbGVjdG9yIjgKDlJvdXRlc1Jlc3BvbnNlEiYKBHJvd3MYASADKAsyGC5jb25kdWl0LmFwaS52MS5Sb3V0ZVJvdyKeAQoIUm91dGVSb3cSDQoFcm91dGUYASABKAkSKQoHc2VydmljZRgCIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEikKBGh0dHAYAyABKAsyGy5jb25kdWl0LmFwaS52MS5IdHRwRmlndXJlcxItCgZhY3R1YWwYBCABKAsyHS5jb25kdWl0LmFwaS52MS5BY3R1YWxGaWd1cmVzIi0KDUFjdHVhbEZpZ3VyZXMSDwoHc3VjY2VzcxgBIAEoARILCgNycHMYAiABKAEiUwoMRWRnZXNSZXF1ZXN0EjAKBnRhcmdldBgBIAEoCzIgLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlU2VsZWN0b3ISEQoJd2luZG93X21zGAIgASgNIjQKDUVkZ2VzUmVzcG9uc2USIwoFZWRnZXMYASADKAsyFC5jb25kdWl0LmFwaS52MS5FZGdlIoMCCgRFZGdlEiYKBGZyb20YASABKAsyGC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZRIkCgJ0bxgCIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEhEKCWNsaWVudF9pZBgDIAEoCRIRCglzZXJ2ZXJfaWQYBCABKAkSDwoHc2VjdXJlZBgFIAEoCBIpCgRodHRwGAYgASgLMhsuY29uZHVpdC5hcGkudjEuSHR0cEZpZ3VyZXMSJwoDdGNwGAcgASgLMhouY29uZHVpdC5hcGkudjEuVGNwRmlndXJlcxIOCgZyZWFzb24YCCABKAkSEgoKY2FsbGVkX3JwcxgJIAEoASJEChBFbmRwb2ludHNSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgdzZXJ2aWNlGAIgASgJEgwKBHBvcnQYAyABKA0iRwoRRW5kcG9pbnRzUmVzcG9uc2USMgoIc2VydmljZXMYASADKAsyIC5jb25kdWl0LmFwaS52MS5TZXJ2aWNlRW5kcG9pbnRzIogBChBTZXJ2aWNlRW5kcG9pbnRzEhEKCW5hbWVzcGFjZRgBIAEoCRIPCgdzZXJ2aWNlGAIgASgJEgwKBHBvcnQYAyABKA0SEQoJcG9ydF9uYW1lGAQgASgJEi8KCWVuZHBvaW50cxgFIAMoCzIcLmNvbmR1aXQuYXBpLnYxLkVuZHBvaW50SW5mbyKkAQoMRW5kcG9pbnRJbmZvEgoKAmlwGAEgASgJEgwKBHBvcnQYAiABKA0SEQoJbmFtZXNwYWNlGAMgASgJEgsKA3BvZBgEIAEoCRIqCgh3b3JrbG9hZBgFIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEg4KBm1lc2hlZBgGIAEoCBIQCghpZGVudGl0eRgHIAEoCRIMCgR6b25lGAggASgJIkcKE1Byb3h5TWV0cmljc1JlcXVlc3QSMAoGdGFyZ2V0GAEgASgLMiAuY29uZHVpdC5hcGkudjEuUmVzb3VyY2VTZWxlY3RvciJTChRQcm94eU1ldHJpY3NSZXNwb25zZRIRCgluYW1lc3BhY2UYASABKAkSCwoDcG9kGAIgASgJEgwKBHRleHQYAyABKAkSDQoFZXJyb3IYBCABKAkiRQoRSWRlbnRpdGllc1JlcXVlc3QSMAoGdGFyZ2V0GAEgASgLMiAuY29uZHVpdC5hcGkudjEuUmVzb3VyY2VTZWxlY3RvciKsAgoSSWRlbnRpdGllc1Jlc3BvbnNlEhEKCW5hbWVzcGFjZRgBIAEoCRILCgNwb2QYAiABKAkSKgoId29ya2xvYWQYAyABKAsyGC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZRIvCgVzdGF0ZRgEIAEoDjIgLmNvbmR1aXQuYXBpLnYxLkNlcnRpZmljYXRlU3RhdGUSEAoIaWRlbnRpdHkYBSABKAkSEQoJc3BpZmZlX2lkGAYgASgJEg4KBmlzc3VlchgHIAEoCRIVCg1zZXJpYWxfbnVtYmVyGAggASgJEhUKDW5vdF9iZWZvcmVfbXMYCSABKAESFAoMbm90X2FmdGVyX21zGAogASgBEhEKCWNoYWluX3BlbRgLIAEoCRINCgVlcnJvchgMIAEoCSJWCg9Qb2xpY2llc1JlcXVlc3QSMAoGdGFyZ2V0GAEgASgLMiAuY29uZHVpdC5hcGkudjEuUmVzb3VyY2VTZWxlY3RvchIRCgl3aW5kb3dfbXMYAiABKA0idQoQUG9saWNpZXNSZXNwb25zZRIzCgl3b3JrbG9hZHMYASADKAsyIC5jb25kdWl0LmFwaS52MS5Xb3JrbG9hZFBvbGljaWVzEiwKBnVudXNlZBgCIAMoCzIcLmNvbmR1aXQuYXBpLnYxLlVudXNlZFBvbGljeSLRAgoQV29ya2xvYWRQb2xpY2llcxIqCghyZXNvdXJjZRgBIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEhYKDmRlZmF1bHRfcG9saWN5GAIgASgJEikKBXBvcnRzGAMgAygLMhouY29uZHVpdC5hcGkudjEuUG9ydFBvbGljeRIvCghwb2xpY2llcxgEIAMoCzIdLmNvbmR1aXQuYXBpLnYxLlBvbGljeUZpZ3VyZXMSMwoKYnlfZGVmYXVsdBgFIAEoCzIfLmNvbmR1aXQuYXBpLnYxLkRlY2lzaW9uRmlndXJlcxI0Cgtub3RfYWxsb3dlZBgGIAEoCzIfLmNvbmR1aXQuYXBpLnYxLkRlY2lzaW9uRmlndXJlcxIyCglieV9vdGhlcnMYByABKAsyHy5jb25kdWl0LmFwaS52MS5EZWNpc2lvbkZpZ3VyZXMiQgoKUG9ydFBvbGljeRIMCgRwb3J0GAEgASgNEgwKBG5hbWUYAiABKAkSGAoQZGVmYXVsdF9pbl9mb3JjZRgDIAEoCCKTAQoNUG9saWN5RmlndXJlcxIRCgluYW1lc3BhY2UYASABKAkSDAoEbmFtZRgCIAEoCRIOCgZhY3Rpb24YAyABKAkSDQoFcG9ydHMYBCADKA0SMAoHZGVjaWRlZBgFIAEoCzIfLmNvbmR1aXQuYXBpLnYxLkRlY2lzaW9uRmlndXJlcxIQCghwcm9ibGVtcxgGIAMoCSJPCg9EZWNpc2lvbkZpZ3VyZXMSEwoLYWxsb3dlZF9ycHMYASABKAESEgoKZGVuaWVkX3JwcxgCIAEoARITCgthdWRpdGVkX3JwcxgDIAEoASJRCgxVbnVzZWRQb2xpY3kSEQoJbmFtZXNwYWNlGAEgASgJEgwKBG5hbWUYAiABKAkSDgoGYWN0aW9uGAMgASgJEhAKCHByb2JsZW1zGAQgAygJImIKDVdoYXRJZlJlcXVlc3QSKwoFZmlsZXMYASADKAsyHC5jb25kdWl0LmFwaS52MS5NYW5pZmVzdEZpbGUSEQoJd2luZG93X21zGAIgASgNEhEKCW5hbWVzcGFjZRgDIAEoCSItCgxNYW5pZmVzdEZpbGUSDAoEbmFtZRgBIAEoCRIPCgdjb250ZW50GAIgASgJIp8BCg5XaGF0SWZSZXNwb25zZRIxCghwcm9ibGVtcxgBIAMoCzIfLmNvbmR1aXQuYXBpLnYxLk1hbmlmZXN0UHJvYmxlbRInCgRyb3dzGAIgAygLMhkuY29uZHVpdC5hcGkudjEuV2hhdElmUm93EhAKCHVuanVkZ2VkGAMgASgEEhAKCHBvbGljaWVzGAQgAygJEg0KBW5vdGVzGAUgAygJIjEKD01hbmlmZXN0UHJvYmxlbRINCgV3aGVyZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgJIvwCCglXaGF0SWZSb3cSLAoGY2hhbmdlGAEgASgOMhwuY29uZHVpdC5hcGkudjEuUG9saWN5Q2hhbmdlEiYKBGZyb20YAiABKAsyGC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZRIRCgljbGllbnRfaWQYAyABKAkSEgoKY2xpZW50X2lwcxgEIAMoCRIkCgJ0bxgFIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEgwKBHBvcnQYBiABKA0SEAoIcHJvdG9jb2wYByABKAkSDgoGbWV0aG9kGAggASgJEgwKBHBhdGgYCSABKAkSCwoDcnBzGAogASgBEg0KBWNvdW50GAsgASgEEi4KBmJlZm9yZRgMIAEoCzIeLmNvbmR1aXQuYXBpLnYxLlBvbGljeURlY2lzaW9uEi0KBWFmdGVyGA0gASgLMh4uY29uZHVpdC5hcGkudjEuUG9saWN5RGVjaXNpb24SEwoLYXBwcm94aW1hdGUYDiABKAgiQQoOUG9saWN5RGVjaXNpb24SDwoHYWxsb3dlZBgBIAEoCBIOCgZwb2xpY3kYAiABKAkSDgoGcmVhc29uGAMgASgJIlMKDExlYXJuUmVxdWVzdBIwCgZ0YXJnZXQYASABKAsyIC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZVNlbGVjdG9yEhEKCXdpbmRvd19tcxgCIAEoDSKlAQoNTGVhcm5SZXNwb25zZRIvCghwb2xpY2llcxgBIAMoCzIdLmNvbmR1aXQuYXBpLnYxLkxlYXJuZWRQb2xpY3kSMAoIdW5wcm92ZW4YAiADKAsyHi5jb25kdWl0LmFwaS52MS5VbnByb3ZlbkNhbGxlchIPCgdzZWVuX21zGAMgASgBEg4KBmRlbmllZBgEIAEoBBIQCgh1bmxlYXJudBgFIAEoBCKGAQoNTGVhcm5lZFBvbGljeRIoCgZ0YXJnZXQYASABKAsyGC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZRIMCgRwb3J0GAIgASgNEhEKCXBvcnRfbmFtZRgDIAEoCRIqCgVydWxlcxgEIAMoCzIbLmNvbmR1aXQuYXBpLnYxLkxlYXJuZWRSdWxlImoKC0xlYXJuZWRSdWxlEg4KBnNvdXJjZRgBIAEoCRIOCgZjYWxsZXIYAiABKAkSLAoGcm91dGVzGAMgAygLMhwuY29uZHVpdC5hcGkudjEuTGVhcm5lZFJvdXRlEg0KBWNvdW50GAQgASgEIkwKDExlYXJuZWRSb3V0ZRIOCgZtZXRob2QYASABKAkSDAoEcGF0aBgCIAEoCRIPCgdwYXR0ZXJuGAMgASgJEg0KBWNvdW50GAQgASgEIp4BCg5VbnByb3ZlbkNhbGxlchImCgRmcm9tGAEgASgLMhguY29uZHVpdC5hcGkudjEuUmVzb3VyY2USEQoJY2xpZW50X2lwGAIgASgJEiQKAnRvGAMgASgLMhguY29uZHVpdC5hcGkudjEuUmVzb3VyY2USDAoEcG9ydBgEIAEoDRINCgVjb3VudBgFIAEoBBIOCgZyZWFzb24YBiABKAkiIQoMQ2hlY2tSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCSLRAQoNQ2hlY2tSZXNwb25zZRIOCgZub3dfbXMYASABKAESOwoNdHJ1c3RfYW5jaG9ycxgCIAMoCzIkLmNvbmR1aXQuYXBpLnYxLkF1dGhvcml0eUNlcnRpZmljYXRlEjoKDGlzc3Vlcl9jaGFpbhgDIAMoCzIkLmNvbmR1aXQuYXBpLnYxLkF1dGhvcml0eUNlcnRpZmljYXRlEiUKBmZhdWx0cxgEIAMoCzIVLmNvbmR1aXQuYXBpLnYxLkZhdWx0EhAKCGxlZnRfb3V0GAUgASgNImEKFEF1dGhvcml0eUNlcnRpZmljYXRlEg8KB3N1YmplY3QYASABKAkSFQoNbm90X2JlZm9yZV9tcxgCIAEoARIUCgxub3RfYWZ0ZXJfbXMYAyABKAESCwoDcGVtGAQgASgJIlAKBUZhdWx0EicKBGtpbmQYASABKA4yGS5jb25kdWl0LmFwaS52MS5GYXVsdEtpbmQSDQoFd2hlcmUYAiABKAkSDwoHbWVzc2FnZRgDIAEoCSIvCg5FeHBsYWluUmVxdWVzdBIKCgJpZBgBIAEoCRIRCgluYW1lc3BhY2UYAiABKAkidAoPRXhwbGFpblJlc3BvbnNlEi4KCHJlZnVzYWxzGAEgAygLMhwuY29uZHVpdC5hcGkudjEuUmVmdXNhbFN0b3J5Eg8KB3Byb3hpZXMYAiABKA0SEgoKdW5hbnN3ZXJlZBgDIAMoCRIMCgRrZXB0GAQgASgNIqUDCgxSZWZ1c2FsU3RvcnkSEQoJbmFtZXNwYWNlGAEgASgJEgsKA3BvZBgCIAEoCRIqCgh3b3JrbG9hZBgDIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEgoKAmlkGAQgASgJEg8KB3RpbWVfbXMYBSABKAESEQoJZGlyZWN0aW9uGAYgASgJEg4KBnJlYXNvbhgHIAEoCRIOCgZzdGF0dXMYCCABKA0SDgoGbWV0aG9kGAkgASgJEhEKCWF1dGhvcml0eRgKIAEoCRIMCgRwYXRoGAsgASgJEhEKCWNsaWVudF9pcBgMIAEoCRIRCgljbGllbnRfaWQYDSABKAkSJgoEZnJvbRgOIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEhMKC2Rlc3RpbmF0aW9uGA8gASgJEhAKCGVuZHBvaW50GBAgASgJEg0KBWNhdXNlGBEgASgJEg4KBnBvbGljeRgSIAEoCRIMCgRydWxlGBMgASgFEhYKDmRlZmF1bHRfcG9saWN5GBQgASgJEg4KBmRldGFpbBgVIAEoCSrxAQoQQ2VydGlmaWNhdGVTdGF0ZRIhCh1DRVJUSUZJQ0FURV9TVEFURV9VTlNQRUNJRklFRBAAEhsKF0NFUlRJRklDQVRFX1NUQVRFX1ZBTElEEAESHgoaQ0VSVElGSUNBVEVfU1RBVEVfRVhQSVJJTkcQAhIdChlDRVJUSUZJQ0FURV9TVEFURV9FWFBJUkVEEAMSIwofQ0VSVElGSUNBVEVfU1RBVEVfTk9UX1lFVF9WQUxJRBAEEhoKFkNFUlRJRklDQVRFX1NUQVRFX05PTkUQBRIdChlDRVJUSUZJQ0FURV9TVEFURV9VTktOT1dOEAYqfwoMUG9saWN5Q2hhbmdlEh0KGVBPTElDWV9DSEFOR0VfVU5TUEVDSUZJRUQQABIYChRQT0xJQ1lfQ0hBTkdFX0RFTklFRBABEhkKFVBPTElDWV9DSEFOR0VfQUxMT1dFRBACEhsKF1BPTElDWV9DSEFOR0VfVU5DSEFOR0VEEAMqjQEKCUZhdWx0S2luZBIaChZGQVVMVF9LSU5EX1VOU1BFQ0lGSUVEEAASFQoRRkFVTFRfS0lORF9PQkpFQ1QQARIVChFGQVVMVF9LSU5EX1BPTElDWRACEhoKFkZBVUxUX0tJTkRfT1BBUVVFX1BPUlQQAxIaChZGQVVMVF9LSU5EX05PX0lERU5USVRZEAQy3AcKCkFwaVNlcnZpY2USTwoHVmVyc2lvbhIeLmNvbmR1aXQuYXBpLnYxLlZlcnNpb25SZXF1ZXN0Gh8uY29uZHVpdC5hcGkudjEuVmVyc2lvblJlc3BvbnNlIgOQAgESRgoEU3RhdBIbLmNvbmR1aXQuYXBpLnYxLlN0YXRSZXF1ZXN0GhwuY29uZHVpdC5hcGkudjEuU3RhdFJlc3BvbnNlIgOQAgESTAoGUm91dGVzEh0uY29uZHVpdC5hcGkudjEuUm91dGVzUmVxdWVzdBoeLmNvbmR1aXQuYXBpLnYxLlJvdXRlc1Jlc3BvbnNlIgOQAgESSQoFRWRnZXMSHC5jb25kdWl0LmFwaS52MS5FZGdlc1JlcXVlc3QaHS5jb25kdWl0LmFwaS52MS5FZGdlc1Jlc3BvbnNlIgOQAgESVQoJRW5kcG9pbnRzEiAuY29uZHVpdC5hcGkudjEuRW5kcG9pbnRzUmVxdWVzdBohLmNvbmR1aXQuYXBpLnYxLkVuZHBvaW50c1Jlc3BvbnNlIgOQAgESYAoMUHJveHlNZXRyaWNzEiMuY29uZHVpdC5hcGkudjEuUHJveHlNZXRyaWNzUmVxdWVzdBokLmNvbmR1aXQuYXBpLnYxLlByb3h5TWV0cmljc1Jlc3BvbnNlIgOQAgEwARJaCgpJZGVudGl0aWVzEiEuY29uZHVpdC5hcGkudjEuSWRlbnRpdGllc1JlcXVlc3QaIi5jb25kdWl0LmFwaS52MS5JZGVudGl0aWVzUmVzcG9uc2UiA5ACATABElIKCFBvbGljaWVzEh8uY29uZHVpdC5hcGkudjEuUG9saWNpZXNSZXF1ZXN0GiAuY29uZHVpdC5hcGkudjEuUG9saWNpZXNSZXNwb25zZSIDkAIBEkwKBldoYXRJZhIdLmNvbmR1aXQuYXBpLnYxLldoYXRJZlJlcXVlc3QaHi5jb25kdWl0LmFwaS52MS5XaGF0SWZSZXNwb25zZSIDkAIBEkkKBUxlYXJuEhwuY29uZHVpdC5hcGkudjEuTGVhcm5SZXF1ZXN0Gh0uY29uZHVpdC5hcGkudjEuTGVhcm5SZXNwb25zZSIDkAIBEkkKBUNoZWNrEhwuY29uZHVpdC5hcGkudjEuQ2hlY2tSZXF1ZXN0Gh0uY29uZHVpdC5hcGkudjEuQ2hlY2tSZXNwb25zZSIDkAIBEk8KB0V4cGxhaW4SHi5jb25kdWl0LmFwaS52MS5FeHBsYWluUmVxdWVzdBofLmNvbmR1aXQuYXBpLnYxLkV4cGxhaW5SZXNwb25zZSIDkAIBYgZwcm90bzM");
 
 /**
  * Selects resources of one kind.
@@ -1839,6 +1839,386 @@ export const UnprovenCallerSchema: GenMessage<UnprovenCaller> = /*@__PURE__*/
   messageDesc(file_conduit_api_v1_api, 44);
 
 /**
+ * Asks what is wrong.
+ *
+ * @generated from message conduit.api.v1.CheckRequest
+ */
+export type CheckRequest = Message<"conduit.api.v1.CheckRequest"> & {
+  /**
+   * Namespace whose objects are looked at; empty means all.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+};
+
+/**
+ * Describes the message conduit.api.v1.CheckRequest.
+ * Use `create(CheckRequestSchema)` to create a new message.
+ */
+export const CheckRequestSchema: GenMessage<CheckRequest> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_api, 45);
+
+/**
+ * What the mesh rests on, and what is wrong with it.
+ *
+ * @generated from message conduit.api.v1.CheckResponse
+ */
+export type CheckResponse = Message<"conduit.api.v1.CheckResponse"> & {
+  /**
+   * The control plane's clock, milliseconds since 1970.
+   *
+   * @generated from field: double now_ms = 1;
+   */
+  nowMs: number;
+
+  /**
+   * Certificates that the mesh trusts, as they are in force; empty for a control plane without identity, and until it
+   * has a certificate of its own.
+   *
+   * @generated from field: repeated conduit.api.v1.AuthorityCertificate trust_anchors = 2;
+   */
+  trustAnchors: AuthorityCertificate[];
+
+  /**
+   * The certificate that signs workloads, then those above it; it may be an anchor itself.
+   *
+   * @generated from field: repeated conduit.api.v1.AuthorityCertificate issuer_chain = 3;
+   */
+  issuerChain: AuthorityCertificate[];
+
+  /**
+   * What is wrong, ordered by kind and object.
+   *
+   * @generated from field: repeated conduit.api.v1.Fault faults = 4;
+   */
+  faults: Fault[];
+
+  /**
+   * How many faults more there are, which are left out as too many.
+   *
+   * @generated from field: uint32 left_out = 5;
+   */
+  leftOut: number;
+};
+
+/**
+ * Describes the message conduit.api.v1.CheckResponse.
+ * Use `create(CheckResponseSchema)` to create a new message.
+ */
+export const CheckResponseSchema: GenMessage<CheckResponse> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_api, 46);
+
+/**
+ * A certificate that signs others.
+ *
+ * @generated from message conduit.api.v1.AuthorityCertificate
+ */
+export type AuthorityCertificate = Message<"conduit.api.v1.AuthorityCertificate"> & {
+  /**
+   * Subject.
+   *
+   * @generated from field: string subject = 1;
+   */
+  subject: string;
+
+  /**
+   * Begin of validity, milliseconds since 1970.
+   *
+   * @generated from field: double not_before_ms = 2;
+   */
+  notBeforeMs: number;
+
+  /**
+   * End of validity, milliseconds since 1970.
+   *
+   * @generated from field: double not_after_ms = 3;
+   */
+  notAfterMs: number;
+
+  /**
+   * The certificate, PEM.
+   *
+   * @generated from field: string pem = 4;
+   */
+  pem: string;
+};
+
+/**
+ * Describes the message conduit.api.v1.AuthorityCertificate.
+ * Use `create(AuthorityCertificateSchema)` to create a new message.
+ */
+export const AuthorityCertificateSchema: GenMessage<AuthorityCertificate> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_api, 47);
+
+/**
+ * Something wrong.
+ *
+ * @generated from message conduit.api.v1.Fault
+ */
+export type Fault = Message<"conduit.api.v1.Fault"> & {
+  /**
+   * What it is about.
+   *
+   * @generated from field: conduit.api.v1.FaultKind kind = 1;
+   */
+  kind: FaultKind;
+
+  /**
+   * The object, such as `AuthorizationPolicy shop/clients`, or a file and line.
+   *
+   * @generated from field: string where = 2;
+   */
+  where: string;
+
+  /**
+   * One sentence.
+   *
+   * @generated from field: string message = 3;
+   */
+  message: string;
+};
+
+/**
+ * Describes the message conduit.api.v1.Fault.
+ * Use `create(FaultSchema)` to create a new message.
+ */
+export const FaultSchema: GenMessage<Fault> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_api, 48);
+
+/**
+ * Asks about refusals.
+ *
+ * @generated from message conduit.api.v1.ExplainRequest
+ */
+export type ExplainRequest = Message<"conduit.api.v1.ExplainRequest"> & {
+  /**
+   * Id that a `conduit-proxy-error` field or a proxy's log line bears.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * Namespace of the pods whose proxies are asked; empty means all.
+   *
+   * @generated from field: string namespace = 2;
+   */
+  namespace: string;
+};
+
+/**
+ * Describes the message conduit.api.v1.ExplainRequest.
+ * Use `create(ExplainRequestSchema)` to create a new message.
+ */
+export const ExplainRequestSchema: GenMessage<ExplainRequest> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_api, 49);
+
+/**
+ * The refusals of that id: one, as ids are random.
+ *
+ * @generated from message conduit.api.v1.ExplainResponse
+ */
+export type ExplainResponse = Message<"conduit.api.v1.ExplainResponse"> & {
+  /**
+   * What was found.
+   *
+   * @generated from field: repeated conduit.api.v1.RefusalStory refusals = 1;
+   */
+  refusals: RefusalStory[];
+
+  /**
+   * Proxies that answered.
+   *
+   * @generated from field: uint32 proxies = 2;
+   */
+  proxies: number;
+
+  /**
+   * Proxies that could not be asked, and why, a sentence each.
+   *
+   * @generated from field: repeated string unanswered = 3;
+   */
+  unanswered: string[];
+
+  /**
+   * How many of its latest refusals each proxy keeps.
+   *
+   * @generated from field: uint32 kept = 4;
+   */
+  kept: number;
+};
+
+/**
+ * Describes the message conduit.api.v1.ExplainResponse.
+ * Use `create(ExplainResponseSchema)` to create a new message.
+ */
+export const ExplainResponseSchema: GenMessage<ExplainResponse> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_api, 50);
+
+/**
+ * A request or connection that a proxy refused.
+ *
+ * @generated from message conduit.api.v1.RefusalStory
+ */
+export type RefusalStory = Message<"conduit.api.v1.RefusalStory"> & {
+  /**
+   * Namespace of the pod whose proxy refused.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * The pod.
+   *
+   * @generated from field: string pod = 2;
+   */
+  pod: string;
+
+  /**
+   * Its workload.
+   *
+   * @generated from field: conduit.api.v1.Resource workload = 3;
+   */
+  workload?: Resource | undefined;
+
+  /**
+   * Id.
+   *
+   * @generated from field: string id = 4;
+   */
+  id: string;
+
+  /**
+   * When, milliseconds since 1970 by the proxy's clock.
+   *
+   * @generated from field: double time_ms = 5;
+   */
+  timeMs: number;
+
+  /**
+   * `inbound`: what came to the pod; `outbound`: what the pod sent.
+   *
+   * @generated from field: string direction = 6;
+   */
+  direction: string;
+
+  /**
+   * Stable short reason, such as `denied`.
+   *
+   * @generated from field: string reason = 7;
+   */
+  reason: string;
+
+  /**
+   * HTTP status of the answer; 0 for a connection that is not HTTP, which was closed.
+   *
+   * @generated from field: uint32 status = 8;
+   */
+  status: number;
+
+  /**
+   * Method; empty for a connection, and for what never became a request.
+   *
+   * @generated from field: string method = 9;
+   */
+  method: string;
+
+  /**
+   * Host or :authority that was asked for.
+   *
+   * @generated from field: string authority = 10;
+   */
+  authority: string;
+
+  /**
+   * Path, its end cut off where it is long.
+   *
+   * @generated from field: string path = 11;
+   */
+  path: string;
+
+  /**
+   * Address of who called.
+   *
+   * @generated from field: string client_ip = 12;
+   */
+  clientIp: string;
+
+  /**
+   * Identity that it proved; empty for none.
+   *
+   * @generated from field: string client_id = 13;
+   */
+  clientId: string;
+
+  /**
+   * What of the cluster called; absent when nothing is known by that identity or address.
+   *
+   * @generated from field: conduit.api.v1.Resource from = 14;
+   */
+  from?: Resource | undefined;
+
+  /**
+   * Address and port that were called.
+   *
+   * @generated from field: string destination = 15;
+   */
+  destination: string;
+
+  /**
+   * Endpoint that was tried last; empty where none was.
+   *
+   * @generated from field: string endpoint = 16;
+   */
+  endpoint: string;
+
+  /**
+   * What of policy refused: `policy`, `default`, `not-allowed`, `ambiguous-path` or `hidden-requests`; empty where it was
+   * not policy.
+   *
+   * @generated from field: string cause = 17;
+   */
+  cause: string;
+
+  /**
+   * `namespace/name` of the policy that decided; empty where none did.
+   *
+   * @generated from field: string policy = 18;
+   */
+  policy: string;
+
+  /**
+   * Which of the policy's rules, from 0; -1 for none.
+   *
+   * @generated from field: int32 rule = 19;
+   */
+  rule: number;
+
+  /**
+   * Default policy that decided; empty where none did.
+   *
+   * @generated from field: string default_policy = 20;
+   */
+  defaultPolicy: string;
+
+  /**
+   * The reason in full, as the proxy's log has it.
+   *
+   * @generated from field: string detail = 21;
+   */
+  detail: string;
+};
+
+/**
+ * Describes the message conduit.api.v1.RefusalStory.
+ * Use `create(RefusalStorySchema)` to create a new message.
+ */
+export const RefusalStorySchema: GenMessage<RefusalStory> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_api, 51);
+
+/**
  * How a certificate stands.
  *
  * @generated from enum conduit.api.v1.CertificateState
@@ -1956,6 +2336,61 @@ export const PolicyChangeSchema: GenEnum<PolicyChange> = /*@__PURE__*/
   enumDesc(file_conduit_api_v1_api, 1);
 
 /**
+ * What a fault is about.
+ *
+ * @generated from enum conduit.api.v1.FaultKind
+ */
+export const FaultKind = {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: FAULT_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * An object, or a part of one, that is not understood and therefore not in force.
+   *
+   * @generated from enum value: FAULT_KIND_OBJECT = 1;
+   */
+  OBJECT: 1,
+
+  /**
+   * A policy that is well-formed, and names what is not there, contradicts another or never matches.
+   *
+   * @generated from enum value: FAULT_KIND_POLICY = 2;
+   */
+  POLICY: 2,
+
+  /**
+   * A port that is opaque to callers and not to the pods behind it, or the other way round.
+   *
+   * @generated from enum value: FAULT_KIND_OPAQUE_PORT = 3;
+   */
+  OPAQUE_PORT: 3,
+
+  /**
+   * Endpoints of a Service without an identity beside others that have one: some of its traffic is not encrypted.
+   *
+   * @generated from enum value: FAULT_KIND_NO_IDENTITY = 4;
+   */
+  NO_IDENTITY: 4,
+} as const;
+
+/**
+ * What a fault is about.
+ *
+ * @generated from enum conduit.api.v1.FaultKind
+ */
+export type FaultKind = (typeof FaultKind)[keyof typeof FaultKind] | UnknownEnum;
+
+/**
+ * Describes the enum conduit.api.v1.FaultKind.
+ */
+export const FaultKindSchema: GenEnum<FaultKind> = /*@__PURE__*/
+  enumDesc(file_conduit_api_v1_api, 2);
+
+/**
  * Figures and facts about the mesh.
  *
  * @generated from service conduit.api.v1.ApiService
@@ -2060,6 +2495,26 @@ export const ApiService: GenService<{
     methodKind: "unary";
     input: typeof LearnRequestSchema;
     output: typeof LearnResponseSchema;
+  },
+  /**
+   * What is wrong with the mesh as the control plane sees it, and the certificates that it rests on.
+   *
+   * @generated from rpc conduit.api.v1.ApiService.Check
+   */
+  check: {
+    methodKind: "unary";
+    input: typeof CheckRequestSchema;
+    output: typeof CheckResponseSchema;
+  },
+  /**
+   * Why a proxy refused: the refusals that an id names, asked of each proxy.
+   *
+   * @generated from rpc conduit.api.v1.ApiService.Explain
+   */
+  explain: {
+    methodKind: "unary";
+    input: typeof ExplainRequestSchema;
+    output: typeof ExplainResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_conduit_api_v1_api, 0);

@@ -1,0 +1,213 @@
+// `conduit explain --id ID`: why a proxy refused what it refused.
+import type { RefusalStory } from "../protos/mod.ts"
+import { command } from "./command_line/command.ts"
+import { withApi } from "./connect.ts"
+import { Failure, UsageError } from "./failure.ts"
+import { GLOBAL_FLAGS } from "./flags.ts"
+import { ago, formatOf, renderData, say, writeOut } from "./output.ts"
+import { resourceText } from "./resource.ts"
+
+/** A resource as data. */
+interface Named {
+  readonly namespace: string
+  readonly kind: string
+  readonly name: string
+}
+
+/** `conduit explain --id ID -o json`: an array of these, one as a rule. */
+export interface RefusalLine {
+  readonly id: string
+  /** RFC 3339. */
+  readonly time: string
+  /** Whose proxy refused. */
+  readonly proxy: { readonly namespace: string; readonly pod: string; readonly workload: Named | null }
+  /** `inbound`: what came to the pod; `outbound`: what it sent. */
+  readonly direction: string
+  readonly reason: string
+  /** HTTP status; null for a connection that is not HTTP. */
+  readonly status: number | null
+  readonly method: string | null
+  readonly authority: string | null
+  readonly path: string | null
+  readonly from: { readonly ip: string; readonly identity: string | null; readonly workload: Named | null }
+  readonly destination: string
+  readonly endpoint: string | null
+  /** What of policy decided; null where it was not policy. */
+  readonly decision: {
+    /** `policy`, `default`, `not-allowed`, `ambiguous-path` or `hidden-requests`. */
+    readonly cause: string
+    /** `namespace/name`. */
+    readonly policy: string | null
+    /** From 0. */
+    readonly rule: number | null
+    readonly defaultPolicy: string | null
+  } | null
+  readonly detail: string | null
+}
+
+/** What each reason means, and what is to be done. Keys are the reasons of the proxy's table of refusals. */
+const REASONS: Readonly<Record<string, string>> = {
+  malformed: "the request breaks the protocol",
+  denied: "policy does not let this client send this",
+  "no-route": "the Service has routes, and none of them matches: conduit routes shows them",
+  "no-backend": "the route leads nowhere: no backend, none with a weight, or one that does not exist",
+  "head-timeout": "the client did not send a whole request head in time",
+  limited: "a rate limit is reached",
+  "head-too-large": "the request's head is larger than the proxy takes (LIMITS.md)",
+  "connect-failed": "no endpoint could be connected to: do its pods listen on that port?",
+  "mtls-required":
+    "the endpoint would have to be called in plaintext, which config.conduit.io/outbound-mtls: required forbids",
+  "upstream-gone": "the connection to the endpoint broke before it answered: its log says why it ended",
+  "upstream-malformed": "the endpoint's answer breaks the protocol",
+  "no-endpoint": "the Service has no endpoint that is ready: conduit endpoints shows them",
+  overload: "the proxy had too much in flight",
+  "circuit-open": "the endpoint failed too often and is left alone for a while",
+  timeout: "a deadline passed before the answer came",
+}
+
+/** `conduit explain`. */
+export const explain = command({
+  meta: {
+    name: "explain",
+    description: "Why a proxy refused: the story behind an id of conduit-proxy-error",
+  },
+  args: {
+    ...GLOBAL_FLAGS,
+    namespace: {
+      type: "string",
+      alias: "n",
+      valueHint: "NAMESPACE",
+      description: "namespace of the pods whose proxies are asked (default: all)",
+    },
+    id: {
+      type: "string",
+      valueHint: "ID",
+      description: "id of the refusal, as conduit-proxy-error bears it",
+    },
+    output: { type: "string", alias: "o", valueHint: "FORMAT", description: "table, json or yaml" },
+  },
+  offers: { output: ["table", "json", "yaml"] },
+  examples: [
+    {
+      line: "conduit explain --id 7h2k9m4x",
+      why: "what stood behind `conduit-proxy-error: denied; id=7h2k9m4x`",
+    },
+    { line: "conduit explain --id 7h2k9m4x -n shop -o json", why: "asks the proxies of one namespace only" },
+  ],
+  async run({ args }) {
+    const format = formatOf(args.output, ["table", "json", "yaml"])
+    // People copy the whole field.
+    const id =
+      args.id
+        ?.trim()
+        .replace(/^.*\bid=/, "")
+        .toLowerCase() ?? ""
+    if (id === "")
+      throw new UsageError("conduit explain: --id ID is missing; conduit explain --help shows how")
+    const namespace = args["all-namespaces"] ? "" : (args.namespace ?? "")
+    const answer = await withApi(args, api => api.explain({ id, namespace }))
+    for (const sentence of answer.unanswered) say(`conduit: could not ask ${sentence}`)
+    if (answer.refusals.length === 0) {
+      const { proxies, kept } = answer
+      const where = namespace === "" ? "" : ` of namespace "${namespace}"`
+      throw new Failure(
+        `none of the ${proxies} proxies${where} that answered knows a refusal "${id}": each keeps its latest ${kept}, ` +
+          "until it ends; the log of the proxy that answered has it still (id=...)",
+      )
+    }
+    if (format === "table") writeOut(answer.refusals.map(storyText).join("\n"))
+    else writeOut(await renderData(answer.refusals.map(refusalLine), format))
+  },
+})
+
+function storyText(story: RefusalStory): string {
+  const { namespace, pod, workload, reason, status, timeMs, direction } = story
+  const owner = workload === undefined || workload.kind === "pod" ? "" : ` (${namedText(workload)})`
+  const age = ago(Date.now() - timeMs)
+  const lines: [string, string][] = [
+    ["Refused", `${new Date(timeMs).toISOString()} (${age} ago), id ${story.id}`],
+    ["By", `the proxy of pod ${namespace}/${pod}${owner}, ${direction}`],
+    ["From", fromText(story)],
+    ["To", story.destination + (story.endpoint === "" ? "" : `, endpoint tried last ${story.endpoint}`)],
+    ["What", whatText(story)],
+    ["Answer", status === 0 ? `the connection was closed (${reason})` : `${status} ${reason}`],
+    ["Why", REASONS[reason] ?? reason],
+  ]
+  const decided = decisionText(story)
+  if (decided !== "") lines.push(["Decided by", decided])
+  if (story.detail !== "") lines.push(["Detail", story.detail])
+  if (story.cause !== "") {
+    const target =
+      workload === undefined ? "" : ` ${resourceText(workload.kind, workload.name)} -n ${namespace}`
+    lines.push(["See", `conduit policy list${target} -o wide`])
+  }
+  return lines.map(([title, text]) => `${`${title}:`.padEnd(12)}${text}\n`).join("")
+}
+
+function fromText({ from, clientIp, clientId }: RefusalStory): string {
+  const who = from === undefined ? "nothing that the cluster knows" : namedText(from)
+  return `${who}, address ${clientIp || "unknown"}, ${clientId === "" ? "no identity" : `identity ${clientId}`}`
+}
+
+function whatText({ method, authority, path, status }: RefusalStory): string {
+  if (method !== "") return `${method} ${authority}${path}`
+  return status === 0 ? "a connection that is not HTTP" : "what never became a request"
+}
+
+function decisionText({ cause, policy, rule, defaultPolicy }: RefusalStory): string {
+  switch (cause) {
+    case "":
+      return ""
+    case "policy":
+      return `AuthorizationPolicy ${policy}, rule ${rule} (spec.rules[${rule}])`
+    case "default":
+      return `the default policy "${defaultPolicy}": no policy with action Allow targets this port`
+    case "not-allowed":
+      return "policies with action Allow target this port, and none of them allows this"
+    case "ambiguous-path":
+      return "the path can be read in more than one way, and the port has rules about paths"
+    case "hidden-requests":
+      return `requests that ${policy === "" ? "a policy" : `AuthorizationPolicy ${policy}`} denies could be within, unseen`
+    default:
+      return `${cause}${policy === "" ? "" : ` (${policy})`}`
+  }
+}
+
+function namedText({ namespace, kind, name }: Named): string {
+  return `${namespace}/${resourceText(kind, name)}`
+}
+
+function refusalLine(story: RefusalStory): RefusalLine {
+  const text = (value: string): string | null => (value === "" ? null : value)
+  const { namespace, pod, cause } = story
+  return {
+    id: story.id,
+    time: new Date(story.timeMs).toISOString(),
+    proxy: { namespace, pod, workload: named(story.workload) },
+    direction: story.direction,
+    reason: story.reason,
+    status: story.status === 0 ? null : story.status,
+    method: text(story.method),
+    authority: text(story.authority),
+    path: text(story.path),
+    from: { ip: story.clientIp, identity: text(story.clientId), workload: named(story.from) },
+    destination: story.destination,
+    endpoint: text(story.endpoint),
+    decision:
+      cause === ""
+        ? null
+        : {
+            cause,
+            policy: text(story.policy),
+            rule: story.rule < 0 ? null : story.rule,
+            defaultPolicy: text(story.defaultPolicy),
+          },
+    detail: text(story.detail),
+  }
+}
+
+function named(resource: RefusalStory["workload"]): Named | null {
+  if (resource === undefined) return null
+  const { namespace, kind, name } = resource
+  return { namespace, kind, name }
+}
