@@ -1,4 +1,5 @@
-// `conduit install`: prints the control plane's objects. Asks no cluster: the same flags give the same bytes.
+// `conduit install`: prints the control plane's objects. Asks no cluster: the same flags give the same
+// bytes, but for trust anchors and issuer, which it makes where none are given.
 import { installYaml, type Part } from "../deploy/install/mod.ts"
 import { command } from "./command_line/command.ts"
 import { UsageError } from "./failure.ts"
@@ -30,7 +31,7 @@ export const install = command({
   ],
   async run({ args, rawArgs }) {
     const part = partOf(args)
-    const values = await installationValues(args, rawArgs, [])
+    const values = await installationValues(args, rawArgs, part, null)
     writeOut(installYaml({ namespace: planeNamespace(args), version: CLIENT_VERSION, values }, part))
   },
 })

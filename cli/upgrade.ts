@@ -32,8 +32,8 @@ export const upgrade = command({
       )
     }
     const from = `ConfigMap ${namespace}/conduit-config`
-    const values = await installationValues(args, rawArgs, [{ values: running.values, from }])
-    const complaint = breaks(running.version, running.values as Values, values)
+    const values = await installationValues(args, rawArgs, part, { values: running.values, from })
+    const complaint = breaks(running.version, running.values, values)
     if (complaint !== null && !args.force) throw new Failure(`${complaint}; --force prints it all the same`)
     writeOut(installYaml({ namespace, version: CLIENT_VERSION, values }, part))
   },

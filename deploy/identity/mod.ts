@@ -1,6 +1,8 @@
 // What a mesh's identity rests on: trust anchors, issuer, and the issuer of tokens; made, read and checked.
 export {
+  type AuthorityNames,
   anchorOf,
+  checkAuthority,
   endMs,
   type Issuer,
   type IssuerText,

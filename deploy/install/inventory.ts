@@ -1,6 +1,14 @@
 // What of an installation is in a cluster: its objects, its values with their secrets, and the pods that it meshes.
 import { type KubeApi, KubeError } from "../kubernetes/mod.ts"
-import { ANCHORS_NAME, CONFIG_NAME, ISSUER_SECRET, PART_OF_LABEL, PLANE_LABEL } from "./objects.ts"
+import type { Values } from "./values.ts"
+import {
+  ANCHORS_KEY,
+  ANCHORS_NAME,
+  CONFIG_NAME,
+  ISSUER_SECRET,
+  PART_OF_LABEL,
+  PLANE_LABEL,
+} from "./objects.ts"
 
 /** An object of an installation, by its name only. */
 export interface Installed {
@@ -96,7 +104,7 @@ export interface InstalledConfig {
   /** Release that installed it. */
   readonly version: string
   /** Its values, the issuer's certificate and key among them. */
-  readonly values: unknown
+  readonly values: Values
 }
 
 /**
@@ -114,14 +122,15 @@ export async function findConfig(api: KubeApi, namespace: string): Promise<Insta
   } catch {
     throw new Error(`ConfigMap ${namespace}/${CONFIG_NAME} holds no values: values.json is not JSON`)
   }
-  const secret = await object(api, namespace, "secrets", ISSUER_SECRET)
+  const external = values.identityExternalIssuer === true
+  const secret = external ? null : await object(api, namespace, "secrets", ISSUER_SECRET)
   const anchors = await object(api, namespace, "configmaps", ANCHORS_NAME)
   const decoded = (name: string): string => Buffer.from(secret?.data?.[name] ?? "", "base64").toString()
   return {
     version,
     values: {
       ...values,
-      identityTrustAnchorsPEM: anchors?.data?.["ca-bundle.crt"] ?? "",
+      identityTrustAnchorsPEM: anchors?.data?.[ANCHORS_KEY] ?? "",
       identity: { issuer: { crtPEM: decoded("tls.crt"), keyPEM: decoded("tls.key") } },
     },
   }

@@ -40,6 +40,21 @@ export const READER_RULES: readonly Tree[] = [
   }),
 ]
 
+/** Rights of the identity service: it asks whose tokens are, and reads nothing. */
+export const REVIEWER_RULES: readonly Tree[] = [
+  commented("Whose a token is: a workload proves itself with its service account's.", {
+    apiGroups: ["authentication.k8s.io"],
+    resources: ["tokenreviews"],
+    verbs: ["create"],
+  }),
+]
+
+/** Roles of the control plane's by the end of their names. */
+export const ROLES = { reader: READER_RULES, reviewer: REVIEWER_RULES } as const
+
+/** A role of the control plane's. */
+export type Role = keyof typeof ROLES
+
 const RBAC = "rbac.authorization.k8s.io"
 
 /** A ClusterRole of the control plane's, with its binding to service accounts. */
