@@ -106,7 +106,7 @@ export function checkAuthority(pem: AuthorityPem, names: AuthorityNames, nowMs: 
     )
   }
   const anchor = anchorOf(issuer, anchors)
-  if (typeof anchor === "string") throw new Error(`${names.issuer} ${anchor} in ${names.anchor}`)
+  if (typeof anchor === "string") throw new Error(`${names.issuer} ${anchor} (of ${names.anchor})`)
 }
 
 /** What goes to a caller after its own certificate: the chain up to, but without, the anchor. */
@@ -122,13 +122,14 @@ export function endMs(certificate: X509Certificate): number {
 
 function checkSigner(what: string, certificate: X509Certificate, nowMs: number): void {
   const name = nameOf(certificate)
+  // Before CA:TRUE: a certificate whose key usage forbids signing counts as no CA's either.
+  const usage = decoded(certificate).getExtension(x509.KeyUsagesExtension)
+  if (usage !== null && usage !== undefined && (usage.usages & x509.KeyUsageFlags.keyCertSign) === 0)
+    throw new Error(`${what}: "${name}" may not sign certificates (key usage)`)
   if (!certificate.ca) throw new Error(`${what}: "${name}" is no CA certificate (CA:TRUE)`)
   if (endMs(certificate) <= nowMs) throw new Error(`${what}: "${name}" expired on ${certificate.validTo}`)
   if (Date.parse(certificate.validFrom) > nowMs)
     throw new Error(`${what}: "${name}" is not valid before ${certificate.validFrom}`)
-  const usage = decoded(certificate).getExtension(x509.KeyUsagesExtension)
-  if (usage !== null && usage !== undefined && (usage.usages & x509.KeyUsageFlags.keyCertSign) === 0)
-    throw new Error(`${what}: "${name}" may not sign certificates (key usage)`)
 }
 
 /** How many authorities one allows between itself and a leaf (RFC 5280 section 4.2.1.9). */

@@ -169,7 +169,7 @@ describe("the authority", () => {
       { from: "f", values: { ...one, identityTrustAnchorsPEM: other.identityTrustAnchorsPEM } },
     ])
     expect(withAuthority(foreignAnchor, "mesh", NOW)).rejects.toThrow(
-      "identity.issuer.crtPEM chains to none of the trust anchors in identityTrustAnchorsPEM",
+      "identity.issuer.crtPEM chains to none of the trust anchors (of identityTrustAnchorsPEM)",
     )
     const { crtPEM } = one.identity.issuer
     const { keyPEM } = other.identity.issuer

@@ -3,7 +3,9 @@ import { afterAll, beforeAll, expect, test } from "bun:test"
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { kubernetesReviewer } from "../../control/identity/mod.ts"
 import { KubernetesSource, Reviews } from "../../control/kubernetes/mod.ts"
+import { createLog } from "../../control/log.ts"
 import { KubeApi, serviceAccountCredentials } from "../../deploy/kubernetes/mod.ts"
 import { Cluster } from "./mod.ts"
 
@@ -54,11 +56,14 @@ function api(token: string): KubeApi {
 }
 
 let before: string[] = []
+/** What was installed, an authority of its own included. */
+let installed = ""
 
 test("what is printed is applied, and stands up to strict validation and a dry run on the server", async () => {
   before = await everything()
   const { stdout, code } = await conduit("install", ...FLAGS)
   expect(code).toBe(0)
+  installed = stdout
   const applied = await cluster.tryKubectl(["apply", "--server-side", "--validate=strict", "-f", "-"], {
     input: stdout,
   })
@@ -82,9 +87,11 @@ test("pods of the control plane are admitted by the restricted standard that the
 }, 60_000)
 
 test("upgrade prints the same for the same release and settings, and refuses what would break", async () => {
-  const [installed, upgraded] = await Promise.all([conduit("install", ...FLAGS), conduit("upgrade")])
+  const upgraded = await conduit("upgrade")
   expect(upgraded.stderr).toBe("")
-  expect(upgraded.stdout).toBe(installed.stdout)
+  expect(upgraded.stdout).toBe(installed)
+  const key = /tls\.key: "?(\S+?)"?\n/.exec(installed)?.[1] ?? ""
+  expect(Buffer.from(key, "base64").toString()).toStartWith("-----BEGIN PRIVATE KEY-----")
   const refused = await conduit("upgrade", "--identity-trust-domain", "other.test")
   expect(refused.code).toBe(1)
   expect(refused.stderr).toContain('the trust domain cannot change from "cluster.local" to "other.test"')
@@ -112,6 +119,64 @@ test("a token that kubelet renewed is used when the old one is refused", async (
   const token = await cluster.kubectl(["create", "token", "conduit-destination", "-n", "conduit"])
   writeFileSync(join(folder, "token"), token.trim())
   expect(await own.call({ path: "/api/v1/pods?limit=1" })).toMatchObject({ kind: "PodList" })
+}, 60_000)
+
+test("identity takes tokens for its audience that hold, and the API server refuses it everything else", async () => {
+  const own = await cluster.kubectl(["create", "token", "conduit-identity", "-n", "conduit"])
+  const asIdentity = api(own.trim())
+  const lines: string[] = []
+  const log = createLog({ format: "plain", write: line => lines.push(line), now: () => new Date(0) })
+  const reviewer = kubernetesReviewer(new Reviews(asIdentity, () => performance.now()), log)
+  const issue = async (...more: string[]): Promise<string> =>
+    (await cluster.kubectl(["create", "token", "default", "-n", "default", ...more])).trim()
+  const good = await issue("--audience=identity.conduit.io")
+  expect(await reviewer.review(good)).toEqual({ namespace: "default", serviceAccount: "default" })
+  const uid = await cluster.kubectl([
+    "get",
+    "sa/default",
+    "-n",
+    "default",
+    "--output=jsonpath={.metadata.uid}",
+  ])
+  const claimed = (exp: number): string =>
+    cluster.signToken({
+      sub: "system:serviceaccount:default:default",
+      aud: ["identity.conduit.io"],
+      exp,
+      iat: exp - 600,
+      nbf: exp - 600,
+      "kubernetes.io": { namespace: "default", serviceaccount: { name: "default", uid } },
+    })
+  const now = Math.floor(Date.now() / 1000)
+  expect(await reviewer.review(claimed(now + 300))).toEqual({
+    namespace: "default",
+    serviceAccount: "default",
+  })
+  const bad = {
+    "wrong audience": await issue("--audience=other.example"),
+    "the API server's audience": await issue(),
+    expired: claimed(now - 300),
+    "changed by a byte": `${good.slice(0, -2)}AA`,
+    garbage: "a.b.c",
+    nothing: "",
+  }
+  for (const [what, token] of Object.entries(bad)) {
+    const refused = await reviewer.review(token).then(
+      () => "taken",
+      error => error.reason,
+    )
+    expect({ what, refused }).toEqual({ what, refused: "token" })
+  }
+  expect(lines).toEqual([])
+  expect(asIdentity.call({ path: "/api/v1/pods" })).rejects.toThrow("forbidden")
+  expect(asIdentity.call({ path: "/api/v1/namespaces/conduit/secrets" })).rejects.toThrow("forbidden")
+  const other = await cluster.kubectl(["create", "token", "conduit-policy", "-n", "conduit"])
+  const unable = kubernetesReviewer(new Reviews(api(other.trim()), () => performance.now()), log)
+  expect(unable.review(good)).rejects.toMatchObject({ reason: "unavailable" })
+  await Bun.sleep(0)
+  await unable.review(good).catch(() => {})
+  expect(lines.length).toBe(1)
+  expect(lines[0]).toContain("tokenreviews.authentication.k8s.io is forbidden")
 }, 60_000)
 
 test("reviews say whose a token is, for its audience only, and who may do what", async () => {
@@ -150,7 +215,7 @@ test("prune prints what other settings left over", async () => {
   const pruned = await conduit("prune")
   const names = [...pruned.stdout.matchAll(/kind: (\S+)/g)].map(([, kind]) => kind).sort()
   const budget = "PodDisruptionBudget"
-  expect(names).toEqual(["NetworkPolicy", budget, budget, budget])
+  expect(names).toEqual(["NetworkPolicy", budget, budget, budget, budget])
   await cluster.kubectl(["delete", "-f", "-"], { input: pruned.stdout })
   const again = await conduit("prune")
   expect(again.stdout).toBe("")
