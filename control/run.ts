@@ -1,14 +1,15 @@
 // The services of a control-plane process, put together from its settings. main.ts is the process around it.
 import { KubeApi, kubeconfigCredentials, serviceAccountCredentials } from "../deploy/kubernetes/mod.ts"
+import { POLICY_KIND } from "../deploy/policy/mod.ts"
 import project from "../package.json" with { type: "json" }
 import { serveApi } from "./api/mod.ts"
 import { type ClusterSource, ManifestsSource, type Problem } from "./cluster/mod.ts"
 import { serveDestination } from "./destination/mod.ts"
 import { serveIdentity } from "./identity/mod.ts"
-import { KubernetesSource, Reviews } from "./kubernetes/mod.ts"
+import { KubernetesSource, type Resource, Reviews } from "./kubernetes/mod.ts"
 import type { Log } from "./log.ts"
 import { joinMesh, type MeshMember } from "./mesh_member.ts"
-import { servePolicy, watchProblems } from "./policy/mod.ts"
+import { ConditionWriter, servePolicy, watchProblems } from "./policy/mod.ts"
 import { type Listening, type Metric, serveAdmin } from "./serve/mod.ts"
 import { type ClusterSettings, NEED_CLUSTER, type ServiceName, type Settings } from "./settings.ts"
 import {
@@ -44,6 +45,7 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
     member?.stop()
   }
   let source: ClusterSource | undefined
+  let onPolicies = (): void => {}
   let member: MeshMember | undefined
   try {
     const { cluster } = settings
@@ -60,7 +62,11 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
     const tls = (port: "proxies" | "api") => (member === undefined ? {} : { tls: member.tls(port) })
     if (cluster !== null && NEED_CLUSTER.some(name => services.has(name))) {
       const from = cluster.from === "manifests" ? cluster.folder : api
-      if (from !== null) source = openCluster(from, log, figures)
+      if (from !== null) {
+        source = openCluster(from, log, figures, ({ kind }) => {
+          if (kind === POLICY_KIND) onPolicies()
+        })
+      }
     }
     if (services.has("destination") && source !== undefined) {
       const server = await serveDestination(source.store, {
@@ -103,10 +109,27 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
         ...tls("proxies"),
       })
       parts.push({ name: "policy", listening: server })
-      const watched = watchProblems(store, settings.policy, ({ namespace, name, field, message }) => {
-        log.warn(`AuthorizationPolicy "${namespace}/${name}": ${field}: ${message}`)
+      const conditions =
+        api === null
+          ? null
+          : new ConditionWriter({
+              ...{ api, store, policy: settings.policy, log },
+              nowMs: Date.now,
+              random: Math.random,
+              later: (run, ms) => {
+                const timer = setTimeout(run, ms)
+                return () => clearTimeout(timer)
+              },
+            })
+      // Before the cluster is known every client of a policy would be missing.
+      onPolicies = () => store.whenSynced(() => conditions?.changed())
+      onPolicies()
+      const watched = watchProblems(store, settings.policy, appeared => {
+        for (const { namespace, name, field, message } of appeared)
+          log.warn(`AuthorizationPolicy "${namespace}/${name}": ${field}: ${message}`)
+        onPolicies()
       })
-      ends.push(watched.stop)
+      ends.push(watched.stop, () => conditions?.stop())
       const gauge = (name: string, help: string, value: number): Metric => ({
         name,
         help,
@@ -216,8 +239,16 @@ async function openApi({
   )
 }
 
-/** @param from  an API server, or the folder of manifests that stands for one */
-function openCluster(from: KubeApi | string, log: Log, figures: (() => readonly Metric[])[]): ClusterSource {
+/**
+ * @param from  an API server, or the folder of manifests that stands for one
+ * @param onRead  told of objects that an API server told of
+ */
+function openCluster(
+  from: KubeApi | string,
+  log: Log,
+  figures: (() => readonly Metric[])[],
+  onRead: (resource: Resource) => void,
+): ClusterSource {
   let seen = 0
   const options = {
     onProblem: ({ where, message }: Problem) => {
@@ -227,7 +258,9 @@ function openCluster(from: KubeApi | string, log: Log, figures: (() => readonly 
     onResolved: () => log.info("the cluster's objects have no problems any more"),
   }
   const source: ClusterSource =
-    typeof from === "string" ? new ManifestsSource(from, options) : new KubernetesSource(from, options)
+    typeof from === "string"
+      ? new ManifestsSource(from, options)
+      : new KubernetesSource(from, { ...options, onRead })
   source.start()
   figures.push(() => [
     {

@@ -1,6 +1,5 @@
 // What of an installation is in a cluster: its objects, its values with their secrets, and the pods that it meshes.
 import { type KubeApi, KubeError } from "../kubernetes/mod.ts"
-import type { Values } from "./values.ts"
 import {
   ANCHORS_KEY,
   ANCHORS_NAME,
@@ -9,6 +8,7 @@ import {
   PART_OF_LABEL,
   PLANE_LABEL,
 } from "./objects.ts"
+import type { Values } from "./values.ts"
 
 /** An object of an installation, by its name only. */
 export interface Installed {

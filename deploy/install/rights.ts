@@ -49,8 +49,17 @@ export const REVIEWER_RULES: readonly Tree[] = [
   }),
 ]
 
+/** Right of the policy service: it says what became of policies, where their writers look for it. */
+export const CONDITION_RULES: readonly Tree[] = [
+  commented("The condition Accepted of our own policies; their spec is not written.", {
+    apiGroups: ["policy.conduit.io"],
+    resources: ["authorizationpolicies/status"],
+    verbs: ["patch"],
+  }),
+]
+
 /** Roles of the control plane's by the end of their names. */
-export const ROLES = { reader: READER_RULES, reviewer: REVIEWER_RULES } as const
+export const ROLES = { reader: READER_RULES, reviewer: REVIEWER_RULES, conditions: CONDITION_RULES } as const
 
 /** A role of the control plane's. */
 export type Role = keyof typeof ROLES
