@@ -9,6 +9,7 @@ import {
   intermediates,
   parseIssuer,
   parseTrustAnchors,
+  whyNoAnchor,
   x509,
 } from "../../deploy/identity/mod.ts"
 import type { Log } from "../log.ts"
@@ -117,8 +118,8 @@ export class Authority {
     for (const [index, [signer, trusted]] of pairs.entries()) {
       if (signer === null || trusted === null) continue
       const anchor = anchorOf(signer, trusted)
-      if (typeof anchor === "string") {
-        if (index === 0) problems.push(`tls.crt ${anchor}`)
+      if (anchor === null) {
+        if (index === 0) problems.push(`tls.crt ${whyNoAnchor(signer, trusted)}`)
         continue
       }
       this.#adopt({ issuer: signer, anchors: trusted, anchor })

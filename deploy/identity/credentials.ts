@@ -64,20 +64,31 @@ export function parseTrustAnchors(
   return [...new Map(alive.map(one => [one.fingerprint256, one])).values()]
 }
 
-/** The anchor that an issuer chains to; or why there is none, to follow the name of the issuer's file. */
-export function anchorOf(issuer: Issuer, anchors: readonly X509Certificate[]): X509Certificate | string {
-  let tooDeep: X509Certificate | undefined
-  for (const [index, one] of issuer.chain.entries()) {
-    for (const anchor of anchors) {
-      const isOne = anchor.fingerprint256 === one.fingerprint256
-      if (!isOne && !isSignedBy(one, anchor)) continue
-      if (pathLength(anchor) >= (isOne ? index : index + 1)) return anchor
-      tooDeep ??= anchor
-    }
-  }
-  return tooDeep === undefined
+/** The anchor that an issuer chains to; null when there is none. */
+export function anchorOf(
+  issuer: Pick<Issuer, "chain">,
+  anchors: readonly X509Certificate[],
+): X509Certificate | null {
+  return anchorsAbove(issuer, anchors).find(({ fits }) => fits)?.anchor ?? null
+}
+
+/** Why there is no anchor that an issuer chains to, to follow the name of the issuer's file. */
+export function whyNoAnchor(issuer: Pick<Issuer, "chain">, anchors: readonly X509Certificate[]): string {
+  const [short] = anchorsAbove(issuer, anchors)
+  return short === undefined
     ? "chains to none of the trust anchors"
-    : `chains to the trust anchor "${nameOf(tooDeep)}", which does not let it sign (path length)`
+    : `chains to the trust anchor "${nameOf(short.anchor)}", which does not let it sign (path length)`
+}
+
+/** Anchors that signed one of a chain, or are one of it, and whether their path length lets all below them sign. */
+function anchorsAbove({ chain }: Pick<Issuer, "chain">, anchors: readonly X509Certificate[]) {
+  return chain.flatMap((one, index) =>
+    anchors.flatMap(anchor => {
+      const isOne = anchor.fingerprint256 === one.fingerprint256
+      if (!isOne && !isSignedBy(one, anchor)) return []
+      return [{ anchor, fits: pathLength(anchor) >= (isOne ? index : index + 1) }]
+    }),
+  )
 }
 
 /** What the parts of an authority are called in sentences. */
@@ -105,8 +116,8 @@ export function checkAuthority(pem: AuthorityPem, names: AuthorityNames, nowMs: 
       ),
     )
   }
-  const anchor = anchorOf(issuer, anchors)
-  if (typeof anchor === "string") throw new Error(`${names.issuer} ${anchor} (of ${names.anchor})`)
+  if (anchorOf(issuer, anchors) === null)
+    throw new Error(`${names.issuer} ${whyNoAnchor(issuer, anchors)} (of ${names.anchor})`)
 }
 
 /** What goes to a caller after its own certificate: the chain up to, but without, the anchor. */

@@ -9,6 +9,7 @@ export {
   intermediates,
   parseIssuer,
   parseTrustAnchors,
+  whyNoAnchor,
 } from "./credentials.ts"
 export { type AuthorityPem, type MakeAuthorityOptions, makeAuthority } from "./make_authority.ts"
 export { derToPem, MAX_PEM_BYTES, pemCertificates } from "./pem.ts"
