@@ -2,7 +2,15 @@
 export { withAuthority } from "./authority.ts"
 export { chartFiles } from "./chart.ts"
 export { crds } from "./crds.ts"
-export { findConfig, findInjected, findInstalled, type Installed, type InstalledConfig } from "./inventory.ts"
+export {
+  findConfig,
+  findInjected,
+  findInstalled,
+  findMesh,
+  type Installed,
+  type InstalledConfig,
+  type InstalledMesh,
+} from "./inventory.ts"
 export {
   ANCHORS_KEY,
   ANCHORS_NAME,

@@ -7,6 +7,7 @@ import { kubernetesReviewer } from "../../control/identity/mod.ts"
 import { KubernetesSource, Reviews } from "../../control/kubernetes/mod.ts"
 import { createLog } from "../../control/log.ts"
 import { KubeApi, serviceAccountCredentials } from "../../deploy/kubernetes/mod.ts"
+import project from "../../package.json" with { type: "json" }
 import { Cluster } from "./mod.ts"
 
 const ROOT = join(import.meta.dir, "../..")
@@ -24,9 +25,19 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
+interface EnvVar {
+  readonly name: string
+  readonly value?: string
+}
+
 async function conduit(...args: string[]) {
+  return await conduitWith("", ...args)
+}
+
+async function conduitWith(stdin: string, ...args: string[]) {
   const child = Bun.spawn([process.execPath, "cli/main.ts", ...args], {
     cwd: ROOT,
+    stdin: new Blob([stdin]),
     env: { ...process.env, KUBECONFIG: cluster.kubeconfig },
     stdout: "pipe",
     stderr: "pipe",
@@ -98,6 +109,41 @@ test("upgrade prints the same for the same release and settings, and refuses wha
   expect((await conduit("upgrade", "-c", "nowhere")).stderr).toContain(
     "no control plane is installed in namespace",
   )
+}, 60_000)
+
+test("inject asks the cluster for anchors, domains and images, and reads no secret for it", async () => {
+  const web = JSON.stringify({
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name: "web" },
+    spec: { containers: [{ name: "web", image: "web:1" }] },
+  })
+  const rules = ["--verb=get", "--resource=configmaps"]
+  await cluster.kubectl(["create", "role", "looks", "-n", "conduit", ...rules])
+  await cluster.kubectl(["create", "rolebinding", "looks", "-n", "conduit", "--role=looks", "--user=jo"])
+  const jo = await cluster.kubeconfigOf({ user: "jo" })
+  const { stdout, stderr, code } = await conduitWith(web, "inject", "--kubeconfig", jo, "-")
+  expect({ stderr: stderr.trim(), code }).toEqual({ stderr: 'pod "web" injected', code: 0 })
+  const { spec } = JSON.parse(stdout)
+  const proxy = spec.containers[0]
+  const env = Object.fromEntries(proxy.env.map(({ name, value }: EnvVar) => [name, value]))
+  const [, anchors] = /ca-bundle\.crt: ("(?:[^"\\]|\\.)*")/.exec(installed) ?? []
+  expect(env.CONDUIT_PROXY_TRUST_ANCHORS.trim()).toBe(JSON.parse(anchors ?? '""').trim())
+  expect(env.CONDUIT_PROXY_IDENTITY_ADDR).toBe("conduit-identity.conduit.svc.cluster.local:8080")
+  expect(proxy.image).toBe(`conduit/proxy:${project.version}`)
+  await cluster.kubectl(["delete", "role/looks", "rolebinding/looks", "-n", "conduit"])
+
+  const refused = await conduitWith(web, "inject", "--kubeconfig", jo, "-")
+  expect({ code: refused.code, stdout: refused.stdout }).toEqual({ code: 1, stdout: "" })
+  expect(refused.stderr).toContain("--ignore-cluster")
+  const alone = await conduitWith(web, "inject", "--kubeconfig", jo, "--ignore-cluster", "-")
+  expect({ code: alone.code, anchors: alone.stdout.includes("TRUST_ANCHORS") }).toEqual({
+    code: 0,
+    anchors: false,
+  })
+  const nowhere = await conduitWith(web, "inject", "-c", "nowhere", "-")
+  expect(nowhere.code).toBe(0)
+  expect(nowhere.stderr).toContain('and no control plane is installed in namespace "nowhere" of the cluster')
 }, 60_000)
 
 test("the service account's rights suffice to read everything, and reach no secret", async () => {

@@ -1,0 +1,37 @@
+// What `conduit inject` asks the cluster for, where there is one: which mesh the proxies will belong to.
+import { existsSync } from "node:fs"
+import { homedir } from "node:os"
+import { join } from "node:path"
+import type { InstalledMesh } from "../deploy/install/mod.ts"
+import { Failure } from "./failure.ts"
+import type { GlobalArgs } from "./flags.ts"
+
+/**
+ * The mesh of the cluster that the flags or a kubeconfig lead to.
+ *
+ * @returns the mesh; or why there is none, a clause that follows "no trust anchors given, and"
+ * @throws Failure when there is a cluster that cannot be asked: proxies without identity would reach nothing in its mesh
+ */
+export async function runningMesh(args: GlobalArgs): Promise<InstalledMesh | string> {
+  if (!hasKubeconfig(args)) return "no kubeconfig leads to a cluster that could be asked for them"
+  // Only who has a cluster pays for the client.
+  const { planeNamespace, withKubernetes } = await import("./kubernetes.ts")
+  const { findMesh } = await import("../deploy/install/mod.ts")
+  const namespace = planeNamespace(args)
+  let mesh: InstalledMesh | null
+  try {
+    mesh = await withKubernetes(args, "ask for the mesh of the proxies", api => findMesh(api, namespace))
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error
+    throw new Failure(
+      `${error.message}; --identity-trust-anchors-file FILE injects without asking, --ignore-cluster without identity`,
+      { cause: error },
+    )
+  }
+  return mesh ?? `no control plane is installed in namespace "${namespace}" of the cluster (-c names another)`
+}
+
+function hasKubeconfig({ kubeconfig, context }: GlobalArgs): boolean {
+  const named = kubeconfig || context || process.env.KUBECONFIG
+  return Boolean(named) || existsSync(join(process.env.HOME ?? homedir(), ".kube", "config"))
+}
