@@ -66,13 +66,14 @@ describe("what is printed", () => {
   })
 })
 
-test("every pod meets the restricted Pod Security Standard", () => {
+test("every pod meets the restricted Pod Security Standard, and takes no settings from names of Services", () => {
   for (const { name } of COMPONENTS) {
     const deployment = find(installObjects(fillingOf()), "Deployment", `conduit-${name}`)
     expect(deployment).toMatchObject({
       spec: {
         template: {
           spec: {
+            enableServiceLinks: false,
             securityContext: { runAsNonRoot: true, seccompProfile: { type: "RuntimeDefault" } },
             containers: [
               {

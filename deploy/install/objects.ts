@@ -148,6 +148,8 @@ function componentTrees(component: Component): Tree[] {
           spec: {
             serviceAccountName: full,
             automountServiceAccountToken: roles.length > 0,
+            // Else a Service called conduit-identity would set CONDUIT_IDENTITY_PORT, which is a setting of ours.
+            enableServiceLinks: false,
             terminationGracePeriodSeconds: 15,
             priorityClassName: when("priorityClassName", value("priorityClassName")),
             nodeSelector: when("nodeSelector", value("nodeSelector")),

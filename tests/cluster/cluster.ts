@@ -46,6 +46,11 @@ export interface CommandResult {
   readonly stderr: string
 }
 
+/** A port of 127.0.0.1 that leads into a pod. */
+export interface Forward extends AsyncDisposable {
+  readonly port: number
+}
+
 /** How kubectl is run. */
 export interface KubectlOptions {
   /** Its standard input, for `-f -`. */
@@ -156,6 +161,33 @@ export class Cluster implements AsyncDisposable {
     })
     const [stdout, stderr, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited])
     return { code, stdout, stderr }
+  }
+
+  /** Leads a port of 127.0.0.1 here to one of a pod, by way of the API server, until it is let go. */
+  async forward(namespace: string, target: string, port: number): Promise<Forward> {
+    const args = ["port-forward", "-n", namespace, target, `:${port}`, "--address=127.0.0.1"]
+    const child = Bun.spawn([this.#setting.program("kubectl"), `--kubeconfig=${this.kubeconfig}`, ...args], {
+      env: { PATH: process.env.PATH ?? "", HOME: this.#node.folder },
+      stdout: "pipe",
+      stderr: "pipe",
+    })
+    const reader = child.stdout.getReader()
+    const said = new TextDecoder().decode((await reader.read()).value)
+    const own = /127\.0\.0\.1:(\d+)/.exec(said)?.[1]
+    if (own === undefined) {
+      child.kill()
+      throw new Error(
+        `cluster: kubectl ${args.join(" ")} failed: ${(await child.stderr.text()).trim() || said}`,
+      )
+    }
+    void reader.cancel()
+    return {
+      port: Number(own),
+      [Symbol.asyncDispose]: async () => {
+        child.kill()
+        await child.exited
+      },
+    }
   }
 
   /** A kubeconfig of another user, such as one whose rights a test wants to see refused. @returns its path */
