@@ -218,7 +218,9 @@ test("a live Deployment is injected under load from inside and outside of the me
 
 test("traffic between meshed pods is mutual TLS, as both ends say, and the callee knows who called", async () => {
   await afterReset("web")
-  const [server, client] = ["api", "web"].map(name => `spiffe://cluster.local/ns/default/sa/${name}`)
+  const [server, client] = ["api", "web"].map(
+    name => `${name}.default.serviceaccount.identity.conduit.cluster.local`,
+  )
   const secured = ['direction="outbound"', 'tls="true"', `server_id="${server}"`]
   expect(await metric("web", "response_total", secured)).toBeGreaterThan(10)
   const known = ['direction="inbound"', 'tls="true"', `client_id="${client}"`]
@@ -308,12 +310,11 @@ test("the demo shop, all of its protocols, runs in the mesh", async () => {
   interface Edge {
     readonly from: { readonly name: string }
     readonly to: { readonly name: string }
-    readonly secured: unknown
-    readonly clientId: string
+    readonly secured: boolean
   }
   let edges: Edge[] = []
   const secured = (): Set<string> =>
-    new Set(edges.filter(edge => edge.clientId !== "").map(({ from, to }) => `${from.name} ${to.name}`))
+    new Set(edges.filter(edge => edge.secured).map(({ from, to }) => `${from.name} ${to.name}`))
   for (let turn = 0; turn < 40 && secured().size < 8; turn++) {
     await Bun.sleep(500)
     const args = ["edges", "deploy", "-A", "--api-addr", `127.0.0.1:${api.port}`, "-o", "json"]
