@@ -12,6 +12,7 @@ import {
 import { Failure, UsageError } from "./failure.ts"
 import { flagValues, GLOBAL_FLAGS, type GlobalArgs } from "./flags.ts"
 import { planeNamespace } from "./kubernetes.ts"
+import { isInstalled } from "./running_mesh.ts"
 
 /** Largest file of values that is read. */
 export const MAX_VALUES_BYTES = 4 * 1024 * 1024
@@ -111,6 +112,13 @@ export async function installationValues(
     }
     const values = readValues(layers)
     if (part === "crds") return values
+    const makes = running === null && values.identityTrustAnchorsPEM === ""
+    if (makes && args["ignore-cluster"] !== true && (await isInstalled(args))) {
+      throw new Failure(
+        `a control plane is in namespace "${planeNamespace(args)}" of the cluster already, and new trust anchors would cut ` +
+          "its proxies off: conduit upgrade prints it with those that it has; --ignore-cluster prints new ones",
+      )
+    }
     return await withAuthority(values, planeNamespace(args), Date.now(), running?.values)
   } catch (error) {
     throw error instanceof ValuesError ? new UsageError(error.message) : error

@@ -1,10 +1,13 @@
-// What `conduit inject` asks the cluster for, where there is one: which mesh the proxies will belong to.
+// What `conduit inject` and `conduit install` ask the cluster for, where there is one: which mesh it has.
 import { existsSync } from "node:fs"
 import { homedir } from "node:os"
 import { join } from "node:path"
 import type { InstalledMesh } from "../deploy/install/mod.ts"
 import { Failure } from "./failure.ts"
 import type { GlobalArgs } from "./flags.ts"
+
+/** Longest wait for a cluster that an installation can do without. */
+export const INSTALLED_TIMEOUT_MS = 3_000
 
 /**
  * The mesh of the cluster that the flags or a kubeconfig lead to.
@@ -29,6 +32,26 @@ export async function runningMesh(args: GlobalArgs): Promise<InstalledMesh | str
     )
   }
   return mesh ?? `no control plane is installed in namespace "${namespace}" of the cluster (-c names another)`
+}
+
+/**
+ * Whether a control plane is known to be in the cluster that the flags or a kubeconfig lead to. What cannot be asked is
+ * taken to have none: an installation is printed without a cluster too.
+ */
+export async function isInstalled(args: GlobalArgs): Promise<boolean> {
+  if (!hasKubeconfig(args)) return false
+  const { planeNamespace, withKubernetes } = await import("./kubernetes.ts")
+  const { findMesh } = await import("../deploy/install/mod.ts")
+  const signal = AbortSignal.timeout(INSTALLED_TIMEOUT_MS)
+  try {
+    const mesh = await withKubernetes(args, "look for a control plane", api =>
+      findMesh({ call: call => api.call({ ...call, signal }) }, planeNamespace(args)),
+    )
+    return mesh !== null
+  } catch (error) {
+    if (error instanceof Failure) return false
+    throw error
+  }
 }
 
 function hasKubeconfig({ kubeconfig, context }: GlobalArgs): boolean {

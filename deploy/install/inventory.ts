@@ -137,7 +137,7 @@ export interface InstalledMesh {
  *
  * @throws KubeError when the API server refuses; Error when what is kept cannot be read
  */
-export async function findMesh(api: KubeApi, namespace: string): Promise<InstalledMesh | null> {
+export async function findMesh(api: Pick<KubeApi, "call">, namespace: string): Promise<InstalledMesh | null> {
   const config = await publicConfig(api, namespace)
   if (config === null) return null
   const defaults = readValues([])
@@ -161,7 +161,7 @@ export async function findMesh(api: KubeApi, namespace: string): Promise<Install
 }
 
 /** What everybody may know of an installation. */
-async function publicConfig(api: KubeApi, namespace: string): Promise<InstalledConfig | null> {
+async function publicConfig(api: Pick<KubeApi, "call">, namespace: string): Promise<InstalledConfig | null> {
   const config = await object(api, namespace, "configmaps", CONFIG_NAME)
   if (config === null) return null
   const { version = "", "values.json": text = "{}" } = config.data ?? {}
@@ -176,7 +176,7 @@ async function publicConfig(api: KubeApi, namespace: string): Promise<InstalledC
 }
 
 async function object(
-  api: KubeApi,
+  api: Pick<KubeApi, "call">,
   namespace: string,
   plural: string,
   name: string,

@@ -111,6 +111,15 @@ test("upgrade prints the same for the same release and settings, and refuses wha
   )
 }, 60_000)
 
+test("a second install would cut off every proxy, and is refused unless it is wanted", async () => {
+  const again = await conduit("install", ...FLAGS)
+  expect({ code: again.code, stdout: again.stdout }).toEqual({ code: 1, stdout: "" })
+  expect(again.stderr).toContain("conduit upgrade prints it with those that it has")
+  expect((await conduit("install", "--crds")).code).toBe(0)
+  expect((await conduit("install", "-c", "other")).code).toBe(0)
+  expect((await conduit("install", "--ignore-cluster")).stdout).toContain("conduit-identity-issuer")
+}, 60_000)
+
 test("inject asks the cluster for anchors, domains and images, and reads no secret for it", async () => {
   const web = JSON.stringify({
     apiVersion: "v1",
