@@ -180,7 +180,10 @@ export class Cluster implements AsyncDisposable {
         `cluster: kubectl ${args.join(" ")} failed: ${(await child.stderr.text()).trim() || said}`,
       )
     }
-    void reader.cancel()
+    // It tells of every connection, and would end where nobody reads that.
+    void (async () => {
+      while (!(await reader.read()).done);
+    })()
     return {
       port: Number(own),
       [Symbol.asyncDispose]: async () => {
