@@ -120,6 +120,18 @@ test("a second install would cut off every proxy, and is refused unless it is wa
   expect((await conduit("install", "--ignore-cluster")).stdout).toContain("conduit-identity-issuer")
 }, 60_000)
 
+test("an installation of before there were identities gets one by its upgrade, which says what that means", async () => {
+  await cluster.kubectl(["create", "namespace", "older"])
+  const kept = ["--from-literal=version=0.0.1", '--from-literal=values.json={"logFormat":"json"}']
+  await cluster.kubectl(["create", "configmap", "conduit-config", "-n", "older", ...kept])
+  const { stdout, stderr, code } = await conduit("upgrade", "-c", "older")
+  expect(code).toBe(0)
+  expect(stderr).toContain("this mesh gets identities now")
+  expect(stdout).toContain("name: conduit-identity-issuer")
+  expect(stdout).toContain('"logFormat\\": \\"json')
+  await cluster.kubectl(["delete", "namespace", "older"])
+}, 60_000)
+
 test("inject asks the cluster for anchors, domains and images, and reads no secret for it", async () => {
   const web = JSON.stringify({
     apiVersion: "v1",
