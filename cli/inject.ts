@@ -14,8 +14,10 @@ import { injectInputs, joinTexts } from "../deploy/manifests/mod.ts"
 import { command } from "./command_line/command.ts"
 import { Failure, UsageError } from "./failure.ts"
 import { GLOBAL_FLAGS } from "./flags.ts"
+import type { InstalledMesh } from "../deploy/install/mod.ts"
 import { readManifests, refuseOutputFlag, sayReports } from "./manifests.ts"
 import { say, writeOut } from "./output.ts"
+import { runningMesh } from "./running_mesh.ts"
 import { CLIENT_VERSION } from "./version.ts"
 
 /** Flags that set a `config.conduit.io` annotation of the same name. */
@@ -55,7 +57,9 @@ export const inject = command({
       "Pod, also within a List. Namespaces are annotated, so that pods that come later are meshed too. Everything else,",
       "comments and layout included, stays as it is; a second inject changes nothing, and conduit uninject gives back",
       "what was there. The report goes to standard error. With an error anywhere nothing is printed, so that",
-      "kubectl apply never gets a half. Flags that set something win over annotations; see --manual=false for the webhook.",
+      "kubectl apply never gets a half. The cluster that a kubeconfig leads to is asked which mesh proxies will belong to;",
+      "no other question is asked of it, and without a kubeconfig none at all. Flags that set something win over",
+      "annotations; see --manual=false for the webhook.",
     ].join("\n"),
   },
   args: {
@@ -81,7 +85,11 @@ export const inject = command({
     "identity-trust-anchors-file": {
       type: "string",
       valueHint: "FILE",
-      description: "PEM certificates of the mesh's authority; without them proxies have no identity",
+      description: "PEM certificates of the mesh's authority (default: those of the cluster's control plane)",
+    },
+    "ignore-cluster": {
+      type: "boolean",
+      description: "ask no cluster which mesh the proxies will belong to, although a kubeconfig leads to one",
     },
     "identity-trust-domain": {
       type: "string",
@@ -102,13 +110,20 @@ export const inject = command({
     { line: "kubectl get deploy -o yaml | conduit inject - | kubectl apply -f -", why: "meshes what runs" },
     { line: "conduit inject k8s/ | kubectl apply -f -", why: "every manifest of a folder" },
     { line: "conduit inject --opaque-ports 3306 --proxy-cpu-limit 500m web.yml", why: "with settings" },
-    { line: "conduit inject --identity-trust-anchors-file ca.crt web.yml", why: "with mutual TLS" },
+    {
+      line: "conduit inject --identity-trust-anchors-file ca.crt web.yml",
+      why: "with mutual TLS where no cluster can be asked",
+    },
     { line: "conduit uninject web.yml | conduit inject --proxy-log-level debug -", why: "injects anew" },
   ],
   async run({ args }) {
     refuseOutputFlag(args.output, "inject")
     const settings = settingsOf(args)
     const anchors = args["identity-trust-anchors-file"]
+    const asks = anchors === undefined && args.manual && args["ignore-cluster"] !== true
+    const found = asks ? await runningMesh(args) : ""
+    const mesh = typeof found === "string" ? null : found
+    const known = anchors === undefined ? checkedAnchors(mesh) : anchorsOf(anchors)
     const inputs = await readManifests(args._)
     const treated = injectInputs(inputs, {
       namespace: dnsName("--namespace", args.namespace) ?? "",
@@ -117,17 +132,22 @@ export const inject = command({
         "conduit",
       version: CLIENT_VERSION,
       onlyAnnotate: !args.manual,
-      ...defined("trustAnchors", anchors === undefined ? undefined : anchorsOf(anchors)),
-      ...defined("trustDomain", dnsName("--identity-trust-domain", args["identity-trust-domain"])),
-      ...defined("clusterDomain", dnsName("--cluster-domain", args["cluster-domain"])),
+      ...defined("trustAnchors", known),
+      ...defined(
+        "trustDomain",
+        dnsName("--identity-trust-domain", args["identity-trust-domain"]) ?? mesh?.trustDomain,
+      ),
+      ...defined("clusterDomain", dnsName("--cluster-domain", args["cluster-domain"]) ?? mesh?.clusterDomain),
+      ...defined("images", mesh?.images),
       ...defined("initImage", args["init-image"]),
       ...(Object.keys(settings).length === 0 ? {} : { settings }),
     })
     const reports = treated.flatMap(one => one.reports)
     sayReports(inputs, reports)
-    if (anchors === undefined && reports.some(report => report.outcome === "injected")) {
+    if (known === undefined && args.manual && reports.some(report => report.outcome === "injected")) {
+      const why = typeof found === "string" && found !== "" ? `, and ${found}` : ""
       say(
-        "no trust anchors given: these proxies have no identity, so no mutual TLS and no policy by identity; " +
+        `no trust anchors given${why}: these proxies have no identity, so no mutual TLS and no policy by identity; ` +
           "--identity-trust-anchors-file FILE gives them the certificates of the mesh's authority",
       )
     }
@@ -159,6 +179,19 @@ function settingsOf(args: Readonly<Record<string, unknown>>): Record<string, str
     throw error
   }
   return settings
+}
+
+/** Trust anchors that a control plane holds; undefined where it has none. */
+function checkedAnchors(mesh: InstalledMesh | null): string | undefined {
+  if (mesh === null || mesh.trustAnchors === "") return undefined
+  try {
+    return trustAnchors(mesh.trustAnchors, Date.now())
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    throw new Failure(`the trust anchors that the control plane holds cannot be used: ${why}`, {
+      cause: error,
+    })
+  }
 }
 
 function anchorsOf(path: string): string {

@@ -1,4 +1,5 @@
-// `conduit install`: prints the control plane's objects. Asks no cluster: the same flags give the same bytes.
+// `conduit install`: prints the control plane's objects. Needs no cluster: the same flags give the same
+// bytes, but for trust anchors and issuer, which it makes where none are given and no control plane has any.
 import { installYaml, type Part } from "../deploy/install/mod.ts"
 import { command } from "./command_line/command.ts"
 import { UsageError } from "./failure.ts"
@@ -19,7 +20,13 @@ export function partOf(args: {
 /** `conduit install`. */
 export const install = command({
   meta: { name: "install", description: "Prints the control plane's YAML for kubectl apply" },
-  args: INSTALLATION_FLAGS,
+  args: {
+    ...INSTALLATION_FLAGS,
+    "ignore-cluster": {
+      type: "boolean",
+      description: "print new trust anchors although the cluster has a control plane",
+    },
+  },
   examples: [
     { line: "conduit install | kubectl apply -f -", why: "everything, with defaults" },
     { line: "conduit install --crds | kubectl apply -f -", why: "the custom resource definitions only" },
@@ -30,7 +37,7 @@ export const install = command({
   ],
   async run({ args, rawArgs }) {
     const part = partOf(args)
-    const values = await installationValues(args, rawArgs, [])
+    const values = await installationValues(args, rawArgs, part, null)
     writeOut(installYaml({ namespace: planeNamespace(args), version: CLIENT_VERSION, values }, part))
   },
 })

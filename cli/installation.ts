@@ -1,9 +1,18 @@
 // What `conduit install` and `conduit upgrade` share: the flags that say how, and the values that they make.
 import { readFileSync } from "node:fs"
 import type { ArgsDef } from "citty"
-import { parseSet, readValues, type Values, ValuesError } from "../deploy/install/mod.ts"
+import {
+  type Part,
+  parseSet,
+  readValues,
+  type Values,
+  ValuesError,
+  withAuthority,
+} from "../deploy/install/mod.ts"
 import { Failure, UsageError } from "./failure.ts"
-import { flagValues, GLOBAL_FLAGS } from "./flags.ts"
+import { flagValues, GLOBAL_FLAGS, type GlobalArgs } from "./flags.ts"
+import { planeNamespace } from "./kubernetes.ts"
+import { isInstalled } from "./running_mesh.ts"
 
 /** Largest file of values that is read. */
 export const MAX_VALUES_BYTES = 4 * 1024 * 1024
@@ -37,6 +46,20 @@ export const INSTALLATION_FLAGS = {
     description: "the issuer's certificate, PEM",
   },
   "identity-issuer-key-file": { type: "string", valueHint: "FILE", description: "the issuer's key, PEM" },
+  "identity-external-issuer": {
+    type: "boolean",
+    description: "the Secret conduit-identity-issuer is kept by another, such as cert-manager",
+  },
+  "identity-issuance-lifetime": {
+    type: "string",
+    valueHint: "DURATION",
+    description: "life of certificates, from 10s to 720h (default: 24h)",
+  },
+  "identity-clock-skew-allowance": {
+    type: "string",
+    valueHint: "DURATION",
+    description: "allowance for clocks that differ (default: 20s)",
+  },
 } as const satisfies ArgsDef
 
 /** Flags that stand for one value; those of `FILES` for a file with it. */
@@ -46,6 +69,8 @@ const WORDS: Readonly<Record<string, string>> = {
   "image-pull-policy": "image.pullPolicy",
   "default-inbound-policy": "policy.defaultInboundPolicy",
   "identity-trust-domain": "identityTrustDomain",
+  "identity-issuance-lifetime": "identityIssuanceLifetime",
+  "identity-clock-skew-allowance": "identityClockSkewAllowance",
 }
 const FILES: Readonly<Record<string, string>> = {
   "identity-trust-anchors-file": "identityTrustAnchorsPEM",
@@ -54,17 +79,19 @@ const FILES: Readonly<Record<string, string>> = {
 }
 
 /**
- * The values of an installation: defaults, `base`, files in their order, --set, then flags.
+ * The values of an installation: defaults, those of the running one, files in their order, --set, then flags; with a
+ * new authority where none is given.
  *
- * @param base  what a running installation has; empty for a new one
+ * @param running  what a running installation has; null for a new one
  * @throws UsageError for a value that cannot be used; Failure for a file that cannot be read
  */
 export async function installationValues(
-  args: Readonly<Record<string, unknown>>,
+  args: GlobalArgs & Readonly<Record<string, unknown>>,
   rawArgs: readonly string[],
-  base: readonly { values: unknown; from: string }[],
+  part: Part,
+  running: { readonly values: Values; readonly from: string } | null,
 ): Promise<Values> {
-  const layers = [...base]
+  const layers: { values: unknown; from: string }[] = running === null ? [] : [running]
   for (const file of await flagValues(INSTALLATION_FLAGS, rawArgs, "values")) {
     layers.push({ values: await parseFile(file), from: file })
   }
@@ -72,6 +99,8 @@ export async function installationValues(
     for (const set of await flagValues(INSTALLATION_FLAGS, rawArgs, "set")) {
       layers.push({ values: parseSet(set), from: "--set" })
     }
+    if (args["identity-external-issuer"] === true)
+      layers.push({ values: { identityExternalIssuer: true }, from: "--identity-external-issuer" })
     if (args.ha === true) layers.push({ values: { ha: true }, from: "--ha" })
     for (const [flag, path] of Object.entries(WORDS)) {
       if (typeof args[flag] === "string") layers.push({ values: nested(path, args[flag]), from: `--${flag}` })
@@ -81,7 +110,16 @@ export async function installationValues(
       if (typeof file === "string")
         layers.push({ values: nested(path, read(file, `--${flag}`)), from: `--${flag}` })
     }
-    return readValues(layers)
+    const values = readValues(layers)
+    if (part === "crds") return values
+    const makes = running === null && values.identityTrustAnchorsPEM === ""
+    if (makes && args["ignore-cluster"] !== true && (await isInstalled(args))) {
+      throw new Failure(
+        `a control plane is in namespace "${planeNamespace(args)}" of the cluster already, and new trust anchors would cut ` +
+          "its proxies off: conduit upgrade prints it with those that it has; --ignore-cluster prints new ones",
+      )
+    }
+    return await withAuthority(values, planeNamespace(args), Date.now(), running?.values)
   } catch (error) {
     throw error instanceof ValuesError ? new UsageError(error.message) : error
   }

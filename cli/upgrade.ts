@@ -6,7 +6,7 @@ import { Failure } from "./failure.ts"
 import { partOf } from "./install.ts"
 import { INSTALLATION_FLAGS, installationValues } from "./installation.ts"
 import { planeNamespace, withKubernetes } from "./kubernetes.ts"
-import { writeOut } from "./output.ts"
+import { say, writeOut } from "./output.ts"
 import { CLIENT_VERSION } from "./version.ts"
 
 /** `conduit upgrade`. */
@@ -32,9 +32,14 @@ export const upgrade = command({
       )
     }
     const from = `ConfigMap ${namespace}/conduit-config`
-    const values = await installationValues(args, rawArgs, [{ values: running.values, from }])
-    const complaint = breaks(running.version, running.values as Values, values)
+    const values = await installationValues(args, rawArgs, part, { values: running.values, from })
+    const complaint = breaks(running.version, running.values, values)
     if (complaint !== null && !args.force) throw new Failure(`${complaint}; --force prints it all the same`)
+    if (part !== "crds" && running.values.identityTrustAnchorsPEM === "") {
+      say(
+        "this mesh gets identities now: the control plane will refuse proxies that have none, so inject them anew after it is applied",
+      )
+    }
     writeOut(installYaml({ namespace, version: CLIENT_VERSION, values }, part))
   },
 })

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs"
 import { derToPem, pemCertificates } from "../deploy/identity/mod.ts"
 import { type IdentityProcess, type IdentitySettings, startIdentity } from "./identity/mod.ts"
+import type { Reviews } from "./kubernetes/mod.ts"
 import type { Log } from "./log.ts"
 import type { MeshSettings } from "./mesh_settings.ts"
 import {
@@ -45,8 +46,17 @@ export interface MeshMember {
   stop(): void
 }
 
-/** Joins: starts to ask for a certificate, and the identity service where it runs here. */
-export function joinMesh(mesh: MeshSettings, identity: IdentitySettings | null, log: Log): MeshMember {
+/**
+ * Joins: starts to ask for a certificate, and the identity service where it runs here.
+ *
+ * @param reviews  of the API server that says whose tokens are; null without one
+ */
+export function joinMesh(
+  mesh: MeshSettings,
+  identity: IdentitySettings | null,
+  log: Log,
+  reviews: Reviews | null,
+): MeshMember {
   const { names, tokenFile, trustAnchorsFile, identityAddress, requireTls } = mesh
   const serverName = (service: string) =>
     workloadDnsName({ namespace: names.controlNamespace, serviceAccount: `conduit-${service}` }, names)
@@ -63,7 +73,7 @@ export function joinMesh(mesh: MeshSettings, identity: IdentitySettings | null, 
   const service =
     identity === null
       ? null
-      : startIdentity(identity, names, log, anchors => certificate.setTrustAnchors(anchors))
+      : startIdentity(identity, names, log, anchors => certificate.setTrustAnchors(anchors), reviews)
   certificate.start()
   const stopWatch =
     service === null

@@ -49,8 +49,16 @@ export function meshSettings(env: Environment): MeshSettings | null | string {
   }
 }
 
-/** Settings of the identity service, or a sentence that says what is wrong. */
-export function identitySettings(env: Environment, mesh: MeshSettings | null): IdentitySettings | string {
+/**
+ * Settings of the identity service, or a sentence that says what is wrong.
+ *
+ * @param asksApi  an API server says whose tokens are, so that no keys of theirs are needed
+ */
+export function identitySettings(
+  env: Environment,
+  mesh: MeshSettings | null,
+  asksApi: boolean,
+): IdentitySettings | string {
   if (mesh === null)
     return "identity needs CONDUIT_TRUST_ANCHORS_FILE: a PEM bundle of the certificates that the mesh trusts"
   const issuerFolder = env.CONDUIT_IDENTITY_ISSUER_DIR ?? ""
@@ -58,8 +66,11 @@ export function identitySettings(env: Environment, mesh: MeshSettings | null): I
     return "identity needs CONDUIT_IDENTITY_ISSUER_DIR: the folder that holds the issuer's tls.crt and tls.key"
   const jwksFile = env.CONDUIT_IDENTITY_JWKS_FILE ?? ""
   const tokenIssuer = env.CONDUIT_IDENTITY_TOKEN_ISSUER ?? ""
-  if (jwksFile === "" || tokenIssuer === "")
-    return "identity needs CONDUIT_IDENTITY_JWKS_FILE and CONDUIT_IDENTITY_TOKEN_ISSUER: the public keys of who issues tokens, and its name"
+  if (!asksApi && (jwksFile === "" || tokenIssuer === ""))
+    return (
+      "identity needs --kubernetes: the API server to ask whose tokens are; " +
+      "or CONDUIT_IDENTITY_JWKS_FILE and CONDUIT_IDENTITY_TOKEN_ISSUER: the public keys of who issues tokens, and its name"
+    )
   const lifetimeMs = durationMs(env, "CONDUIT_IDENTITY_ISSUANCE_LIFETIME", DEFAULT_LIFETIME_MS)
   if (typeof lifetimeMs === "string") return lifetimeMs
   if (lifetimeMs < MIN_LIFETIME_MS || lifetimeMs > MAX_LIFETIME_MS)
@@ -70,8 +81,7 @@ export function identitySettings(env: Environment, mesh: MeshSettings | null): I
   return {
     issuerFolder,
     trustAnchorsFile: mesh.trustAnchorsFile,
-    jwksFile,
-    tokenIssuer,
+    tokenKeys: asksApi ? null : { jwksFile, issuer: tokenIssuer },
     lifetimeMs,
     clockSkewMs,
   }

@@ -1,16 +1,17 @@
 // The services of a control-plane process, put together from its settings. main.ts is the process around it.
 import { KubeApi, kubeconfigCredentials, serviceAccountCredentials } from "../deploy/kubernetes/mod.ts"
+import { POLICY_KIND } from "../deploy/policy/mod.ts"
 import project from "../package.json" with { type: "json" }
 import { serveApi } from "./api/mod.ts"
 import { type ClusterSource, ManifestsSource, type Problem } from "./cluster/mod.ts"
 import { serveDestination } from "./destination/mod.ts"
 import { serveIdentity } from "./identity/mod.ts"
-import { KubernetesSource } from "./kubernetes/mod.ts"
+import { KubernetesSource, type Resource, Reviews } from "./kubernetes/mod.ts"
 import type { Log } from "./log.ts"
 import { joinMesh, type MeshMember } from "./mesh_member.ts"
-import { servePolicy, watchProblems } from "./policy/mod.ts"
+import { ConditionWriter, servePolicy, watchProblems } from "./policy/mod.ts"
 import { type Listening, type Metric, serveAdmin } from "./serve/mod.ts"
-import type { ClusterSettings, ServiceName, Settings } from "./settings.ts"
+import { type ClusterSettings, NEED_CLUSTER, type ServiceName, type Settings } from "./settings.ts"
 import {
   localQueries,
   remoteQueries,
@@ -44,10 +45,14 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
     member?.stop()
   }
   let source: ClusterSource | undefined
+  let onPolicies = (): void => {}
   let member: MeshMember | undefined
   try {
+    const { cluster } = settings
+    const api = cluster?.from === "kubernetes" ? await openApi(cluster) : null
     if (mesh !== null) {
-      member = joinMesh(mesh, settings.identity, log)
+      const reviews = api === null ? null : new Reviews(api, () => performance.now())
+      member = joinMesh(mesh, settings.identity, log, reviews)
       figures.push(member.metrics)
       if (member.identity !== null) {
         const options = { host, port: ports.identity, tls: member.tls("identity"), ...member.identity }
@@ -55,7 +60,14 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
       }
     }
     const tls = (port: "proxies" | "api") => (member === undefined ? {} : { tls: member.tls(port) })
-    source = settings.cluster === null ? undefined : await openCluster(settings.cluster, log, figures)
+    if (cluster !== null && NEED_CLUSTER.some(name => services.has(name))) {
+      const from = cluster.from === "manifests" ? cluster.folder : api
+      if (from !== null) {
+        source = openCluster(from, log, figures, ({ kind }) => {
+          if (kind === POLICY_KIND) onPolicies()
+        })
+      }
+    }
     if (services.has("destination") && source !== undefined) {
       const server = await serveDestination(source.store, {
         host,
@@ -97,10 +109,27 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
         ...tls("proxies"),
       })
       parts.push({ name: "policy", listening: server })
-      const watched = watchProblems(store, settings.policy, ({ namespace, name, field, message }) => {
-        log.warn(`AuthorizationPolicy "${namespace}/${name}": ${field}: ${message}`)
+      const conditions =
+        api === null
+          ? null
+          : new ConditionWriter({
+              ...{ api, store, policy: settings.policy, log },
+              nowMs: Date.now,
+              random: Math.random,
+              later: (run, ms) => {
+                const timer = setTimeout(run, ms)
+                return () => clearTimeout(timer)
+              },
+            })
+      // Before the cluster is known every client of a policy would be missing.
+      onPolicies = () => store.whenSynced(() => conditions?.changed())
+      onPolicies()
+      const watched = watchProblems(store, settings.policy, appeared => {
+        for (const { namespace, name, field, message } of appeared)
+          log.warn(`AuthorizationPolicy "${namespace}/${name}": ${field}: ${message}`)
+        onPolicies()
       })
-      ends.push(watched.stop)
+      ends.push(watched.stop, () => conditions?.stop())
       const gauge = (name: string, help: string, value: number): Metric => ({
         name,
         help,
@@ -202,11 +231,28 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
   return { ports: new Map(parts.map(({ name, listening }) => [name, listening.port])), stop }
 }
 
-async function openCluster(
-  settings: ClusterSettings,
+async function openApi({
+  kubeconfig,
+  context,
+}: Extract<ClusterSettings, { from: "kubernetes" }>): Promise<KubeApi> {
+  const inPod = kubeconfig === "" && context === ""
+  return new KubeApi(
+    inPod
+      ? serviceAccountCredentials({ env: process.env, nowMs: () => performance.now() })
+      : await kubeconfigCredentials(kubeconfig, context),
+  )
+}
+
+/**
+ * @param from  an API server, or the folder of manifests that stands for one
+ * @param onRead  told of objects that an API server told of
+ */
+function openCluster(
+  from: KubeApi | string,
   log: Log,
   figures: (() => readonly Metric[])[],
-): Promise<ClusterSource> {
+  onRead: (resource: Resource) => void,
+): ClusterSource {
   let seen = 0
   const options = {
     onProblem: ({ where, message }: Problem) => {
@@ -215,16 +261,10 @@ async function openCluster(
     },
     onResolved: () => log.info("the cluster's objects have no problems any more"),
   }
-  let source: ClusterSource
-  if (settings.from === "manifests") source = new ManifestsSource(settings.folder, options)
-  else {
-    const { kubeconfig, context } = settings
-    const inPod = kubeconfig === "" && context === ""
-    const credentials = inPod
-      ? serviceAccountCredentials({ env: process.env, nowMs: () => performance.now() })
-      : await kubeconfigCredentials(kubeconfig, context)
-    source = new KubernetesSource(new KubeApi(credentials), options)
-  }
+  const source: ClusterSource =
+    typeof from === "string"
+      ? new ManifestsSource(from, options)
+      : new KubernetesSource(from, { ...options, onRead })
   source.start()
   figures.push(() => [
     {

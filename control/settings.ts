@@ -21,7 +21,7 @@ export type ServiceName = keyof typeof SERVICE_PORTS
 
 const SERVICE_NAMES = Object.keys(SERVICE_PORTS) as ServiceName[]
 /** Services that answer from the cluster's objects. */
-const NEED_CLUSTER: readonly ServiceName[] = ["destination", "policy", "api"]
+export const NEED_CLUSTER: readonly ServiceName[] = ["destination", "policy", "api"]
 const USAGE = `usage: main.ts ${SERVICE_NAMES.join("|")}|all --kubernetes [--kubeconfig FILE] [--context NAME] | --manifests DIR [--listen-host ADDRESS]`
 
 /** Where the cluster's objects come from: a folder of manifests, or a Kubernetes API server. */
@@ -34,7 +34,7 @@ export type ClusterSettings =
 export interface Settings {
   /** What it runs. */
   readonly services: ReadonlySet<ServiceName>
-  /** Where the cluster's objects come from; null when no service needs them. */
+  /** Where the cluster's objects come from, and who is asked about tokens; null when no service needs it. */
   readonly cluster: ClusterSettings | null
   /** Address that every port listens on. */
   readonly host: string
@@ -69,12 +69,14 @@ export function parseSettings(
   if (!all && !(service in SERVICE_PORTS)) return `unknown service "${service}"; ${USAGE}`
   const mesh = meshSettings(env)
   if (typeof mesh === "string") return mesh
-  const identity = service === "identity" || (all && mesh !== null) ? identitySettings(env, mesh) : null
+  const cluster = clusterSettings(parsed.values)
+  if (typeof cluster === "string") return cluster
+  const asksApi = cluster?.from === "kubernetes"
+  const identity =
+    service === "identity" || (all && mesh !== null) ? identitySettings(env, mesh, asksApi) : null
   if (typeof identity === "string") return identity
   const every = SERVICE_NAMES.filter(name => name !== "identity" || identity !== null)
   const services = new Set(all ? every : [service as ServiceName])
-  const cluster = clusterSettings(parsed.values)
-  if (typeof cluster === "string") return cluster
   if (cluster === null && NEED_CLUSTER.some(name => services.has(name))) {
     return (
       `${service} needs --kubernetes: the cluster that it runs in (or --kubeconfig FILE), ` +

@@ -9,6 +9,7 @@ import {
   intermediates,
   parseIssuer,
   parseTrustAnchors,
+  whyNoAnchor,
   x509,
 } from "../../deploy/identity/mod.ts"
 import type { Log } from "../log.ts"
@@ -115,10 +116,10 @@ export class Authority {
       [issuer, before?.anchors ?? null],
     ] as const
     for (const [index, [signer, trusted]] of pairs.entries()) {
-      const anchor = signer === null || trusted === null ? null : anchorOf(signer, trusted)
-      if (signer === null || trusted === null || anchor === null) {
-        if (index === 0 && signer !== null && trusted !== null)
-          problems.push("tls.crt chains to none of the trust anchors")
+      if (signer === null || trusted === null) continue
+      const anchor = anchorOf(signer, trusted)
+      if (anchor === null) {
+        if (index === 0) problems.push(`tls.crt ${whyNoAnchor(signer, trusted)}`)
         continue
       }
       this.#adopt({ issuer: signer, anchors: trusted, anchor })

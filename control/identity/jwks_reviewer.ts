@@ -3,7 +3,7 @@
 import { createLocalJWKSet, errors, type JSONWebKeySet, jwtVerify } from "jose"
 import { isWorkload, type Workload } from "../tls/mod.ts"
 import { Refusal } from "./refusal.ts"
-import { IDENTITY_AUDIENCE, MAX_TOKEN_LENGTH, type TokenReviewer } from "./token_reviewer.ts"
+import { checkLength, IDENTITY_AUDIENCE, type TokenReviewer } from "./token_reviewer.ts"
 
 /** Clocks of issuer and ours may differ by this. */
 export const TOKEN_LEEWAY_S = 10
@@ -46,9 +46,7 @@ export function jwksReviewer({ issuer, keys, nowMs }: JwksReviewerOptions): Toke
     null
   return {
     async review(token) {
-      if (token === "") throw new Refusal("token", "a token is missing")
-      if (token.length > MAX_TOKEN_LENGTH)
-        throw new Refusal("token", `a token has at most ${MAX_TOKEN_LENGTH} characters, not ${token.length}`)
+      checkLength(token)
       const set = keys()
       if (set === null)
         throw new Refusal("unavailable", "the token issuer's keys are not known; try again later")

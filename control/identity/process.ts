@@ -2,13 +2,16 @@
 import { join } from "node:path"
 import type { JSONWebKeySet } from "jose"
 import { endMs, MAX_PEM_BYTES } from "../../deploy/identity/mod.ts"
+import type { Reviews } from "../kubernetes/mod.ts"
 import type { Log } from "../log.ts"
 import type { Metric } from "../serve/mod.ts"
 import type { Certify, MeshNames } from "../tls/mod.ts"
 import { Authority } from "./authority.ts"
 import { jwksReviewer, parseJwks } from "./jwks_reviewer.ts"
+import { kubernetesReviewer } from "./kubernetes_reviewer.ts"
 import { SigningLimits } from "./rate_limit.ts"
 import { AnchorBell, Certifier } from "./service.ts"
+import type { TokenReviewer } from "./token_reviewer.ts"
 import { follow, textOf } from "./watched_files.ts"
 
 /** Settings of the service. */
@@ -17,10 +20,8 @@ export interface IdentitySettings {
   readonly issuerFolder: string
   /** PEM bundle. */
   readonly trustAnchorsFile: string
-  /** Public keys of the tokens' issuer. */
-  readonly jwksFile: string
-  /** `iss` of tokens. */
-  readonly tokenIssuer: string
+  /** The public keys of who issues tokens, and its `iss`; null where the API server is asked. */
+  readonly tokenKeys: { readonly jwksFile: string; readonly issuer: string } | null
   readonly lifetimeMs: number
   readonly clockSkewMs: number
 }
@@ -37,14 +38,15 @@ export interface IdentityProcess {
   stop(): void
 }
 
-/** Starts to follow the files. */
+/** Starts to follow the files. @param reviews  of the API server; used where the settings have no keys of tokens */
 export function startIdentity(
   settings: IdentitySettings,
   names: MeshNames,
   log: Log,
   onAnchors: (anchors: readonly Uint8Array[]) => void,
+  reviews: Reviews | null,
 ): IdentityProcess {
-  const { issuerFolder, trustAnchorsFile, jwksFile, lifetimeMs, clockSkewMs, tokenIssuer } = settings
+  const { issuerFolder, trustAnchorsFile, tokenKeys, lifetimeMs, clockSkewMs } = settings
   const bell = new AnchorBell()
   const nowMs = Date.now
   const authority: Authority = new Authority({
@@ -57,52 +59,79 @@ export function startIdentity(
       onAnchors(authority.anchorsDer())
     },
   })
-  let keys: JSONWebKeySet | null = null
-  let failedKeys = 0
   const read = (name: string) => textOf(join(issuerFolder, name), MAX_PEM_BYTES)
-  const stops = [
-    follow(
-      () => {
-        const [certificate, key] = [read("tls.crt"), read("tls.key")]
-        const bad = [certificate, key].find(one => one instanceof Error)
-        const issuer = bad ?? { certificate: String(certificate), key: String(key) }
-        return {
-          anchors: textOf(trustAnchorsFile, MAX_PEM_BYTES),
-          issuer: issuer as Error | { certificate: string; key: string },
-        }
-      },
-      text => authority.load(text),
-      () => authority.sweep(),
-    ),
-    follow(
-      () => textOf(jwksFile, MAX_PEM_BYTES),
-      text => {
-        try {
-          if (text instanceof Error) throw text
-          keys = parseJwks(text)
-        } catch (error) {
-          failedKeys++
-          const reason = error instanceof Error ? error.message : String(error)
-          log.warn(
-            `the token issuer's keys in ${jwksFile} cannot be used: ${reason}; those before stay in force`,
-          )
-        }
-      },
-    ),
-  ]
-  const reviewer = jwksReviewer({ issuer: tokenIssuer, keys: () => keys, nowMs })
+  const stop = follow(
+    () => {
+      const [certificate, key] = [read("tls.crt"), read("tls.key")]
+      const bad = [certificate, key].find(one => one instanceof Error)
+      const issuer = bad ?? { certificate: String(certificate), key: String(key) }
+      return {
+        anchors: textOf(trustAnchorsFile, MAX_PEM_BYTES),
+        issuer: issuer as Error | { certificate: string; key: string },
+      }
+    },
+    text => authority.load(text),
+    () => authority.sweep(),
+  )
+  const tokens = tokenKeys === null ? byApi(reviews, log) : byKeys(tokenKeys, log)
   const limits = new SigningLimits(() => performance.now())
-  const certifier = new Certifier({ authority, reviewer, limits, names })
+  const certifier = new Certifier({ authority, reviewer: tokens.reviewer, limits, names })
   return {
     authority,
     certifier,
     bell,
     certify: (token, csr) => certifier.certify(token, csr),
-    notReady: () => authority.notReady() || (keys === null ? "the token issuer's keys are not read yet" : ""),
-    metrics: () => metricsOf(authority, certifier, limits, failedKeys),
+    notReady: () => authority.notReady() || tokens.notReady(),
+    metrics: () => metricsOf(authority, certifier, limits, tokens.failedLoads()),
     stop: () => {
-      for (const stop of stops) stop()
+      stop()
+      tokens.stop()
     },
+  }
+}
+
+/** How tokens are checked, and what that needs. */
+interface Tokens {
+  readonly reviewer: TokenReviewer
+  readonly notReady: () => string
+  /** Files of keys that could not be used. */
+  readonly failedLoads: () => number
+  readonly stop: () => void
+}
+
+function byApi(reviews: Reviews | null, log: Log): Tokens {
+  if (reviews === null) throw new Error("identity: neither an API server nor keys to check tokens with")
+  return {
+    reviewer: kubernetesReviewer(reviews, log),
+    notReady: () => "",
+    failedLoads: () => 0,
+    stop: () => {},
+  }
+}
+
+function byKeys({ jwksFile, issuer }: { jwksFile: string; issuer: string }, log: Log): Tokens {
+  let keys: JSONWebKeySet | null = null
+  let failed = 0
+  const stop = follow(
+    () => textOf(jwksFile, MAX_PEM_BYTES),
+    text => {
+      try {
+        if (text instanceof Error) throw text
+        keys = parseJwks(text)
+      } catch (error) {
+        failed++
+        const reason = error instanceof Error ? error.message : String(error)
+        log.warn(
+          `the token issuer's keys in ${jwksFile} cannot be used: ${reason}; those before stay in force`,
+        )
+      }
+    },
+  )
+  return {
+    reviewer: jwksReviewer({ issuer, keys: () => keys, nowMs: Date.now }),
+    notReady: () => (keys === null ? "the token issuer's keys are not read yet" : ""),
+    failedLoads: () => failed,
+    stop,
   }
 }
 

@@ -16,6 +16,8 @@ export interface KubernetesOptions {
   readonly onProblem?: (problem: Problem) => void
   /** Called when all problems are gone. Default: nothing. */
   readonly onResolved?: () => void
+  /** Called after objects of a kind were read, those that cannot be understood too. Default: nothing. */
+  readonly onRead?: (resource: Resource) => void
   /** Random number from 0 to 1. Default: Math.random. */
   readonly random?: () => number
   /** Monotonic clock. Default: performance.now. */
@@ -55,6 +57,7 @@ export class KubernetesSource implements ClusterSource {
           api,
           resource,
           apply: changes => this.store.apply(changes),
+          onRead: () => this.read(resource),
           onStatus: () => this.review(),
           turn: signal => this.turn(signal),
           random,
@@ -93,6 +96,12 @@ export class KubernetesSource implements ClusterSource {
   /** Kinds that are not read yet, or cannot be, by their names in paths. */
   notCurrent(): string[] {
     return this.watches.filter(({ status }) => status.is !== "current").map(({ resource }) => resource.plural)
+  }
+
+  private read(resource: Resource): void {
+    const complains = this.watches.some(({ objects }) => !objects.problems()[Symbol.iterator]().next().done)
+    if (complains || this.reported.size > 0) this.review()
+    this.options.onRead?.(resource)
   }
 
   private review(): void {

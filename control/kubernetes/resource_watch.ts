@@ -30,6 +30,8 @@ export interface ResourceWatchOptions {
   readonly resource: Resource
   /** Takes changes, in order. */
   readonly apply: (changes: readonly ClusterChange[]) => void
+  /** Called after objects were read, whether or not anything of them changed what is kept. */
+  readonly onRead: () => void
   /** Called whenever `status` changed. */
   readonly onStatus: () => void
   /** Waits for a turn to list, so that not all kinds list at once; returns what ends the turn. */
@@ -194,6 +196,7 @@ export class ResourceWatch {
       if (version === "") throw new KubeError("its list has no resourceVersion")
       this.options.apply(list.finish())
       this.version = version
+      this.options.onRead()
       return
     }
     throw new KubeError(`its list has more than ${MAX_PAGES} pages`)
@@ -244,6 +247,7 @@ export class ResourceWatch {
       }
     } finally {
       if (changes.length > 0) this.options.apply(changes)
+      this.options.onRead()
     }
   }
 

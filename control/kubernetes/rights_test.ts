@@ -1,7 +1,7 @@
 // The rights that an installation grants are those that the control plane uses: no kind is read without one, none is
 // granted in vain.
 import { expect, test } from "bun:test"
-import { fill, READER_RULES } from "../../deploy/install/mod.ts"
+import { CONDITION_RULES, fill, READER_RULES, REVIEWER_RULES } from "../../deploy/install/mod.ts"
 import { RESOURCES } from "./resources.ts"
 
 interface Rule {
@@ -9,6 +9,20 @@ interface Rule {
   readonly resources: readonly string[]
   readonly verbs: readonly string[]
 }
+
+test("the identity service may ask whose tokens are, and nothing else", () => {
+  const rules = REVIEWER_RULES.map(rule => fill(rule, { namespace: "conduit", version: "1", values: {} }))
+  expect(rules).toEqual([
+    { apiGroups: ["authentication.k8s.io"], resources: ["tokenreviews"], verbs: ["create"] },
+  ])
+})
+
+test("the policy service may write the status of policies, and nothing else", () => {
+  const rules = CONDITION_RULES.map(rule => fill(rule, { namespace: "conduit", version: "1", values: {} }))
+  expect(rules).toEqual([
+    { apiGroups: ["policy.conduit.io"], resources: ["authorizationpolicies/status"], verbs: ["patch"] },
+  ])
+})
 
 test("every kind that is watched may be listed and watched, and nothing else may", () => {
   const rules = READER_RULES.map(

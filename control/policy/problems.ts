@@ -275,14 +275,15 @@ function coversOperation(deny: PolicyOperation, allow: PolicyOperation): boolean
 }
 
 /**
- * Looks for problems now and after changes, and tells of each one when it appears.
+ * Looks for problems now and after changes.
  *
+ * @param onChange  told whenever they are others than before, and which of them are new
  * @returns what ends it, and what is wrong now
  */
 export function watchProblems(
   store: ClusterStore,
   options: PolicyOptions,
-  onProblem: (problem: PolicyProblem) => void,
+  onChange: (appeared: readonly PolicyProblem[]) => void,
 ): { readonly problems: () => readonly PolicyProblem[]; readonly stop: () => void } {
   let current: readonly PolicyProblem[] = []
   let timer: NodeJS.Timeout | null = null
@@ -290,7 +291,8 @@ export function watchProblems(
     timer = null
     const before = new Set(current.map(textOf))
     current = policyProblems(store, options)
-    for (const problem of current) if (!before.has(textOf(problem))) onProblem(problem)
+    const appeared = current.filter(problem => !before.has(textOf(problem)))
+    if (appeared.length > 0 || current.length < before.size) onChange(appeared)
   }
   const unsubscribe = store.subscribe(({ policies, pods }) => {
     if (store.synced && policies.size + pods.size > 0) timer ??= setTimeout(look, PROBLEMS_AFTER_MS)

@@ -1,7 +1,7 @@
 // Reads fields of an object strictly, leaving a complaint for each that cannot be understood.
 import { Regex, RegexError } from "../../protos/regex/mod.ts"
-import type { ComplaintReason, RouteComplaint, RouteFieldPath } from "./route.ts"
 import { parseGatewayDuration } from "./duration.ts"
+import type { ComplaintReason, RouteComplaint, RouteFieldPath } from "./route.ts"
 
 /** A mapping of an object. */
 export type Mapping = Readonly<Record<string, unknown>>

@@ -1,6 +1,7 @@
 // The issuer with its chain and key, and the trust anchors: read from PEM, and checked as a whole before they are
 // in force.
 import { createPrivateKey, type KeyObject, type X509Certificate } from "node:crypto"
+import type { AuthorityPem } from "./make_authority.ts"
 import { MAX_PEM_BYTES, pemCertificates } from "./pem.ts"
 import { x509 } from "./x509.ts"
 
@@ -42,8 +43,10 @@ export function parseIssuer(text: IssuerText, nowMs: number): Issuer {
  */
 export function parseIssuerChain(text: string, nowMs: number): X509Certificate[] {
   const chain = named("tls.crt", () => pemCertificates(text))
-  for (const one of chain) checkAuthority("tls.crt", one, nowMs)
+  for (const one of chain) checkSigner("tls.crt", one, nowMs)
   for (const [index, one] of chain.entries()) {
+    if (pathLength(one) < index)
+      throw new Error(`tls.crt: "${nameOf(one)}" does not let the ${index} below it sign (path length)`)
     const above = chain[index + 1]
     if (above !== undefined && !isSignedBy(one, above))
       throw new Error(
@@ -76,13 +79,55 @@ export function anchorOf(
   issuer: Pick<Issuer, "chain">,
   anchors: readonly X509Certificate[],
 ): X509Certificate | null {
-  for (const one of issuer.chain) {
-    const anchor = anchors.find(
-      candidate => candidate.fingerprint256 === one.fingerprint256 || isSignedBy(one, candidate),
+  return anchorsAbove(issuer, anchors).find(({ fits }) => fits)?.anchor ?? null
+}
+
+/** Why there is no anchor that an issuer chains to, to follow the name of the issuer's file. */
+export function whyNoAnchor(issuer: Pick<Issuer, "chain">, anchors: readonly X509Certificate[]): string {
+  const [short] = anchorsAbove(issuer, anchors)
+  return short === undefined
+    ? "chains to none of the trust anchors"
+    : `chains to the trust anchor "${nameOf(short.anchor)}", which does not let it sign (path length)`
+}
+
+/** Anchors that signed one of a chain, or are one of it, and whether their path length lets all below them sign. */
+function anchorsAbove({ chain }: Pick<Issuer, "chain">, anchors: readonly X509Certificate[]) {
+  return chain.flatMap((one, index) =>
+    anchors.flatMap(anchor => {
+      const isOne = anchor.fingerprint256 === one.fingerprint256
+      if (!isOne && !isSignedBy(one, anchor)) return []
+      return [{ anchor, fits: pathLength(anchor) >= (isOne ? index : index + 1) }]
+    }),
+  )
+}
+
+/** What the parts of an authority are called in sentences. */
+export interface AuthorityNames {
+  readonly anchor: string
+  readonly issuer: string
+  readonly issuerKey: string
+}
+
+/**
+ * Checks that anchors, issuer and key are good, and belong together.
+ *
+ * @throws Error with a sentence that names the part and holds nothing of it
+ */
+export function checkAuthority(pem: AuthorityPem, names: AuthorityNames, nowMs: number): void {
+  const anchors = parseTrustAnchors(pem.anchor, nowMs, names.anchor)
+  let issuer: Issuer
+  try {
+    issuer = parseIssuer({ certificate: pem.issuer, key: pem.issuerKey }, nowMs)
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error)
+    throw new Error(
+      message.replaceAll(/tls\.(crt|key)/g, (_all, kind) =>
+        kind === "crt" ? names.issuer : names.issuerKey,
+      ),
     )
-    if (anchor !== undefined) return anchor
   }
-  return null
+  if (anchorOf(issuer, anchors) === null)
+    throw new Error(`${names.issuer} ${whyNoAnchor(issuer, anchors)} (of ${names.anchor})`)
 }
 
 /** What goes to a caller after its own certificate: the chain up to, but without, the anchor. */
@@ -96,17 +141,25 @@ export function endMs(certificate: X509Certificate): number {
   return Date.parse(certificate.validTo)
 }
 
-function checkAuthority(what: string, certificate: X509Certificate, nowMs: number): void {
+function checkSigner(what: string, certificate: X509Certificate, nowMs: number): void {
   const name = nameOf(certificate)
+  // Before CA:TRUE: a certificate whose key usage forbids signing counts as no CA's either.
+  const usage = decoded(certificate).getExtension(x509.KeyUsagesExtension)
+  if (usage !== null && usage !== undefined && (usage.usages & x509.KeyUsageFlags.keyCertSign) === 0)
+    throw new Error(`${what}: "${name}" may not sign certificates (key usage)`)
   if (!certificate.ca) throw new Error(`${what}: "${name}" is no CA certificate (CA:TRUE)`)
   if (endMs(certificate) <= nowMs) throw new Error(`${what}: "${name}" expired on ${certificate.validTo}`)
   if (Date.parse(certificate.validFrom) > nowMs)
     throw new Error(`${what}: "${name}" is not valid before ${certificate.validFrom}`)
-  const usage = new x509.X509Certificate(new Uint8Array(certificate.raw)).getExtension(
-    x509.KeyUsagesExtension,
-  )
-  if (usage !== null && usage !== undefined && (usage.usages & x509.KeyUsageFlags.keyCertSign) === 0)
-    throw new Error(`${what}: "${name}" may not sign certificates (key usage)`)
+}
+
+/** How many authorities one allows between itself and a leaf (RFC 5280 section 4.2.1.9). */
+function pathLength(certificate: X509Certificate): number {
+  return decoded(certificate).getExtension(x509.BasicConstraintsExtension)?.pathLength ?? Infinity
+}
+
+function decoded(certificate: X509Certificate): x509.X509Certificate {
+  return new x509.X509Certificate(new Uint8Array(certificate.raw))
 }
 
 function parseKey(text: string): KeyObject {

@@ -1,6 +1,8 @@
 // What a mesh's identity rests on: trust anchors, issuer, and the issuer of tokens; made, read and checked.
 export {
+  type AuthorityNames,
   anchorOf,
+  checkAuthority,
   endMs,
   type Issuer,
   type IssuerText,
@@ -8,6 +10,7 @@ export {
   parseIssuer,
   parseIssuerChain,
   parseTrustAnchors,
+  whyNoAnchor,
 } from "./credentials.ts"
 export { type AuthorityPem, type MakeAuthorityOptions, makeAuthority } from "./make_authority.ts"
 export { derToPem, MAX_PEM_BYTES, pemCertificates } from "./pem.ts"

@@ -4,14 +4,16 @@ import {
   MAX_POLICY_RULES,
   MAX_POLICY_VALUES,
   POLICY_ACTIONS,
+  POLICY_FIELDS,
   POLICY_GROUP,
   POLICY_KIND,
   TARGET_KINDS,
 } from "../policy/mod.ts"
 import type { InstallObject } from "./template.ts"
 
-const TEXT = { type: "string", minLength: 1, maxLength: 4096 }
-const TEXTS = { type: "array", minItems: 1, maxItems: MAX_POLICY_VALUES, items: TEXT }
+/** Values of one list: as many as the reader takes, and none of them empty. */
+const BOUNDS = { type: "array", minItems: 1, maxItems: MAX_POLICY_VALUES } as const
+const TEXTS = { ...BOUNDS, items: { type: "string", minLength: 1, maxLength: 4096 } }
 
 /** Every definition, in the order of their names. */
 export function crds(): InstallObject[] {
@@ -39,10 +41,16 @@ export function crds(): InstallObject[] {
             name: "v1alpha1",
             served: true,
             storage: true,
+            subresources: { status: {} },
             additionalPrinterColumns: [
               { name: "Kind", type: "string", jsonPath: ".spec.target.kind" },
               { name: "Target", type: "string", jsonPath: ".spec.target.name" },
               { name: "Action", type: "string", jsonPath: ".spec.action" },
+              {
+                name: "Problems",
+                type: "string",
+                jsonPath: '.status.conditions[?(@.type=="Accepted")].message',
+              },
               { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
             ],
             schema: { openAPIV3Schema: policySchema() },
@@ -53,11 +61,12 @@ export function crds(): InstallObject[] {
   ]
 }
 
+/** Fields of which each holds texts. */
+function lists(names: readonly string[]): object {
+  return Object.fromEntries(names.map(name => [name, TEXTS]))
+}
+
 function policySchema(): object {
-  const fields = (names: readonly string[]): object => ({
-    type: "object",
-    properties: Object.fromEntries(names.map(name => [name, TEXTS])),
-  })
   return {
     type: "object",
     required: ["spec"],
@@ -65,7 +74,7 @@ function policySchema(): object {
     properties: {
       spec: {
         type: "object",
-        required: ["target", "action", "rules"],
+        required: [...POLICY_FIELDS.spec],
         properties: {
           target: {
             type: "object",
@@ -73,42 +82,81 @@ function policySchema(): object {
             description: "What the policy holds for, in its own namespace; kind Namespace covers all of it.",
             properties: {
               kind: { type: "string", enum: [...TARGET_KINDS] },
-              name: { type: "string", maxLength: 253 },
+              name: {
+                type: "string",
+                pattern: "^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$",
+                description: "Of a Namespace it may be left out.",
+              },
               ports: {
-                type: "array",
-                minItems: 1,
-                maxItems: MAX_POLICY_VALUES,
+                ...BOUNDS,
                 items: { "x-kubernetes-int-or-string": true },
                 description: "Numbers or names of container ports; without it every port.",
               },
             },
           },
-          action: { type: "string", enum: [...POLICY_ACTIONS] },
+          action: {
+            type: "string",
+            enum: [...POLICY_ACTIONS],
+            description: "Deny beats Allow; Audit counts, logs and lets through.",
+          },
           rules: {
             type: "array",
             minItems: 1,
             maxItems: MAX_POLICY_RULES,
+            description: "The policy matches what any rule matches.",
             items: {
               type: "object",
+              minProperties: 1,
               properties: {
                 from: {
-                  type: "array",
-                  maxItems: MAX_POLICY_VALUES,
-                  description: "Clients; without it anybody.",
-                  items: fields(["deployments", "serviceAccounts", "namespaces", "identities", "networks"]),
+                  ...BOUNDS,
+                  description: "Any of these clients; without it anybody. Each entry has exactly one field.",
+                  items: {
+                    type: "object",
+                    minProperties: 1,
+                    maxProperties: 1,
+                    properties: lists(POLICY_FIELDS.from),
+                  },
                 },
                 to: {
-                  type: "array",
-                  maxItems: MAX_POLICY_VALUES,
-                  description: "Requests; without it anything.",
-                  items: fields(["methods", "paths"]),
+                  ...BOUNDS,
+                  description:
+                    "Any of these requests; without it any. Never matches what is not HTTP, except that a Deny then refuses the connection.",
+                  items: { type: "object", minProperties: 1, properties: lists(POLICY_FIELDS.to) },
                 },
               },
             },
           },
         },
       },
-      status: { type: "object", "x-kubernetes-preserve-unknown-fields": true },
+      status: statusSchema(),
+    },
+  }
+}
+
+/** Conditions as everywhere in Kubernetes; each type has one writer. */
+function statusSchema(): object {
+  const text = { type: "string" }
+  return {
+    type: "object",
+    properties: {
+      conditions: {
+        type: "array",
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["type"],
+        items: {
+          type: "object",
+          required: ["type", "status"],
+          properties: {
+            type: text,
+            status: text,
+            reason: text,
+            message: text,
+            lastTransitionTime: { type: "string", format: "date-time" },
+            observedGeneration: { type: "integer" },
+          },
+        },
+      },
     },
   }
 }

@@ -5,6 +5,8 @@ import { readdirSync, readFileSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { parseAllDocuments } from "yaml"
 import project from "../../package.json" with { type: "json" }
+import { makeAuthority } from "../identity/mod.ts"
+import { withAuthority } from "./authority.ts"
 import { chartFiles } from "./chart.ts"
 import { COMPONENTS, installObjects, installYaml } from "./objects.ts"
 import type { InstallObject } from "./template.ts"
@@ -64,13 +66,14 @@ describe("what is printed", () => {
   })
 })
 
-test("every pod meets the restricted Pod Security Standard", () => {
+test("every pod meets the restricted Pod Security Standard, and takes no settings from names of Services", () => {
   for (const { name } of COMPONENTS) {
     const deployment = find(installObjects(fillingOf()), "Deployment", `conduit-${name}`)
     expect(deployment).toMatchObject({
       spec: {
         template: {
           spec: {
+            enableServiceLinks: false,
             securityContext: { runAsNonRoot: true, seccompProfile: { type: "RuntimeDefault" } },
             containers: [
               {
@@ -88,15 +91,17 @@ test("every pod meets the restricted Pod Security Standard", () => {
   }
 })
 
-test("no right is on secrets, none writes, and none is on everything", () => {
+test("no right is on secrets nor on everything; written are reviews and the status of policies alone", () => {
+  const writing: Record<string, unknown> = {}
   for (const object of installObjects(fillingOf())) {
     if (object.kind !== "ClusterRole") continue
     for (const rule of object.rules as { apiGroups: string[]; resources: string[]; verbs: string[] }[]) {
-      expect(rule.verbs).toEqual(["list", "watch"])
+      if (String(rule.verbs) !== "list,watch") writing[String(rule.verbs)] = rule.resources
       expect([...rule.resources, ...rule.apiGroups]).not.toContain("*")
       expect(rule.resources).not.toContain("secrets")
     }
   }
+  expect(writing).toEqual({ create: ["tokenreviews"], patch: ["authorizationpolicies/status"] })
 })
 
 test("--ha makes three of what can be several, with budgets; telemetry stays one", () => {
@@ -108,21 +113,88 @@ test("--ha makes three of what can be several, with budgets; telemetry stays one
   expect(find(installObjects(fillingOf()), "PodDisruptionBudget", "conduit-policy")).toBeUndefined()
 })
 
-test("the issuer's key is in its Secret and nowhere else", () => {
-  const pem = (what: string): string => `-----BEGIN ${what}-----`
-  const values = readValues([
-    {
-      from: "f",
-      values: {
-        identityTrustAnchorsPEM: pem("ANCHOR"),
-        identity: { issuer: { crtPEM: pem("CERT"), keyPEM: pem("KEY") } },
-      },
-    },
-  ])
-  const holders = installObjects({ ...fillingOf(), values }).filter(object =>
-    JSON.stringify(object).includes("BEGIN KEY"),
-  )
-  expect(holders.map(({ kind }) => kind)).toEqual(["Secret"])
+describe("the authority", () => {
+  const NOW = Date.parse("2026-01-01T00:00:00Z")
+
+  async function authority(nowMs = NOW) {
+    const made = await makeAuthority({ trustDomain: "cluster.local", controlNamespace: "mesh", nowMs })
+    return {
+      identityTrustAnchorsPEM: made.anchor,
+      identity: { issuer: { crtPEM: made.issuer, keyPEM: made.issuerKey } },
+    }
+  }
+
+  test("is made where none is given, differs each time, and is good", async () => {
+    const [first, second] = await Promise.all([
+      withAuthority(valuesOf(), "mesh", NOW),
+      withAuthority(valuesOf(), "mesh", NOW),
+    ])
+    expect(first.identityTrustAnchorsPEM).not.toBe(second.identityTrustAnchorsPEM)
+    expect(await withAuthority(first, "mesh", NOW)).toBe(first)
+  })
+
+  test("has its key in one Secret and nowhere else, and its anchors in one ConfigMap", async () => {
+    const given = await authority()
+    const values = readValues([{ from: "f", values: given }])
+    const objects = installObjects({ ...fillingOf(), values })
+    const key = given.identity.issuer.keyPEM
+    const middle = key.split("\n")[1] ?? ""
+    const holding = (what: string) =>
+      objects.filter(object => JSON.stringify(object).includes(what)).map(({ kind }) => kind)
+    expect(holding(Buffer.from(key).toString("base64"))).toEqual(["Secret"])
+    expect(holding(middle)).toEqual([])
+    expect(find(objects, "ConfigMap", "conduit-identity-trust-roots")).toMatchObject({
+      data: { "ca-bundle.crt": given.identityTrustAnchorsPEM },
+    })
+  })
+
+  test("is mounted into identity alone; every component has anchors and a token of our audience", () => {
+    const values = readValues([{ from: "f", values: {} }])
+    for (const { name } of COMPONENTS) {
+      const deployment = find(installObjects({ ...fillingOf(), values }), "Deployment", `conduit-${name}`)
+      const { volumes } = (deployment as unknown as { spec: { template: { spec: { volumes: object[] } } } })
+        .spec.template.spec
+      const text = JSON.stringify(volumes)
+      expect({ name, secret: text.includes("conduit-identity-issuer") }).toEqual({
+        name,
+        secret: name === "identity",
+      })
+      expect(text).toContain('"audience":"identity.conduit.io"')
+      expect(text).toContain("conduit-identity-trust-roots")
+    }
+  })
+
+  test("that is given is refused when its parts do not belong together, without a byte of the key", async () => {
+    const [one, other] = await Promise.all([authority(), authority()])
+    const foreignAnchor = readValues([
+      { from: "f", values: { ...one, identityTrustAnchorsPEM: other.identityTrustAnchorsPEM } },
+    ])
+    expect(withAuthority(foreignAnchor, "mesh", NOW)).rejects.toThrow(
+      "identity.issuer.crtPEM chains to none of the trust anchors (of identityTrustAnchorsPEM)",
+    )
+    const { crtPEM } = one.identity.issuer
+    const { keyPEM } = other.identity.issuer
+    const foreignKey = readValues([
+      { from: "f", values: { ...one, identity: { issuer: { crtPEM, keyPEM } } } },
+    ])
+    expect(withAuthority(foreignKey, "mesh", NOW)).rejects.toThrow(
+      /^identity\.issuer\.keyPEM does not belong to the certificate in identity\.issuer\.crtPEM$/,
+    )
+  })
+
+  test("of a running mesh is kept as it is, also when it has expired; given anew it is refused", async () => {
+    const running = readValues([{ from: "f", values: await authority(NOW - 400 * 24 * 3_600_000) }])
+    expect(await withAuthority(running, "mesh", NOW, running)).toBe(running)
+    expect(withAuthority(running, "mesh", NOW)).rejects.toThrow("expired on")
+  })
+
+  test("of another's Secret needs the anchors only, and no Secret is printed", async () => {
+    const { identityTrustAnchorsPEM } = await authority()
+    const external = { identityExternalIssuer: true, identityTrustAnchorsPEM }
+    const values = await withAuthority(readValues([{ from: "f", values: external }]), "mesh", NOW)
+    expect(installObjects({ ...fillingOf(), values }).some(({ kind }) => kind === "Secret")).toBe(false)
+    expect(() => valuesOf("identityExternalIssuer=true")).toThrow("needs identityTrustAnchorsPEM")
+  })
 })
 
 test.each([
@@ -130,6 +202,7 @@ test.each([
   ["h=1", 'there is no value h (did you mean "ha"?)'],
   ["image=x", "--set: image must be a mapping"],
   ["image.pullPolicy=Sometimes", "image.pullPolicy must be one of Always, IfNotPresent, Never"],
+  ["identityIssuanceLifetime=1s", "identityIssuanceLifetime must be a duration such as 24h, of 10 s to"],
   ["identityTrustAnchorsPEM=secret", "identityTrustAnchorsPEM must be PEM"],
   ["ha", "write NAME=VALUE"],
 ])("--set %s is refused with a sentence", (set, sentence) => {

@@ -1,6 +1,15 @@
 // What of an installation is in a cluster: its objects, its values with their secrets, and the pods that it meshes.
-import type { KubeApi } from "../kubernetes/mod.ts"
-import { ANCHORS_NAME, CONFIG_NAME, ISSUER_SECRET, PART_OF_LABEL, PLANE_LABEL } from "./objects.ts"
+import { type KubeApi, KubeError } from "../kubernetes/mod.ts"
+import {
+  ANCHORS_KEY,
+  ANCHORS_NAME,
+  CONFIG_NAME,
+  ISSUER_SECRET,
+  PART_OF_LABEL,
+  PLANE_LABEL,
+} from "./objects.ts"
+import { valueAt } from "./template.ts"
+import { readValues, type Values } from "./values.ts"
 
 /** An object of an installation, by its name only. */
 export interface Installed {
@@ -92,7 +101,7 @@ export interface InstalledConfig {
   /** Release that installed it. */
   readonly version: string
   /** Its values, the issuer's certificate and key among them. */
-  readonly values: unknown
+  readonly values: Values
 }
 
 /**
@@ -101,33 +110,78 @@ export interface InstalledConfig {
  * @throws KubeError when the API server refuses; Error when what is kept cannot be read
  */
 export async function findConfig(api: KubeApi, namespace: string): Promise<InstalledConfig | null> {
-  const config = await object(api, namespace, "configmaps", CONFIG_NAME)
+  const config = await publicConfig(api, namespace)
   if (config === null) return null
-  const { version = "", "values.json": text = "{}" } = config.data ?? {}
-  let values: Record<string, unknown>
-  try {
-    values = JSON.parse(text) as Record<string, unknown>
-  } catch {
-    throw new Error(`ConfigMap ${namespace}/${CONFIG_NAME} holds no values: values.json is not JSON`)
-  }
-  const secret = await object(api, namespace, "secrets", ISSUER_SECRET)
-  const anchors = await object(api, namespace, "configmaps", ANCHORS_NAME)
+  const external = config.values.identityExternalIssuer === true
+  const secret = external ? null : await object(api, namespace, "secrets", ISSUER_SECRET)
   const decoded = (name: string): string => Buffer.from(secret?.data?.[name] ?? "", "base64").toString()
+  const issuer = { crtPEM: decoded("tls.crt"), keyPEM: decoded("tls.key") }
+  return { ...config, values: { ...config.values, identity: { issuer } } }
+}
+
+/** What proxies are told of the control plane that they belong to. */
+export interface InstalledMesh {
+  /** PEM; empty for a mesh without identities. */
+  readonly trustAnchors: string
+  readonly trustDomain: string
+  readonly clusterDomain: string
+  readonly images: { readonly registry: string; readonly tag: string; readonly pullPolicy: string }
+}
+
+/**
+ * What proxies need to know of the control plane in a namespace; null when none is there. Reads no secret.
+ *
+ * @throws KubeError when the API server refuses; Error when what is kept cannot be read
+ */
+export async function findMesh(api: Pick<KubeApi, "call">, namespace: string): Promise<InstalledMesh | null> {
+  const config = await publicConfig(api, namespace)
+  if (config === null) return null
+  const defaults = readValues([])
+  // What an earlier release did not keep is as it is by default.
+  const word = (path: string): string => {
+    const own = path
+      .split(".")
+      .reduce<unknown>((at, name) => (at as Values | undefined)?.[name], config.values)
+    return String(own ?? valueAt(path, defaults))
+  }
   return {
-    version,
-    values: {
-      ...values,
-      identityTrustAnchorsPEM: anchors?.data?.["ca-bundle.crt"] ?? "",
-      identity: { issuer: { crtPEM: decoded("tls.crt"), keyPEM: decoded("tls.key") } },
+    trustAnchors: word("identityTrustAnchorsPEM"),
+    trustDomain: word("identityTrustDomain"),
+    clusterDomain: word("clusterDomain"),
+    images: {
+      registry: word("image.registry"),
+      tag: word("image.version") || config.version,
+      pullPolicy: word("image.pullPolicy"),
     },
   }
 }
 
+/** What everybody may know of an installation. */
+async function publicConfig(api: Pick<KubeApi, "call">, namespace: string): Promise<InstalledConfig | null> {
+  const config = await object(api, namespace, "configmaps", CONFIG_NAME)
+  if (config === null) return null
+  const { version = "", "values.json": text = "{}" } = config.data ?? {}
+  let values: Values
+  try {
+    values = JSON.parse(text) as Values
+  } catch {
+    throw new Error(`ConfigMap ${namespace}/${CONFIG_NAME} holds no values: values.json is not JSON`)
+  }
+  const anchors = await object(api, namespace, "configmaps", ANCHORS_NAME)
+  return { version, values: { ...values, identityTrustAnchorsPEM: anchors?.data?.[ANCHORS_KEY] ?? "" } }
+}
+
 async function object(
-  api: KubeApi,
+  api: Pick<KubeApi, "call">,
   namespace: string,
   plural: string,
   name: string,
 ): Promise<{ readonly data?: Readonly<Record<string, string>> } | null> {
-  return await api.get(`/api/v1/namespaces/${encodeURIComponent(namespace)}/${plural}/${name}`)
+  try {
+    const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/${plural}/${name}`
+    return (await api.call({ path })) as { data?: Record<string, string> }
+  } catch (error) {
+    if (error instanceof KubeError && error.status === 404) return null
+    throw error
+  }
 }

@@ -1,15 +1,19 @@
 // The control plane's Kubernetes objects, printed for kubectl and as a Helm chart.
+export { withAuthority } from "./authority.ts"
 export { chartFiles } from "./chart.ts"
 export { crds } from "./crds.ts"
 export {
   findConfig,
   findInjected,
   findInstalled,
+  findMesh,
   type Installed,
   type InstalledConfig,
+  type InstalledMesh,
   resourceNameOf,
 } from "./inventory.ts"
 export {
+  ANCHORS_KEY,
   ANCHORS_NAME,
   CONFIG_NAME,
   ISSUER_SECRET,
@@ -20,6 +24,6 @@ export {
   PLANE_LABEL,
   partTrees,
 } from "./objects.ts"
-export { READER_RULES } from "./rights.ts"
+export { CONDITION_RULES, READER_RULES, REVIEWER_RULES } from "./rights.ts"
 export { type Filling, fill, type InstallObject } from "./template.ts"
 export { parseSet, readValues, type Values, ValuesError } from "./values.ts"

@@ -2,8 +2,9 @@
 // same holes as templates.
 import { crds } from "./crds.ts"
 import { printTree } from "./print.ts"
-import { clusterRights, READER_RULES } from "./rights.ts"
+import { clusterRights, ROLES, type Role } from "./rights.ts"
 import {
+  base64,
   CONFIG,
   type Filling,
   fill,
@@ -26,6 +27,8 @@ export const CONFIG_NAME = "conduit-config"
 export const ISSUER_SECRET = "conduit-identity-issuer"
 /** ConfigMap with the trust anchors. */
 export const ANCHORS_NAME = "conduit-identity-trust-roots"
+/** Its key; the value is a PEM bundle. */
+export const ANCHORS_KEY = "ca-bundle.crt"
 /** User id of the control plane's processes. */
 export const CONTROL_UID = 2103
 
@@ -36,18 +39,19 @@ const ADMIN_PORT = 9990
 interface Component {
   readonly name: string
   readonly port: number
-  /** It reads the cluster's objects. */
-  readonly cluster: boolean
+  /** What it may do in the Kubernetes API; empty for one that has nothing to do with it. */
+  readonly roles: readonly Role[]
   /** Several may run side by side. The windows of telemetry live in one process. */
   readonly several: boolean
 }
 
 /** Services of the control plane; one Deployment and one Service each. */
 export const COMPONENTS: readonly Component[] = [
-  { name: "destination", port: 8086, cluster: true, several: true },
-  { name: "policy", port: 8090, cluster: true, several: true },
-  { name: "telemetry", port: 8087, cluster: false, several: false },
-  { name: "api", port: 8085, cluster: true, several: true },
+  { name: "identity", port: 8080, roles: ["reviewer"], several: true },
+  { name: "destination", port: 8086, roles: ["reader"], several: true },
+  { name: "policy", port: 8090, roles: ["reader", "conditions"], several: true },
+  { name: "telemetry", port: 8087, roles: [], several: false },
+  { name: "api", port: 8085, roles: ["reader"], several: true },
 ]
 
 const LABELS = { [PART_OF_LABEL]: "conduit", [PLANE_LABEL]: NAMESPACE }
@@ -58,27 +62,30 @@ function namespaced(apiVersion: string, kind: string, name: string, rest: { [fie
 
 /** Every object but CRDs, in the order in which they are applied. */
 export function objectTrees(): Tree[] {
-  const readers = COMPONENTS.filter(({ cluster }) => cluster).map(({ name }) => `conduit-${name}`)
   return [
     when("installNamespace", namespaceTree()),
-    ...COMPONENTS.map(({ name, cluster }) =>
-      namespaced("v1", "ServiceAccount", `conduit-${name}`, { automountServiceAccountToken: cluster }),
-    ),
-    ...clusterRights("reader", READER_RULES, readers, LABELS),
-    when(
-      "identityTrustAnchorsPEM",
-      namespaced("v1", "ConfigMap", ANCHORS_NAME, {
-        data: { "ca-bundle.crt": value("identityTrustAnchorsPEM") },
+    ...COMPONENTS.map(({ name, roles }) =>
+      namespaced("v1", "ServiceAccount", `conduit-${name}`, {
+        automountServiceAccountToken: roles.length > 0,
       }),
     ),
+    ...(Object.keys(ROLES) as Role[]).flatMap(role => {
+      const holders = COMPONENTS.filter(({ roles }) => roles.includes(role))
+      return clusterRights(
+        role,
+        ROLES[role],
+        holders.map(({ name }) => `conduit-${name}`),
+        LABELS,
+      )
+    }),
+    namespaced("v1", "ConfigMap", ANCHORS_NAME, {
+      data: { [ANCHORS_KEY]: value("identityTrustAnchorsPEM") },
+    }),
     when(
       "identity.issuer.keyPEM",
       namespaced("v1", "Secret", ISSUER_SECRET, {
         type: "kubernetes.io/tls",
-        stringData: {
-          "tls.crt": value("identity.issuer.crtPEM"),
-          "tls.key": value("identity.issuer.keyPEM"),
-        },
+        data: { "tls.crt": base64("identity.issuer.crtPEM"), "tls.key": base64("identity.issuer.keyPEM") },
       }),
     ),
     ...COMPONENTS.flatMap(componentTrees),
@@ -104,7 +111,8 @@ function namespaceTree(): Tree {
   }
 }
 
-function componentTrees({ name, port, cluster, several }: Component): Tree[] {
+function componentTrees(component: Component): Tree[] {
+  const { name, port, roles, several } = component
   const full = `conduit-${name}`
   const own = { [COMPONENT_LABEL]: name }
   const labels = { ...LABELS, ...own }
@@ -139,7 +147,9 @@ function componentTrees({ name, port, cluster, several }: Component): Tree[] {
           },
           spec: {
             serviceAccountName: full,
-            automountServiceAccountToken: cluster,
+            automountServiceAccountToken: roles.length > 0,
+            // Else a Service called conduit-identity would set CONDUIT_IDENTITY_PORT, which is a setting of ours.
+            enableServiceLinks: false,
             terminationGracePeriodSeconds: 15,
             priorityClassName: when("priorityClassName", value("priorityClassName")),
             nodeSelector: when("nodeSelector", value("nodeSelector")),
@@ -150,9 +160,12 @@ function componentTrees({ name, port, cluster, several }: Component): Tree[] {
               runAsNonRoot: true,
               runAsUser: CONTROL_UID,
               runAsGroup: CONTROL_UID,
+              // The issuer's key is readable for this group, and for nobody else.
+              fsGroup: CONTROL_UID,
               seccompProfile: { type: "RuntimeDefault" },
             },
-            containers: [containerTree({ name, port, cluster, several })],
+            containers: [containerTree(component)],
+            volumes: mountsOf(name).map(({ volume }) => volume),
           },
         },
       },
@@ -160,7 +173,57 @@ function componentTrees({ name, port, cluster, several }: Component): Tree[] {
   ]
 }
 
-function containerTree({ name, port, cluster }: Component): Tree {
+const TOKEN_FOLDER = "/var/run/secrets/conduit.io/identity"
+const ANCHORS_FOLDER = "/var/run/conduit/trust-roots"
+const ISSUER_FOLDER = "/var/run/conduit/issuer"
+/** Life of a token that proves a component; kubelet renews it at 80 %. */
+const TOKEN_SECONDS = 86_400
+
+/** What a component is mounted: what makes it a member of the mesh, and to identity alone what it signs with. */
+function mountsOf(
+  component: string,
+): { readonly path: string; readonly volume: { [field: string]: Tree } }[] {
+  const serviceAccountToken = {
+    audience: "identity.conduit.io",
+    expirationSeconds: TOKEN_SECONDS,
+    path: "token",
+  }
+  const mounts = [
+    {
+      path: TOKEN_FOLDER,
+      volume: { name: "identity-token", projected: { sources: [{ serviceAccountToken }] } },
+    },
+    { path: ANCHORS_FOLDER, volume: { name: "trust-roots", configMap: { name: ANCHORS_NAME } } },
+  ]
+  if (component !== "identity") return mounts
+  const secret = { secretName: ISSUER_SECRET, defaultMode: 0o440 }
+  return [...mounts, { path: ISSUER_FOLDER, volume: { name: "issuer", secret } }]
+}
+
+/** How a component takes part in the mesh, and what identity signs. */
+function identityEnv(component: string): Tree[] {
+  const env = [
+    { name: "CONDUIT_TRUST_ANCHORS_FILE", value: `${ANCHORS_FOLDER}/${ANCHORS_KEY}` },
+    { name: "CONDUIT_TOKEN_FILE", value: `${TOKEN_FOLDER}/token` },
+    { name: "CONDUIT_REQUIRE_TLS", value: "true" },
+  ]
+  if (component !== "identity")
+    return [...env, { name: "CONDUIT_IDENTITY_ADDR", value: addressOf("identity") }]
+  return [
+    ...env,
+    { name: "CONDUIT_IDENTITY_ISSUER_DIR", value: ISSUER_FOLDER },
+    { name: "CONDUIT_IDENTITY_ISSUANCE_LIFETIME", value: value("identityIssuanceLifetime") },
+    { name: "CONDUIT_IDENTITY_CLOCK_SKEW_ALLOWANCE", value: value("identityClockSkewAllowance") },
+  ]
+}
+
+/** `host:port` of a component's Service. */
+function addressOf(component: string): Tree {
+  const port = COMPONENTS.find(({ name }) => name === component)?.port
+  return text(`conduit-${component}.`, NAMESPACE, ".svc.", value("clusterDomain"), `:${port}`)
+}
+
+function containerTree({ name, port, roles }: Component): Tree {
   const probe = (path: string): { [field: string]: Tree } => ({
     httpGet: { path, port: ADMIN_PORT, scheme: "HTTP" },
   })
@@ -172,18 +235,21 @@ function containerTree({ name, port, cluster }: Component): Tree {
       text(value("image.registry"), "/control:", VERSION),
     ),
     imagePullPolicy: value("image.pullPolicy"),
-    args: cluster ? [name, "--kubernetes"] : [name],
+    args: roles.length > 0 ? [name, "--kubernetes"] : [name],
     env: [
       { name: "CONDUIT_NAMESPACE", value: NAMESPACE },
       { name: "CONDUIT_LOG_FORMAT", value: value("logFormat") },
       { name: "CONDUIT_TRUST_DOMAIN", value: value("identityTrustDomain") },
       { name: "CONDUIT_DEFAULT_INBOUND_POLICY", value: value("policy.defaultInboundPolicy") },
       { name: "CONDUIT_CLUSTER_NETWORKS", value: value("policy.clusterNetworks") },
-      {
-        name: "CONDUIT_TELEMETRY_ADDR",
-        value: text("conduit-telemetry.", NAMESPACE, ".svc.", value("clusterDomain"), ":8087"),
-      },
+      { name: "CONDUIT_TELEMETRY_ADDR", value: addressOf("telemetry") },
+      ...identityEnv(name),
     ],
+    volumeMounts: mountsOf(name).map(({ path, volume }) => ({
+      name: volume.name ?? "",
+      mountPath: path,
+      readOnly: true,
+    })),
     ports: [
       { name: "api", containerPort: port, protocol: "TCP" },
       { name: "admin", containerPort: ADMIN_PORT, protocol: "TCP" },

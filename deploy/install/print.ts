@@ -80,6 +80,7 @@ function expression({ what }: Hole): string {
   if (what.is === "namespace") return ".Release.Namespace"
   if (what.is === "version") return ".Chart.AppVersion"
   if (what.is === "value") return `.Values.${what.path}`
+  if (what.is === "base64") return `.Values.${what.path} | b64enc`
   if (what.is === "config") return 'omit .Values "identity" | toPrettyJson'
   if (what.is !== "text") throw new Error(`install: a ${what.is} cannot be part of a text`)
   const format = what.parts

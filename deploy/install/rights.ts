@@ -40,6 +40,30 @@ export const READER_RULES: readonly Tree[] = [
   }),
 ]
 
+/** Rights of the identity service: it asks whose tokens are, and reads nothing. */
+export const REVIEWER_RULES: readonly Tree[] = [
+  commented("Whose a token is: a workload proves itself with its service account's.", {
+    apiGroups: ["authentication.k8s.io"],
+    resources: ["tokenreviews"],
+    verbs: ["create"],
+  }),
+]
+
+/** Right of the policy service: it says what became of policies, where their writers look for it. */
+export const CONDITION_RULES: readonly Tree[] = [
+  commented("The condition Accepted of our own policies; their spec is not written.", {
+    apiGroups: ["policy.conduit.io"],
+    resources: ["authorizationpolicies/status"],
+    verbs: ["patch"],
+  }),
+]
+
+/** Roles of the control plane's by the end of their names. */
+export const ROLES = { reader: READER_RULES, reviewer: REVIEWER_RULES, conditions: CONDITION_RULES } as const
+
+/** A role of the control plane's. */
+export type Role = keyof typeof ROLES
+
 const RBAC = "rbac.authorization.k8s.io"
 
 /** A ClusterRole of the control plane's, with its binding to service accounts. */

@@ -25,6 +25,7 @@ export class Hole {
 
 type HoleKind =
   | { readonly is: "value"; readonly path: string }
+  | { readonly is: "base64"; readonly path: string }
   | { readonly is: "text"; readonly parts: readonly (string | Hole)[] }
   | { readonly is: "namespace" }
   | { readonly is: "version" }
@@ -46,6 +47,11 @@ export type Tree =
 /** A value, of whatever shape, by its dotted path. */
 export function value(path: string): Hole {
   return new Hole({ is: "value", path })
+}
+
+/** A text value in base64, as Secrets hold it. */
+export function base64(path: string): Hole {
+  return new Hole({ is: "base64", path })
 }
 
 /** A string made of fixed parts and values. */
@@ -106,6 +112,8 @@ function filledHole({ what }: Hole, filling: Filling): unknown {
   switch (what.is) {
     case "value":
       return valueAt(what.path, filling.values)
+    case "base64":
+      return Buffer.from(String(valueAt(what.path, filling.values))).toString("base64")
     case "namespace":
       return filling.namespace
     case "version":

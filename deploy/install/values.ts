@@ -41,6 +41,16 @@ const RULES: Readonly<Record<string, Rule>> = {
   identityTrustAnchorsPEM: pem("trust anchors of the mesh, PEM; public"),
   "identity.issuer.crtPEM": pem("certificate of the issuer, PEM"),
   "identity.issuer.keyPEM": pem("key of the issuer, PEM; secret"),
+  identityExternalIssuer: flag(
+    false,
+    "the issuer is the Secret conduit-identity-issuer (tls.crt, tls.key) that another keeps, such as cert-manager",
+  ),
+  identityIssuanceLifetime: duration(
+    "24h",
+    [10_000, 720 * 3_600_000],
+    "life of certificates, from 10s to 720h",
+  ),
+  identityClockSkewAllowance: duration("20s", [0, 3_600_000], "allowance for clocks that differ, to 1h"),
   "image.registry": word("conduit", "where the images are: REGISTRY/control, REGISTRY/proxy"),
   "image.version": word("", "tag of the images; this release's when empty"),
   "image.pullPolicy": oneOf("IfNotPresent", ["Always", "IfNotPresent", "Never"], "when images are pulled"),
@@ -82,6 +92,19 @@ function pem(about: string): Rule {
   return { byDefault: "", about, check }
 }
 
+const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }
+
+function duration(byDefault: string, [minMs, maxMs]: readonly [number, number], about: string): Rule {
+  const check = (value: unknown): string | null => {
+    const [, count, unit = ""] = /^(\d{1,12})(ms|s|m|h)$/.exec(String(value)) ?? []
+    const ms = Number(count) * (UNITS_MS[unit] ?? 0)
+    return ms >= minMs && ms <= maxMs
+      ? null
+      : `must be a duration such as ${byDefault}, of ${minMs / 1000} s to ${maxMs / 1000} s`
+  }
+  return { byDefault, about, check }
+}
+
 function list(byDefault: readonly unknown[], about: string): Rule {
   return { byDefault, about, check: value => (Array.isArray(value) ? null : "must be a list") }
 }
@@ -113,7 +136,14 @@ export function readValues(layers: readonly { values: unknown; from: string }[])
   for (const [path, { byDefault }] of Object.entries(RULES)) setAt(merged, path, sorted(byDefault))
   for (const { values, from } of layers) mergeLayer(merged, values, "", from)
   const { crtPEM, keyPEM } = (merged.identity as { issuer: { crtPEM: string; keyPEM: string } }).issuer
-  const given = [crtPEM, keyPEM, merged.identityTrustAnchorsPEM].filter(one => one !== "").length
+  const { identityTrustAnchorsPEM: anchors, identityExternalIssuer: external } = merged
+  if (external === true) {
+    if (crtPEM + keyPEM === "" && anchors !== "") return merged
+    throw new ValuesError(
+      "identityExternalIssuer needs identityTrustAnchorsPEM, and neither identity.issuer.crtPEM nor identity.issuer.keyPEM: those are in the other's Secret",
+    )
+  }
+  const given = [crtPEM, keyPEM, anchors].filter(one => one !== "").length
   if (given !== 0 && given !== 3) {
     throw new ValuesError(
       "identityTrustAnchorsPEM, identity.issuer.crtPEM and identity.issuer.keyPEM go together: give all of them or none",

@@ -1,12 +1,6 @@
 // Trust anchors and issuer that `conduit dev up` was given as files, checked before anything starts.
 import { readFileSync, statSync } from "node:fs"
-import {
-  type AuthorityPem,
-  anchorOf,
-  MAX_PEM_BYTES,
-  parseIssuer,
-  parseTrustAnchors,
-} from "../identity/mod.ts"
+import { type AuthorityPem, checkAuthority, MAX_PEM_BYTES } from "../identity/mod.ts"
 
 /** What was given; each may be missing. */
 export interface GivenIdentity {
@@ -46,19 +40,10 @@ export function readGivenIdentity(files: Partial<IdentityFiles>, nowMs: number):
     )
   }
   const [anchor = "", issuer = "", issuerKey = ""] = names.map(name => read(name, files[name] ?? ""))
-  const [anchorsFlag, issuerFlag] = names.map(name => `--${name} ${files[name]}`)
-  const anchors = parseTrustAnchors(anchor, nowMs, anchorsFlag)
-  let parsed: ReturnType<typeof parseIssuer>
-  try {
-    parsed = parseIssuer({ certificate: issuer, key: issuerKey }, nowMs)
-  } catch (error) {
-    const message = error instanceof Error ? error.message : String(error)
-    const flags = message.replaceAll(/tls\.(crt|key)/g, (_all, kind) => `--${names[kind === "crt" ? 1 : 2]}`)
-    throw new Error(flags)
-  }
-  if (anchorOf(parsed, anchors) === null)
-    throw new Error(`${issuerFlag} chains to none of the certificates in ${anchorsFlag}`)
-  return { anchor, issuer, issuerKey }
+  const [anchorsFlag = "", issuerFlag = "", keyFlag = ""] = names.map(name => `--${name} ${files[name]}`)
+  const authority = { anchor, issuer, issuerKey }
+  checkAuthority(authority, { anchor: anchorsFlag, issuer: issuerFlag, issuerKey: keyFlag }, nowMs)
+  return authority
 }
 
 function read(flag: string, path: string): string {

@@ -15,10 +15,10 @@ import {
 import {
   type Change,
   type Fields,
+  parseSource,
   pointerStep,
   replacedTexts,
   splitStream,
-  parseSource,
   YamlError,
 } from "../yaml_edit/mod.ts"
 import {

@@ -1,5 +1,5 @@
 // AuthorizationPolicy of policy.conduit.io/v1alpha1 as it is understood: what read_policy.ts makes of an object, with the
-// words that it may hold. deploy/crds/authorization_policy.yaml says the same to the API server, held equal by a test.
+// words that it may hold. The definition in deploy/install says the same to the API server, held equal by a test.
 
 /** API group. */
 export const POLICY_GROUP = "policy.conduit.io"

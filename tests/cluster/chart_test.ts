@@ -4,14 +4,17 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { parseAllDocuments } from "yaml"
+import { type AuthorityPem, makeAuthority } from "../../deploy/identity/mod.ts"
 import { ensureHelm } from "./helm.ts"
 
 const ROOT = join(import.meta.dir, "../..")
-const PEM = (what: string): string => `-----BEGIN ${what}-----\nAAAA\n-----END ${what}-----\n`
 let helm = ""
+let authority: AuthorityPem
 
 beforeAll(async () => {
   helm = await ensureHelm()
+  const names = { trustDomain: "example.test", controlNamespace: "mesh" }
+  authority = await makeAuthority({ ...names, nowMs: Date.now() })
 }, 30 * 60_000)
 
 interface Named {
@@ -31,6 +34,7 @@ async function objectsOf(command: readonly string[]): Promise<Named[]> {
 test.each([
   ["defaults of the chart", { installNamespace: false }],
   ["defaults of conduit", { installNamespace: true }],
+  ["another's issuer", { installNamespace: true, identityExternalIssuer: true }],
   [
     "everything set",
     {
@@ -39,8 +43,7 @@ test.each([
       networkPolicies: true,
       clusterDomain: "example.test",
       identityTrustDomain: "example.test",
-      identityTrustAnchorsPEM: PEM("CERTIFICATE"),
-      identity: { issuer: { crtPEM: PEM("CERTIFICATE"), keyPEM: PEM("PRIVATE KEY") } },
+      identityIssuanceLifetime: "12h",
       image: { registry: "registry.example:5000/mesh", version: "9.9", pullPolicy: "Never" },
       imagePullSecrets: [{ name: "pull" }],
       policy: { defaultInboundPolicy: "deny", clusterNetworks: "10.0.0.0/8" },
@@ -55,7 +58,10 @@ test.each([
   const folder = mkdtempSync(join(tmpdir(), "conduit-chart-"))
   try {
     const file = join(folder, "values.yaml")
-    writeFileSync(file, JSON.stringify(values))
+    const { anchor, issuer, issuerKey } = authority
+    const external = "identityExternalIssuer" in values
+    const identity = external ? {} : { identity: { issuer: { crtPEM: issuer, keyPEM: issuerKey } } }
+    writeFileSync(file, JSON.stringify({ ...values, ...identity, identityTrustAnchorsPEM: anchor }))
     const ours = await objectsOf([process.execPath, "cli/main.ts", "install", "-c", "mesh", "-f", file])
     const chart = ["template", "x", "deploy/install/chart", "--include-crds", "-n", "mesh", "-f", file]
     const theirs = await objectsOf([helm, ...chart, "--kube-version", "1.34.0"])
@@ -64,4 +70,11 @@ test.each([
   } finally {
     rmSync(folder, { recursive: true })
   }
+})
+
+test("without trust anchors the chart says what to give, as Helm would make new ones with each upgrade", async () => {
+  const chart = [helm, "template", "x", "deploy/install/chart", "-n", "mesh", "--kube-version", "1.34.0"]
+  expect(objectsOf(chart)).rejects.toThrow(
+    "identityTrustAnchorsPEM is missing: give the mesh's trust anchors",
+  )
 })

@@ -1,4 +1,5 @@
 // A real Kubernetes for tests: an API server with its store and controllers, in namespaces of its own.
+import { sign } from "node:crypto"
 import { existsSync, mkdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { type Binary, ensureBinaries } from "./binaries.ts"
@@ -8,6 +9,7 @@ import {
   apiServer,
   controllerManager,
   etcd,
+  SERVICE_ACCOUNT_ISSUER,
   type Setting,
   scheduler,
   writeKubeconfig,
@@ -42,6 +44,11 @@ export interface CommandResult {
   readonly code: number
   readonly stdout: string
   readonly stderr: string
+}
+
+/** A port of 127.0.0.1 that leads into a pod. */
+export interface Forward extends AsyncDisposable {
+  readonly port: number
 }
 
 /** How kubectl is run. */
@@ -156,6 +163,36 @@ export class Cluster implements AsyncDisposable {
     return { code, stdout, stderr }
   }
 
+  /** Leads a port of 127.0.0.1 here to one of a pod, by way of the API server, until it is let go. */
+  async forward(namespace: string, target: string, port: number): Promise<Forward> {
+    const args = ["port-forward", "-n", namespace, target, `:${port}`, "--address=127.0.0.1"]
+    const child = Bun.spawn([this.#setting.program("kubectl"), `--kubeconfig=${this.kubeconfig}`, ...args], {
+      env: { PATH: process.env.PATH ?? "", HOME: this.#node.folder },
+      stdout: "pipe",
+      stderr: "pipe",
+    })
+    const reader = child.stdout.getReader()
+    const said = new TextDecoder().decode((await reader.read()).value)
+    const own = /127\.0\.0\.1:(\d+)/.exec(said)?.[1]
+    if (own === undefined) {
+      child.kill()
+      throw new Error(
+        `cluster: kubectl ${args.join(" ")} failed: ${(await child.stderr.text()).trim() || said}`,
+      )
+    }
+    // It tells of every connection, and would end where nobody reads that.
+    void (async () => {
+      while (!(await reader.read()).done);
+    })()
+    return {
+      port: Number(own),
+      [Symbol.asyncDispose]: async () => {
+        child.kill()
+        await child.exited
+      },
+    }
+  }
+
   /** A kubeconfig of another user, such as one whose rights a test wants to see refused. @returns its path */
   async kubeconfigOf(subject: Subject): Promise<string> {
     return await writeKubeconfig(this.#setting, subject, this.server)
@@ -170,6 +207,14 @@ export class Cluster implements AsyncDisposable {
       key: readFileSync(key, "utf8"),
       authority: readFileSync(authority.certificate, "utf8"),
     }
+  }
+
+  /** A token that the API server takes for its own, with whatever is claimed, such as an end in the past. */
+  signToken(claims: object): string {
+    const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64url")
+    const body = `${part({ alg: "RS256", typ: "JWT" })}.${part({ iss: SERVICE_ACCOUNT_ISSUER, ...claims })}`
+    const key = readFileSync(join(this.#setting.authority.folder, "sa.key"), "utf8")
+    return `${body}.${sign("sha256", Buffer.from(body), key).toString("base64url")}`
   }
 
   /** Lets the cluster reach a port of 127.0.0.1 here, such as a webhook's. @returns host and port to be called there */

@@ -7,6 +7,8 @@ import type { Binary } from "./binaries.ts"
 import type { Authority, Subject } from "./certificates.ts"
 import { NODE_ADDRESS } from "./node.ts"
 
+/** `iss` of service account tokens. */
+export const SERVICE_ACCOUNT_ISSUER = "https://kubernetes.default.svc.cluster.local"
 /** Addresses of Services; the first is the API server's own. */
 export const SERVICE_RANGE = "10.96.0.0/16"
 /** The API server's Service. */
@@ -61,7 +63,7 @@ export async function apiServer(setting: Setting): Promise<string[]> {
     `--client-ca-file=${authority.certificate}`,
     `--service-account-key-file=${join(authority.folder, "sa.pub")}`,
     `--service-account-signing-key-file=${join(authority.folder, "sa.key")}`,
-    "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+    `--service-account-issuer=${SERVICE_ACCOUNT_ISSUER}`,
     `--service-cluster-ip-range=${SERVICE_RANGE}`,
     "--authorization-mode=Node,RBAC",
     "--enable-admission-plugins=NodeRestriction",

@@ -7,11 +7,20 @@ export const TEST_TAG = "under-test"
 /** Architecture of this machine, as images call it. */
 export const ARCHITECTURE = process.arch === "arm64" ? "arm64" : "amd64"
 
-/** An application that answers HTTP; see peer_main.ts. */
+/** An application that answers HTTP, and one that asks; see peer_main.ts and caller_main.ts. */
 export const PEER: ImagePlan = {
   name: "peer",
   what: "a peer of tests",
   entry: "tests/cluster/peer_main.ts",
+  commands: { "call-steadily": "tests/cluster/caller_main.ts" },
+  user: "65534:65534",
+}
+
+/** The demo shop. */
+export const SHOP: ImagePlan = {
+  name: "shop",
+  what: "the demo shop",
+  entry: "deploy/local/demo/main.ts",
   user: "65534:65534",
 }
 

@@ -3,10 +3,10 @@ import { afterEach, expect, test } from "bun:test"
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { TokenIssuer } from "../../identity/mod.ts"
 import type { KubeObject } from "../objects/kube_object.ts"
 import { PodSources } from "../pod_sources.ts"
 import { filesOf, writeFiles } from "./volume_files.ts"
-import { TokenIssuer } from "../../identity/mod.ts"
 import { refreshVolumes } from "./volumes.ts"
 
 const folders: string[] = []

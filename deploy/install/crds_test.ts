@@ -1,8 +1,5 @@
 // The custom resource definition and the reader must say the same: fields, choices, bounds.
 import { expect, test } from "bun:test"
-import { readFileSync } from "node:fs"
-import { join } from "node:path"
-import { parse } from "yaml"
 import {
   MAX_POLICY_RULES,
   MAX_POLICY_VALUES,
@@ -11,7 +8,8 @@ import {
   POLICY_GROUP,
   POLICY_KIND,
   TARGET_KINDS,
-} from "./authorization_policy.ts"
+} from "../policy/mod.ts"
+import { crds } from "./crds.ts"
 
 interface Schema {
   readonly properties?: Readonly<Record<string, Schema>>
@@ -23,10 +21,20 @@ interface Schema {
   readonly type?: string
 }
 
-const text = readFileSync(join(import.meta.dir, "../crds/authorization_policy.yaml"), "utf8")
-const crd = parse(text)
-const [version] = crd.spec.versions
-const schema: Schema = version.schema.openAPIV3Schema
+interface Definition {
+  readonly group: string
+  readonly names: { readonly kind: string }
+  readonly versions: readonly {
+    readonly name: string
+    readonly subresources: object
+    readonly schema: { readonly openAPIV3Schema: Schema }
+  }[]
+}
+
+const [crd] = crds()
+const spec = crd?.spec as Definition
+const [version] = spec.versions
+const schema: Schema = version?.schema.openAPIV3Schema ?? {}
 
 function at(...path: string[]): Schema {
   let found = schema
@@ -43,7 +51,7 @@ function fields(...path: string[]): string[] {
 }
 
 test("group, version and kind are the reader's", () => {
-  expect([crd.spec.group, version.name, crd.spec.names.kind]).toEqual([POLICY_GROUP, "v1alpha1", POLICY_KIND])
+  expect([spec.group, version?.name, spec.names.kind]).toEqual([POLICY_GROUP, "v1alpha1", POLICY_KIND])
 })
 
 test("every mapping has the fields that the reader knows, no more and no fewer", () => {
@@ -69,7 +77,13 @@ test("choices and bounds are the reader's", () => {
 })
 
 test("the schema is a structural one without rules in CEL", () => {
+  const text = JSON.stringify(schema)
   expect(text).not.toContain("x-kubernetes-validations")
   expect(text).not.toContain("x-kubernetes-preserve-unknown-fields")
   expect(schema.type).toBe("object")
+})
+
+test("the status is a subresource, so that who writes policies does not write what became of them", () => {
+  expect(version?.subresources).toEqual({ status: {} })
+  expect(fields("status", "conditions", "[]")).toContain("observedGeneration")
 })
