@@ -9,7 +9,7 @@ export const GLOBAL_FLAGS = {
     type: "string",
     alias: "n",
     valueHint: "NAMESPACE",
-    description: "namespace to look in (default: default)",
+    description: "namespace to look in (default: the context's, or default)",
   },
   "all-namespaces": { type: "boolean", alias: "A", description: "look in every namespace" },
   output: { type: "string", alias: "o", valueHint: "FORMAT", description: "table, wide, json or yaml" },
@@ -41,9 +41,9 @@ export interface GlobalArgs {
   readonly context?: string | undefined
 }
 
-/** Namespace that a command looks in: `-A` is "", then `-n`, then `default` as kubectl. */
-export function namespaceOf(args: GlobalArgs): string {
-  return args["all-namespaces"] ? "" : (args.namespace ?? "default")
+/** Namespace that a command looks in: `-A` is "", then `-n`, then that of the context, as kubectl. */
+export function namespaceOf(args: GlobalArgs, ofContext = "default"): string {
+  return args["all-namespaces"] ? "" : (args.namespace ?? ofContext)
 }
 
 /** The window of traffic figures. */

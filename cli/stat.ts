@@ -2,9 +2,9 @@
 import type { ApiClient, StatRow } from "../protos/mod.ts"
 import { command } from "./command_line/command.ts"
 import { windowMsOf } from "./command_line/duration.ts"
-import { withApi } from "./connect.ts"
+import { openApi } from "./connect.ts"
 import { Failure, UsageError } from "./failure.ts"
-import { GLOBAL_FLAGS, namespaceOf, WATCH_FLAG, WINDOW_FLAG } from "./flags.ts"
+import { GLOBAL_FLAGS, WATCH_FLAG, WINDOW_FLAG } from "./flags.ts"
 import { byteRate, type Column, FORMATS, formatOf, millis, percent, rate, render, say } from "./output.ts"
 import {
   KIND_WORDS,
@@ -114,20 +114,23 @@ export const stat = command({
   async run({ args }) {
     const format = formatOf(args.output)
     const targets = parseResources(args._)
-    const namespace = namespaceOf(args)
     const windowMs = windowMsOf(args["time-window"])
-    const from = peer(args.from, args["from-namespace"] ?? namespace, "--from")
-    const to = peer(args.to, args["to-namespace"] ?? namespace, "--to")
-    if (from !== undefined && to !== undefined) {
+    const sender = peer(args.from, "--from")
+    const receiver = peer(args.to, "--to")
+    if (sender !== undefined && receiver !== undefined) {
       throw new UsageError(
         "--from and --to cannot be used together; stat deploy/a --to deploy/b shows what a sends to b",
       )
     }
     const kinds = new Set(targets.map(target => target.kind)).size > 1
+    await using mesh = await openApi(args)
+    const { namespace } = mesh
+    const from = selectorOf(sender, args["from-namespace"] ?? namespace)
+    const to = selectorOf(receiver, args["to-namespace"] ?? namespace)
     const columns = statColumns({ namespaces: namespace === "", kinds })
     await show(args.watch === true, async () => {
       const rows: StatLine[] = []
-      await withApi(args, async api => {
+      await mesh.call(async api => {
         for (const target of targets) {
           rows.push(...(await ask(api, target)))
         }
@@ -154,11 +157,16 @@ export const stat = command({
   },
 })
 
-function peer(word: string | undefined, namespace: string, flag: string) {
+function peer(word: string | undefined, flag: string): ResourceArgument | undefined {
   if (word === undefined) return undefined
   const [one, ...more] = parseResources([word])
   if (one === undefined || more.length > 0)
     throw new UsageError(`${flag} takes one resource, such as deploy/web`)
+  return one
+}
+
+function selectorOf(one: ResourceArgument | undefined, namespace: string) {
+  if (one === undefined) return undefined
   return { namespace: one.kind === "namespace" ? "" : namespace, kind: one.kind, name: one.name }
 }
 

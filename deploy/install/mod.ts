@@ -4,6 +4,7 @@ export { crds } from "./crds.ts"
 export { findConfig, findInjected, findInstalled, type Installed, type InstalledConfig } from "./inventory.ts"
 export {
   ANCHORS_NAME,
+  COMPONENT_LABEL,
   CONFIG_NAME,
   ISSUER_SECRET,
   installObjects,

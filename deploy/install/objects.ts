@@ -29,7 +29,8 @@ export const ANCHORS_NAME = "conduit-identity-trust-roots"
 /** User id of the control plane's processes. */
 export const CONTROL_UID = 2103
 
-const COMPONENT_LABEL = "conduit.io/control-plane-component"
+/** Label of the control plane's pods that says which service they are, such as `api`. */
+export const COMPONENT_LABEL = "conduit.io/control-plane-component"
 const ADMIN_PORT = 9990
 
 /** A service of the control plane. */

@@ -67,21 +67,24 @@ export class KubeApi {
   /** Its address, for sentences. */
   readonly server: string
   private readonly credentials: CredentialSource
+  private readonly timeoutMs: number
   private refused = false
 
-  constructor(credentials: CredentialSource) {
+  /** @param timeoutMs  longest wait for an answer; CALL_TIMEOUT_MS where nobody waits who is in a hurry */
+  constructor(credentials: CredentialSource, timeoutMs: number = CALL_TIMEOUT_MS) {
     this.credentials = credentials
     this.server = credentials.server
+    this.timeoutMs = timeoutMs
   }
 
   /**
    * Makes a request.
    *
    * @returns the answer's JSON
-   * @throws KubeError when the server refuses, cannot be reached, or does not answer within CALL_TIMEOUT_MS
+   * @throws KubeError when the server refuses, cannot be reached, or does not answer in time
    */
   async call(call: KubeCall): Promise<unknown> {
-    const deadline = AbortSignal.timeout(CALL_TIMEOUT_MS)
+    const deadline = AbortSignal.timeout(this.timeoutMs)
     const signal = call.signal === undefined ? deadline : AbortSignal.any([call.signal, deadline])
     try {
       const response = await this.send(call, signal)
@@ -89,8 +92,40 @@ export class KubeApi {
       if (!response.ok) throw this.refusal(response, text)
       return text === "" ? undefined : JSON.parse(text)
     } catch (error) {
-      throw this.told(error, deadline, `no answer within ${CALL_TIMEOUT_MS / 1000} s`)
+      throw this.told(error, deadline, `no answer within ${this.timeoutMs / 1000} s`)
     }
+  }
+
+  /**
+   * Opens a WebSocket.
+   *
+   * @param protocol  that the server must take
+   * @throws KubeError as `call`
+   */
+  async webSocket(path: string, protocol: string): Promise<WebSocket> {
+    const { server, headers, tls, proxy } = await this.credentials.current(this.refused)
+    const socket = new WebSocket(`${server.replace(/^http/, "ws")}${path}`, {
+      protocols: [protocol],
+      headers: { "user-agent": "conduit", ...headers },
+      tls,
+      perMessageDeflate: false,
+      ...(proxy === "" ? {} : { proxy }),
+    } as Bun.WebSocketOptions)
+    socket.binaryType = "arraybuffer"
+    const { promise, resolve } = Promise.withResolvers<string | null>()
+    const timer = setTimeout(() => resolve(`no answer within ${this.timeoutMs / 1000} s`), this.timeoutMs)
+    const failed = (event: Event): void => resolve((event as ErrorEvent).message || "it was closed")
+    socket.addEventListener("open", () => resolve(null))
+    socket.addEventListener("error", failed)
+    socket.addEventListener("close", failed)
+    const failure = await promise
+    clearTimeout(timer)
+    if (failure === null) return socket
+    socket.terminate()
+    // A WebSocket does not tell what the server answered; the same as a plain request is refused for the same reason.
+    const wanted = await this.call({ path }).catch((error: unknown) => error)
+    if (wanted instanceof KubeError && wanted.status !== 400) throw wanted
+    throw new KubeError(`no WebSocket was opened: ${failure}`)
   }
 
   /**

@@ -1,3 +1,5 @@
-// A Kubernetes API server, for who needs no more of it than requests, lists and watches.
+// A Kubernetes API server, for who needs no more of it than requests, lists, watches and connections to pods.
 export { CALL_TIMEOUT_MS, KubeApi, type KubeCall, KubeError, type WatchEvent } from "./api.ts"
-export { type CredentialSource, kubeconfigCredentials, serviceAccountCredentials } from "./credentials.ts"
+export { type CredentialSource, serviceAccountCredentials } from "./credentials.ts"
+export { type KubeconfigPlaces, kubeconfigCredentials, NoKubeconfigError } from "./kubeconfig.ts"
+export { connectToPod, type PodPort } from "./pod_connection.ts"
