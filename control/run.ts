@@ -5,12 +5,12 @@ import { serveApi } from "./api/mod.ts"
 import { type ClusterSource, ManifestsSource, type Problem } from "./cluster/mod.ts"
 import { serveDestination } from "./destination/mod.ts"
 import { serveIdentity } from "./identity/mod.ts"
-import { KubernetesSource } from "./kubernetes/mod.ts"
+import { KubernetesSource, Reviews } from "./kubernetes/mod.ts"
 import type { Log } from "./log.ts"
 import { joinMesh, type MeshMember } from "./mesh_member.ts"
 import { servePolicy, watchProblems } from "./policy/mod.ts"
 import { type Listening, type Metric, serveAdmin } from "./serve/mod.ts"
-import type { ClusterSettings, ServiceName, Settings } from "./settings.ts"
+import { type ClusterSettings, NEED_CLUSTER, type ServiceName, type Settings } from "./settings.ts"
 import {
   localQueries,
   remoteQueries,
@@ -46,6 +46,8 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
   let source: ClusterSource | undefined
   let member: MeshMember | undefined
   try {
+    const { cluster } = settings
+    const api = cluster?.from === "kubernetes" ? await openApi(cluster) : null
     if (mesh !== null) {
       member = joinMesh(mesh, settings.identity, log)
       figures.push(member.metrics)
@@ -55,7 +57,10 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
       }
     }
     const tls = (port: "proxies" | "api") => (member === undefined ? {} : { tls: member.tls(port) })
-    source = settings.cluster === null ? undefined : await openCluster(settings.cluster, log, figures)
+    if (cluster !== null && NEED_CLUSTER.some(name => services.has(name))) {
+      const from = cluster.from === "manifests" ? cluster.folder : api
+      if (from !== null) source = openCluster(from, log, figures)
+    }
     if (services.has("destination") && source !== undefined) {
       const server = await serveDestination(source.store, {
         host,
@@ -176,6 +181,7 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
         port: ports.api,
         version: project.version,
         policy: settings.policy,
+        ...(api === null ? {} : { reviews: new Reviews(api, () => performance.now()) }),
         ...tls("api"),
       }
       parts.push({ name: "api", listening: await serveApi(source.store, queries, options) })
@@ -198,11 +204,20 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
   return { ports: new Map(parts.map(({ name, listening }) => [name, listening.port])), stop }
 }
 
-async function openCluster(
-  settings: ClusterSettings,
-  log: Log,
-  figures: (() => readonly Metric[])[],
-): Promise<ClusterSource> {
+async function openApi({
+  kubeconfig,
+  context,
+}: Extract<ClusterSettings, { from: "kubernetes" }>): Promise<KubeApi> {
+  const inPod = kubeconfig === "" && context === ""
+  return new KubeApi(
+    inPod
+      ? serviceAccountCredentials({ env: process.env, nowMs: () => performance.now() })
+      : await kubeconfigCredentials(kubeconfig, context),
+  )
+}
+
+/** @param from  an API server, or the folder of manifests that stands for one */
+function openCluster(from: KubeApi | string, log: Log, figures: (() => readonly Metric[])[]): ClusterSource {
   let seen = 0
   const options = {
     onProblem: ({ where, message }: Problem) => {
@@ -211,16 +226,8 @@ async function openCluster(
     },
     onResolved: () => log.info("the cluster's objects have no problems any more"),
   }
-  let source: ClusterSource
-  if (settings.from === "manifests") source = new ManifestsSource(settings.folder, options)
-  else {
-    const { kubeconfig, context } = settings
-    const inPod = kubeconfig === "" && context === ""
-    const credentials = inPod
-      ? serviceAccountCredentials({ env: process.env, nowMs: () => performance.now() })
-      : await kubeconfigCredentials(kubeconfig, context)
-    source = new KubernetesSource(new KubeApi(credentials), options)
-  }
+  const source: ClusterSource =
+    typeof from === "string" ? new ManifestsSource(from, options) : new KubernetesSource(from, options)
   source.start()
   figures.push(() => [
     {

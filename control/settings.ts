@@ -21,7 +21,7 @@ export type ServiceName = keyof typeof SERVICE_PORTS
 
 const SERVICE_NAMES = Object.keys(SERVICE_PORTS) as ServiceName[]
 /** Services that answer from the cluster's objects. */
-const NEED_CLUSTER: readonly ServiceName[] = ["destination", "policy", "api"]
+export const NEED_CLUSTER: readonly ServiceName[] = ["destination", "policy", "api"]
 const USAGE = `usage: main.ts ${SERVICE_NAMES.join("|")}|all --kubernetes [--kubeconfig FILE] [--context NAME] | --manifests DIR [--listen-host ADDRESS]`
 
 /** Where the cluster's objects come from: a folder of manifests, or a Kubernetes API server. */

@@ -4,9 +4,11 @@ import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect"
 import { connectNodeAdapter } from "@connectrpc/connect-node"
 import { ApiService, type VersionResponseSchema } from "../../protos/mod.ts"
 import type { ClusterStore } from "../cluster/mod.ts"
+import type { Reviews } from "../kubernetes/mod.ts"
 import { POLICY_DEFAULTS, type PolicyOptions } from "../policy/mod.ts"
 import { type Listening, listen, type TlsOptions } from "../serve/mod.ts"
 import type { TelemetryQueries } from "../telemetry/mod.ts"
+import { accessInterceptor, contextOf } from "./access.ts"
 import { edges } from "./edges.ts"
 import { endpoints } from "./endpoints.ts"
 import { identities } from "./identities.ts"
@@ -36,6 +38,8 @@ export interface ApiOptions {
   readonly nowMs?: () => number
   /** TLS beside plaintext, which the CLI uses through a forward of loopback. */
   readonly tls?: TlsOptions
+  /** Who may ask, see access.ts. Default: whoever reaches the port, as in a local mesh. */
+  readonly reviews?: Pick<Reviews, "token" | "access">
 }
 
 /**
@@ -48,7 +52,7 @@ export function serveApi(
   queries: TelemetryQueries,
   options: ApiOptions,
 ): Promise<Listening> {
-  const { host, port, policy = POLICY_DEFAULTS, nowMs = Date.now, proxies, tls } = options
+  const { host, port, policy = POLICY_DEFAULTS, nowMs = Date.now, proxies, tls, reviews } = options
   const routes = (router: ConnectRouter): void => {
     router.service(ApiService, {
       version: () => version(queries, options.version),
@@ -65,7 +69,12 @@ export function serveApi(
   return listen({
     host,
     port,
-    onRequest: connectNodeAdapter({ routes, readMaxBytes: MAX_API_REQUEST_BYTES }),
+    onRequest: connectNodeAdapter({
+      routes,
+      readMaxBytes: MAX_API_REQUEST_BYTES,
+      contextValues: contextOf,
+      interceptors: reviews === undefined ? [] : [accessInterceptor(reviews)],
+    }),
     tls,
   })
 }

@@ -88,14 +88,35 @@ test("every pod meets the restricted Pod Security Standard", () => {
   }
 })
 
-test("no right is on secrets, none writes, and none is on everything", () => {
-  for (const object of installObjects(fillingOf())) {
-    if (object.kind !== "ClusterRole") continue
-    for (const rule of object.rules as { apiGroups: string[]; resources: string[]; verbs: string[] }[]) {
-      expect(rule.verbs).toEqual(["list", "watch"])
-      expect([...rule.resources, ...rule.apiGroups]).not.toContain("*")
-      expect(rule.resources).not.toContain("secrets")
-    }
+/** Rules of roles, by whether anybody is bound to them. */
+function rulesOf(bound: boolean) {
+  const objects = installObjects(fillingOf())
+  const roles = objects.flatMap(({ kind, roleRef }) =>
+    kind.endsWith("Binding") ? [(roleRef as { name: string }).name] : [],
+  )
+  return objects
+    .filter(({ kind, metadata }) => kind.endsWith("Role") && roles.includes(metadata.name) === bound)
+    .flatMap(({ rules }) => rules as Readonly<Record<string, string[]>>[])
+}
+
+test("no right of the control plane is on secrets or on everything, and nothing is written: reviews alone are created", () => {
+  expect(rulesOf(true).length).toBeGreaterThan(5)
+  for (const { verbs, resources = [], apiGroups = [] } of rulesOf(true)) {
+    const reviews = resources.every(one => ["tokenreviews", "subjectaccessreviews"].includes(one))
+    expect(verbs).toEqual(reviews ? ["create"] : ["list", "watch"])
+    expect([...resources, ...apiGroups]).not.toContain("*")
+    expect(resources).not.toContain("secrets")
+  }
+})
+
+test("roles for who looks at the mesh are bound to nobody, and reach no secret, no exec, and two ConfigMaps only", () => {
+  const rules = rulesOf(false)
+  expect(rules.length).toBe(5)
+  for (const { resources = [], resourceNames, nonResourceURLs } of rules) {
+    if (nonResourceURLs !== undefined) expect(nonResourceURLs).toEqual(["/conduit.api.v1.ApiService/*"])
+    else if (resources[0] === "configmaps")
+      expect(resourceNames).toEqual(["conduit-identity-trust-roots", "conduit-config"])
+    else expect(["pods", "pods/portforward", "deployments"]).toContain(resources.join())
   }
 })
 

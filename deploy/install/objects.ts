@@ -2,7 +2,7 @@
 // same holes as templates.
 import { crds } from "./crds.ts"
 import { printTree } from "./print.ts"
-import { clusterRights, READER_RULES } from "./rights.ts"
+import { AUTHORIZER_RULES, clusterRights, READER_RULES, viewerRoles } from "./rights.ts"
 import {
   CONFIG,
   type Filling,
@@ -66,6 +66,8 @@ export function objectTrees(): Tree[] {
       namespaced("v1", "ServiceAccount", `conduit-${name}`, { automountServiceAccountToken: cluster }),
     ),
     ...clusterRights("reader", READER_RULES, readers, LABELS),
+    ...clusterRights("authorizer", AUTHORIZER_RULES, ["conduit-api"], LABELS),
+    ...viewerRoles({ configMaps: [ANCHORS_NAME, CONFIG_NAME] }, LABELS),
     when(
       "identityTrustAnchorsPEM",
       namespaced("v1", "ConfigMap", ANCHORS_NAME, {
