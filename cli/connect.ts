@@ -149,6 +149,8 @@ export class ApiConnection implements AsyncDisposable {
   readonly what: string
   /** The namespace that the flags mean: "" for all; where they name none the context's, else `default`. */
   readonly namespace: string
+  /** The cluster around the control plane; null for one that has an address. */
+  readonly cluster: ClusterPlane | null
   private plane: ControlPlane | null
   private readonly find: () => Promise<ControlPlane>
   private way: Way | null = null
@@ -157,6 +159,7 @@ export class ApiConnection implements AsyncDisposable {
   constructor(args: GlobalArgs, plane: ControlPlane, find: () => Promise<ControlPlane>) {
     this.what = plane.what
     this.namespace = namespaceOf(args, plane.kubernetes?.namespace)
+    this.cluster = plane.kubernetes === undefined ? null : plane
     this.plane = plane
     this.find = find
   }

@@ -7,6 +7,8 @@ export interface Pod {
     readonly name: string
     readonly namespace: string
     readonly deletionTimestamp?: string
+    readonly labels?: Readonly<Record<string, string>>
+    readonly ownerReferences?: readonly { readonly kind: string; readonly name: string }[]
   }
   readonly spec: {
     readonly containers: readonly {

@@ -100,9 +100,10 @@ export class KubeApi {
    * Opens a WebSocket.
    *
    * @param protocol  that the server must take
+   * @param attach  listens to it before it is open: the first messages may come with the answer
    * @throws KubeError as `call`
    */
-  async webSocket(path: string, protocol: string): Promise<WebSocket> {
+  async webSocket<T>(path: string, protocol: string, attach: (socket: WebSocket) => T): Promise<T> {
     const { server, headers, tls, proxy } = await this.credentials.current(this.refused)
     const socket = new WebSocket(`${server.replace(/^http/, "ws")}${path}`, {
       protocols: [protocol],
@@ -112,6 +113,7 @@ export class KubeApi {
       ...(proxy === "" ? {} : { proxy }),
     } as Bun.WebSocketOptions)
     socket.binaryType = "arraybuffer"
+    const attached = attach(socket)
     const { promise, resolve } = Promise.withResolvers<string | null>()
     const timer = setTimeout(() => resolve(`no answer within ${this.timeoutMs / 1000} s`), this.timeoutMs)
     const failed = (event: Event): void => resolve((event as ErrorEvent).message || "it was closed")
@@ -120,7 +122,7 @@ export class KubeApi {
     socket.addEventListener("close", failed)
     const failure = await promise
     clearTimeout(timer)
-    if (failure === null) return socket
+    if (failure === null) return attached
     socket.terminate()
     // A WebSocket does not tell what the server answered; the same as a plain request is refused for the same reason.
     const wanted = await this.call({ path }).catch((error: unknown) => error)

@@ -3,3 +3,4 @@ export { CALL_TIMEOUT_MS, KubeApi, type KubeCall, KubeError, type WatchEvent } f
 export { type CredentialSource, serviceAccountCredentials } from "./credentials.ts"
 export { type KubeconfigPlaces, kubeconfigCredentials, NoKubeconfigError } from "./kubeconfig.ts"
 export { connectToPod, type PodPort } from "./pod_connection.ts"
+export { getFromPod, type PodRequestLimits } from "./pod_http.ts"

@@ -27,13 +27,15 @@ export interface PodPort {
 export async function connectToPod(api: KubeApi, target: PodPort): Promise<Duplex> {
   const { namespace, pod, port } = target
   const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods/${encodeURIComponent(pod)}/portforward?ports=${port}`
-  return overChannels(await api.webSocket(path, PROTOCOL), target)
+  return await api.webSocket(path, PROTOCOL, socket => overChannels(socket, target))
 }
 
 function overChannels(socket: WebSocket, target: PodPort): Duplex {
   const skip = [PORT_BYTES, PORT_BYTES]
   let complaint = ""
   const connection = new Duplex({
+    // One message ends both directions: there is no other way to tell.
+    allowHalfOpen: false,
     read() {},
     write(chunk: Buffer, _encoding, done) {
       const message = Buffer.allocUnsafe(1 + chunk.length)
@@ -58,8 +60,9 @@ function overChannels(socket: WebSocket, target: PodPort): Duplex {
     else if (channel === ERROR_CHANNEL) complaint += payload.toString()
   })
   socket.addEventListener("close", () => {
-    connection.push(null)
-    connection.destroy(complaint === "" ? undefined : new KubeError(told(complaint, target)))
+    // What came before the end is still read.
+    if (complaint === "") connection.push(null)
+    else connection.destroy(new KubeError(told(complaint, target)))
   })
   return connection
 }
