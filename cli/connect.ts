@@ -4,6 +4,7 @@ import { type ApiClient, createApiClient } from "../protos/mod.ts"
 import { Failure, UsageError } from "./failure.ts"
 import { type GlobalArgs, namespaceOf } from "./flags.ts"
 import { type Kubernetes, planeNamespace } from "./kubernetes.ts"
+import { say } from "./output.ts"
 
 /** The longest a person waits for an answer of the control plane. */
 export const CALL_TIMEOUT_MS = 10_000
@@ -170,7 +171,11 @@ export class ApiConnection implements AsyncDisposable {
    * @throws Failure with a sentence for whatever the control plane or the way to it answers
    */
   async call<T>(ask: (api: ApiClient) => Promise<T>): Promise<T> {
-    if (this.way !== null && this.way.lost() !== null) this.close()
+    const before = this.way?.lost() ?? null
+    if (this.way !== null && before !== null) {
+      say(`conduit: the connection to ${this.way.end} was lost (${before}); looking for another`)
+      this.close()
+    }
     this.plane ??= await this.find()
     const { plane } = this
     this.way ??= plane.kubernetes === undefined ? await byAddress(plane.url) : await throughCluster(plane)

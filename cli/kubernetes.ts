@@ -3,6 +3,7 @@ import {
   type CredentialSource,
   KubeApi,
   KubeError,
+  NO_CREDENTIALS,
   kubeconfigCredentials,
   NoKubeconfigError,
   serviceAccountCredentials,
@@ -68,7 +69,7 @@ export function refusal(error: unknown, { api, what: whose }: Kubernetes, what: 
   if (error instanceof Failure) return error
   const reason = reasonOf(error)
   const told = (sentence: string): Failure => new Failure(`cannot ${what}: ${sentence}`, { cause: error })
-  if (!(error instanceof KubeError)) return told(reason)
+  if (!(error instanceof KubeError) || error.reason === NO_CREDENTIALS) return told(reason)
   if (error.status === 401)
     return told(
       `the Kubernetes API at ${api.server} does not accept ${whose} (401 Unauthorized): log in again`,

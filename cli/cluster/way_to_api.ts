@@ -4,11 +4,12 @@
 // To the pod it comes from its own loopback interface: who may create pods/portforward in the control plane's namespace
 // may read. The kubeconfig's own token never leaves for the pod, where whoever holds it would be that user.
 import { once } from "node:events"
+import type { Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import { connect as connectTls } from "node:tls"
 import { createConnectTransport } from "@connectrpc/connect-node"
 import { ANCHORS_NAME, COMPONENT_LABEL, CONFIG_NAME } from "../../deploy/install/mod.ts"
-import { connectToPod, KubeError } from "../../deploy/kubernetes/mod.ts"
+import { connectToPod, KubeError, kernelSocket, NO_CREDENTIALS } from "../../deploy/kubernetes/mod.ts"
 import { CALL_TIMEOUT_MS, type Way } from "../connect.ts"
 import { Failure } from "../failure.ts"
 import { type Kubernetes, refusal } from "../kubernetes.ts"
@@ -38,10 +39,14 @@ export async function wayToApi(kubernetes: Kubernetes, namespace: string): Promi
     const { connection, pod } = await connectToOne(kubernetes, namespace, ready)
     const end = `pod ${namespace}/${pod.metadata.name}`
     const ca = anchors?.["ca-bundle.crt"] ?? ""
-    const secured = ca === "" ? connection : await secure(connection, ca, serverName(namespace, config), end)
-    return over(secured, ca !== "", end)
+    const socket = await kernelSocket(connection)
+    const secured =
+      ca === "" ? socket : await secure(socket, ca, serverName(namespace, config), end, connection)
+    return over(secured, ca !== "", end, connection)
   } catch (error) {
-    throw refusal(error, kubernetes, attempt)
+    const { message } = refusal(error, kubernetes, attempt)
+    const away = error instanceof KubeError && error.status === 0 && error.reason !== NO_CREDENTIALS
+    throw new Failure(away ? `${message}; traffic of the mesh goes on without it` : message, { cause: error })
   }
 }
 
@@ -98,20 +103,27 @@ function serverName(namespace: string, config: Readonly<Record<string, string>> 
   return `${DEPLOYMENT}.${namespace}.serviceaccount.identity.${namespace}.${domain}`
 }
 
-async function secure(connection: Duplex, ca: string, name: string, end: string): Promise<Duplex> {
+async function secure(
+  socket: Socket,
+  ca: string,
+  name: string,
+  end: string,
+  connection: Duplex,
+): Promise<Socket> {
   const secured = connectTls({
-    socket: connection,
+    socket,
     servername: name,
     ca,
     ALPNProtocols: ["h2"],
     minVersion: "TLSv1.3",
   })
+  socket.once("close", () => secured.destroy(new Error("it ended the connection")))
   try {
     await once(secured, "secureConnect", { signal: AbortSignal.timeout(TLS_TIMEOUT_MS) })
     return secured
   } catch (error) {
     secured.destroy()
-    connection.destroy()
+    socket.destroy()
     const broken = connection.errored?.message
     const late = (error as Error).name === "AbortError"
     const reason = broken ?? (late ? `no answer within ${TLS_TIMEOUT_MS / 1000} s` : (error as Error).message)
@@ -119,18 +131,18 @@ async function secure(connection: Duplex, ca: string, name: string, end: string)
   }
 }
 
-function over(connection: Duplex, tls: boolean, end: string): Way {
+/** @param beneath  the connection to the pod, which knows why it ended */
+function over(socket: Socket, tls: boolean, end: string, beneath: Duplex): Way {
   let lost: string | null = null
-  const gone = (reason: string) => (): void => {
-    lost ??= connection.errored?.message ?? reason
-  }
-  connection.on("error", gone("it broke"))
-  connection.on("close", gone("the pod has gone, or the way to it"))
+  socket.on("error", () => socket.destroy())
+  socket.on("close", () => {
+    lost ??= beneath.errored?.message ?? "the pod has gone, or the way to it"
+  })
   const transport = createConnectTransport({
     baseUrl: `${tls ? "https" : "http"}://${DEPLOYMENT}`,
     httpVersion: "2",
     defaultTimeoutMs: CALL_TIMEOUT_MS,
-    nodeOptions: { createConnection: () => connection },
+    nodeOptions: { createConnection: () => socket },
   })
-  return { transport, end, lost: () => lost, close: () => void connection.destroy() }
+  return { transport, end, lost: () => lost, close: () => void socket.destroy() }
 }

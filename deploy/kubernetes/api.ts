@@ -1,12 +1,15 @@
 // Calls to a Kubernetes API server over plain HTTPS: one request, and a watch as a stream of lines. Documents are
 // read and let go; nothing is kept here (https://kubernetes.io/docs/reference/using-api/api-concepts/).
-import type { CredentialSource } from "./credentials.ts"
+import type { Credentials, CredentialSource } from "./credentials.ts"
 import { LineReader } from "./line_reader.ts"
 
 /** Longest wait for an answer to one request. */
 export const CALL_TIMEOUT_MS = 30_000
 /** Largest answer that is read: a page of 500 pods is 5 MB; a server that sends without end is cut here. */
 export const MAX_ANSWER_BYTES = 128 * 1024 * 1024
+
+/** `reason` of a KubeError for credentials that cannot be had: nothing was asked. */
+export const NO_CREDENTIALS = "NoCredentials"
 
 /** An answer that is none: the server refused, or was not reached. */
 export class KubeError extends Error {
@@ -104,7 +107,7 @@ export class KubeApi {
    * @throws KubeError as `call`
    */
   async webSocket<T>(path: string, protocol: string, attach: (socket: WebSocket) => T): Promise<T> {
-    const { server, headers, tls, proxy } = await this.credentials.current(this.refused)
+    const { server, headers, tls, proxy } = await this.login()
     const socket = new WebSocket(`${server.replace(/^http/, "ws")}${path}`, {
       protocols: [protocol],
       headers: { "user-agent": "conduit", ...headers },
@@ -160,8 +163,16 @@ export class KubeApi {
     }
   }
 
+  private async login(): Promise<Credentials> {
+    try {
+      return await this.credentials.current(this.refused)
+    } catch (error) {
+      throw new KubeError(error instanceof Error ? error.message : String(error), { reason: NO_CREDENTIALS })
+    }
+  }
+
   private async send(call: KubeCall, signal: AbortSignal): Promise<Response> {
-    const { server, headers, tls, proxy } = await this.credentials.current(this.refused)
+    const { server, headers, tls, proxy } = await this.login()
     const response = await fetch(`${server}${call.path}`, {
       method: call.method ?? "GET",
       headers: {

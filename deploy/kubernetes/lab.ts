@@ -37,7 +37,7 @@ export async function newAuthority(): Promise<KeyPair> {
     notAfter: new Date(Date.now() + DAY_MS),
     extensions: [new x509.BasicConstraintsExtension(true, undefined, true)],
   })
-  return { cert: made.toString("pem"), key: await keyPem(keys) }
+  return { cert: `${made.toString("pem")}\n`, key: await keyPem(keys) }
 }
 
 /** Issues a certificate. */
@@ -54,7 +54,7 @@ export async function issue(subject: string, { names = [], notAfterMs, by }: Iss
     notAfter: new Date(notAfterMs ?? Date.now() + DAY_MS),
     extensions: names.length === 0 ? [] : [new x509.SubjectAlternativeNameExtension([...names])],
   })
-  return { cert: made.toString("pem"), key: await keyPem(keys) }
+  return { cert: `${made.toString("pem")}\n`, key: await keyPem(keys) }
 }
 
 async function newKeys(): Promise<CryptoKeyPair> {

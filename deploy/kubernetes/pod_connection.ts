@@ -49,6 +49,8 @@ function overChannels(socket: WebSocket, target: PodPort): Duplex {
       done(error)
     },
   })
+  // It may fail before whoever asked for it listens; `errored` and reading tell.
+  connection.on("error", () => {})
   socket.addEventListener("message", ({ data }) => {
     const message = Buffer.from(data as ArrayBuffer)
     const channel = message[0] ?? DATA_CHANNEL
