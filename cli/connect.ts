@@ -46,13 +46,6 @@ export interface Surroundings {
   readonly kubernetes: (args: GlobalArgs) => Promise<Kubernetes | null>
 }
 
-/** Which control plane is meant, in order; shown by `--help`. */
-export const SEARCH_ORDER = [
-  "--api-addr, --mesh, or --context and --kubeconfig; then CONDUIT_API_ADDR and CONDUIT_DEV_NAME",
-  "the local mesh that runs on this machine (conduit dev); of several the one called dev",
-  "the current context of KUBECONFIG or ~/.kube/config; in a pod, the cluster around it",
-] as const
-
 /**
  * Finds the control plane, in SEARCH_ORDER: what was typed, what the environment names, a running local mesh, a cluster.
  *

@@ -29,6 +29,13 @@ export const GLOBAL_FLAGS = {
   context: { type: "string", valueHint: "NAME", description: "context of the kubeconfig" },
 } as const satisfies ArgsDef
 
+/** Which control plane is meant, in order; shown by `--help`. */
+export const SEARCH_ORDER = [
+  "--api-addr, --mesh, or --context and --kubeconfig; then CONDUIT_API_ADDR and CONDUIT_DEV_NAME",
+  "the local mesh that runs on this machine (conduit dev); of several the one called dev",
+  "the current context of KUBECONFIG or ~/.kube/config; in a pod, the cluster around it",
+] as const
+
 /** What a command sees of the global flags. */
 export interface GlobalArgs {
   readonly namespace?: string | undefined
