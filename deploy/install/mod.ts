@@ -14,6 +14,6 @@ export {
   PLANE_LABEL,
   partTrees,
 } from "./objects.ts"
-export { AUTHORIZER_RULES, READER_RULES } from "./rights.ts"
+export { READER_RULES } from "./rights.ts"
 export { type Filling, fill, type InstallObject } from "./template.ts"
 export { parseSet, readValues, type Values, ValuesError } from "./values.ts"

@@ -1,8 +1,9 @@
 // The control plane as Kubernetes objects, described once: `conduit install` fills in values, the Helm chart has the
 // same holes as templates.
+import { apiAccess } from "./api_access.ts"
 import { crds } from "./crds.ts"
 import { printTree } from "./print.ts"
-import { AUTHORIZER_RULES, clusterRights, READER_RULES, viewerRoles } from "./rights.ts"
+import { clusterRights, READER_RULES } from "./rights.ts"
 import {
   CONFIG,
   type Filling,
@@ -66,8 +67,6 @@ export function objectTrees(): Tree[] {
       namespaced("v1", "ServiceAccount", `conduit-${name}`, { automountServiceAccountToken: cluster }),
     ),
     ...clusterRights("reader", READER_RULES, readers, LABELS),
-    ...clusterRights("authorizer", AUTHORIZER_RULES, ["conduit-api"], LABELS),
-    ...viewerRoles({ configMaps: [ANCHORS_NAME, CONFIG_NAME] }, LABELS),
     when(
       "identityTrustAnchorsPEM",
       namespaced("v1", "ConfigMap", ANCHORS_NAME, {
@@ -84,6 +83,7 @@ export function objectTrees(): Tree[] {
         },
       }),
     ),
+    ...apiAccess([ANCHORS_NAME, CONFIG_NAME], LABELS),
     ...COMPONENTS.flatMap(componentTrees),
     ...COMPONENTS.filter(({ several }) => several).map(({ name }) => when("ha", budgetTree(name))),
     when("networkPolicies", networkPolicyTree()),

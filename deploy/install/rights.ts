@@ -40,68 +40,7 @@ export const READER_RULES: readonly Tree[] = [
   }),
 ]
 
-/** Rights of the API: it asks who its callers from other pods are, and whether they may ask. */
-export const AUTHORIZER_RULES: readonly Tree[] = [
-  commented("Whose a caller's token is.", {
-    apiGroups: ["authentication.k8s.io"],
-    resources: ["tokenreviews"],
-    verbs: ["create"],
-  }),
-  commented("Whether that one may get what it asks for.", {
-    apiGroups: ["authorization.k8s.io"],
-    resources: ["subjectaccessreviews"],
-    verbs: ["create"],
-  }),
-]
-
 const RBAC = "rbac.authorization.k8s.io"
-
-/** Roles that are bound to nobody: administrators bind them to who looks at the mesh. */
-export function viewerRoles(names: ViewerNames, labels: Tree): Tree[] {
-  return [
-    {
-      apiVersion: `${RBAC}/v1`,
-      kind: "Role",
-      metadata: { name: "conduit-viewer", namespace: NAMESPACE, labels },
-      rules: [
-        commented("The way of conduit stat, edges and so on to the API: a connection to its pod.", {
-          apiGroups: [""],
-          resources: ["pods/portforward"],
-          verbs: ["get", "create"],
-        }),
-        commented("Which pods there are.", { apiGroups: [""], resources: ["pods"], verbs: ["list"] }),
-        commented("What the API's certificate is checked by.", {
-          apiGroups: [""],
-          resources: ["configmaps"],
-          resourceNames: [...names.configMaps],
-          verbs: ["get"],
-        }),
-        commented("Whether it is installed at all.", {
-          apiGroups: ["apps"],
-          resources: ["deployments"],
-          resourceNames: ["conduit-api"],
-          verbs: ["get"],
-        }),
-      ],
-    },
-    {
-      apiVersion: `${RBAC}/v1`,
-      kind: "ClusterRole",
-      metadata: { name: text("conduit-", NAMESPACE, "-api-caller"), labels },
-      rules: [
-        commented("The API asked from another pod, by a service account.", {
-          nonResourceURLs: ["/conduit.api.v1.ApiService/*"],
-          verbs: ["get"],
-        }),
-      ],
-    },
-  ]
-}
-
-/** What the roles name. */
-interface ViewerNames {
-  readonly configMaps: readonly string[]
-}
 
 /** A ClusterRole of the control plane's, with its binding to service accounts. */
 export function clusterRights(
