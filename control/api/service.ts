@@ -52,7 +52,7 @@ export function serveApi(
   queries: TelemetryQueries,
   options: ApiOptions,
 ): Promise<Listening> {
-  const { host, port, policy = POLICY_DEFAULTS, nowMs = Date.now, proxies, tls, reviews } = options
+  const { host, port, policy = POLICY_DEFAULTS, nowMs = Date.now, proxies, tls } = options
   const routes = (router: ConnectRouter): void => {
     router.service(ApiService, {
       version: () => version(queries, options.version),
@@ -73,7 +73,7 @@ export function serveApi(
       routes,
       readMaxBytes: MAX_API_REQUEST_BYTES,
       contextValues: contextOf,
-      interceptors: reviews === undefined ? [] : [accessInterceptor(reviews)],
+      interceptors: options.reviews === undefined ? [] : [accessInterceptor(options.reviews)],
     }),
     tls,
   })

@@ -100,6 +100,36 @@ export class KubeApi {
   }
 
   /**
+   * Reads a watch until the server ends it.
+   *
+   * @throws KubeError as `call`, when it breaks, or when nothing came for `silenceMs`
+   */
+  async watch(options: WatchOptions): Promise<void> {
+    const silence = new AbortController()
+    let timer = setTimeout(() => silence.abort(), options.silenceMs)
+    const signal = AbortSignal.any([options.signal, silence.signal])
+    try {
+      const response = await this.send(options, signal)
+      if (!response.ok) throw this.refusal(response, await readText(response))
+      options.onOpen()
+      if (response.body === null) return
+      const lines = new LineReader()
+      for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
+        clearTimeout(timer)
+        timer = setTimeout(() => silence.abort(), options.silenceMs)
+        const events = lines.push(chunk).map(line => JSON.parse(line) as WatchEvent)
+        if (events.length > 0) options.onEvents(events)
+        if (signal.aborted) break
+      }
+      signal.throwIfAborted()
+    } catch (error) {
+      throw this.told(error, silence.signal, `nothing came for ${options.silenceMs / 1000} s`)
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  /**
    * Opens a WebSocket.
    *
    * @param protocol  that the server must take
@@ -131,36 +161,6 @@ export class KubeApi {
     const wanted = await this.call({ path }).catch((error: unknown) => error)
     if (wanted instanceof KubeError && wanted.status !== 400) throw wanted
     throw new KubeError(`no WebSocket was opened: ${failure}`)
-  }
-
-  /**
-   * Reads a watch until the server ends it.
-   *
-   * @throws KubeError as `call`, when it breaks, or when nothing came for `silenceMs`
-   */
-  async watch(options: WatchOptions): Promise<void> {
-    const silence = new AbortController()
-    let timer = setTimeout(() => silence.abort(), options.silenceMs)
-    const signal = AbortSignal.any([options.signal, silence.signal])
-    try {
-      const response = await this.send(options, signal)
-      if (!response.ok) throw this.refusal(response, await readText(response))
-      options.onOpen()
-      if (response.body === null) return
-      const lines = new LineReader()
-      for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
-        clearTimeout(timer)
-        timer = setTimeout(() => silence.abort(), options.silenceMs)
-        const events = lines.push(chunk).map(line => JSON.parse(line) as WatchEvent)
-        if (events.length > 0) options.onEvents(events)
-        if (signal.aborted) break
-      }
-      signal.throwIfAborted()
-    } catch (error) {
-      throw this.told(error, silence.signal, `nothing came for ${options.silenceMs / 1000} s`)
-    } finally {
-      clearTimeout(timer)
-    }
   }
 
   private async login(): Promise<Credentials> {
