@@ -97,6 +97,16 @@ test("an API server that opens no WebSocket, and one that is not there, are told
   await expect(connectToPod(new KubeApi(nobody), WEB)).rejects.toMatchObject({ status: 0 })
 })
 
+test("an API server that takes connections and says nothing is not waited for", async () => {
+  const silent = createServer(socket => void socket.on("error", () => {}))
+  pods.push(silent)
+  await new Promise<void>(resolve => silent.listen(0, "127.0.0.1", resolve))
+  const url = `https://127.0.0.1:${(silent.address() as { port: number }).port}`
+  const away = new KubeApi(await kubeconfigCredentials(server.kubeconfig(undefined, url), ""), 100)
+  await expect(away.call({ path: "/version" })).rejects.toThrow("no answer within 0.1 s")
+  await expect(connectToPod(away, WEB)).rejects.toThrow("no answer within 0.1 s")
+})
+
 test("without a client certificate that the API server takes nothing is opened", async () => {
   const stranger = await kubeconfigCredentials(server.kubeconfig({ token: "x" }), "")
   await expect(connectToPod(new KubeApi(stranger, 2_000), WEB)).rejects.toMatchObject({ name: "KubeError" })

@@ -89,9 +89,19 @@ beforeAll(async () => {
     },
     deployment("web"),
   )
-  for (const name of await deployments("conduit"))
-    await cluster.kubectl(["rollout", "status", name, "-n", "conduit", "--timeout=120s"])
+  for (const name of await deployments("conduit")) {
+    const { code } = await cluster.tryKubectl(["rollout", "status", name, "-n", "conduit", "--timeout=120s"])
+    if (code !== 0) throw new Error(`${name} did not become ready:\n${await logs(name)}`)
+  }
 }, 30 * 60_000)
+
+/** What may say why a Deployment of the control plane does not become ready. */
+async function logs(name: string): Promise<string> {
+  const pods = await cluster.tryKubectl(["get", "pods", "-n", "conduit", "--output=wide"])
+  const own = await cluster.tryKubectl(["logs", name, "-n", "conduit", "--tail=20"])
+  const events = await cluster.tryKubectl(["events", "-n", "conduit", "--types=Warning"])
+  return [pods.stdout, own.stdout, own.stderr, events.stdout.split("\n").slice(-20).join("\n")].join("\n")
+}
 
 afterAll(async () => {
   await cluster?.[Symbol.asyncDispose]()
