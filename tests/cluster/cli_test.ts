@@ -213,6 +213,33 @@ test("who has no right to it is told which one is missing; the role conduit-view
   expect(elsewhere.err).toContain('in the namespace "elsewhere"')
 }, 90_000)
 
+test("in a pod the cluster around it is asked, as the pod's service account", async () => {
+  const idle = ["/usr/bin/bun", "-e", "setInterval(() => {}, 1_000_000)"]
+  const image = `conduit/cli:${TEST_TAG}`
+  await apply(
+    { apiVersion: "v1", kind: "ServiceAccount", metadata: { name: "looker" } },
+    {
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name: "looker" },
+      spec: {
+        serviceAccountName: "looker",
+        containers: [{ name: "cli", image, imagePullPolicy: "Never", command: idle }],
+      },
+    },
+  )
+  await cluster.kubectl(["wait", "pod/looker", "--for=condition=Ready", "--timeout=60s"])
+  const look = ["exec", "pod/looker", "--", "/usr/bin/bun", "/app/cli.js", "version"]
+  expect((await cluster.tryKubectl(look)).stderr).toContain("system:serviceaccount:default:looker")
+  const bind = ["create", "rolebinding", "looker", "-n", "conduit", "--role=conduit-viewer"]
+  await cluster.kubectl([...bind, "--serviceaccount=default:looker"])
+  const text = await eventually("the binding holds", async () => {
+    const { code, stdout } = await cluster.tryKubectl(look)
+    return code === 0 ? stdout : undefined
+  })
+  expect(text).toContain("(the cluster of the pod's service account)")
+}, 90_000)
+
 test("conduit that is not there is told", async () => {
   const { err, code } = await conduit("stat deploy -c nowhere")
   expect(code).toBe(1)
