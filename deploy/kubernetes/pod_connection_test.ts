@@ -1,6 +1,8 @@
 // Connections to pods through an API server, over real HTTPS with a client certificate, and real WebSockets.
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test"
-import { createServer, type Server } from "node:net"
+import { readFileSync, writeFileSync } from "node:fs"
+import { createServer as createHttp } from "node:http"
+import { connect, createServer, type Server } from "node:net"
 import { KubeApi } from "./api.ts"
 import { kubeconfigCredentials } from "./kubeconfig.ts"
 import { FakeApiServer } from "./lab.ts"
@@ -105,6 +107,34 @@ test("an API server that takes connections and says nothing is not waited for", 
   const away = new KubeApi(await kubeconfigCredentials(server.kubeconfig(undefined, url), ""), 100)
   await expect(away.call({ path: "/version" })).rejects.toThrow("no answer within 0.1 s")
   await expect(connectToPod(away, WEB)).rejects.toThrow("no answer within 0.1 s")
+})
+
+test("a proxy that the kubeconfig names is on the way of requests and of connections to pods", async () => {
+  let used = 0
+  const proxy = createHttp().on("connect", (request, socket) => {
+    used++
+    const [host = "", port] = (request.url ?? "").split(":")
+    const beyond = connect(Number(port), host, () => socket.write("HTTP/1.1 200 OK\r\n\r\n"))
+    beyond.on("error", () => socket.destroy())
+    socket.on("error", () => beyond.destroy())
+    socket.pipe(beyond).pipe(socket)
+  })
+  await new Promise<void>(resolve => proxy.listen(0, "127.0.0.1", resolve))
+  try {
+    await listens(() => "HTTP/1.1 200 OK\r\n\r\nhello")
+    const path = server.kubeconfig()
+    const config = JSON.parse(readFileSync(path, "utf8"))
+    config.clusters[0].cluster["proxy-url"] = `http://127.0.0.1:${(proxy.address() as { port: number }).port}`
+    writeFileSync(path, JSON.stringify(config))
+    const behind = new KubeApi(await kubeconfigCredentials(path, ""), 2_000)
+    server.answers.set("/version", { minor: "34" })
+    expect(await behind.call({ path: "/version" })).toEqual({ minor: "34" })
+    expect(await getFromPod(behind, WEB, "/", LIMITS)).toBe("hello")
+    expect(used).toBe(2)
+  } finally {
+    proxy.closeAllConnections()
+    proxy.close()
+  }
 })
 
 test("without a client certificate that the API server takes nothing is opened", async () => {
