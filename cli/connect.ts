@@ -1,8 +1,10 @@
 // Finds the control plane and calls its public API: an address given, a running local mesh, or a cluster.
-import { Code, ConnectError } from "@connectrpc/connect"
+import { Code, ConnectError, type Transport } from "@connectrpc/connect"
 import { type ApiClient, createApiClient } from "../protos/mod.ts"
 import { Failure, UsageError } from "./failure.ts"
-import type { GlobalArgs } from "./flags.ts"
+import { type GlobalArgs, namespaceOf } from "./flags.ts"
+import { type Kubernetes, planeNamespace } from "./kubernetes.ts"
+import { say } from "./output.ts"
 
 /** The longest a person waits for an answer of the control plane. */
 export const CALL_TIMEOUT_MS = 10_000
@@ -15,39 +17,61 @@ export interface LocalMesh {
   readonly apiAddr: string
 }
 
-/** Where the control plane is, and how it was found. */
-export interface ControlPlane {
+/** A control plane whose API has an address. */
+export interface AddressedPlane {
   /** Base address of the API, such as `http://127.0.0.1:8085`. */
   readonly url: string
   /** For sentences: `the local mesh "dev"` or `127.0.0.1:8085`. */
   readonly what: string
+  readonly kubernetes?: undefined
 }
+
+/** A control plane in a Kubernetes cluster, which is reached through its API server. */
+export interface ClusterPlane {
+  readonly kubernetes: Kubernetes
+  /** Namespace of the control plane. */
+  readonly controlNamespace: string
+  /** For sentences: `the cluster of context "prod"`. */
+  readonly what: string
+}
+
+/** Where the control plane is, and how it was found. */
+export type ControlPlane = AddressedPlane | ClusterPlane
 
 /** What the search for the control plane asks; tests pass their own. */
 export interface Surroundings {
   readonly env: Readonly<Record<string, string | undefined>>
   readonly localMeshes: () => Promise<readonly LocalMesh[]>
+  /** The cluster of --kubeconfig and --context; null where there is no kubeconfig, and the flags name none. */
+  readonly kubernetes: (args: GlobalArgs) => Promise<Kubernetes | null>
 }
 
 /**
- * Finds the control plane: `--api-addr` or CONDUIT_API_ADDR, then a running local mesh.
+ * Finds the control plane, in SEARCH_ORDER: what was typed, what the environment names, a running local mesh, a cluster.
  *
- * @throws Failure when there is none, or several and none is chosen; UsageError for an address that is none
+ * @throws Failure when there is none, or several and none is chosen; UsageError for an address that is none, or flags that
+ *   name two of them
  */
 export async function findControlPlane(args: GlobalArgs, around: Surroundings): Promise<ControlPlane> {
-  const given = args["api-addr"] ?? around.env.CONDUIT_API_ADDR
-  if (given !== undefined && given !== "") return addressed(given)
-  if (args.context !== undefined || args.kubeconfig !== undefined) {
-    const flag = args.context !== undefined ? "--context" : "--kubeconfig"
-    throw new Failure(
-      `${flag} names a Kubernetes cluster, and this version finds local meshes only: ` +
-        "pass --api-addr HOST:PORT to name an API by its address",
-    )
+  const { env } = around
+  const flags = (["api-addr", "mesh", "context", "kubeconfig"] as const).filter(
+    name => given(args[name]) !== null,
+  )
+  const [flag, other] = flags
+  if (flag !== undefined && other !== undefined && flag !== "context")
+    throw new UsageError(`--${flag} and --${other} each name a control plane: give one of them`)
+  if (flag === "context" || flag === "kubeconfig") {
+    const kubernetes = await around.kubernetes(args)
+    if (kubernetes === null)
+      throw new Failure(`--${flag} names a Kubernetes cluster, and there is no kubeconfig`)
+    return inCluster(kubernetes, args, env)
   }
+  const address = given(args["api-addr"]) ?? (flag === undefined ? given(env.CONDUIT_API_ADDR) : null)
+  if (address !== null) return addressed(address)
   const meshes = await around.localMeshes()
   const names = meshes.map(mesh => mesh.name).join(", ")
-  const wanted = args.mesh ?? around.env.CONDUIT_DEV_NAME
-  if (wanted !== undefined && wanted !== "") {
+  const wanted = given(args.mesh) ?? given(env.CONDUIT_DEV_NAME)
+  if (wanted !== null) {
     const mesh = meshes.find(one => one.name === wanted)
     if (mesh !== undefined) return local(mesh)
     const running = meshes.length === 0 ? "none runs" : `running: ${names}`
@@ -60,17 +84,31 @@ export async function findControlPlane(args: GlobalArgs, around: Surroundings): 
   if (meshes.length > 1) {
     throw new Failure(`several local meshes run (${names}): choose one with --mesh NAME`)
   }
+  const kubernetes = await around.kubernetes(args)
+  if (kubernetes !== null) return inCluster(kubernetes, args, env)
   throw new Failure(
     "no control plane found: no local mesh runs on this machine (conduit dev up -f FILE starts one), " +
-      "and no --api-addr HOST:PORT was given",
+      "there is no kubeconfig (KUBECONFIG, ~/.kube/config), and no --api-addr HOST:PORT was given",
   )
 }
 
-function local(mesh: LocalMesh): ControlPlane {
+function given(value: string | undefined): string | null {
+  return value === undefined || value === "" ? null : value
+}
+
+function inCluster(kubernetes: Kubernetes, args: GlobalArgs, env: Surroundings["env"]): ClusterPlane {
+  return {
+    kubernetes,
+    controlNamespace: planeNamespace(args, env),
+    what: `the cluster of ${kubernetes.what}`,
+  }
+}
+
+function local(mesh: LocalMesh): AddressedPlane {
   return { url: `http://${mesh.apiAddr}`, what: `the local mesh "${mesh.name}"` }
 }
 
-function addressed(address: string): ControlPlane {
+function addressed(address: string): AddressedPlane {
   const text = address.includes("://") ? address : `http://${address}`
   const url = URL.canParse(text) ? new URL(text) : null
   if (url === null || url.hostname === "" || !["http:", "https:"].includes(url.protocol)) {
@@ -85,36 +123,119 @@ export function surroundings(): Surroundings {
   return {
     env: process.env,
     localMeshes: async () => await (await import("../deploy/mod.ts")).runningMeshes(),
+    kubernetes: async args => await (await import("./kubernetes.ts")).kubernetesOf(args),
   }
+}
+
+/** An API that can be called, now. */
+export interface Way {
+  readonly transport: Transport
+  /** What is at its other end, for sentences: `http://127.0.0.1:8085` or `pod conduit/conduit-api-6f4-x2`. */
+  readonly end: string
+  /** Why it leads nowhere any more; null while it does. */
+  lost(): string | null
+  close(): void
+}
+
+/** The API of a control plane. The way to it is opened by the first call, and anew when it was lost. */
+export class ApiConnection implements AsyncDisposable {
+  /** For sentences: `the local mesh "dev"`. */
+  readonly what: string
+  /** The namespace that the flags mean: "" for all; where they name none the context's, else `default`. */
+  readonly namespace: string
+  /** The cluster around the control plane; null for one that has an address. */
+  readonly cluster: ClusterPlane | null
+  private plane: ControlPlane | null
+  private readonly find: () => Promise<ControlPlane>
+  private way: Way | null = null
+
+  /** @param find  looks for the control plane again: a local mesh that was started anew has another address */
+  constructor(args: GlobalArgs, plane: ControlPlane, find: () => Promise<ControlPlane>) {
+    this.what = plane.what
+    this.namespace = namespaceOf(args, plane.kubernetes?.namespace)
+    this.cluster = plane.kubernetes === undefined ? null : plane
+    this.plane = plane
+    this.find = find
+  }
+
+  /**
+   * Makes calls.
+   *
+   * @throws Failure with a sentence for whatever the control plane or the way to it answers
+   */
+  async call<T>(ask: (api: ApiClient) => Promise<T>): Promise<T> {
+    const before = this.way?.lost() ?? null
+    if (this.way !== null && before !== null) {
+      say(`conduit: the connection to ${this.way.end} was lost (${before}); looking for another`)
+      this.close()
+    }
+    this.plane ??= await this.find()
+    const { plane } = this
+    this.way ??= plane.kubernetes === undefined ? await byAddress(plane.url) : await throughCluster(plane)
+    const { way } = this
+    try {
+      return await ask(createApiClient(way.transport))
+    } catch (error) {
+      if (!(error instanceof ConnectError)) throw error
+      const lost = way.lost()
+      if (lost !== null || error.code === Code.Unavailable) this.close()
+      if (lost === null) throw told(error, plane, way)
+      throw new Failure(`the connection to ${way.end} was lost (${lost})`, { cause: error })
+    }
+  }
+
+  /** Lets go of the way; the next call looks for one again. */
+  close(): void {
+    this.way?.close()
+    this.way = null
+    this.plane = null
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close()
+  }
+}
+
+/**
+ * The API of the control plane that the flags lead to. Use with `await using`.
+ *
+ * @throws as findControlPlane
+ */
+export async function openApi(args: GlobalArgs): Promise<ApiConnection> {
+  const find = async (): Promise<ControlPlane> => await findControlPlane(args, surroundings())
+  return new ApiConnection(args, await find(), find)
 }
 
 /**
  * Calls the API of the control plane that the flags lead to.
  *
- * @param ask the calls to make
+ * @param ask  the calls to make; gets the namespace that the flags mean, "" for all
  * @throws Failure with a sentence for whatever the control plane or the way to it answers
  */
-export async function withApi<T>(args: GlobalArgs, ask: (api: ApiClient) => Promise<T>): Promise<T> {
-  const plane = await findControlPlane(args, surroundings())
-  return await callApi(plane, ask)
+export async function withApi<T>(
+  args: GlobalArgs,
+  ask: (api: ApiClient, namespace: string) => Promise<T>,
+): Promise<T> {
+  await using connection = await openApi(args)
+  return await connection.call(api => ask(api, connection.namespace))
 }
 
-/** Calls the API of a control plane that was found. @throws Failure as `withApi` */
-export async function callApi<T>(plane: ControlPlane, ask: (api: ApiClient) => Promise<T>): Promise<T> {
+async function byAddress(url: string): Promise<Way> {
   const { createConnectTransport } = await import("@connectrpc/connect-node")
   const transport = createConnectTransport({
-    baseUrl: plane.url,
+    baseUrl: url,
     httpVersion: "1.1",
     defaultTimeoutMs: CALL_TIMEOUT_MS,
   })
-  try {
-    return await ask(createApiClient(transport))
-  } catch (error) {
-    throw error instanceof ConnectError ? told(error, plane) : error
-  }
+  return { transport, end: url, lost: () => null, close: () => {} }
 }
 
-function told(error: ConnectError, plane: ControlPlane): Failure | UsageError {
+async function throughCluster({ kubernetes, controlNamespace }: ClusterPlane): Promise<Way> {
+  const { wayToApi } = await import("./cluster/way_to_api.ts")
+  return await wayToApi(kubernetes, controlNamespace)
+}
+
+function told(error: ConnectError, plane: ControlPlane, way: Way): Failure | UsageError {
   const said = error.rawMessage
   switch (error.code) {
     case Code.InvalidArgument:
@@ -125,18 +246,19 @@ function told(error: ConnectError, plane: ControlPlane): Failure | UsageError {
     case Code.Unimplemented:
       return new Failure(
         `${plane.what} does not know this request: its control plane is older than this conduit`,
-        {
-          cause: error,
-        },
+        { cause: error },
       )
+    case Code.Unauthenticated:
+    case Code.PermissionDenied:
+      return new Failure(`the API at ${way.end} refuses: ${said}`, { cause: error })
     case Code.DeadlineExceeded:
       return new Failure(`${plane.what} did not answer within ${CALL_TIMEOUT_MS / 1000} s`, { cause: error })
     case Code.Unavailable:
-      return new Failure(`cannot reach ${plane.what}: no control plane answers at ${plane.url} (${said})`, {
+      return new Failure(`cannot reach ${plane.what}: no control plane answers at ${way.end} (${said})`, {
         cause: error,
       })
     default:
-      return new Failure(`the control plane at ${plane.url} failed: ${said} (${Code[error.code]})`, {
+      return new Failure(`the control plane at ${way.end} failed: ${said} (${Code[error.code]})`, {
         cause: error,
       })
   }

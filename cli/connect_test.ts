@@ -1,7 +1,9 @@
 // The search for the control plane.
 import { expect, test } from "bun:test"
-import { findControlPlane, type LocalMesh } from "./connect.ts"
+import { ApiConnection, findControlPlane, type LocalMesh } from "./connect.ts"
+import { UsageError } from "./failure.ts"
 import type { GlobalArgs } from "./flags.ts"
+import type { Kubernetes } from "./kubernetes.ts"
 
 const DEV: LocalMesh = { name: "dev", apiAddr: "127.0.0.1:4001" }
 const SHOP: LocalMesh = { name: "shop", apiAddr: "127.0.0.1:4002" }
@@ -11,8 +13,11 @@ async function found(
   meshes: readonly LocalMesh[],
   args: GlobalArgs = {},
   env: Record<string, string> = {},
+  cluster: Kubernetes | null = null,
 ): Promise<string> {
-  return (await findControlPlane(args, { env, localMeshes: async () => meshes })).url
+  const around = { env, localMeshes: async () => meshes, kubernetes: async () => cluster }
+  const plane = await findControlPlane(args, around)
+  return plane.kubernetes === undefined ? plane.url : `${plane.what}, ${plane.controlNamespace}`
 }
 
 test("the only local mesh is taken, and of several the one called dev", async () => {
@@ -47,7 +52,37 @@ test("an address given wins over everything, with the API's port unless it names
   await expect(found([DEV], { "api-addr": "not an address" })).rejects.toThrow("write HOST:PORT")
 })
 
-test("a kubeconfig or a context is answered plainly", async () => {
-  await expect(found([DEV], { context: "prod" })).rejects.toThrow("--context names a Kubernetes cluster")
-  await expect(found([DEV], { kubeconfig: "x" })).rejects.toThrow("--kubeconfig names a Kubernetes cluster")
+/** Nothing of it is asked: finding makes no call. */
+const PROD = { what: 'context "prod" of config', namespace: "shop" } as Kubernetes
+
+test("--context and --kubeconfig lead to a cluster, whatever the environment names and whichever local mesh runs", async () => {
+  const env = { CONDUIT_API_ADDR: "127.0.0.1:1", CONDUIT_DEV_NAME: "dev", CONDUIT_NAMESPACE: "mesh" }
+  const cluster = 'the cluster of context "prod" of config, mesh'
+  expect(await found([DEV], { context: "prod" }, env, PROD)).toBe(cluster)
+  expect(await found([DEV], { kubeconfig: "x", context: "prod" }, env, PROD)).toBe(cluster)
+})
+
+test("a cluster is taken by itself only where no local mesh runs, and the environment names no other", async () => {
+  expect(await found([], {}, {}, PROD)).toBe('the cluster of context "prod" of config, conduit')
+  expect(await found([DEV], {}, {}, PROD)).toBe("http://127.0.0.1:4001")
+  expect(await found([], {}, { CONDUIT_API_ADDR: "127.0.0.1:1" }, PROD)).toBe("http://127.0.0.1:1")
+})
+
+test("two flags that each name a control plane are wrong usage", async () => {
+  await expect(found([DEV], { mesh: "dev", context: "prod" }, {}, PROD)).rejects.toThrow(
+    "--mesh and --context each name a control plane",
+  )
+  await expect(found([DEV], { "api-addr": "x:1", kubeconfig: "y" }, {}, PROD)).rejects.toBeInstanceOf(
+    UsageError,
+  )
+})
+
+test("a namespace is that of the flags, else the context's", () => {
+  const plane = { kubernetes: PROD, controlNamespace: "conduit", what: "" }
+  const meant = (args: GlobalArgs): string => new ApiConnection(args, plane, async () => plane).namespace
+  expect([meant({}), meant({ namespace: "web" }), meant({ "all-namespaces": true })]).toEqual([
+    "shop",
+    "web",
+    "",
+  ])
 })

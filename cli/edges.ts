@@ -2,8 +2,8 @@
 import type { Edge, Resource } from "../protos/mod.ts"
 import { command } from "./command_line/command.ts"
 import { windowMsOf } from "./command_line/duration.ts"
-import { withApi } from "./connect.ts"
-import { GLOBAL_FLAGS, namespaceOf, WATCH_FLAG, WINDOW_FLAG } from "./flags.ts"
+import { openApi } from "./connect.ts"
+import { GLOBAL_FLAGS, WATCH_FLAG, WINDOW_FLAG } from "./flags.ts"
 import { type Column, FORMATS, formatOf, percent, rate, render, say } from "./output.ts"
 import { KIND_WORDS, parseResources, queryOf, resourceText } from "./resource.ts"
 import { show } from "./watch.ts"
@@ -94,11 +94,12 @@ export const edges = command({
   async run({ args }) {
     const format = formatOf(args.output)
     const targets = parseResources(args._.length === 0 ? ["deploy"] : args._)
-    const namespace = namespaceOf(args)
     const windowMs = windowMsOf(args["time-window"])
+    await using mesh = await openApi(args)
+    const { namespace } = mesh
     await show(args.watch === true, async () => {
       const rows: EdgeLine[] = []
-      await withApi(args, async api => {
+      await mesh.call(async api => {
         for (const target of targets) {
           const answer = await api.edges({
             target: queryOf(target, namespace, args.selector),

@@ -1,9 +1,9 @@
 // `conduit endpoints`: the endpoints of Services, as the control plane serves them to proxies.
 import type { EndpointInfo, ServiceEndpoints } from "../protos/mod.ts"
 import { command } from "./command_line/command.ts"
-import { withApi } from "./connect.ts"
+import { openApi } from "./connect.ts"
 import { Failure, UsageError } from "./failure.ts"
-import { GLOBAL_FLAGS, namespaceOf } from "./flags.ts"
+import { GLOBAL_FLAGS } from "./flags.ts"
 import { type Column, FORMATS, formatOf, renderData, renderTable, say, writeOut } from "./output.ts"
 import { resourceText } from "./resource.ts"
 
@@ -107,9 +107,10 @@ export const endpoints = command({
     const format = formatOf(args.output)
     const asked = args._.length === 0 ? [{ namespace: null, service: "", port: 0 }] : args._.map(parseService)
     const found: ServiceEndpoints[] = []
-    await withApi(args, async api => {
+    await using mesh = await openApi(args)
+    await mesh.call(async api => {
       for (const one of asked) {
-        const namespace = one.namespace ?? namespaceOf(args)
+        const namespace = one.namespace ?? mesh.namespace
         const answer = await api.endpoints({ namespace, service: one.service, port: one.port })
         if (answer.services.length === 0 && one.service !== "") {
           const port = one.port === 0 ? "" : ` with port ${one.port}`
@@ -125,7 +126,7 @@ export const endpoints = command({
       return
     }
     if (found.length === 0) {
-      say(`No Services found in namespace "${namespaceOf(args)}" (-n chooses another, -A takes all).`)
+      say(`No Services found in namespace "${mesh.namespace}" (-n chooses another, -A takes all).`)
       return
     }
     const rows = found.flatMap((of): EndpointLine[] =>

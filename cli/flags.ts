@@ -9,7 +9,7 @@ export const GLOBAL_FLAGS = {
     type: "string",
     alias: "n",
     valueHint: "NAMESPACE",
-    description: "namespace to look in (default: default)",
+    description: "namespace to look in (default: the context's, or default)",
   },
   "all-namespaces": { type: "boolean", alias: "A", description: "look in every namespace" },
   output: { type: "string", alias: "o", valueHint: "FORMAT", description: "table, wide, json or yaml" },
@@ -29,6 +29,13 @@ export const GLOBAL_FLAGS = {
   context: { type: "string", valueHint: "NAME", description: "context of the kubeconfig" },
 } as const satisfies ArgsDef
 
+/** Which control plane is meant, in order; shown by `--help`. */
+export const SEARCH_ORDER = [
+  "--api-addr, --mesh, or --context and --kubeconfig; then CONDUIT_API_ADDR and CONDUIT_DEV_NAME",
+  "the local mesh that runs on this machine (conduit dev); of several the one called dev",
+  "the current context of KUBECONFIG or ~/.kube/config; in a pod, the cluster around it",
+] as const
+
 /** What a command sees of the global flags. */
 export interface GlobalArgs {
   readonly namespace?: string | undefined
@@ -41,9 +48,9 @@ export interface GlobalArgs {
   readonly context?: string | undefined
 }
 
-/** Namespace that a command looks in: `-A` is "", then `-n`, then `default` as kubectl. */
-export function namespaceOf(args: GlobalArgs): string {
-  return args["all-namespaces"] ? "" : (args.namespace ?? "default")
+/** Namespace that a command looks in: `-A` is "", then `-n`, then that of the context, as kubectl. */
+export function namespaceOf(args: GlobalArgs, ofContext = "default"): string {
+  return args["all-namespaces"] ? "" : (args.namespace ?? ofContext)
 }
 
 /** The window of traffic figures. */

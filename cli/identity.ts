@@ -3,7 +3,7 @@ import { CertificateState, type IdentitiesResponse } from "../protos/mod.ts"
 import { command } from "./command_line/command.ts"
 import { withApi } from "./connect.ts"
 import { Failure } from "./failure.ts"
-import { GLOBAL_FLAGS, namespaceOf } from "./flags.ts"
+import { GLOBAL_FLAGS } from "./flags.ts"
 import { ago, type Column, FORMATS, formatOf, render, say, writeOut } from "./output.ts"
 import { KIND_WORDS, parseResources, queryOf, resourceText } from "./resource.ts"
 
@@ -110,9 +110,9 @@ export const identity = command({
     const format = formatOf(args.output)
     const targets = parseResources(args._.length === 0 ? ["deploy"] : args._)
     const rows: IdentityLine[] = []
-    await withApi(args, async api => {
+    await withApi(args, async (api, namespace) => {
       for (const target of targets) {
-        const request = { target: queryOf(target, namespaceOf(args), args.selector) }
+        const request = { target: queryOf(target, namespace, args.selector) }
         for await (const answer of api.identities(request)) rows.push(identityLine(answer))
       }
     })

@@ -10,11 +10,11 @@ import {
   TrustAnchorError,
   trustAnchors,
 } from "../deploy/inject/mod.ts"
+import type { InstalledMesh } from "../deploy/install/mod.ts"
 import { injectInputs, joinTexts } from "../deploy/manifests/mod.ts"
 import { command } from "./command_line/command.ts"
 import { Failure, UsageError } from "./failure.ts"
 import { GLOBAL_FLAGS } from "./flags.ts"
-import type { InstalledMesh } from "../deploy/install/mod.ts"
 import { readManifests, refuseOutputFlag, sayReports } from "./manifests.ts"
 import { say, writeOut } from "./output.ts"
 import { runningMesh } from "./running_mesh.ts"

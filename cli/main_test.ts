@@ -624,6 +624,30 @@ test("help stands on standard output for the program and for each command", asyn
   }
 })
 
+test("as kubectl's plugin it calls itself what is typed, in usage, examples and mistakes", async () => {
+  const plugin = fileURLToPath(new URL("./kubectl_main.ts", import.meta.url))
+  const run = (...words: string[]) => {
+    const { stdout, stderr, exitCode } = Bun.spawnSync([process.execPath, plugin, ...words])
+    return { out: stdout.toString(), err: stderr.toString(), code: exitCode }
+  }
+  const help = run("policy", "what-if", "--help").out
+  expect(help).toContain("Usage\n  kubectl conduit policy what-if FILE ... [FLAGS]")
+  expect(help).toContain("kubectl conduit policy learn -n shop | kubectl conduit policy what-if -")
+  expect(run("--help").out).toContain("Usage\n  kubectl conduit COMMAND")
+  const { err, code } = run("stta")
+  expect({ err, code }).toEqual({
+    err: 'conduit: unknown command "stta" (did you mean "stat"?); kubectl conduit --help lists the commands\n',
+    code: 2,
+  })
+})
+
+test("help tells which control plane is asked", async () => {
+  const { out } = await conduit("--help")
+  expect(out).toMatch(
+    /1\. --api-addr, --mesh, or --context.*\n.*2\. the local mesh.*\n.*3\. the current context of KUBECONFIG/,
+  )
+})
+
 test("bash completes a command line with the words that conduit itself gives", async () => {
   const { out } = await conduit("completion bash")
   const script = `conduit() { "${process.execPath}" "${MAIN}" "$@"; }

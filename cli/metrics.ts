@@ -1,10 +1,10 @@
 // `conduit metrics`: the raw Prometheus text of proxies, each under a comment that names its pod.
 import { command } from "./command_line/command.ts"
-import { withApi } from "./connect.ts"
+import { type ApiConnection, openApi } from "./connect.ts"
 import { Failure } from "./failure.ts"
-import { GLOBAL_FLAGS, namespaceOf } from "./flags.ts"
+import { GLOBAL_FLAGS } from "./flags.ts"
 import { say, writeOut } from "./output.ts"
-import { KIND_WORDS, parseResources, resourceText } from "./resource.ts"
+import { KIND_WORDS, parseResources, queryOf, type ResourceArgument, resourceText } from "./resource.ts"
 
 /** `conduit metrics RESOURCE`. */
 export const metrics = command({
@@ -32,26 +32,17 @@ export const metrics = command({
   ],
   async run({ args }) {
     const targets = parseResources(args._)
-    const namespace = namespaceOf(args)
+    await using mesh = await openApi(args)
+    const { namespace } = mesh
     const failed: string[] = []
     let proxies = 0
-    await withApi(args, async api => {
-      for (const target of targets) {
-        const scope = target.kind === "namespace" ? "" : namespace
-        const selector = {
-          namespace: scope,
-          kind: target.kind,
-          name: target.name,
-          labelSelector: args.selector ?? "",
-        }
-        for await (const answer of api.proxyMetrics({ target: selector })) {
-          proxies++
-          const pod = `${answer.namespace}/${answer.pod}`
-          if (answer.error === "") writeOut(`# pod ${pod}\n${answer.text.trimEnd()}\n\n`)
-          else failed.push(`${pod}: ${answer.error}`)
-        }
-      }
-    })
+    for (const target of targets) {
+      await answersOf(mesh, target, args.selector, ({ namespace: where, pod, text, error }) => {
+        proxies++
+        if (error === "") writeOut(`# pod ${where}/${pod}\n${text.trimEnd()}\n\n`)
+        else failed.push(`${where}/${pod}: ${error}`)
+      })
+    }
     for (const line of failed) say(`conduit: no metrics of ${line}`)
     const what = targets.map(target => resourceText(target.kind, target.name)).join(", ")
     const place = namespace === "" ? "" : ` in namespace "${namespace}"`
@@ -60,3 +51,31 @@ export const metrics = command({
       throw new Failure(`${failed.length} of ${proxies} proxies of ${what} could not be asked`)
   },
 })
+
+interface Answer {
+  readonly namespace: string
+  readonly pod: string
+  readonly text: string
+  readonly error: string
+}
+
+/** In a cluster each proxy is asked by itself; a local mesh's are asked by the API. */
+async function answersOf(
+  mesh: ApiConnection,
+  target: ResourceArgument,
+  selector: string | undefined,
+  take: (answer: Answer) => void,
+): Promise<void> {
+  const { namespace, cluster } = mesh
+  if (cluster === null) {
+    const request = { target: queryOf(target, namespace, selector) }
+    await mesh.call(async api => {
+      for await (const answer of api.proxyMetrics(request)) take(answer)
+    })
+    return
+  }
+  const { proxyMetrics } = await import("./cluster/proxy_metrics.ts")
+  const { kubernetes, controlNamespace } = cluster
+  for await (const answer of proxyMetrics(kubernetes, controlNamespace, target, namespace, selector))
+    take(answer)
+}

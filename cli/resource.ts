@@ -97,10 +97,16 @@ export function resourceText(kind: string, name: string): string {
  *
  * @throws UsageError unless it names one resource
  */
-export function peerOf(word: string | undefined, namespace: string, flag: string) {
+export function peerOf(word: string | undefined, flag: string): ResourceArgument | undefined {
   if (word === undefined) return undefined
   const [one, ...more] = parseResources([word])
   if (one === undefined || more.length > 0)
     throw new UsageError(`${flag} takes one resource, such as deploy/web`)
+  return one
+}
+
+/** The same as the API takes it. */
+export function selectorOf(one: ResourceArgument | undefined, namespace: string) {
+  if (one === undefined) return undefined
   return { namespace: one.kind === "namespace" ? "" : namespace, kind: one.kind, name: one.name }
 }

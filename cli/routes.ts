@@ -2,10 +2,10 @@
 import type { RouteRow } from "../protos/mod.ts"
 import { command } from "./command_line/command.ts"
 import { windowMsOf } from "./command_line/duration.ts"
-import { withApi } from "./connect.ts"
-import { GLOBAL_FLAGS, namespaceOf, WATCH_FLAG, WINDOW_FLAG } from "./flags.ts"
+import { openApi } from "./connect.ts"
+import { GLOBAL_FLAGS, WATCH_FLAG, WINDOW_FLAG } from "./flags.ts"
 import { type Column, FORMATS, formatOf, millis, percent, rate, render, say } from "./output.ts"
-import { KIND_WORDS, parseResources, peerOf, queryOf, resourceText } from "./resource.ts"
+import { KIND_WORDS, parseResources, peerOf, queryOf, resourceText, selectorOf } from "./resource.ts"
 import { show } from "./watch.ts"
 
 /** A row of `conduit routes -o json`; null is a figure that no traffic stands behind. */
@@ -94,12 +94,14 @@ export const routes = command({
   async run({ args }) {
     const format = formatOf(args.output)
     const targets = parseResources(args._.length === 0 ? ["svc"] : args._)
-    const namespace = namespaceOf(args)
     const windowMs = windowMsOf(args["time-window"])
-    const from = peerOf(args.from, args["from-namespace"] ?? namespace, "--from")
+    const sender = peerOf(args.from, "--from")
+    await using mesh = await openApi(args)
+    const { namespace } = mesh
+    const from = selectorOf(sender, args["from-namespace"] ?? namespace)
     await show(args.watch === true, async () => {
       const rows: RouteLine[] = []
-      await withApi(args, async api => {
+      await mesh.call(async api => {
         for (const target of targets) {
           const answer = await api.routes({
             target: queryOf(target, namespace, args.selector),

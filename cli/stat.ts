@@ -2,9 +2,9 @@
 import type { ApiClient, StatRow } from "../protos/mod.ts"
 import { command } from "./command_line/command.ts"
 import { windowMsOf } from "./command_line/duration.ts"
-import { withApi } from "./connect.ts"
+import { openApi } from "./connect.ts"
 import { Failure, UsageError } from "./failure.ts"
-import { GLOBAL_FLAGS, namespaceOf, WATCH_FLAG, WINDOW_FLAG } from "./flags.ts"
+import { GLOBAL_FLAGS, WATCH_FLAG, WINDOW_FLAG } from "./flags.ts"
 import { byteRate, type Column, FORMATS, formatOf, millis, percent, rate, render, say } from "./output.ts"
 import {
   KIND_WORDS,
@@ -14,6 +14,7 @@ import {
   queryOf,
   type ResourceArgument,
   resourceText,
+  selectorOf,
 } from "./resource.ts"
 import { show } from "./watch.ts"
 
@@ -115,20 +116,23 @@ export const stat = command({
   async run({ args }) {
     const format = formatOf(args.output)
     const targets = parseResources(args._)
-    const namespace = namespaceOf(args)
     const windowMs = windowMsOf(args["time-window"])
-    const from = peerOf(args.from, args["from-namespace"] ?? namespace, "--from")
-    const to = peerOf(args.to, args["to-namespace"] ?? namespace, "--to")
-    if (from !== undefined && to !== undefined) {
+    const sender = peerOf(args.from, "--from")
+    const receiver = peerOf(args.to, "--to")
+    if (sender !== undefined && receiver !== undefined) {
       throw new UsageError(
         "--from and --to cannot be used together; stat deploy/a --to deploy/b shows what a sends to b",
       )
     }
     const kinds = new Set(targets.map(target => target.kind)).size > 1
+    await using mesh = await openApi(args)
+    const { namespace } = mesh
+    const from = selectorOf(sender, args["from-namespace"] ?? namespace)
+    const to = selectorOf(receiver, args["to-namespace"] ?? namespace)
     const columns = statColumns({ namespaces: namespace === "", kinds })
     await show(args.watch === true, async () => {
       const rows: StatLine[] = []
-      await withApi(args, async api => {
+      await mesh.call(async api => {
         for (const target of targets) {
           rows.push(...(await ask(api, target)))
         }

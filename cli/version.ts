@@ -1,7 +1,7 @@
 // `conduit version`: versions of this program, of the control plane and of the proxies.
 import manifest from "../package.json" with { type: "json" }
 import { command } from "./command_line/command.ts"
-import { callApi, findControlPlane, surroundings } from "./connect.ts"
+import { openApi } from "./connect.ts"
 import { GLOBAL_FLAGS } from "./flags.ts"
 import { formatOf, renderData, writeOut } from "./output.ts"
 
@@ -31,8 +31,8 @@ export const version = command({
     }
     // The client's own version is worth having also when no control plane answers.
     if (table) writeOut(`client         ${CLIENT_VERSION}\n`)
-    const plane = await findControlPlane(args, surroundings())
-    const answer = await callApi(plane, api => api.version({}))
+    await using plane = await openApi(args)
+    const answer = await plane.call(api => api.version({}))
     const proxies = answer.proxies.map(proxy => ({ version: proxy.version, pods: proxy.pods }))
     if (!table) {
       writeOut(

@@ -209,6 +209,7 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
         version: project.version,
         ...(mesh === null ? {} : { names: mesh.names }),
         policy: settings.policy,
+        ...(api === null ? {} : { reviews: new Reviews(api, () => performance.now()) }),
         ...tls("api"),
       }
       parts.push({ name: "api", listening: await serveApi(known.store, queries, options) })

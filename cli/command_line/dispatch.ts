@@ -25,6 +25,8 @@ export interface Program {
   readonly globals: AnyCommand["args"]
   /** Examples of `--help`. */
   readonly examples: readonly { readonly line: string; readonly why: string }[]
+  /** A section of `--help` besides. */
+  readonly notes: { readonly title: string; readonly lines: readonly string[] }
   /** Whether help may be drawn bold. */
   readonly colour: boolean
   /** Writes data. */
@@ -41,7 +43,7 @@ const HELP: NamedArgument = { name: "help", type: "boolean", alias: "h", descrip
  */
 export async function dispatch(program: Program, words: readonly string[]): Promise<void> {
   const globals = [...(await argumentsOf({ args: program.globals ?? {} })).flags, HELP]
-  const options = { colour: program.colour }
+  const options = { colour: program.colour, name: program.name }
   const path = [program.name]
   let below: readonly Entry[] = program.entries
   let current: AnyCommand | null = null
@@ -53,9 +55,7 @@ export async function dispatch(program: Program, words: readonly string[]): Prom
     const typed = seen.positionals[0]
     if (at === undefined || typed === undefined) {
       if (current === null) {
-        program.out(
-          renderRootHelp(program.name, program.about, program.entries, globals, program.examples, options),
-        )
+        program.out(renderRootHelp(program, globals, options))
       } else program.out(await renderHelp(path.join(" "), current, globals, options))
       return
     }
@@ -91,7 +91,7 @@ async function runLeaf(
   const all = merged(flags, globals)
   const beforeDashes = words.slice(0, words.includes("--") ? words.indexOf("--") : words.length)
   if (beforeDashes.includes("--help") || beforeDashes.includes("-h")) {
-    program.out(await renderHelp(path, leaf, globals, { colour: program.colour }))
+    program.out(await renderHelp(path, leaf, globals, { colour: program.colour, name: program.name }))
     return
   }
   const parsed = parseWords(words, all, { command: path })

@@ -15,24 +15,36 @@ import { hintOf } from "./parse.ts"
 export interface HelpOptions {
   /** Whether headings may be bold. */
   readonly colour: boolean
+  /** What a person types for `conduit`, in examples too. */
+  readonly name: string
+}
+
+/** What the help of the whole program tells. */
+export interface RootHelp {
+  /** What it is, a line or two. */
+  readonly about: string
+  /** Its commands, in order. */
+  readonly entries: readonly Entry[]
+  readonly examples: readonly { readonly line: string; readonly why: string }[]
+  /** A section besides. */
+  readonly notes: { readonly title: string; readonly lines: readonly string[] }
 }
 
 /** Help of the whole program; needs no command's file. */
 export function renderRootHelp(
-  name: string,
-  about: string,
-  entries: readonly Entry[],
+  { about, entries, examples, notes }: RootHelp,
   globals: readonly NamedArgument[],
-  examples: readonly { readonly line: string; readonly why: string }[],
   options: HelpOptions,
 ): string {
+  const { name } = options
   return sections(
     [
       ["", [about]],
       ["Usage", [`${name} COMMAND [FLAGS]`]],
       ["Commands", columns(entries.map(entry => [entry.name, entry.summary]))],
       ["Flags of every command", columns(globals.map(flagRow))],
-      ["Examples", columns(examples.map(example => [example.line, example.why]))],
+      [notes.title, notes.lines.map((line, index) => `${index + 1}. ${line}`)],
+      ["Examples", columns(examples.map(example => [typed(example.line, name), example.why]))],
       ["", [`${name} COMMAND --help tells more about one command.`]],
     ],
     options,
@@ -75,7 +87,10 @@ export async function renderHelp(
       ],
       ["Flags", columns(own.map(flagRow))],
       ["Flags of every command", columns(shown.map(flagRow))],
-      ["Examples", columns((one.examples ?? []).map(example => [example.line, example.why]))],
+      [
+        "Examples",
+        columns((one.examples ?? []).map(example => [typed(example.line, options.name), example.why])),
+      ],
     ],
     options,
   )
@@ -87,6 +102,11 @@ function flagRow(flag: NamedArgument): [string, string] {
   const value = takesValue(flag) ? ` ${hintOf(flag)}` : ""
   const standard = flag.default === undefined || flag.default === false ? "" : ` (default: ${flag.default})`
   return [`${short ? "" : "    "}${spellings}${value}`, `${flag.description ?? ""}${standard}`]
+}
+
+/** An example as it is typed here. */
+function typed(line: string, name: string): string {
+  return line.replaceAll(/(^|\| )conduit /g, `$1${name} `)
 }
 
 function dashed(name: string): string {

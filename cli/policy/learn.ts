@@ -2,9 +2,9 @@
 import type { ApiClient, LearnResponse } from "../../protos/mod.ts"
 import { command } from "../command_line/command.ts"
 import { parseDurationMs } from "../command_line/duration.ts"
-import { withApi } from "../connect.ts"
+import { openApi } from "../connect.ts"
 import { UsageError } from "../failure.ts"
-import { GLOBAL_FLAGS, namespaceOf } from "../flags.ts"
+import { GLOBAL_FLAGS } from "../flags.ts"
 import { ago, type Format, formatOf, renderData, say, writeOut } from "../output.ts"
 import { KIND_WORDS, parseResources, queryOf, type ResourceArgument, resourceText } from "../resource.ts"
 import { learnedYaml } from "./learned_yaml.ts"
@@ -61,10 +61,11 @@ export const learn = command({
     const format = formatOf(args.output ?? "yaml", LEARN_FORMATS)
     const targets = parseResources(args._.length === 0 ? ["deploy"] : args._)
     const forMs = forMsOf(args.for)
+    await using mesh = await openApi(args)
     const ask = (api: ApiClient, target: ResourceArgument): Promise<LearnResponse> =>
-      api.learn({ target: queryOf(target, namespaceOf(args), args.selector), windowMs: forMs ?? MAX_FOR_MS })
+      api.learn({ target: queryOf(target, mesh.namespace, args.selector), windowMs: forMs ?? MAX_FOR_MS })
     const learnt: LearnResponse[] = []
-    for (const target of targets) learnt.push(await seen(() => withApi(args, api => ask(api, target)), forMs))
+    for (const target of targets) learnt.push(await seen(() => mesh.call(api => ask(api, target)), forMs))
 
     const policies = learnt.flatMap(answer => answer.policies)
     const unproven = learnt.flatMap(answer => answer.unproven)

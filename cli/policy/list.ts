@@ -2,8 +2,8 @@
 import type { DecisionFigures, Resource, UnusedPolicy, WorkloadPolicies } from "../../protos/mod.ts"
 import { command } from "../command_line/command.ts"
 import { windowMsOf } from "../command_line/duration.ts"
-import { withApi } from "../connect.ts"
-import { GLOBAL_FLAGS, namespaceOf, WINDOW_FLAG } from "../flags.ts"
+import { openApi } from "../connect.ts"
+import { GLOBAL_FLAGS, WINDOW_FLAG } from "../flags.ts"
 import { type Column, FORMATS, formatOf, rate, renderData, renderTable, say, writeOut } from "../output.ts"
 import { KIND_WORDS, parseResources, queryOf, resourceText } from "../resource.ts"
 
@@ -93,11 +93,14 @@ export const list = command({
     const format = formatOf(args.output)
     const targets = parseResources(args._.length === 0 ? ["deploy"] : args._)
     const lines: WorkloadLine[] = []
-    await withApi(args, async api => {
+    const windowMs = windowMsOf(args["time-window"])
+    await using mesh = await openApi(args)
+    const { namespace } = mesh
+    await mesh.call(async api => {
       for (const target of targets) {
         const answer = await api.policies({
-          target: queryOf(target, namespaceOf(args), args.selector),
-          windowMs: windowMsOf(args["time-window"]),
+          target: queryOf(target, namespace, args.selector),
+          windowMs,
         })
         lines.push(...answer.workloads.map(workloadLine))
         const known = new Set(lines.flatMap(line => line.policies.map(nameOf)))
@@ -107,7 +110,6 @@ export const list = command({
     })
     if (lines.length === 0) {
       const what = targets.map(target => resourceText(target.kind, target.name)).join(", ")
-      const namespace = namespaceOf(args)
       say(
         `Nothing to list: no ${what}${namespace === "" ? "" : ` in namespace "${namespace}" (-A takes all)`}.`,
       )

@@ -4,7 +4,7 @@ import { loadManifests } from "../../deploy/mod.ts"
 import { PolicyChange, type PolicyDecision, type Resource, type WhatIfRow } from "../../protos/mod.ts"
 import { command } from "../command_line/command.ts"
 import { windowMsOf } from "../command_line/duration.ts"
-import { withApi } from "../connect.ts"
+import { openApi } from "../connect.ts"
 import { Failure } from "../failure.ts"
 import { GLOBAL_FLAGS, WINDOW_FLAG } from "../flags.ts"
 import { type Column, FORMATS, formatOf, rate, renderData, renderTable, say, writeOut } from "../output.ts"
@@ -99,9 +99,10 @@ export const whatIf = command({
   async run({ args }) {
     const format = formatOf(args.output)
     const windowMs = windowMsOf(args["time-window"])
-    const namespace = args.namespace ?? "default"
+    await using mesh = await openApi(args)
+    const namespace = mesh.namespace || "default"
     const files = await filesOf(args._, namespace)
-    const answer = await withApi(args, api => api.whatIf({ files, windowMs, namespace }))
+    const answer = await mesh.call(api => api.whatIf({ files, windowMs, namespace }))
     if (answer.problems.length > 0) {
       throw new Failure(answer.problems.map(({ where, message }) => `${where}: ${message}`).join("\n"))
     }

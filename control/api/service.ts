@@ -4,10 +4,12 @@ import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect"
 import { connectNodeAdapter } from "@connectrpc/connect-node"
 import { ApiService, type VersionResponseSchema } from "../../protos/mod.ts"
 import type { ClusterStore, Problem } from "../cluster/mod.ts"
+import type { Reviews } from "../kubernetes/mod.ts"
 import { POLICY_DEFAULTS, type PolicyOptions } from "../policy/mod.ts"
 import { type Listening, listen, type TlsOptions } from "../serve/mod.ts"
 import type { TelemetryQueries } from "../telemetry/mod.ts"
 import type { Certified, MeshNames } from "../tls/mod.ts"
+import { accessInterceptor, contextOf } from "./access.ts"
 import { check } from "./check.ts"
 import { edges } from "./edges.ts"
 import { endpoints } from "./endpoints.ts"
@@ -46,6 +48,8 @@ export interface ApiOptions {
   readonly problems?: () => readonly Problem[]
   /** TLS beside plaintext, which the CLI uses through a forward of loopback. */
   readonly tls?: TlsOptions
+  /** Who may ask, see access.ts. Default: whoever reaches the port, as in a local mesh. */
+  readonly reviews?: Pick<Reviews, "token" | "access">
 }
 
 /**
@@ -79,7 +83,12 @@ export function serveApi(
   return listen({
     host,
     port,
-    onRequest: connectNodeAdapter({ routes: methods, readMaxBytes: MAX_API_REQUEST_BYTES }),
+    onRequest: connectNodeAdapter({
+      routes: methods,
+      readMaxBytes: MAX_API_REQUEST_BYTES,
+      contextValues: contextOf,
+      interceptors: options.reviews === undefined ? [] : [accessInterceptor(options.reviews)],
+    }),
     tls,
   })
 }

@@ -13,11 +13,16 @@ export type TokenVerdict =
   | { readonly holds: true; readonly namespace: string; readonly serviceAccount: string }
   | { readonly holds: false; readonly why: string }
 
-/** What someone wants to do, as RBAC rules write it. */
-export interface Access {
+/** What someone wants to do, as RBAC rules write it: to a resource, or at a path that is none (`nonResourceURLs`). */
+export type Access = Wish & (ResourceAccess | { readonly path: string })
+
+interface Wish {
   readonly user: string
   readonly groups: readonly string[]
   readonly verb: string
+}
+
+interface ResourceAccess {
   /** API group; empty for the core group. */
   readonly group: string
   readonly resource: string
@@ -73,7 +78,8 @@ export class Reviews {
    * @throws KubeError when the API server cannot be asked
    */
   access({ user, groups, verb, ...attributes }: Access): Promise<AccessVerdict> {
-    const key = JSON.stringify([user, groups, verb, Object.values(attributes)])
+    const field = "path" in attributes ? "nonResourceAttributes" : "resourceAttributes"
+    const key = JSON.stringify([user, groups, verb, field, Object.values(attributes)])
     return this.remembered(this.accesses, key, async () => {
       const status = await this.review(
         "authorization.k8s.io/v1",
@@ -82,7 +88,7 @@ export class Reviews {
         {
           user,
           groups,
-          resourceAttributes: { verb, ...attributes },
+          [field]: { verb, ...attributes },
         },
       )
       const { allowed, denied, reason } = status

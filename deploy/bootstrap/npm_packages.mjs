@@ -43,16 +43,22 @@ export function ensureNpmPackages() {
   linkConduit()
 }
 
-/** Makes `npx conduit` and `bunx conduit` work in the clone: npm links the programs of dependencies only. */
+/**
+ * Makes `npx conduit` and `bunx conduit` work in the clone, and `kubectl conduit` with node_modules/.bin on PATH: npm
+ * links the programs of dependencies only.
+ */
 export function linkConduit() {
   const bin = join(ROOT, "node_modules/.bin")
-  const link = join(bin, "conduit")
-  const target = "../../cli/main.ts"
-  const there = lstatSync(link, { throwIfNoEntry: false })
-  if (there?.isSymbolicLink() && readlinkSync(link) === target) return
-  if (there) rmSync(link)
   mkdirSync(bin, { recursive: true })
-  symlinkSync(target, link)
+  const own = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")).bin
+  for (const [name, program] of Object.entries(own)) {
+    const link = join(bin, name)
+    const target = `../../${program}`
+    const there = lstatSync(link, { throwIfNoEntry: false })
+    if (there?.isSymbolicLink() && readlinkSync(link) === target) continue
+    if (there) rmSync(link)
+    symlinkSync(target, link)
+  }
 }
 
 /** The packages whose program comes with an install script, which npm may have left out. */

@@ -12,6 +12,7 @@ export {
 export { type InjectPatch, injectPatch, jsonPatch, type PatchOperation } from "./json_patch.ts"
 export {
   BEFORE_ANNOTATION,
+  CONTROL_PLANE_LABEL,
   CREATED_BY_ANNOTATION,
   INIT_CONTAINER,
   INJECT_ANNOTATION,

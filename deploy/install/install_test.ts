@@ -91,17 +91,42 @@ test("every pod meets the restricted Pod Security Standard, and takes no setting
   }
 })
 
-test("no right is on secrets nor on everything; written are reviews and the status of policies alone", () => {
-  const writing: Record<string, unknown> = {}
-  for (const object of installObjects(fillingOf())) {
-    if (object.kind !== "ClusterRole") continue
-    for (const rule of object.rules as { apiGroups: string[]; resources: string[]; verbs: string[] }[]) {
-      if (String(rule.verbs) !== "list,watch") writing[String(rule.verbs)] = rule.resources
-      expect([...rule.resources, ...rule.apiGroups]).not.toContain("*")
-      expect(rule.resources).not.toContain("secrets")
-    }
+/** Rules of roles, by whether anybody is bound to them. */
+function rulesOf(bound: boolean) {
+  const objects = installObjects(fillingOf())
+  const roles = objects.flatMap(({ kind, roleRef }) =>
+    kind.endsWith("Binding") ? [(roleRef as { name: string }).name] : [],
+  )
+  return objects
+    .filter(({ kind, metadata }) => kind.endsWith("Role") && roles.includes(metadata.name) === bound)
+    .flatMap(({ rules }) => rules as Readonly<Record<string, string[]>>[])
+}
+
+/** What is more than read. */
+const WRITTEN: Readonly<Record<string, string[]>> = {
+  tokenreviews: ["create"],
+  subjectaccessreviews: ["create"],
+  "authorizationpolicies/status": ["patch"],
+}
+
+test("no right of the control plane is on secrets or on everything, and little is written", () => {
+  expect(rulesOf(true).length).toBeGreaterThan(5)
+  for (const { verbs, resources = [], apiGroups = [] } of rulesOf(true)) {
+    for (const resource of resources) expect(verbs).toEqual(WRITTEN[resource] ?? ["list", "watch"])
+    expect([...resources, ...apiGroups]).not.toContain("*")
+    expect(resources).not.toContain("secrets")
   }
-  expect(writing).toEqual({ create: ["tokenreviews"], patch: ["authorizationpolicies/status"] })
+})
+
+test("roles for who looks at the mesh are bound to nobody, and reach no secret, no exec, and two ConfigMaps only", () => {
+  const rules = rulesOf(false)
+  expect(rules.length).toBe(5)
+  for (const { resources = [], resourceNames, nonResourceURLs } of rules) {
+    if (nonResourceURLs !== undefined) expect(nonResourceURLs).toEqual(["/conduit.api.v1.ApiService/*"])
+    else if (resources[0] === "configmaps")
+      expect(resourceNames).toEqual(["conduit-identity-trust-roots", "conduit-config"])
+    else expect(["pods", "pods/portforward", "deployments"]).toContain(resources.join())
+  }
 })
 
 test("--ha makes three of what can be several, with budgets; telemetry stays one", () => {

@@ -15,6 +15,7 @@ export {
 export {
   ANCHORS_KEY,
   ANCHORS_NAME,
+  COMPONENT_LABEL,
   CONFIG_NAME,
   ISSUER_SECRET,
   installObjects,

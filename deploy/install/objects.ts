@@ -1,5 +1,6 @@
 // The control plane as Kubernetes objects, described once: `conduit install` fills in values, the Helm chart has the
 // same holes as templates.
+import { apiAccess } from "./api_access.ts"
 import { crds } from "./crds.ts"
 import { printTree } from "./print.ts"
 import { clusterRights, ROLES, type Role } from "./rights.ts"
@@ -32,7 +33,8 @@ export const ANCHORS_KEY = "ca-bundle.crt"
 /** User id of the control plane's processes. */
 export const CONTROL_UID = 2103
 
-const COMPONENT_LABEL = "conduit.io/control-plane-component"
+/** Label of the control plane's pods that says which service they are, such as `api`. */
+export const COMPONENT_LABEL = "conduit.io/control-plane-component"
 const ADMIN_PORT = 9990
 
 /** A service of the control plane. */
@@ -88,6 +90,7 @@ export function objectTrees(): Tree[] {
         data: { "tls.crt": base64("identity.issuer.crtPEM"), "tls.key": base64("identity.issuer.keyPEM") },
       }),
     ),
+    ...apiAccess([ANCHORS_NAME, CONFIG_NAME], LABELS),
     ...COMPONENTS.flatMap(componentTrees),
     ...COMPONENTS.filter(({ several }) => several).map(({ name }) => when("ha", budgetTree(name))),
     when("networkPolicies", networkPolicyTree()),

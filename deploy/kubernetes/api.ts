@@ -1,6 +1,6 @@
 // Calls to a Kubernetes API server over plain HTTPS: one request, and a watch as a stream of lines. Documents are
 // read and let go; nothing is kept here (https://kubernetes.io/docs/reference/using-api/api-concepts/).
-import type { CredentialSource } from "./credentials.ts"
+import type { CredentialSource, Credentials } from "./credentials.ts"
 import { LineReader } from "./line_reader.ts"
 
 /** Longest wait for an answer to one request. */
@@ -9,6 +9,9 @@ export const CALL_TIMEOUT_MS = 30_000
 export const LIST_PAGE = 500
 /** Largest answer that is read: a page of 500 pods is 5 MB; a server that sends without end is cut here. */
 export const MAX_ANSWER_BYTES = 128 * 1024 * 1024
+
+/** `reason` of a KubeError for credentials that cannot be had: nothing was asked. */
+export const NO_CREDENTIALS = "NoCredentials"
 
 /** An answer that is none: the server refused, or was not reached. */
 export class KubeError extends Error {
@@ -71,21 +74,24 @@ export class KubeApi {
   /** The server's clock at its last answer, milliseconds since 1970, to the second; 0 while it has not told it. */
   clockMs = 0
   private readonly credentials: CredentialSource
+  private readonly timeoutMs: number
   private refused = false
 
-  constructor(credentials: CredentialSource) {
+  /** @param timeoutMs  longest wait for an answer; CALL_TIMEOUT_MS where nobody waits who is in a hurry */
+  constructor(credentials: CredentialSource, timeoutMs: number = CALL_TIMEOUT_MS) {
     this.credentials = credentials
     this.server = credentials.server
+    this.timeoutMs = timeoutMs
   }
 
   /**
    * Makes a request.
    *
    * @returns the answer's JSON
-   * @throws KubeError when the server refuses, cannot be reached, or does not answer within CALL_TIMEOUT_MS
+   * @throws KubeError when the server refuses, cannot be reached, or does not answer in time
    */
   async call(call: KubeCall): Promise<unknown> {
-    const deadline = AbortSignal.timeout(CALL_TIMEOUT_MS)
+    const deadline = AbortSignal.timeout(this.timeoutMs)
     const signal = call.signal === undefined ? deadline : AbortSignal.any([call.signal, deadline])
     try {
       const response = await this.send(call, signal)
@@ -93,7 +99,7 @@ export class KubeApi {
       if (!response.ok) throw this.refusal(response, text)
       return text === "" ? undefined : JSON.parse(text)
     } catch (error) {
-      throw this.told(error, deadline, `no answer within ${CALL_TIMEOUT_MS / 1000} s`)
+      throw this.told(error, deadline, `no answer within ${this.timeoutMs / 1000} s`)
     }
   }
 
@@ -162,8 +168,50 @@ export class KubeApi {
     }
   }
 
+  /**
+   * Opens a WebSocket.
+   *
+   * @param protocol  that the server must take
+   * @param attach  listens to it before it is open: the first messages may come with the answer
+   * @throws KubeError as `call`
+   */
+  async webSocket<T>(path: string, protocol: string, attach: (socket: WebSocket) => T): Promise<T> {
+    const { server, headers, tls, proxy } = await this.login()
+    const socket = new WebSocket(`${server.replace(/^http/, "ws")}${path}`, {
+      protocols: [protocol],
+      headers: { "user-agent": "conduit", ...headers },
+      tls,
+      perMessageDeflate: false,
+      ...(proxy === "" ? {} : { proxy }),
+    } as Bun.WebSocketOptions)
+    socket.binaryType = "arraybuffer"
+    const attached = attach(socket)
+    const { promise, resolve } = Promise.withResolvers<string | null>()
+    const timer = setTimeout(() => resolve(`no answer within ${this.timeoutMs / 1000} s`), this.timeoutMs)
+    const failed = (event: Event): void => resolve((event as ErrorEvent).message || "it was closed")
+    socket.addEventListener("open", () => resolve(null))
+    socket.addEventListener("error", failed)
+    socket.addEventListener("close", failed)
+    const failure = await promise
+    clearTimeout(timer)
+    if (failure === null) return attached
+    socket.terminate()
+    // A WebSocket does not tell what the server answered; the same as a plain request is refused for the same reason.
+    const wanted = await this.call({ path }).catch((error: unknown) => error)
+    if (wanted instanceof KubeError && wanted.status !== 400) throw wanted
+    throw new KubeError(`no WebSocket was opened: ${failure}`)
+  }
+
+  private async login(): Promise<Credentials> {
+    try {
+      return await this.credentials.current(this.refused)
+    } catch (error) {
+      throw new KubeError(error instanceof Error ? error.message : String(error), { reason: NO_CREDENTIALS })
+    }
+  }
+
   private async send(call: KubeCall, signal: AbortSignal): Promise<Response> {
-    const { server, headers, tls, proxy } = await this.credentials.current(this.refused)
+    const { server, headers, tls, proxy } = await this.login()
     const response = await fetch(`${server}${call.path}`, {
       method: call.method ?? "GET",
       headers: {

@@ -1,5 +1,5 @@
-// Who we are to a Kubernetes API server and how it is reached: a pod's service account, or a kubeconfig as kubectl
-// reads it (https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/).
+// Who we are to a Kubernetes API server and how it is reached; and a pod's service account as one such source
+// (https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/). kubeconfig.ts is the other.
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 
@@ -30,6 +30,10 @@ export interface Credentials {
 export interface CredentialSource {
   /** The API server's address, for sentences. */
   readonly server: string
+  /** Whose credentials these are, for sentences: `context "prod" of /home/jo/.kube/config`. */
+  readonly what: string
+  /** Namespace that is meant where none is named. */
+  readonly namespace: string
   /**
    * @param refused  the server has just answered 401: read everything again
    * @throws Error with a sentence for a person when they cannot be read
@@ -65,6 +69,8 @@ export function serviceAccountCredentials(options: ServiceAccountOptions): Crede
   let readAtMs = 0
   return {
     server,
+    what: "the pod's service account",
+    namespace: readNamespace(join(folder, "namespace")),
     current: async refused => {
       if (kept !== undefined && !refused && nowMs() - readAtMs < CREDENTIALS_MAX_AGE_MS) return kept
       const token = readSecret(join(folder, "token")).trim()
@@ -87,73 +93,10 @@ function readSecret(path: string): string {
   }
 }
 
-/**
- * Credentials of a kubeconfig: certificates, tokens, exec plugins and OIDC, as the client library knows them.
- *
- * @param file  path; empty for KUBECONFIG or ~/.kube/config
- * @param context  name; empty for the current one
- * @throws Error with a sentence for a person when it cannot be used
- */
-export async function kubeconfigCredentials(file: string, context: string): Promise<CredentialSource> {
-  // 60 MB and 0.4 s: only who uses a kubeconfig pays for it.
-  const { KubeConfig } = await import("@kubernetes/client-node")
-  const config = new KubeConfig()
-  const named = file || process.env.KUBECONFIG || "~/.kube/config"
+function readNamespace(path: string): string {
   try {
-    if (file === "") config.loadFromDefault()
-    else config.loadFromFile(file)
-  } catch (error) {
-    throw new Error(`cannot read kubeconfig ${named}: ${reasonOf(error)}`, { cause: error })
+    return readFileSync(path, "utf8").trim() || "default"
+  } catch {
+    return "default"
   }
-  if (context !== "") {
-    const names = config.getContexts().map(one => one.name)
-    if (!names.includes(context)) {
-      throw new Error(
-        `kubeconfig ${named} has no context "${context}"; it has ${names.join(", ") || "none"} (--context chooses)`,
-      )
-    }
-    config.setCurrentContext(context)
-  }
-  const cluster = config.getCurrentCluster()
-  if (cluster === null || !URL.canParse(cluster.server)) {
-    throw new Error(
-      `kubeconfig ${named} names no cluster in context "${config.getCurrentContext()}"; choose one with --context`,
-    )
-  }
-  const server = cluster.server.replace(/\/+$/, "")
-  return {
-    server,
-    current: async () => {
-      const options: Parameters<typeof config.applyToHTTPSOptions>[0] = {}
-      try {
-        await config.applyToHTTPSOptions(options)
-      } catch (error) {
-        throw new Error(`kubeconfig ${named}: cannot get credentials: ${reasonOf(error)}`, { cause: error })
-      }
-      const headers: Record<string, string> = {}
-      for (const [name, value] of Object.entries(options.headers ?? {})) headers[name] = String(value)
-      if (typeof options.auth === "string")
-        headers.authorization = `Basic ${Buffer.from(options.auth).toString("base64")}`
-      return {
-        server,
-        headers,
-        tls: {
-          ...pem("ca", options.ca),
-          ...pem("cert", options.cert),
-          ...pem("key", options.key),
-          ...(cluster.tlsServerName === undefined ? {} : { serverName: cluster.tlsServerName }),
-          ...(cluster.skipTLSVerify === true ? { rejectUnauthorized: false } : {}),
-        },
-        proxy: cluster.proxyUrl ?? "",
-      }
-    },
-  }
-}
-
-function pem(name: "ca" | "cert" | "key", value: unknown): Record<string, string> {
-  return value === undefined || value === null ? {} : { [name]: String(value) }
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

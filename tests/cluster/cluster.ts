@@ -134,6 +134,11 @@ export class Cluster implements AsyncDisposable {
     return this.#node.id
   }
 
+  /** Path of kubectl, for tests that run it in a way of their own. */
+  get kubectlProgram(): string {
+    return this.#setting.program("kubectl")
+  }
+
   /** A part that a test may stop and start, or whose log it reads. */
   part(name: Part): Daemon {
     const part = this.#parts.get(name)

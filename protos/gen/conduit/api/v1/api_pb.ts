@@ -2393,6 +2393,12 @@ export const FaultKindSchema: GenEnum<FaultKind> = /*@__PURE__*/
 /**
  * Figures and facts about the mesh.
  *
+ * In a cluster, who comes through the API server's port-forward may call what has no side effects. Who comes from another
+ * pod comes over TLS and proves a service account, by a certificate of the mesh or by `authorization: Bearer TOKEN` with a
+ * token of audience `api.conduit.io`; RBAC must grant it `get` on the nonResourceURL of the call, such as
+ * `/conduit.api.v1.ApiService/Stat` (`post` for calls with side effects, by either way). Others get UNAUTHENTICATED or
+ * PERMISSION_DENIED.
+ *
  * @generated from service conduit.api.v1.ApiService
  */
 export const ApiService: GenService<{

@@ -1,0 +1,123 @@
+// Who may ask the public API in a Kubernetes cluster. Two ways lead to it, and Kubernetes' RBAC decides on both:
+//
+// - Through the API server (`pods/portforward` in the control plane's namespace): the connection comes from the pod's own
+//   loopback interface, and the API server has decided already. That suffices for what changes nothing. A kubeconfig's own
+//   token is not asked for: whoever holds it is that user, and a pod is no place to send it to.
+// - From elsewhere, over TLS only: the caller proves a service account, by its certificate of the mesh or by a token of
+//   audience API_AUDIENCE, and a SubjectAccessReview says whether that one may `get` the path of the call (`post`, for one
+//   that changes something). The nonResourceURLs of RBAC are such paths.
+import type { IncomingMessage } from "node:http"
+import type { Http2ServerRequest } from "node:http2"
+import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt"
+import {
+  Code,
+  ConnectError,
+  createContextKey,
+  createContextValues,
+  type Interceptor,
+} from "@connectrpc/connect"
+import type { Reviews } from "../kubernetes/mod.ts"
+import { type Peer, peerOf } from "../tls/mod.ts"
+
+/** Audience of tokens that prove a caller; a token for the API server itself is not taken, so that nobody sends one. */
+export const API_AUDIENCE = "api.conduit.io"
+
+/** Who asks, as far as the connection and the request tell. */
+export interface Asker {
+  /** The connection comes from the loopback interface of this process's own network. */
+  readonly local: boolean
+  /** It is TLS. */
+  readonly secure: boolean
+  /** Who the connection's certificate proves; null for nobody. */
+  readonly peer: Peer | null
+  /** The request's bearer token; null for none. */
+  readonly token: string | null
+}
+
+const ASKER = createContextKey<Asker>({ local: false, secure: false, peer: null, token: null })
+
+/** Context of a request with who asks. */
+export function contextOf(request: IncomingMessage | Http2ServerRequest) {
+  return createContextValues().set(ASKER, askerOf(request))
+}
+
+/** Who sends a request. */
+export function askerOf(request: IncomingMessage | Http2ServerRequest): Asker {
+  const session = "stream" in request ? request.stream.session : undefined
+  const { authorization = "" } = request.headers
+  const { remoteAddress = "" } = session?.socket ?? request.socket
+  return {
+    local: /^(::ffff:)?127\.|^::1$/.test(remoteAddress),
+    secure: session?.encrypted === true,
+    peer: peerOf(session),
+    token: /^bearer +(\S+)$/i.exec(authorization)?.[1] ?? null,
+  }
+}
+
+/**
+ * Lets in who may ask; others get Unauthenticated or PermissionDenied, with a sentence that says what to do.
+ */
+export function accessInterceptor(reviews: Pick<Reviews, "token" | "access">): Interceptor {
+  return next => async request => {
+    const { service, method } = request
+    const changes = method.idempotency !== MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS
+    const asker = request.contextValues.get(ASKER)
+    await admit(reviews, asker, `/${service.typeName}/${method.name}`, changes)
+    return await next(request)
+  }
+}
+
+/**
+ * Decides about one call.
+ *
+ * @param path  of the call, such as `/conduit.api.v1.ApiService/Stat`
+ * @param changes  whether it changes something
+ * @throws ConnectError for who may not
+ */
+export async function admit(
+  reviews: Pick<Reviews, "token" | "access">,
+  { local, secure, peer, token }: Asker,
+  path: string,
+  changes: boolean,
+): Promise<void> {
+  if (local && !changes && peer === null && token === null) return
+  if (!local && !secure)
+    throw new ConnectError("from outside of its pod this API is served over TLS only", Code.Unauthenticated)
+  const account = peer ?? (await accountOf(reviews, token))
+  const { namespace, serviceAccount } = account
+  const user = `system:serviceaccount:${namespace}:${serviceAccount}`
+  const groups = ["system:serviceaccounts", `system:serviceaccounts:${namespace}`, "system:authenticated"]
+  const verb = changes ? "post" : "get"
+  const { allowed } = await asked(reviews.access({ user, groups, verb, path }))
+  if (!allowed)
+    throw new ConnectError(
+      `service account ${namespace}/${serviceAccount} may not "${verb}" the nonResourceURL ${path}; a ClusterRole that grants it is to be bound to it`,
+      Code.PermissionDenied,
+    )
+}
+
+async function accountOf(reviews: Pick<Reviews, "token">, token: string | null) {
+  if (token === null)
+    throw new ConnectError(
+      `the caller did not prove who it is: by a certificate of the mesh, or by a service account's token of audience ${API_AUDIENCE}`,
+      Code.Unauthenticated,
+    )
+  const verdict = await asked(reviews.token(token, API_AUDIENCE))
+  if (!verdict.holds) throw new ConnectError(`the token does not hold: ${verdict.why}`, Code.Unauthenticated)
+  return verdict
+}
+
+async function asked<T>(review: Promise<T>): Promise<T> {
+  try {
+    return await review
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    throw new ConnectError(
+      `the Kubernetes API did not say who may ask (${reason}); try again`,
+      Code.Unavailable,
+      undefined,
+      undefined,
+      error,
+    )
+  }
+}

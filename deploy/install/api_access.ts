@@ -1,0 +1,70 @@
+// Who may ask the public API in a cluster, as RBAC (control/api/access.ts asks for it): what the API itself needs for that,
+// and roles for who asks.
+import { clusterRights } from "./rights.ts"
+import { commented, NAMESPACE, type Tree, text } from "./template.ts"
+
+const RBAC = "rbac.authorization.k8s.io"
+
+/** Rights of the API: it asks who its callers from other pods are, and whether they may ask. */
+const AUTHORIZER_RULES: readonly Tree[] = [
+  commented("Whose a caller's token is.", {
+    apiGroups: ["authentication.k8s.io"],
+    resources: ["tokenreviews"],
+    verbs: ["create"],
+  }),
+  commented("Whether that one may get what it asks for.", {
+    apiGroups: ["authorization.k8s.io"],
+    resources: ["subjectaccessreviews"],
+    verbs: ["create"],
+  }),
+]
+
+/** Rights around the API. @param configMaps  what the identity of the API is checked by */
+export function apiAccess(configMaps: readonly string[], labels: Tree): Tree[] {
+  return [
+    ...clusterRights("authorizer", AUTHORIZER_RULES, ["conduit-api"], labels),
+    ...viewerRoles(configMaps, labels),
+  ]
+}
+
+/** Roles that are bound to nobody: administrators bind them to who looks at the mesh. */
+function viewerRoles(configMaps: readonly string[], labels: Tree): Tree[] {
+  return [
+    {
+      apiVersion: `${RBAC}/v1`,
+      kind: "Role",
+      metadata: { name: "conduit-viewer", namespace: NAMESPACE, labels },
+      rules: [
+        commented("The way of conduit stat, edges and so on to the API: a connection to its pod.", {
+          apiGroups: [""],
+          resources: ["pods/portforward"],
+          verbs: ["get", "create"],
+        }),
+        commented("Which pods there are.", { apiGroups: [""], resources: ["pods"], verbs: ["list"] }),
+        commented("What the API's certificate is checked by.", {
+          apiGroups: [""],
+          resources: ["configmaps"],
+          resourceNames: [...configMaps],
+          verbs: ["get"],
+        }),
+        commented("Whether it is installed at all.", {
+          apiGroups: ["apps"],
+          resources: ["deployments"],
+          resourceNames: ["conduit-api"],
+          verbs: ["get"],
+        }),
+      ],
+    },
+    {
+      apiVersion: `${RBAC}/v1`,
+      kind: "ClusterRole",
+      metadata: { name: text("conduit-", NAMESPACE, "-api-caller"), labels },
+      rules: [
+        commented("The API asked from another pod, by a service account.", {
+          nonResourceURLs: ["/conduit.api.v1.ApiService/*"],
+          verbs: ["get"],
+        }),
+      ],
+    },
+  ]
+}
