@@ -189,7 +189,7 @@ test("who has no right to it is told which one is missing; the role conduit-view
   const refused = await conduit("stat deploy", jo)
   expect(refused.code).toBe(1)
   expect(refused.err).toMatch(
-    /does not let you: \S+ is forbidden: User "jo" cannot (list|get) resource "(pods|configmaps)"/,
+    /does not let you: .+ is forbidden: User "jo" cannot (list|get) resource "(pods|configmaps)"/,
   )
   await cluster.kubectl([
     "create",
