@@ -94,6 +94,10 @@ export const inject = command({
       valueHint: "DOMAIN",
       description: "DNS domain of the cluster (default: cluster.local)",
     },
+    cni: {
+      type: "boolean",
+      description: "the cluster's CNI plugin of Conduit redirects pods: no container gets a privilege",
+    },
     "init-image": { type: "string", valueHint: "IMAGE", description: "image of the init container" },
     ...SETTING_FLAGS,
   },
@@ -121,6 +125,7 @@ export const inject = command({
       ...defined("trustDomain", dnsName("--identity-trust-domain", args["identity-trust-domain"])),
       ...defined("clusterDomain", dnsName("--cluster-domain", args["cluster-domain"])),
       ...defined("initImage", args["init-image"]),
+      ...defined("cni", args.cni),
       ...(Object.keys(settings).length === 0 ? {} : { settings }),
     })
     const reports = treated.flatMap(one => one.reports)

@@ -53,8 +53,11 @@ export const IMAGES: readonly ImagePlan[] = [
     name: "proxy",
     what: "the sidecar proxy",
     entry: "proxy/main.ts",
-    // What inject has a kubelet run once the proxy has started.
-    commands: { "conduit-await": "proxy/await_main.ts" },
+    // What inject has a kubelet run once the proxy has started, and before it where the CNI plugin redirects.
+    commands: {
+      "conduit-await": "proxy/await_main.ts",
+      "conduit-validate": "deploy/redirect/validate_main.ts",
+    },
     user: "2102:2102",
   },
   { name: "control", what: "the control plane", entry: "control/main.ts", user: NOBODY },

@@ -13,6 +13,7 @@ import {
   PROXY_CONTAINER,
   PROXY_VERSION_ANNOTATION,
   TOKEN_VOLUME,
+  VALIDATE_CONTAINER,
 } from "./marks.ts"
 import type { Container, EnvVar, PodTemplate, Volume } from "./pod_spec.ts"
 import { type ProxySettings, portListValue, readSettings, SETTING_PREFIX } from "./settings.ts"
@@ -28,6 +29,11 @@ export const TOKEN_MOUNT_PATH = "/var/run/secrets/conduit.io/identity"
  * A kubelet starts the next container only when it has ended.
  */
 export const AWAIT_COMMAND: readonly string[] = ["conduit-await", "--timeout=120s"]
+
+/** Program in the proxy's image that proves a redirect; see deploy/redirect/validate_main.ts. */
+export const VALIDATE_COMMAND: readonly string[] = ["conduit-validate"]
+/** User that proves a redirect: neither root nor the proxy, whose own connections pass. */
+export const VALIDATE_UID = 2104
 
 /** Kinds of workload that a pod template can belong to. */
 export type WorkloadKind =
@@ -57,6 +63,8 @@ export interface InjectOptions {
   readonly version: string
   /** Whether the cluster runs native sidecars (Kubernetes 1.29 and newer). */
   readonly nativeSidecar: boolean
+  /** Whether the CNI plugin redirects pods: then no container has a privilege. Default: conduit-init does. */
+  readonly cni?: boolean
   /** Trust anchors of the mesh, PEM; without them proxies have no identity, and no mutual TLS. */
   readonly trustAnchors?: string
   /** Trust domain of the mesh's identities; default `cluster.local`. */
@@ -80,7 +88,7 @@ export interface InjectResult {
 }
 
 /**
- * Adds `conduit-init`, `conduit-proxy`, the token volume and the mesh's labels and annotations.
+ * Adds `conduit-init` (with the CNI plugin `conduit-validate`), `conduit-proxy`, the token volume and the mesh's labels and annotations.
  *
  * Pure: the given template is not changed. Idempotent: an injected template is skipped.
  *
@@ -93,7 +101,7 @@ export function inject(template: PodTemplate, options: InjectOptions): InjectRes
 
   const settings = settingsOf(template, options)
   const proxy = proxyContainer(template, settings, options)
-  const init = initContainer(settings, options)
+  const init = options.cni === true ? validateContainer(settings, options) : initContainer(settings, options)
   const apps = template.spec.containers
   const initContainers = template.spec.initContainers ?? []
   const given = { ...settingAnnotations(options.settings), ...defaultContainer(template, settings) }
@@ -182,7 +190,9 @@ function settingsOf(template: PodTemplate, options: InjectOptions): ProxySetting
     settingAnnotations(options.settings),
   ]
   return readSettings(layers, {
-    nativeSidecar: options.nativeSidecar,
+    // The plugin redirects before any container runs: init containers need a proxy that already does.
+    nativeSidecar:
+      options.nativeSidecar || (options.cni === true && (template.spec.initContainers ?? []).length > 0),
     logLevel: options.proxyLogLevel ?? "info",
   })
 }
@@ -215,12 +225,8 @@ function initContainer(settings: ProxySettings, options: InjectOptions): Contain
     name: INIT_CONTAINER,
     image: options.initImage ?? `${INIT_IMAGE}:${settings.version ?? options.version}`,
     imagePullPolicy: "IfNotPresent",
-    args: redirectArgs({
-      proxyUid: settings.proxyUid,
-      skipInboundPorts: settings.skipInboundPorts,
-      skipOutboundPorts: settings.skipOutboundPorts,
-    }),
-    resources: { requests: { cpu: "10m", memory: "10Mi" }, limits: { cpu: "100m", memory: "50Mi" } },
+    args: redirectArgsOf(settings),
+    resources: INIT_RESOURCES,
     securityContext: {
       allowPrivilegeEscalation: false,
       readOnlyRootFilesystem: true,
@@ -230,6 +236,45 @@ function initContainer(settings: ProxySettings, options: InjectOptions): Contain
       seccompProfile: { type: "RuntimeDefault" },
     },
     terminationMessagePolicy: "FallbackToLogsOnError",
+  }
+}
+
+/** The CNI plugin reads from its arguments how the pod is to be redirected, and it sees whether the pod is. */
+function validateContainer(settings: ProxySettings, options: InjectOptions): Container {
+  return {
+    name: VALIDATE_CONTAINER,
+    image: proxyImage(settings, options),
+    imagePullPolicy: "IfNotPresent",
+    command: [...VALIDATE_COMMAND],
+    args: redirectArgsOf(settings),
+    resources: INIT_RESOURCES,
+    securityContext: unprivileged(settings.proxyUid === VALIDATE_UID ? VALIDATE_UID + 1 : VALIDATE_UID),
+    terminationMessagePolicy: "FallbackToLogsOnError",
+  }
+}
+
+const INIT_RESOURCES = {
+  requests: { cpu: "10m", memory: "10Mi" },
+  limits: { cpu: "100m", memory: "50Mi" },
+}
+
+function redirectArgsOf({ proxyUid, skipInboundPorts, skipOutboundPorts }: ProxySettings): string[] {
+  return redirectArgs({ proxyUid, skipInboundPorts, skipOutboundPorts })
+}
+
+function proxyImage(settings: ProxySettings, options: InjectOptions): string {
+  return settings.image ?? `${PROXY_IMAGE}:${settings.version ?? options.version}`
+}
+
+/** What the restricted Pod Security Standard asks for. */
+function unprivileged(runAsUser: number): NonNullable<Container["securityContext"]> {
+  return {
+    allowPrivilegeEscalation: false,
+    readOnlyRootFilesystem: true,
+    runAsNonRoot: true,
+    runAsUser,
+    capabilities: { drop: ["ALL"] },
+    seccompProfile: { type: "RuntimeDefault" },
   }
 }
 
@@ -271,7 +316,7 @@ function proxyContainer(template: PodTemplate, settings: ProxySettings, options:
   }
   return {
     name: PROXY_CONTAINER,
-    image: settings.image ?? `${PROXY_IMAGE}:${settings.version ?? options.version}`,
+    image: proxyImage(settings, options),
     imagePullPolicy: "IfNotPresent",
     env,
     ports: [
@@ -293,14 +338,7 @@ function proxyContainer(template: PodTemplate, settings: ProxySettings, options:
     ...(Object.keys(settings.requests).length + Object.keys(settings.limits).length > 0
       ? { resources: { requests: { ...settings.requests }, limits: { ...settings.limits } } }
       : {}),
-    securityContext: {
-      allowPrivilegeEscalation: false,
-      readOnlyRootFilesystem: true,
-      runAsNonRoot: true,
-      runAsUser: settings.proxyUid,
-      capabilities: { drop: ["ALL"] },
-      seccompProfile: { type: "RuntimeDefault" },
-    },
+    securityContext: unprivileged(settings.proxyUid),
     volumeMounts: [{ name: TOKEN_VOLUME, mountPath: TOKEN_MOUNT_PATH, readOnly: true }],
     terminationMessagePolicy: "FallbackToLogsOnError",
   }

@@ -18,6 +18,7 @@ export {
   isInjected,
   PROXY_CONTAINER,
   PROXY_VERSION_ANNOTATION,
+  VALIDATE_CONTAINER,
 } from "./marks.ts"
 export type {
   Container,
