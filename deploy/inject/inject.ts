@@ -1,5 +1,5 @@
 // Puts the proxy into a pod template: the one inject that the local cluster, the CLI and the webhook share.
-import { redirectArgs } from "../redirect/mod.ts"
+import { type RedirectOptions, redirectArgs } from "../redirect/mod.ts"
 import { obstacle, warningsOf } from "./fitness.ts"
 import {
   beforeAnnotation,
@@ -256,6 +256,20 @@ function validateContainer(settings: ProxySettings, options: InjectOptions): Con
 const INIT_RESOURCES = {
   requests: { cpu: "10m", memory: "10Mi" },
   limits: { cpu: "100m", memory: "50Mi" },
+}
+
+/**
+ * How a pod that has only the proxy of inject is redirected, by its own annotations.
+ *
+ * @throws SettingError when one of them cannot be used
+ */
+export function proxyRedirect(template: PodTemplate): RedirectOptions {
+  const annotations = template.metadata?.annotations
+  const { proxyUid, skipInboundPorts, skipOutboundPorts } = readSettings([annotations], {
+    nativeSidecar: false,
+    logLevel: "info",
+  })
+  return { proxyUid, skipInboundPorts, skipOutboundPorts }
 }
 
 function redirectArgsOf({ proxyUid, skipInboundPorts, skipOutboundPorts }: ProxySettings): string[] {

@@ -7,6 +7,7 @@ export {
   type InjectResult,
   inject,
   PROXY_IMAGE,
+  proxyRedirect,
   type WorkloadKind,
 } from "./inject.ts"
 export { type InjectPatch, injectPatch, jsonPatch, type PatchOperation } from "./json_patch.ts"
