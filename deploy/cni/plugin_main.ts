@@ -3,7 +3,7 @@ import { dirname } from "node:path"
 import { applyRedirect, isRedirected } from "../redirect/mod.ts"
 import { nodeIptables } from "./iptables_copy.ts"
 import { fileCredentials } from "./kubeconfig.ts"
-import { enterNetwork } from "./network_namespace.ts"
+import { enterNetwork, ownNetwork } from "./network_namespace.ts"
 import { answer } from "./plugin.ts"
 import { readPod } from "./read_pod.ts"
 
@@ -16,11 +16,11 @@ const iptables = nodeIptables(dirname(process.execPath))
 const { stdout, exitCode } = await answer(process.env, await Bun.stdin.text(), {
   readPod: async (pod, kubeconfig) => await readPod(pod, fileCredentials(kubeconfig)),
   redirect: (netns, options) => {
-    enterNetwork(netns)
+    enterNetwork(netns, ownNetwork())
     return applyRedirect(options, iptables)
   },
   isRedirected: netns => {
-    enterNetwork(netns)
+    enterNetwork(netns, ownNetwork())
     return isRedirected(iptables)
   },
   say: line => process.stderr.write(`conduit-cni: ${line}\n`),
