@@ -55,8 +55,9 @@ export async function validate(
 ): Promise<string | null> {
   const port = redirectedPort(options)
   const secret = crypto.randomUUID()
-  const listeners = ways.map(({ loopback }) => listen(loopback, options.outboundPort ?? 4140, secret))
+  const listeners: ReturnType<typeof listen>[] = []
   try {
+    for (const { loopback } of ways) listeners.push(listen(loopback, options.outboundPort ?? 4140, secret))
     const end = performance.now() + timeoutMs
     for (let attempt = 0; ; attempt++) {
       const seen = await Promise.all(ways.map(way => attemptOf(way, port, secret)))
@@ -71,16 +72,21 @@ export async function validate(
 }
 
 function listen(hostname: string, port: number, secret: string) {
-  return Bun.listen({
-    hostname,
-    port,
-    socket: {
-      open: socket => {
-        socket.end(secret)
+  try {
+    return Bun.listen({
+      hostname,
+      port,
+      socket: {
+        open: socket => {
+          socket.end(secret)
+        },
+        data: () => {},
       },
-      data: () => {},
-    },
-  })
+    })
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    throw new Error(`${hostname} port ${port} cannot be listened on in the proxy's place: ${why}`)
+  }
 }
 
 /** @returns null when our own listener answered */

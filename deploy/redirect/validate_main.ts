@@ -22,10 +22,11 @@ function ownAddresses(): string[] {
 async function main(): Promise<string | null> {
   const ways = waysOut(ownAddresses())
   if (ways.length === 0) return "the pod has no address"
-  return await validate(ways, parseRedirectArgs(process.argv.slice(2)), {
-    timeoutMs: VALIDATE_TIMEOUT_MS,
-    say,
-  })
+  const options = parseRedirectArgs(process.argv.slice(2))
+  const open = await validate(ways, options, { timeoutMs: VALIDATE_TIMEOUT_MS, say })
+  return open === null
+    ? null
+    : `${open}. The pod was injected for Conduit's CNI plugin: is the DaemonSet conduit-cni ready on this node? Without the plugin, inject without --cni`
 }
 
 let complaint: string | null
@@ -34,10 +35,5 @@ try {
 } catch (error) {
   complaint = error instanceof Error ? error.message.replace(/^conduit-init: /, "") : String(error)
 }
-if (complaint === null) say("TCP is redirected to the proxy")
-else {
-  say(
-    `${complaint}. The pod was injected for Conduit's CNI plugin, which has not redirected it: is the DaemonSet conduit-cni ready on this node? Without the plugin, inject without --cni`,
-  )
-}
+say(complaint ?? "TCP is redirected to the proxy")
 process.exit(complaint === null ? 0 : 1)
