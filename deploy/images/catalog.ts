@@ -15,6 +15,8 @@ export interface ImagePlan {
   readonly user: string
   /** Commands besides, by the name that they have in PATH; each a program as `entry`. */
   readonly commands?: Readonly<Record<string, string>>
+  /** Programs that the program itself reads, as `/app/<name>.js`; each a program as `entry`. */
+  readonly programs?: Readonly<Record<string, string>>
   /** Debian packages besides the C library, and the files of each that the program uses. */
   readonly packages?: Readonly<Record<string, readonly string[]>>
 }
@@ -68,6 +70,16 @@ export const IMAGES: readonly ImagePlan[] = [
     entry: "deploy/redirect/init_main.ts",
     // iptables asks for root; the capabilities are the pod's to give.
     user: "0:0",
+    packages: IPTABLES,
+  },
+  {
+    name: "cni",
+    what: "the installer of the CNI plugin",
+    entry: "deploy/cni_node/main.ts",
+    // The node's folders are root's.
+    user: "0:0",
+    // Made an executable on the node itself: Bun is in the image once.
+    programs: { "conduit-cni": "deploy/cni/plugin_main.ts" },
     packages: IPTABLES,
   },
 ]
