@@ -31,6 +31,7 @@ const MANY = [
   "image.registry=registry.example/mesh,image.version=9",
   "nodeSelector={},policy.clusterNetworks=10.0.0.0/8\\,fd00::/8",
   "podAnnotations.example\\.com/team=a",
+  "cni.enabled=true",
 ]
 
 describe("what is printed", () => {
@@ -99,6 +100,45 @@ test("no right is on secrets, none writes, and none is on everything", () => {
   }
 })
 
+test("the CNI plugin's installer is there when asked for, in a namespace of its own, and may read pods only", () => {
+  expect(printed()).not.toContain("conduit-cni")
+  const objects = installObjects(fillingOf("cni.enabled=true,cni.binDir=/usr/libexec/cni"))
+  const own = objects.filter(object => JSON.stringify(object.metadata).includes("-cni"))
+  expect(own.map(({ kind, metadata }) => `${kind} ${metadata.namespace ?? ""}/${metadata.name}`)).toEqual([
+    "Namespace /mesh-cni",
+    "ServiceAccount mesh-cni/conduit-cni",
+    "ClusterRole /conduit-mesh-cni",
+    "ClusterRoleBinding /conduit-mesh-cni",
+    "DaemonSet mesh-cni/conduit-cni",
+  ])
+  const [namespace, , role, binding, daemon] = own
+  expect(namespace?.metadata.labels?.["pod-security.kubernetes.io/enforce"]).toBe("privileged")
+  expect(role?.rules).toEqual([
+    { apiGroups: [""], resources: ["pods"], verbs: ["get"] },
+    { apiGroups: [""], resources: ["pods"], verbs: ["list", "watch"] },
+  ])
+  expect(binding?.subjects).toEqual([{ kind: "ServiceAccount", name: "conduit-cni", namespace: "mesh-cni" }])
+  expect(daemon).toMatchObject({
+    spec: {
+      template: {
+        spec: {
+          hostNetwork: true,
+          containers: [
+            {
+              image: "conduit/cni:1.2.3",
+              securityContext: {
+                allowPrivilegeEscalation: false,
+                capabilities: { drop: ["ALL"], add: ["DAC_OVERRIDE", "NET_ADMIN", "NET_RAW", "SYS_ADMIN"] },
+              },
+            },
+          ],
+        },
+      },
+    },
+  })
+  expect(JSON.stringify(daemon)).toContain('"path":"/usr/libexec/cni"')
+})
+
 test("--ha makes three of what can be several, with budgets; telemetry stays one", () => {
   const objects = installObjects(fillingOf("ha=true"))
   expect(find(objects, "Deployment", "conduit-destination")).toMatchObject({ spec: { replicas: 3 } })
@@ -130,6 +170,8 @@ test.each([
   ["h=1", 'there is no value h (did you mean "ha"?)'],
   ["image=x", "--set: image must be a mapping"],
   ["image.pullPolicy=Sometimes", "image.pullPolicy must be one of Always, IfNotPresent, Never"],
+  ["cni.binDir=opt/cni", "cni.binDir must be an absolute path"],
+  ["cni.confDir=/etc/../x", "cni.confDir must be an absolute path"],
   ["identityTrustAnchorsPEM=secret", "identityTrustAnchorsPEM must be PEM"],
   ["ha", "write NAME=VALUE"],
 ])("--set %s is refused with a sentence", (set, sentence) => {
