@@ -13,6 +13,7 @@ import {
   writeKubeconfig,
 } from "./control_plane.ts"
 import {
+  cniFolders,
   containerd,
   containerdSocket,
   coreDns,
@@ -125,6 +126,11 @@ export class Cluster implements AsyncDisposable {
   /** Name that no other cluster has; its folder and its cgroups are called so. */
   get id(): string {
     return this.#node.id
+  }
+
+  /** Where its node has network configurations and CNI plugins. */
+  get cni(): { readonly conf: string; readonly bin: string } {
+    return cniFolders(this.#node.folder)
   }
 
   /** A part that a test may stop and start, or whose log it reads. */
