@@ -214,6 +214,11 @@ test("without an API server pods pass, soon, and the log says so", async () => {
   expect(stderr).not.toContain(TOKEN)
   expect(ms).toBeLessThan(5_000)
   expect(await plugin(pod.namespace, { kubeconfig: "none" })).toMatchObject(PASSED)
+  const silent = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => {} } })
+  writeKubeconfig("silent", silent.port)
+  const late = await plugin(pod.namespace, { kubeconfig: "silent" })
+  silent.stop(true)
+  expect({ code: late.code, soon: late.ms < 8_000 }).toEqual({ code: 0, soon: true })
 }, 30_000)
 
 test("a meshed pod whose network cannot be entered fails, and the node's own is never touched", async () => {
