@@ -21,6 +21,15 @@ const LIBRARIES = [
   "libnftnl.so.11",
   "libxtables.so.12",
 ]
+const COMPILE_FLAGS = [
+  "--compile",
+  "--minify",
+  "--target=bun",
+  "--no-compile-autoload-dotenv",
+  "--no-compile-autoload-bunfig",
+]
+/** The executable while it is being made. */
+const PARTIAL = `.${PLUGIN_TYPE}.conduit-part`
 const PROGRAMS = ["xtables-nft-multi", "xtables-legacy-multi"]
 
 /**
@@ -33,17 +42,14 @@ const PROGRAMS = ["xtables-nft-multi", "xtables-legacy-multi"]
  */
 export async function putPlugin(source: string, folder: string): Promise<void> {
   const path = join(folder, PLUGIN_TYPE)
-  const partial = join(folder, `.${PLUGIN_TYPE}.conduit-part`)
-  rmSync(partial, { force: true })
-  const built = await Bun.build({
-    entrypoints: [source],
-    target: "bun",
-    minify: true,
-    throw: false,
-    compile: { outfile: partial, autoloadDotenv: false, autoloadBunfig: false },
-  })
-  if (!built.success || !existsSync(partial)) {
-    throw new Error(`${path} could not be made: ${built.logs[0]?.message ?? "the compiler wrote nothing"}`)
+  rmSync(join(folder, PARTIAL), { force: true })
+  // The compiler takes 250 MB, which a process of its own gives back, and writes into its working folder before anything.
+  const command = [process.execPath, "build", ...COMPILE_FLAGS, `--outfile=${PARTIAL}`, source]
+  const child = Bun.spawn(command, { cwd: folder, stdin: "ignore", stdout: "ignore", stderr: "pipe" })
+  const [complaint, code] = await Promise.all([child.stderr.text(), child.exited])
+  const partial = join(folder, PARTIAL)
+  if (code !== 0 || !existsSync(partial)) {
+    throw new Error(`${path} could not be made: ${complaint.trim() || "the compiler wrote nothing"}`)
   }
   chmodSync(partial, 0o755)
   renameSync(partial, path)
@@ -85,7 +91,7 @@ export function hasPrograms(folder: string): boolean {
 
 /** Takes all of it away. */
 export function removePrograms(folder: string): void {
-  for (const name of [PLUGIN_TYPE, `.${PLUGIN_TYPE}.conduit-part`, COPY_FOLDER]) {
+  for (const name of [PLUGIN_TYPE, PARTIAL, COPY_FOLDER]) {
     rmSync(join(folder, name), { recursive: true, force: true })
   }
 }
