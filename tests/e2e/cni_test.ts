@@ -1,7 +1,7 @@
 // The CNI plugin's real executable on real network namespaces, asked as a container runtime asks, with an API server that
 // speaks HTTPS; its rules are held against those of conduit-init.
 import { afterAll, beforeAll, expect, test } from "bun:test"
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { kubeconfigText } from "../../deploy/cni/mod.ts"
@@ -239,6 +239,36 @@ test("a meshed pod whose network cannot be entered fails, and the node's own is 
   expect(self.document.msg).toContain("network namespace /proc/self/ns/net is the node's own, not a pod's")
   expect(await rules(node)).not.toContain("CONDUIT")
 }, 30_000)
+
+test("a pod that is to be repaired is found by its address, IPv4 or IPv6, and no other network is touched", async () => {
+  const [wanted, other, node] = [lab.pod("wanted"), lab.pod("other"), lab.pod("itself")]
+  const networks = join(folder, "networks")
+  mkdirSync(networks)
+  writeFileSync(join(networks, "cni-garbage"), "")
+  for (const one of [other, wanted, node])
+    symlinkSync(`/run/netns/${one.namespace}`, join(networks, `cni-${one.name}`))
+  const repair = async (...addresses: string[]) => {
+    const module = join(ROOT, "deploy/cni_node/pod_network.ts")
+    const call = `redirectByAddress(${JSON.stringify(networks)}, ${JSON.stringify(addresses)}, {})`
+    return await node.script(
+      `import { redirectByAddress } from "${module}"; console.log(${call} ?? "redirected")`,
+    )
+  }
+  for (const [family, address] of Object.entries({ "-4": wanted.ipv4, "-6": wanted.ipv6 })) {
+    expect((await repair(address)).stdout).toBe("redirected\n")
+    expect({ family, made: (await rules(wanted)).match(/--to-ports 4140/g)?.length }).toEqual({
+      family,
+      made: 2,
+    })
+    await wanted.run(["sh", "-c", "for t in iptables ip6tables; do $t -t nat -F; $t -t nat -X; done"])
+  }
+  // The address of the node itself, as a pod on its network would have it.
+  expect((await repair(node.ipv4)).stdout).toContain(
+    `no network namespace in ${networks} has the address ${node.ipv4}`,
+  )
+  expect((await repair("10.77.0.250")).stdout).toContain("has the address 10.77.0.250")
+  for (const one of [other, wanted, node]) expect(await rules(one)).not.toContain("CONDUIT")
+}, 60_000)
 
 test("without a rule nothing passes for redirected; with them it does, for each family that the pod has", async () => {
   const pod = lab.pod("proof")
