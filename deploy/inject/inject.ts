@@ -1,5 +1,5 @@
 // Puts the proxy into a pod template: the one inject that the local cluster, the CLI and the webhook share.
-import { type RedirectOptions, redirectArgs } from "../redirect/mod.ts"
+import { redirectArgs } from "../redirect/mod.ts"
 import { obstacle, warningsOf } from "./fitness.ts"
 import {
   beforeAnnotation,
@@ -13,10 +13,10 @@ import {
   PROXY_CONTAINER,
   PROXY_VERSION_ANNOTATION,
   TOKEN_VOLUME,
-  VALIDATE_CONTAINER,
 } from "./marks.ts"
 import type { Container, EnvVar, PodTemplate, Volume } from "./pod_spec.ts"
 import { type ProxySettings, portListValue, readSettings, SETTING_PREFIX } from "./settings.ts"
+import { validateContainer } from "./validate_container.ts"
 
 /** Image names; a runner without images (the local cluster) maps them to its own programs. */
 export const PROXY_IMAGE = "conduit/proxy"
@@ -29,11 +29,6 @@ export const TOKEN_MOUNT_PATH = "/var/run/secrets/conduit.io/identity"
  * A kubelet starts the next container only when it has ended.
  */
 export const AWAIT_COMMAND: readonly string[] = ["conduit-await", "--timeout=120s"]
-
-/** Program in the proxy's image that proves a redirect; see deploy/redirect/validate_main.ts. */
-export const VALIDATE_COMMAND: readonly string[] = ["conduit-validate"]
-/** User that proves a redirect: neither root nor the proxy, whose own connections pass. */
-export const VALIDATE_UID = 2104
 
 /** Kinds of workload that a pod template can belong to. */
 export type WorkloadKind =
@@ -88,7 +83,8 @@ export interface InjectResult {
 }
 
 /**
- * Adds `conduit-init` (with the CNI plugin `conduit-validate`), `conduit-proxy`, the token volume and the mesh's labels and annotations.
+ * Adds `conduit-init` (with the CNI plugin `conduit-validate`), `conduit-proxy`, the token volume and the mesh's labels
+ * and annotations.
  *
  * Pure: the given template is not changed. Idempotent: an injected template is skipped.
  *
@@ -101,7 +97,10 @@ export function inject(template: PodTemplate, options: InjectOptions): InjectRes
 
   const settings = settingsOf(template, options)
   const proxy = proxyContainer(template, settings, options)
-  const init = options.cni === true ? validateContainer(settings, options) : initContainer(settings, options)
+  const init =
+    options.cni === true
+      ? validateContainer(initContainer(settings, options), proxy)
+      : initContainer(settings, options)
   const apps = template.spec.containers
   const initContainers = template.spec.initContainers ?? []
   const given = { ...settingAnnotations(options.settings), ...defaultContainer(template, settings) }
@@ -225,8 +224,12 @@ function initContainer(settings: ProxySettings, options: InjectOptions): Contain
     name: INIT_CONTAINER,
     image: options.initImage ?? `${INIT_IMAGE}:${settings.version ?? options.version}`,
     imagePullPolicy: "IfNotPresent",
-    args: redirectArgsOf(settings),
-    resources: INIT_RESOURCES,
+    args: redirectArgs({
+      proxyUid: settings.proxyUid,
+      skipInboundPorts: settings.skipInboundPorts,
+      skipOutboundPorts: settings.skipOutboundPorts,
+    }),
+    resources: { requests: { cpu: "10m", memory: "10Mi" }, limits: { cpu: "100m", memory: "50Mi" } },
     securityContext: {
       allowPrivilegeEscalation: false,
       readOnlyRootFilesystem: true,
@@ -236,59 +239,6 @@ function initContainer(settings: ProxySettings, options: InjectOptions): Contain
       seccompProfile: { type: "RuntimeDefault" },
     },
     terminationMessagePolicy: "FallbackToLogsOnError",
-  }
-}
-
-/** The CNI plugin reads from its arguments how the pod is to be redirected, and it sees whether the pod is. */
-function validateContainer(settings: ProxySettings, options: InjectOptions): Container {
-  return {
-    name: VALIDATE_CONTAINER,
-    image: proxyImage(settings, options),
-    imagePullPolicy: "IfNotPresent",
-    command: [...VALIDATE_COMMAND],
-    args: redirectArgsOf(settings),
-    resources: INIT_RESOURCES,
-    securityContext: unprivileged(settings.proxyUid === VALIDATE_UID ? VALIDATE_UID + 1 : VALIDATE_UID),
-    terminationMessagePolicy: "FallbackToLogsOnError",
-  }
-}
-
-const INIT_RESOURCES = {
-  requests: { cpu: "10m", memory: "10Mi" },
-  limits: { cpu: "100m", memory: "50Mi" },
-}
-
-/**
- * How a pod that has only the proxy of inject is redirected, by its own annotations.
- *
- * @throws SettingError when one of them cannot be used
- */
-export function proxyRedirect(template: PodTemplate): RedirectOptions {
-  const annotations = template.metadata?.annotations
-  const { proxyUid, skipInboundPorts, skipOutboundPorts } = readSettings([annotations], {
-    nativeSidecar: false,
-    logLevel: "info",
-  })
-  return { proxyUid, skipInboundPorts, skipOutboundPorts }
-}
-
-function redirectArgsOf({ proxyUid, skipInboundPorts, skipOutboundPorts }: ProxySettings): string[] {
-  return redirectArgs({ proxyUid, skipInboundPorts, skipOutboundPorts })
-}
-
-function proxyImage(settings: ProxySettings, options: InjectOptions): string {
-  return settings.image ?? `${PROXY_IMAGE}:${settings.version ?? options.version}`
-}
-
-/** What the restricted Pod Security Standard asks for. */
-function unprivileged(runAsUser: number): NonNullable<Container["securityContext"]> {
-  return {
-    allowPrivilegeEscalation: false,
-    readOnlyRootFilesystem: true,
-    runAsNonRoot: true,
-    runAsUser,
-    capabilities: { drop: ["ALL"] },
-    seccompProfile: { type: "RuntimeDefault" },
   }
 }
 
@@ -330,7 +280,7 @@ function proxyContainer(template: PodTemplate, settings: ProxySettings, options:
   }
   return {
     name: PROXY_CONTAINER,
-    image: proxyImage(settings, options),
+    image: settings.image ?? `${PROXY_IMAGE}:${settings.version ?? options.version}`,
     imagePullPolicy: "IfNotPresent",
     env,
     ports: [
@@ -352,7 +302,14 @@ function proxyContainer(template: PodTemplate, settings: ProxySettings, options:
     ...(Object.keys(settings.requests).length + Object.keys(settings.limits).length > 0
       ? { resources: { requests: { ...settings.requests }, limits: { ...settings.limits } } }
       : {}),
-    securityContext: unprivileged(settings.proxyUid),
+    securityContext: {
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      runAsNonRoot: true,
+      runAsUser: settings.proxyUid,
+      capabilities: { drop: ["ALL"] },
+      seccompProfile: { type: "RuntimeDefault" },
+    },
     volumeMounts: [{ name: TOKEN_VOLUME, mountPath: TOKEN_MOUNT_PATH, readOnly: true }],
     terminationMessagePolicy: "FallbackToLogsOnError",
   }

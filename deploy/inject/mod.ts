@@ -7,7 +7,6 @@ export {
   type InjectResult,
   inject,
   PROXY_IMAGE,
-  proxyRedirect,
   type WorkloadKind,
 } from "./inject.ts"
 export { type InjectPatch, injectPatch, jsonPatch, type PatchOperation } from "./json_patch.ts"
@@ -36,3 +35,4 @@ export type {
 export { checkSettings, complaintAbout, SETTING_NAMES, SETTING_PREFIX, SettingError } from "./settings.ts"
 export { MAX_TRUST_ANCHORS_BYTES, TrustAnchorError, trustAnchors } from "./trust_anchors.ts"
 export { type Meaning, type UninjectResult, uninject } from "./uninject.ts"
+export { proxyRedirect } from "./validate_container.ts"
