@@ -102,6 +102,10 @@ export const inject = command({
       valueHint: "DOMAIN",
       description: "DNS domain of the cluster (default: cluster.local)",
     },
+    cni: {
+      type: "boolean",
+      description: "the cluster's CNI plugin of Conduit redirects pods: no container gets a privilege",
+    },
     "init-image": { type: "string", valueHint: "IMAGE", description: "image of the init container" },
     ...SETTING_FLAGS,
   },
@@ -140,6 +144,7 @@ export const inject = command({
       ...defined("clusterDomain", dnsName("--cluster-domain", args["cluster-domain"]) ?? mesh?.clusterDomain),
       ...defined("images", mesh?.images),
       ...defined("initImage", args["init-image"]),
+      ...defined("cni", args.cni),
       ...(Object.keys(settings).length === 0 ? {} : { settings }),
     })
     const reports = treated.flatMap(one => one.reports)

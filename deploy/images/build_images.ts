@@ -92,14 +92,10 @@ async function buildImage(
     [...foundation.base, ...more].flatMap(one => one.entries),
   )
   const program = await bundleProgram(plan.entry)
-  const commands = await Promise.all(
-    Object.entries(plan.commands ?? {}).map(async ([name, entry]) => ({
-      name,
-      program: await bundleProgram(entry),
-    })),
-  )
+  const commands = await bundled(plan.commands)
+  const programs = await bundled(plan.programs)
   const packages = [
-    ...new Set([program, ...commands.map(one => one.program)].flatMap(one => one.packages)),
+    ...new Set([program, ...[...commands, ...programs].map(one => one.program)].flatMap(one => one.packages)),
   ].sort()
   const components = [
     ...packages.map(bundledComponent),
@@ -114,6 +110,11 @@ async function buildImage(
       path: `usr/bin/${name}`,
       mode: 0o755,
       content: Buffer.concat([Buffer.from("#!/usr/bin/bun\n"), bytes]),
+    })),
+    ...programs.map(({ name, program: { bytes } }) => ({
+      path: `app/${name}.js`,
+      mode: 0o644,
+      content: bytes,
     })),
     { path: app, mode: 0o644, content: program.bytes },
     {
@@ -149,6 +150,12 @@ async function buildImage(
     digest: image.digest,
     bytes: image.archive.length,
   }
+}
+
+async function bundled(entries: Readonly<Record<string, string>> = {}) {
+  return await Promise.all(
+    Object.entries(entries).map(async ([name, entry]) => ({ name, program: await bundleProgram(entry) })),
+  )
 }
 
 /** A link beside whose target nothing was picked would only be noticed in a pod. @throws Error naming it */

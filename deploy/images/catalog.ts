@@ -15,6 +15,8 @@ export interface ImagePlan {
   readonly user: string
   /** Commands besides, by the name that they have in PATH; each a program as `entry`. */
   readonly commands?: Readonly<Record<string, string>>
+  /** Programs that the program itself reads, as `/app/<name>.js`; each a program as `entry`. */
+  readonly programs?: Readonly<Record<string, string>>
   /** Debian packages besides the C library, and the files of each that the program uses. */
   readonly packages?: Readonly<Record<string, readonly string[]>>
 }
@@ -53,8 +55,11 @@ export const IMAGES: readonly ImagePlan[] = [
     name: "proxy",
     what: "the sidecar proxy",
     entry: "proxy/main.ts",
-    // What inject has a kubelet run once the proxy has started.
-    commands: { "conduit-await": "proxy/await_main.ts" },
+    // What inject has a kubelet run once the proxy has started, and before it where the CNI plugin redirects.
+    commands: {
+      "conduit-await": "proxy/await_main.ts",
+      "conduit-validate": "deploy/redirect/validate_main.ts",
+    },
     user: "2102:2102",
   },
   { name: "control", what: "the control plane", entry: "control/main.ts", user: NOBODY },
@@ -65,6 +70,16 @@ export const IMAGES: readonly ImagePlan[] = [
     entry: "deploy/redirect/init_main.ts",
     // iptables asks for root; the capabilities are the pod's to give.
     user: "0:0",
+    packages: IPTABLES,
+  },
+  {
+    name: "cni",
+    what: "the installer of the CNI plugin",
+    entry: "deploy/cni_node/main.ts",
+    // The node's folders are root's.
+    user: "0:0",
+    // Made an executable on the node itself: Bun is in the image once.
+    programs: { "conduit-cni": "deploy/cni/plugin_main.ts" },
     packages: IPTABLES,
   },
 ]

@@ -1,6 +1,13 @@
 // Whether a proxy can be put into a pod template, and what will not work as its author may expect.
 import type { InjectOptions, WorkloadKind } from "./inject.ts"
-import { INIT_CONTAINER, isInjected, MAX_LABEL_BYTES, PROXY_CONTAINER, TOKEN_VOLUME } from "./marks.ts"
+import {
+  INIT_CONTAINER,
+  isInjected,
+  MAX_LABEL_BYTES,
+  PROXY_CONTAINER,
+  TOKEN_VOLUME,
+  VALIDATE_CONTAINER,
+} from "./marks.ts"
 import type { PodTemplate } from "./pod_spec.ts"
 import { type ProxySettings, SETTING_PREFIX } from "./settings.ts"
 
@@ -21,7 +28,7 @@ const PROXY_PORTS = [4140, 4143, 4190, 4191]
 export function obstacle(template: PodTemplate): string | null {
   const { spec } = template
   const names = [...(spec.initContainers ?? []), ...spec.containers].map(container => container.name)
-  const ours = names.find(name => name === PROXY_CONTAINER || name === INIT_CONTAINER)
+  const ours = names.find(name => [PROXY_CONTAINER, INIT_CONTAINER, VALIDATE_CONTAINER].includes(name))
   if (ours !== undefined) {
     return isInjected(template)
       ? "already injected"
@@ -81,6 +88,13 @@ function plainWarnings(template: PodTemplate, options: InjectOptions): string[] 
   if (endsByItself(template, options.workload.kind)) {
     warnings.push(
       `its pods end, and a plain sidecar does not: POST http://127.0.0.1:4191/shutdown at the end, or ${native}`,
+    )
+  }
+  const inits = template.spec.initContainers ?? []
+  if (options.cni === true && inits.length > 0) {
+    warnings.push(
+      `init container ${inits.map(container => container.name).join(", ")} has no TCP out of the pod: the CNI plugin ` +
+        `redirects it before the proxy runs (${native} starts the proxy first)`,
     )
   }
   const hooks = template.spec.containers.filter(

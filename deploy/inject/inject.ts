@@ -16,6 +16,7 @@ import {
 } from "./marks.ts"
 import type { Container, EnvVar, PodTemplate, Volume } from "./pod_spec.ts"
 import { type ProxySettings, portListValue, readSettings, SETTING_PREFIX } from "./settings.ts"
+import { validateContainer } from "./validate_container.ts"
 
 /** Image names; a runner without images (the local cluster) maps them to its own programs. */
 export const PROXY_IMAGE = "conduit/proxy"
@@ -57,6 +58,8 @@ export interface InjectOptions {
   readonly version: string
   /** Whether the cluster runs native sidecars (Kubernetes 1.29 and newer). */
   readonly nativeSidecar: boolean
+  /** Whether the CNI plugin redirects pods: then no container has a privilege. Default: conduit-init does. */
+  readonly cni?: boolean
   /** Trust anchors of the mesh, PEM; without them proxies have no identity, and no mutual TLS. */
   readonly trustAnchors?: string
   /** Trust domain of the mesh's identities; default `cluster.local`. */
@@ -82,7 +85,8 @@ export interface InjectResult {
 }
 
 /**
- * Adds `conduit-init`, `conduit-proxy`, the token volume and the mesh's labels and annotations.
+ * Adds `conduit-init` (with the CNI plugin `conduit-validate`), `conduit-proxy`, the token volume and the mesh's labels
+ * and annotations.
  *
  * Pure: the given template is not changed. Idempotent: an injected template is skipped.
  *
@@ -95,7 +99,10 @@ export function inject(template: PodTemplate, options: InjectOptions): InjectRes
 
   const settings = settingsOf(template, options)
   const proxy = proxyContainer(template, settings, options)
-  const init = initContainer(settings, options)
+  const init =
+    options.cni === true
+      ? validateContainer(initContainer(settings, options), proxy)
+      : initContainer(settings, options)
   const apps = template.spec.containers
   const initContainers = template.spec.initContainers ?? []
   const given = { ...settingAnnotations(options.settings), ...defaultContainer(template, settings) }
@@ -184,7 +191,9 @@ function settingsOf(template: PodTemplate, options: InjectOptions): ProxySetting
     settingAnnotations(options.settings),
   ]
   return readSettings(layers, {
-    nativeSidecar: options.nativeSidecar,
+    // The plugin redirects before any container runs: init containers need a proxy that already does.
+    nativeSidecar:
+      options.nativeSidecar || (options.cni === true && (template.spec.initContainers ?? []).length > 0),
     logLevel: options.proxyLogLevel ?? "info",
   })
 }

@@ -100,6 +100,58 @@ test("everything but the init container is fit for restricted Pod Security", () 
   }
 })
 
+const CNI: InjectOptions = { ...options, cni: true }
+
+test.each([{}, PLAIN])("with the CNI plugin no container has a privilege: %p", annotations => {
+  const { spec } = inject(template(annotations, { initContainers: [] }), CNI).template
+  const ours = [...(spec.initContainers ?? []), ...spec.containers].filter(one => one.name !== "web")
+  expect(ours.map(one => one.name)).toEqual(["conduit-validate", "conduit-proxy"])
+  const users = ours.map(({ securityContext }) => {
+    expect(securityContext).toEqual({
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      runAsNonRoot: true,
+      runAsUser: securityContext?.runAsUser ?? 0,
+      capabilities: { drop: ["ALL"] },
+      seccompProfile: { type: "RuntimeDefault" },
+    })
+    return securityContext?.runAsUser
+  })
+  expect(users).toEqual([2104, 2102])
+})
+
+test("what proves the redirect is told the same as conduit-init, and is never the proxy's user", () => {
+  const given = template({
+    "config.conduit.io/skip-outbound-ports": "3306",
+    "config.conduit.io/skip-inbound-ports": "9000-9100",
+    "config.conduit.io/proxy-uid": "2104",
+  })
+  const [init] = inject(given, options).template.spec.initContainers ?? []
+  const [validate, proxy] = inject(given, CNI).template.spec.initContainers ?? []
+  expect(validate?.args).toEqual(init?.args ?? [])
+  expect(validate?.args).toContain("--skip-outbound-ports=3306")
+  expect(validate?.command).toEqual(["conduit-validate"])
+  expect(validate?.image).toBe(proxy?.image ?? "")
+  expect(validate?.securityContext?.runAsUser).toBe(2105)
+})
+
+test("with the CNI plugin init containers have a proxy before them, since the redirect is there already", () => {
+  const old = { ...CNI, nativeSidecar: false }
+  const names = (given: PodTemplate) => {
+    const { template: out, warnings } = inject(given, old)
+    return { inits: out.spec.initContainers?.map(one => one.name), warnings }
+  }
+  const inits = { initContainers: [{ name: "migrate" }] }
+  expect(names(template()).inits).toEqual(["conduit-validate"])
+  expect(names(template({}, inits))).toEqual({
+    inits: ["conduit-validate", "conduit-proxy", "migrate"],
+    warnings: [],
+  })
+  const forced = names(template(PLAIN, inits))
+  expect(forced.inits).toEqual(["migrate", "conduit-validate"])
+  expect(forced.warnings[0]).toContain("init container migrate has no TCP out of the pod")
+})
+
 test("a workload without a name, or with one too long for a label, has no label of its own", () => {
   const long = inject(template(), { ...options, workload: { kind: "Deployment", name: "w".repeat(64) } })
   expect(Object.keys(long.template.metadata?.labels ?? {})).not.toContain("conduit.io/deployment")
@@ -161,6 +213,11 @@ test.each([
   [
     "in the way of our init",
     template({}, { initContainers: [{ name: "conduit-init" }] }),
+    "did not put there",
+  ],
+  [
+    "in the way of what proves the redirect",
+    template({}, { initContainers: [{ name: "conduit-validate" }] }),
     "did not put there",
   ],
   [
@@ -264,6 +321,9 @@ test.each(GIVEN)("the JSON patch of inject makes what inject makes: %#", given =
 
 test.each(GIVEN)("uninject is the inverse of inject: %#", given => {
   expect(uninject(inject(given, options).template).template).toEqual(given)
+  const { template: out } = inject(given, CNI)
+  expect(uninject(out).template).toEqual(given)
+  expect(inject(out, CNI)).toMatchObject({ injected: false, template: out })
 })
 
 test("where nothing is injected the patch is empty", () => {

@@ -9,6 +9,9 @@ export const PROXY_CONTAINER = "conduit-proxy"
 /** Name of the init container that redirects the pod's TCP. */
 export const INIT_CONTAINER = "conduit-init"
 
+/** Name of the init container that proves the redirect of a pod which the CNI plugin redirects. */
+export const VALIDATE_CONTAINER = "conduit-validate"
+
 /** Volume with the token that proves the workload. */
 export const TOKEN_VOLUME = "conduit-identity-token"
 /** Annotation that marks an injected template: `conduit/` and the version that injected it. */

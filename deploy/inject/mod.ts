@@ -19,6 +19,7 @@ export {
   isInjected,
   PROXY_CONTAINER,
   PROXY_VERSION_ANNOTATION,
+  VALIDATE_CONTAINER,
 } from "./marks.ts"
 export type {
   Container,
@@ -35,3 +36,4 @@ export type {
 export { checkSettings, complaintAbout, SETTING_NAMES, SETTING_PREFIX, SettingError } from "./settings.ts"
 export { MAX_TRUST_ANCHORS_BYTES, TrustAnchorError, trustAnchors } from "./trust_anchors.ts"
 export { type Meaning, type UninjectResult, uninject } from "./uninject.ts"
+export { proxyRedirect } from "./validate_container.ts"

@@ -33,6 +33,7 @@ const MANY = [
   "image.registry=registry.example/mesh,image.version=9",
   "nodeSelector={},policy.clusterNetworks=10.0.0.0/8\\,fd00::/8",
   "podAnnotations.example\\.com/team=a",
+  "cni.enabled=true",
 ]
 
 describe("what is printed", () => {
@@ -127,6 +128,45 @@ test("roles for who looks at the mesh are bound to nobody, and reach no secret, 
       expect(resourceNames).toEqual(["conduit-identity-trust-roots", "conduit-config"])
     else expect(["pods", "pods/portforward", "deployments"]).toContain(resources.join())
   }
+})
+
+test("the CNI plugin's installer is there when asked for, in a namespace of its own, and may read pods only", () => {
+  expect(printed()).not.toContain("conduit-cni")
+  const objects = installObjects(fillingOf("cni.enabled=true,cni.binDir=/usr/libexec/cni"))
+  const own = objects.filter(object => JSON.stringify(object.metadata).includes("-cni"))
+  expect(own.map(({ kind, metadata }) => `${kind} ${metadata.namespace ?? ""}/${metadata.name}`)).toEqual([
+    "Namespace /mesh-cni",
+    "ServiceAccount mesh-cni/conduit-cni",
+    "ClusterRole /conduit-mesh-cni",
+    "ClusterRoleBinding /conduit-mesh-cni",
+    "DaemonSet mesh-cni/conduit-cni",
+  ])
+  const [namespace, , role, binding, daemon] = own
+  expect(namespace?.metadata.labels?.["pod-security.kubernetes.io/enforce"]).toBe("privileged")
+  expect(role?.rules).toEqual([
+    { apiGroups: [""], resources: ["pods"], verbs: ["get"] },
+    { apiGroups: [""], resources: ["pods"], verbs: ["list", "watch"] },
+  ])
+  expect(binding?.subjects).toEqual([{ kind: "ServiceAccount", name: "conduit-cni", namespace: "mesh-cni" }])
+  expect(daemon).toMatchObject({
+    spec: {
+      template: {
+        spec: {
+          hostNetwork: true,
+          containers: [
+            {
+              image: "conduit/cni:1.2.3",
+              securityContext: {
+                allowPrivilegeEscalation: false,
+                capabilities: { drop: ["ALL"], add: ["DAC_OVERRIDE", "NET_ADMIN", "NET_RAW", "SYS_ADMIN"] },
+              },
+            },
+          ],
+        },
+      },
+    },
+  })
+  expect(JSON.stringify(daemon)).toContain('"path":"/usr/libexec/cni"')
 })
 
 test("--ha makes three of what can be several, with budgets; telemetry stays one", () => {
@@ -228,6 +268,8 @@ test.each([
   ["image=x", "--set: image must be a mapping"],
   ["image.pullPolicy=Sometimes", "image.pullPolicy must be one of Always, IfNotPresent, Never"],
   ["identityIssuanceLifetime=1s", "identityIssuanceLifetime must be a duration such as 24h, of 10 s to"],
+  ["cni.binDir=opt/cni", "cni.binDir must be an absolute path"],
+  ["cni.confDir=/etc/../x", "cni.confDir must be an absolute path"],
   ["identityTrustAnchorsPEM=secret", "identityTrustAnchorsPEM must be PEM"],
   ["ha", "write NAME=VALUE"],
 ])("--set %s is refused with a sentence", (set, sentence) => {

@@ -1,6 +1,7 @@
 // The control plane as Kubernetes objects, described once: `conduit install` fills in values, the Helm chart has the
 // same holes as templates.
 import { apiAccess } from "./api_access.ts"
+import { cniTrees } from "./cni.ts"
 import { crds } from "./crds.ts"
 import { printTree } from "./print.ts"
 import { clusterRights, ROLES, type Role } from "./rights.ts"
@@ -94,6 +95,7 @@ export function objectTrees(): Tree[] {
     ...COMPONENTS.flatMap(componentTrees),
     ...COMPONENTS.filter(({ several }) => several).map(({ name }) => when("ha", budgetTree(name))),
     when("networkPolicies", networkPolicyTree()),
+    ...cniTrees(LABELS).map(tree => when("cni.enabled", tree)),
     namespaced("v1", "ConfigMap", CONFIG_NAME, { data: { version: VERSION, "values.json": CONFIG } }),
   ]
 }

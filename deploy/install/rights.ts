@@ -66,12 +66,13 @@ export type Role = keyof typeof ROLES
 
 const RBAC = "rbac.authorization.k8s.io"
 
-/** A ClusterRole of the control plane's, with its binding to service accounts. */
+/** A ClusterRole of the control plane's, with its binding to service accounts of a namespace. */
 export function clusterRights(
   name: string,
   rules: readonly Tree[],
   accounts: readonly string[],
   labels: Tree,
+  namespace: Tree = NAMESPACE,
 ): Tree[] {
   const full = text("conduit-", NAMESPACE, `-${name}`)
   return [
@@ -81,7 +82,7 @@ export function clusterRights(
       kind: "ClusterRoleBinding",
       metadata: { name: full, labels },
       roleRef: { apiGroup: RBAC, kind: "ClusterRole", name: full },
-      subjects: accounts.map(account => ({ kind: "ServiceAccount", name: account, namespace: NAMESPACE })),
+      subjects: accounts.map(account => ({ kind: "ServiceAccount", name: account, namespace })),
     },
   ]
 }

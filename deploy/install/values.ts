@@ -63,6 +63,10 @@ const RULES: Readonly<Record<string, Rule>> = {
   logFormat: oneOf("plain", ["plain", "json"], "how log lines look"),
   ha: flag(false, "three of every service that can be several, spread over nodes, with disruption budgets"),
   networkPolicies: flag(false, "let nothing else reach the control plane's pods"),
+  "cni.enabled": flag(false, "a CNI plugin on every node redirects pods: none of theirs needs a privilege"),
+  "cni.binDir": path("/opt/cni/bin", "where the nodes' container runtime looks for CNI plugins"),
+  "cni.confDir": path("/etc/cni/net.d", "where it looks for network configurations"),
+  "cni.netnsDir": path("/var/run/netns", "where it keeps the network namespaces of pods"),
   resources: mapping(REQUESTS, "of each container of the control plane"),
   nodeSelector: mapping({ "kubernetes.io/os": "linux" }, "nodes that the control plane runs on"),
   tolerations: list([], "taints that the control plane tolerates"),
@@ -77,6 +81,14 @@ function flag(byDefault: boolean, about: string): Rule {
 function word(byDefault: string, about: string): Rule {
   const check = (value: unknown): string | null =>
     typeof value === "string" && /^\S*$/.test(value) ? null : "must be text without spaces"
+  return { byDefault, about, check }
+}
+
+function path(byDefault: string, about: string): Rule {
+  const check = (value: unknown): string | null =>
+    typeof value === "string" && /^\/[^\s:]+$/.test(value) && !value.split("/").includes("..")
+      ? null
+      : "must be an absolute path"
   return { byDefault, about, check }
 }
 

@@ -238,10 +238,11 @@ function write(shape: {
 test("a second inject changes nothing, and uninject gives back every byte", () => {
   let injected = 0
   fc.assert(
-    fc.property(manifests, text => {
-      const once = inject(text)
+    fc.property(manifests, fc.boolean(), (text, cni) => {
+      const run = { ...RUN, cni }
+      const once = inject(text, run)
       if (once !== text) injected++
-      expect(inject(once)).toBe(once)
+      expect(inject(once, run)).toBe(once)
       expect(uninject(once)).toBe(text)
     }),
     { numRuns: 400 },

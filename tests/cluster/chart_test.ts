@@ -41,6 +41,7 @@ test.each([
       installNamespace: true,
       ha: true,
       networkPolicies: true,
+      cni: { enabled: true, binDir: "/usr/libexec/cni", confDir: "/etc/cni/x", netnsDir: "/run/netns" },
       clusterDomain: "example.test",
       identityTrustDomain: "example.test",
       identityIssuanceLifetime: "12h",

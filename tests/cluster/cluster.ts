@@ -15,6 +15,7 @@ import {
   writeKubeconfig,
 } from "./control_plane.ts"
 import {
+  cniFolders,
   containerd,
   containerdSocket,
   coreDns,
@@ -137,6 +138,11 @@ export class Cluster implements AsyncDisposable {
   /** Path of kubectl, for tests that run it in a way of their own. */
   get kubectlProgram(): string {
     return this.#setting.program("kubectl")
+  }
+
+  /** Where its node has network configurations and CNI plugins. */
+  get cni(): { readonly conf: string; readonly bin: string } {
+    return cniFolders(this.#node.folder)
   }
 
   /** A part that a test may stop and start, or whose log it reads. */

@@ -1,6 +1,6 @@
 // What makes a node of the cluster: containerd, kubelet, kube-proxy, and CoreDNS for names. Each gets a folder below
 // the cluster's, so that this machine's own containerd and kubelet, if it has them, are not touched.
-import { mkdirSync, writeFileSync } from "node:fs"
+import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { imageArchive, layerOf } from "../../deploy/images/mod.ts"
 import { DNS_SERVICE, innerKubeconfig, POD_RANGE, type Setting } from "./control_plane.ts"
@@ -24,15 +24,26 @@ export function pauseImage(program: Uint8Array): Uint8Array {
   }).archive
 }
 
+/** CNI plugins of Debian's package. */
+const CNI_PLUGINS = "/usr/lib/cni"
+
 /** Where containerd listens. */
 export function containerdSocket(folder: string): string {
   return join(folder, "containerd.sock")
 }
 
+/** Where containerd looks for network configurations and for CNI plugins. */
+export function cniFolders(folder: string): { readonly conf: string; readonly bin: string } {
+  return { conf: join(folder, "cni"), bin: join(folder, "cni-bin") }
+}
+
 /** containerd, with runc, as far as a machine without CAP_SYS_RESOURCE allows it. */
 export function containerd({ folder }: Setting): string[] {
-  const cni = join(folder, "cni")
-  mkdirSync(cni)
+  const cni = cniFolders(folder)
+  mkdirSync(cni.conf)
+  mkdirSync(cni.bin)
+  // A folder of the cluster's own: what a test installs must not reach this machine's.
+  for (const name of readdirSync(CNI_PLUGINS)) symlinkSync(join(CNI_PLUGINS, name), join(cni.bin, name))
   const ranges = [[{ subnet: "10.244.0.0/24" }]]
   const bridge = {
     type: "bridge",
@@ -42,7 +53,10 @@ export function containerd({ folder }: Setting): string[] {
     ipam: { type: "host-local", dataDir: join(folder, "ipam"), ranges, routes: [{ dst: "0.0.0.0/0" }] },
   }
   const plugins = [bridge, { type: "portmap", capabilities: { portMappings: true } }]
-  writeFileSync(join(cni, "10-pods.conflist"), JSON.stringify({ cniVersion: "1.0.0", name: "pods", plugins }))
+  writeFileSync(
+    join(cni.conf, "10-pods.conflist"),
+    JSON.stringify({ cniVersion: "1.0.0", name: "pods", plugins }),
+  )
   const config = join(folder, "containerd.toml")
   const cri = 'plugins."io.containerd.grpc.v1.cri"'
   writeFileSync(
@@ -62,8 +76,8 @@ disabled_plugins = ["io.containerd.internal.v1.opt"]
 [${cri}.containerd.runtimes.runc.options]
   SystemdCgroup = false
 [${cri}.cni]
-  bin_dir = "/usr/lib/cni"
-  conf_dir = "${cni}"
+  bin_dir = "${cni.bin}"
+  conf_dir = "${cni.conf}"
 `,
   )
   return ["containerd", `--config=${config}`]
