@@ -63,7 +63,9 @@ export interface InjectOptions {
   readonly trustDomain?: string
   /** Log level of the proxy where no annotation says another; default `info`. */
   readonly proxyLogLevel?: string
-  /** Image of the init container; default {@link INIT_IMAGE} with the version as its tag. */
+  /** Where images come from; default: `conduit/...` with the version as tag, pulled where they are not there. */
+  readonly images?: { readonly registry: string; readonly tag: string; readonly pullPolicy: string }
+  /** Image of the init container; default: as of `images`. */
   readonly initImage?: string
   /** Settings by name that win over annotations and are written to the template as such. */
   readonly settings?: Readonly<Record<string, string>>
@@ -110,7 +112,7 @@ export function inject(template: PodTemplate, options: InjectOptions): InjectRes
           ...annotations,
           ...given,
           [CREATED_BY_ANNOTATION]: `conduit/${options.version}`,
-          [PROXY_VERSION_ANNOTATION]: settings.version ?? options.version,
+          [PROXY_VERSION_ANNOTATION]: settings.version ?? options.images?.tag ?? options.version,
           ...beforeAnnotation(annotations, given),
         },
       },
@@ -210,11 +212,20 @@ function defaultContainer(template: PodTemplate, settings: ProxySettings): Recor
     : {}
 }
 
+function imageOf(name: "proxy" | "init", settings: ProxySettings, { images, version }: InjectOptions): string {
+  const image = images === undefined ? { proxy: PROXY_IMAGE, init: INIT_IMAGE }[name] : `${images.registry}/${name}`
+  return `${image}:${settings.version ?? images?.tag ?? version}`
+}
+
+function pullPolicyOf({ images }: InjectOptions): string {
+  return images?.pullPolicy ?? "IfNotPresent"
+}
+
 function initContainer(settings: ProxySettings, options: InjectOptions): Container {
   return {
     name: INIT_CONTAINER,
-    image: options.initImage ?? `${INIT_IMAGE}:${settings.version ?? options.version}`,
-    imagePullPolicy: "IfNotPresent",
+    image: options.initImage ?? imageOf("init", settings, options),
+    imagePullPolicy: pullPolicyOf(options),
     args: redirectArgs({
       proxyUid: settings.proxyUid,
       skipInboundPorts: settings.skipInboundPorts,
@@ -271,8 +282,8 @@ function proxyContainer(template: PodTemplate, settings: ProxySettings, options:
   }
   return {
     name: PROXY_CONTAINER,
-    image: settings.image ?? `${PROXY_IMAGE}:${settings.version ?? options.version}`,
-    imagePullPolicy: "IfNotPresent",
+    image: settings.image ?? imageOf("proxy", settings, options),
+    imagePullPolicy: pullPolicyOf(options),
     env,
     ports: [
       { name: "conduit-proxy", containerPort: 4143, protocol: "TCP" },

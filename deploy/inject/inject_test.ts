@@ -36,6 +36,21 @@ test("the proxy comes first as a native sidecar, after the redirect and before t
   expect(out.spec.containers.map(container => container.name)).toEqual(["web"])
 })
 
+test("images come from where the installation has them, and a setting's version wins over its tag", () => {
+  const images = { registry: "registry.example/mesh", tag: "9", pullPolicy: "Always" }
+  const { template: out } = inject(template(), { ...options, images })
+  expect(out.spec.initContainers?.map(one => [one.image, one.imagePullPolicy])).toEqual([
+    ["registry.example/mesh/init:9", "Always"],
+    ["registry.example/mesh/proxy:9", "Always"],
+  ])
+  expect(out.metadata?.annotations?.["conduit.io/proxy-version"]).toBe("9")
+  const pinned = inject(template({ "config.conduit.io/proxy-version": "7" }), { ...options, images })
+  expect(pinned.template.spec.initContainers?.map(one => one.image)).toEqual([
+    "registry.example/mesh/init:7",
+    "registry.example/mesh/proxy:7",
+  ])
+})
+
 const PLAIN = { "config.conduit.io/native-sidecar": "disabled" }
 
 test("a plain sidecar comes first and holds the application back until it accepts", () => {

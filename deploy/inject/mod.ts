@@ -1,5 +1,5 @@
 // The face of deploy/inject: the proxy into a pod template and out of it.
-export { endsByItself } from "./fitness.ts"
+export { ALREADY_INJECTED, endsByItself } from "./fitness.ts"
 export {
   annotate,
   INIT_IMAGE,
@@ -16,6 +16,7 @@ export {
   INIT_CONTAINER,
   INJECT_ANNOTATION,
   isInjected,
+  NOT_INJECTED_ANNOTATION,
   PROXY_CONTAINER,
   PROXY_VERSION_ANNOTATION,
 } from "./marks.ts"
