@@ -5,6 +5,7 @@ import { serveApi } from "./api/mod.ts"
 import { type ClusterSource, ManifestsSource, type Problem } from "./cluster/mod.ts"
 import { serveDestination } from "./destination/mod.ts"
 import { serveIdentity } from "./identity/mod.ts"
+import { type InjectorProcess, startInjector } from "./injector/mod.ts"
 import { KubernetesSource } from "./kubernetes/mod.ts"
 import type { Log } from "./log.ts"
 import { joinMesh, type MeshMember } from "./mesh_member.ts"
@@ -19,10 +20,18 @@ import {
   TelemetryStore,
 } from "./telemetry/mod.ts"
 
+/**
+ * From the pod's end to the injector's: API servers call it for as long as its address is among the Service's, which
+ * takes the cluster a second or two to change, and what they call in vain gets no proxy.
+ */
+export const DRAIN_MS = 5_000
+
 /** A control plane that runs. */
 export interface RunningControlPlane {
   /** Ports that are served, by service and `admin`. */
   readonly ports: ReadonlyMap<ServiceName | "admin", number>
+  /** Asks callers to go elsewhere. @returns milliseconds that they need until `stop`, 0 where they find out themselves */
+  drain(): number
   /** Ends it at once. */
   stop(): void
 }
@@ -40,13 +49,16 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
   const stop = (): void => {
     for (const { listening } of parts) listening.close()
     for (const end of ends) end()
+    injector?.stop()
     source?.stop()
     member?.stop()
   }
   let source: ClusterSource | undefined
   let member: MeshMember | undefined
+  let injector: InjectorProcess | undefined
   try {
-    if (mesh !== null) {
+    // The injector needs no certificate of the mesh: API servers could not check it.
+    if (mesh !== null && settings.injector === null) {
       member = joinMesh(mesh, settings.identity, log)
       figures.push(member.metrics)
       if (member.identity !== null) {
@@ -55,7 +67,16 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
       }
     }
     const tls = (port: "proxies" | "api") => (member === undefined ? {} : { tls: member.tls(port) })
-    source = settings.cluster === null ? undefined : await openCluster(settings.cluster, log, figures)
+    if (settings.injector !== null && settings.cluster?.from === "kubernetes") {
+      const options = { host, port: ports.injector, version: project.version, log }
+      injector = await startInjector(settings.injector, await openApi(settings.cluster), options)
+      parts.push({ name: "injector", listening: injector.listening })
+      figures.push(injector.metrics)
+    }
+    source =
+      settings.cluster === null || settings.injector !== null
+        ? undefined
+        : await openCluster(settings.cluster, log, figures)
     if (services.has("destination") && source !== undefined) {
       const server = await serveDestination(source.store, {
         host,
@@ -184,7 +205,9 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
       host,
       port: settings.adminPort,
       notReady: () =>
-        source?.store.synced === false ? "the cluster is not read yet" : (member?.notReady() ?? ""),
+        source?.store.synced === false
+          ? "the cluster is not read yet"
+          : (injector?.notReady() ?? member?.notReady() ?? ""),
       metrics: () => [...processMetrics(), ...figures.flatMap(read => read())],
     })
     parts.push({ name: "admin", listening: admin })
@@ -195,7 +218,26 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
   for (const { name, listening } of parts) {
     log.info(`listening ${name} ${host.includes(":") ? `[${host}]` : host}:${listening.port}`)
   }
-  return { ports: new Map(parts.map(({ name, listening }) => [name, listening.port])), stop }
+  return {
+    ports: new Map(parts.map(({ name, listening }) => [name, listening.port])),
+    drain: () => {
+      injector?.drain()
+      return injector === undefined ? 0 : DRAIN_MS
+    },
+    stop,
+  }
+}
+
+async function openApi({
+  kubeconfig,
+  context,
+}: Extract<ClusterSettings, { from: "kubernetes" }>): Promise<KubeApi> {
+  const inPod = kubeconfig === "" && context === ""
+  return new KubeApi(
+    inPod
+      ? serviceAccountCredentials({ env: process.env, nowMs: () => performance.now() })
+      : await kubeconfigCredentials(kubeconfig, context),
+  )
 }
 
 async function openCluster(
@@ -213,14 +255,7 @@ async function openCluster(
   }
   let source: ClusterSource
   if (settings.from === "manifests") source = new ManifestsSource(settings.folder, options)
-  else {
-    const { kubeconfig, context } = settings
-    const inPod = kubeconfig === "" && context === ""
-    const credentials = inPod
-      ? serviceAccountCredentials({ env: process.env, nowMs: () => performance.now() })
-      : await kubeconfigCredentials(kubeconfig, context)
-    source = new KubernetesSource(new KubeApi(credentials), options)
-  }
+  else source = new KubernetesSource(await openApi(settings), options)
   source.start()
   figures.push(() => [
     {

@@ -212,8 +212,13 @@ function defaultContainer(template: PodTemplate, settings: ProxySettings): Recor
     : {}
 }
 
-function imageOf(name: "proxy" | "init", settings: ProxySettings, { images, version }: InjectOptions): string {
-  const image = images === undefined ? { proxy: PROXY_IMAGE, init: INIT_IMAGE }[name] : `${images.registry}/${name}`
+function imageOf(
+  name: "proxy" | "init",
+  settings: ProxySettings,
+  { images, version }: InjectOptions,
+): string {
+  const image =
+    images === undefined ? { proxy: PROXY_IMAGE, init: INIT_IMAGE }[name] : `${images.registry}/${name}`
   return `${image}:${settings.version ?? images?.tag ?? version}`
 }
 

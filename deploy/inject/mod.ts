@@ -27,6 +27,7 @@ export type {
   EnvVarSource,
   KeyToPath,
   ObjectMeta,
+  OwnerReference,
   PodSpec,
   PodTemplate,
   Probe,
