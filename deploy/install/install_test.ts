@@ -88,15 +88,61 @@ test("every pod meets the restricted Pod Security Standard", () => {
   }
 })
 
-test("no right is on secrets, none writes, and none is on everything", () => {
+test("no right is on secrets, none is on everything, and what may be changed is one object only", () => {
+  const changed: string[] = []
   for (const object of installObjects(fillingOf())) {
     if (object.kind !== "ClusterRole") continue
-    for (const rule of object.rules as { apiGroups: string[]; resources: string[]; verbs: string[] }[]) {
-      expect(rule.verbs).toEqual(["list", "watch"])
-      expect([...rule.resources, ...rule.apiGroups]).not.toContain("*")
-      expect(rule.resources).not.toContain("secrets")
+    const rules = object.rules as {
+      apiGroups: string[]
+      resources: string[]
+      resourceNames?: string[]
+      verbs: string[]
+    }[]
+    for (const { apiGroups, resources, resourceNames = [], verbs } of rules) {
+      expect([...resources, ...apiGroups, ...verbs]).not.toContain("*")
+      expect(resources).not.toContain("secrets")
+      if (verbs.every(verb => ["get", "list", "watch"].includes(verb))) continue
+      expect(resourceNames).toHaveLength(1)
+      changed.push(`${verbs} ${resources} ${resourceNames}`)
     }
   }
+  expect(changed).toEqual(["get,patch mutatingwebhookconfigurations conduit-mesh-injector"])
+})
+
+describe("the webhook", () => {
+  const find = (...sets: string[]) =>
+    installObjects(fillingOf(...sets)).find(({ kind }) => kind === "MutatingWebhookConfiguration")
+  const only = (...sets: string[]) => (find(...sets) as unknown as { webhooks: object[] }).webhooks[0]
+
+  test("never keeps the cluster from starting pods, and never looks at Kubernetes' own or at its own", () => {
+    expect(only()).toMatchObject({
+      failurePolicy: "Ignore",
+      timeoutSeconds: 10,
+      sideEffects: "None",
+      namespaceSelector: {
+        matchExpressions: [
+          { operator: "NotIn", values: ["kube-system", "kube-public", "kube-node-lease", "mesh"] },
+        ],
+      },
+      objectSelector: {
+        matchExpressions: [{ key: "conduit.io/control-plane-component", operator: "DoesNotExist" }, {}],
+      },
+    })
+  })
+
+  test("says nothing of certificates, which are the injector's to say", () => {
+    expect(JSON.stringify(only())).not.toContain("caBundle")
+  })
+
+  test("takes a failure policy and labels of namespaces, and can be left out with all that belongs to it", () => {
+    expect(only("injector.failurePolicy=Fail,injector.namespaceLabels.mesh=yes")).toMatchObject({
+      failurePolicy: "Fail",
+      namespaceSelector: { matchLabels: { mesh: "yes" } },
+    })
+    const without = installObjects(fillingOf("injector.enabled=false"))
+    expect(without.filter(({ metadata }) => metadata.name.includes("injector"))).toEqual([])
+    expect(find("injector.enabled=false")).toBeUndefined()
+  })
 })
 
 test("--ha makes three of what can be several, with budgets; telemetry stays one", () => {

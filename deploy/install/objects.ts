@@ -1,6 +1,7 @@
 // The control plane as Kubernetes objects, described once: `conduit install` fills in values, the Helm chart has the
 // same holes as templates.
 import { crds } from "./crds.ts"
+import { INJECTOR_ENV, INJECTOR_MOUNTS, injectorTrees, injectorVolumes } from "./injector.ts"
 import { printTree } from "./print.ts"
 import { clusterRights, READER_RULES } from "./rights.ts"
 import {
@@ -40,6 +41,15 @@ interface Component {
   readonly cluster: boolean
   /** Several may run side by side. The windows of telemetry live in one process. */
   readonly several: boolean
+  /** It runs only where this value is set. */
+  readonly onlyIf?: string
+  /** It has no rights of a reader of the cluster, but its own. */
+  readonly ownRights?: boolean
+  /** Port of its Service; default `port`. */
+  readonly servicePort?: number
+  readonly env?: readonly Tree[]
+  readonly volumes?: readonly Tree[]
+  readonly mounts?: readonly Tree[]
 }
 
 /** Services of the control plane; one Deployment and one Service each. */
@@ -48,6 +58,18 @@ export const COMPONENTS: readonly Component[] = [
   { name: "policy", port: 8090, cluster: true, several: true },
   { name: "telemetry", port: 8087, cluster: false, several: false },
   { name: "api", port: 8085, cluster: true, several: true },
+  {
+    name: "injector",
+    port: 8443,
+    servicePort: 443,
+    cluster: true,
+    several: true,
+    onlyIf: "injector.enabled",
+    ownRights: true,
+    env: INJECTOR_ENV,
+    volumes: injectorVolumes(ANCHORS_NAME),
+    mounts: INJECTOR_MOUNTS,
+  },
 ]
 
 const LABELS = { [PART_OF_LABEL]: "conduit", [PLANE_LABEL]: NAMESPACE }
@@ -58,11 +80,16 @@ function namespaced(apiVersion: string, kind: string, name: string, rest: { [fie
 
 /** Every object but CRDs, in the order in which they are applied. */
 export function objectTrees(): Tree[] {
-  const readers = COMPONENTS.filter(({ cluster }) => cluster).map(({ name }) => `conduit-${name}`)
+  const readers = COMPONENTS.filter(({ cluster, ownRights }) => cluster && ownRights !== true).map(
+    ({ name }) => `conduit-${name}`,
+  )
   return [
     when("installNamespace", namespaceTree()),
-    ...COMPONENTS.map(({ name, cluster }) =>
-      namespaced("v1", "ServiceAccount", `conduit-${name}`, { automountServiceAccountToken: cluster }),
+    ...COMPONENTS.map(({ name, cluster, onlyIf }) =>
+      only(
+        onlyIf,
+        namespaced("v1", "ServiceAccount", `conduit-${name}`, { automountServiceAccountToken: cluster }),
+      ),
     ),
     ...clusterRights("reader", READER_RULES, readers, LABELS),
     when(
@@ -81,11 +108,18 @@ export function objectTrees(): Tree[] {
         },
       }),
     ),
-    ...COMPONENTS.flatMap(componentTrees),
-    ...COMPONENTS.filter(({ several }) => several).map(({ name }) => when("ha", budgetTree(name))),
+    ...COMPONENTS.flatMap(component => componentTrees(component).map(tree => only(component.onlyIf, tree))),
+    ...injectorTrees(LABELS, COMPONENT_LABEL).map(tree => only("injector.enabled", tree)),
+    ...COMPONENTS.filter(({ several }) => several).map(({ name, onlyIf }) =>
+      only(onlyIf, when("ha", budgetTree(name))),
+    ),
     when("networkPolicies", networkPolicyTree()),
     namespaced("v1", "ConfigMap", CONFIG_NAME, { data: { version: VERSION, "values.json": CONFIG } }),
   ]
+}
+
+function only(path: string | undefined, tree: Tree): Tree {
+  return path === undefined ? tree : when(path, tree)
 }
 
 function namespaceTree(): Tree {
@@ -104,7 +138,8 @@ function namespaceTree(): Tree {
   }
 }
 
-function componentTrees({ name, port, cluster, several }: Component): Tree[] {
+function componentTrees(component: Component): Tree[] {
+  const { name, port, servicePort = port, cluster, several, volumes } = component
   const full = `conduit-${name}`
   const own = { [COMPONENT_LABEL]: name }
   const labels = { ...LABELS, ...own }
@@ -116,7 +151,7 @@ function componentTrees({ name, port, cluster, several }: Component): Tree[] {
       spec: {
         selector: own,
         ports: [
-          { name: "api", port, targetPort: port, protocol: "TCP" },
+          { name: "api", port: servicePort, targetPort: port, protocol: "TCP" },
           { name: "admin", port: ADMIN_PORT, targetPort: ADMIN_PORT, protocol: "TCP" },
         ],
       },
@@ -152,7 +187,8 @@ function componentTrees({ name, port, cluster, several }: Component): Tree[] {
               runAsGroup: CONTROL_UID,
               seccompProfile: { type: "RuntimeDefault" },
             },
-            containers: [containerTree({ name, port, cluster, several })],
+            containers: [containerTree(component)],
+            ...(volumes === undefined ? {} : { volumes }),
           },
         },
       },
@@ -160,7 +196,7 @@ function componentTrees({ name, port, cluster, several }: Component): Tree[] {
   ]
 }
 
-function containerTree({ name, port, cluster }: Component): Tree {
+function containerTree({ name, port, cluster, env = [], mounts }: Component): Tree {
   const probe = (path: string): { [field: string]: Tree } => ({
     httpGet: { path, port: ADMIN_PORT, scheme: "HTTP" },
   })
@@ -183,6 +219,7 @@ function containerTree({ name, port, cluster }: Component): Tree {
         name: "CONDUIT_TELEMETRY_ADDR",
         value: text("conduit-telemetry.", NAMESPACE, ".svc.", value("clusterDomain"), ":8087"),
       },
+      ...env,
     ],
     ports: [
       { name: "api", containerPort: port, protocol: "TCP" },
@@ -191,6 +228,7 @@ function containerTree({ name, port, cluster }: Component): Tree {
     readinessProbe: { ...probe("/ready"), periodSeconds: 5, timeoutSeconds: 5 },
     livenessProbe: { ...probe("/live"), initialDelaySeconds: 10, periodSeconds: 10, timeoutSeconds: 5 },
     resources: value("resources"),
+    ...(mounts === undefined ? {} : { volumeMounts: mounts }),
     securityContext: {
       allowPrivilegeEscalation: false,
       readOnlyRootFilesystem: true,
