@@ -3,8 +3,8 @@ import { durationMs } from "../mesh_settings.ts"
 import { isTrustDomain, isWorkload } from "../tls/mod.ts"
 import { CERTIFICATE_LIFETIME_MS } from "./serving_certificate.ts"
 
-/** Shortest life of the webhook's certificate: at 70 % of it the next one must have time to be known. */
-export const MIN_WEBHOOK_CERTIFICATE_MS = 30_000
+/** Shortest life of the webhook's certificate: after 70 % of it the next one must have time to be known and served. */
+export const MIN_WEBHOOK_CERTIFICATE_MS = 60_000
 /** Longest life of the webhook's certificate. */
 export const MAX_WEBHOOK_CERTIFICATE_MS = 30 * 24 * 3_600_000
 
@@ -44,7 +44,7 @@ export function injectorSettings(
     certificateLifetimeMs < MIN_WEBHOOK_CERTIFICATE_MS ||
     certificateLifetimeMs > MAX_WEBHOOK_CERTIFICATE_MS
   )
-    return `${lifetime} must be from 30s to 720h`
+    return `${lifetime} must be from 60s to 720h`
   const registry = env.CONDUIT_PROXY_IMAGE_REGISTRY ?? ""
   return {
     conduitNamespace,

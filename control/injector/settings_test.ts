@@ -32,7 +32,7 @@ test.each([
   [{ CONDUIT_NAMESPACE: "a b" }, "CONDUIT_NAMESPACE must be the name of a namespace"],
   [{ CONDUIT_CLUSTER_DOMAIN: "-" }, "CONDUIT_CLUSTER_DOMAIN must be a DNS name"],
   [{ CONDUIT_INJECTOR_CERTIFICATE_LIFETIME: "soon" }, "must be a duration"],
-  [{ CONDUIT_INJECTOR_CERTIFICATE_LIFETIME: "29s" }, "must be from 30s to 720h"],
+  [{ CONDUIT_INJECTOR_CERTIFICATE_LIFETIME: "59s" }, "must be from 60s to 720h"],
 ])("%j is refused with a sentence", (env, sentence) => {
   expect(injectorSettings(env, "1.2.3")).toContain(sentence)
 })

@@ -175,6 +175,8 @@ function componentTrees(component: Component): Tree[] {
           spec: {
             serviceAccountName: full,
             automountServiceAccountToken: cluster,
+            // Kubernetes would set CONDUIT_DESTINATION_PORT and the like to addresses; those are our settings' names.
+            enableServiceLinks: false,
             terminationGracePeriodSeconds: 15,
             priorityClassName: when("priorityClassName", value("priorityClassName")),
             nodeSelector: when("nodeSelector", value("nodeSelector")),
