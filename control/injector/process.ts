@@ -114,8 +114,8 @@ export async function startInjector(
   }
 }
 
-/** Read for each pod: a mounted file follows its ConfigMap. */
-function defaultsOf(settings: InjectorSettings, version: string): InjectDefaults {
+/** What every pod is given; read for each, since a mounted file follows its ConfigMap. @throws Error with a sentence */
+export function defaultsOf(settings: InjectorSettings, version: string): InjectDefaults {
   const { conduitNamespace, clusterDomain, trustDomain, images, trustAnchorsFile } = settings
   const anchors = trustAnchorsFile === "" ? null : anchorsIn(trustAnchorsFile)
   return {

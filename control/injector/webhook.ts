@@ -15,6 +15,8 @@ export const MAX_REVIEW_BYTES = 7 * 1024 * 1024
 export const MAX_READING_BYTES = 64 * 1024 * 1024
 /** Longest wait for a body; API servers wait for all of it and the answer ten seconds. */
 export const REVIEW_TIMEOUT_MS = 10_000
+/** From an answer before the end of a body to the end of its connection: time for the answer to be read. */
+export const LINGER_MS = 500
 
 /** How reviews ended. */
 export type ReviewOutcome = Admission["outcome"] | "failed" | "malformed"
@@ -29,6 +31,8 @@ export interface WebhookOptions {
   /** @throws Error with a sentence when what pods are given is not to be had */
   readonly defaults: () => InjectDefaults
   readonly log: Log
+  /** Default: REVIEW_TIMEOUT_MS. */
+  readonly timeoutMs?: number
 }
 
 /** The port that is served. */
@@ -62,6 +66,7 @@ export async function serveWebhook(options: WebhookOptions): Promise<Webhook> {
     request: IncomingMessage | Http2ServerRequest,
     response: ServerResponse | Http2ServerResponse,
   ): void => {
+    const { socket } = request
     const answer = (status: number, type: string, body: string): void => {
       response.statusCode = status
       response.setHeader("content-type", type)
@@ -77,8 +82,10 @@ export async function serveWebhook(options: WebhookOptions): Promise<Webhook> {
         const { status, message } = toHttp(error)
         counts[status === 500 ? "failed" : "malformed"]++
         if (status === 500) log.warn(`a pod could not be looked at: ${message}`)
-        // The rest of a body that is not read must not be taken for the next request.
+        // The rest of a body that is not read must not be taken for the next request. Who still sends it would not
+        // get to read the answer if the connection went at once.
         response.setHeader("connection", "close")
+        response.once("finish", () => setTimeout(() => socket?.destroy(), LINGER_MS))
         answer(status, "text/plain; charset=utf-8", `conduit: ${message}\n`)
       },
     )
@@ -101,7 +108,7 @@ function toHttp(error: unknown): { status: number; message: string } {
 
 async function review(
   request: IncomingMessage | Http2ServerRequest,
-  { cluster, defaults, log }: WebhookOptions,
+  { cluster, defaults, log, timeoutMs = REVIEW_TIMEOUT_MS }: WebhookOptions,
   reading: { bytes: number },
 ): Promise<{ outcome: Admission["outcome"]; text: string }> {
   if (request.url?.split("?", 1)[0] !== WEBHOOK_PATH)
@@ -110,7 +117,7 @@ async function review(
   const type = request.headers["content-type"] ?? ""
   if (!/^application\/json\s*(;|$)/i.test(type))
     throw new HttpError(415, `the body must be application/json, not "${type}"`)
-  const { uid, pod, namespace } = parseReview(await bodyOf(request, reading))
+  const { uid, pod, namespace } = parseReview(await bodyOf(request, reading, timeoutMs))
   if (pod === null)
     return { outcome: "untouched", text: answerText({ uid, refusal: null, patch: [], warnings: [] }) }
   const onFailure = (error: unknown): void => {
@@ -136,25 +143,33 @@ async function review(
 async function bodyOf(
   request: IncomingMessage | Http2ServerRequest,
   reading: { bytes: number },
+  timeoutMs: number,
 ): Promise<string> {
   const tooLarge = new HttpError(413, `the body is larger than the ${MAX_REVIEW_BYTES} bytes that are read`)
   if (Number(request.headers["content-length"] ?? 0) > MAX_REVIEW_BYTES) throw tooLarge
   const chunks: Buffer[] = []
   let bytes = 0
-  const timer = setTimeout(() => {
-    request.destroy(new HttpError(408, `the body did not come within ${REVIEW_TIMEOUT_MS / 1000} s`))
-  }, REVIEW_TIMEOUT_MS)
-  try {
+  let over = false
+  const whole = async (): Promise<string> => {
     for await (const chunk of request as AsyncIterable<Buffer>) {
+      if (over) return ""
       bytes += chunk.byteLength
       reading.bytes += chunk.byteLength
       if (bytes > MAX_REVIEW_BYTES) throw tooLarge
       if (reading.bytes > MAX_READING_BYTES) throw new HttpError(503, "too many reviews are being read")
       chunks.push(chunk)
     }
+    return Buffer.concat(chunks).toString("utf8")
+  }
+  const late = Promise.withResolvers<never>()
+  const timer = setTimeout(() => {
+    late.reject(new HttpError(408, `the body did not come within ${timeoutMs / 1000} s`))
+  }, timeoutMs)
+  try {
+    return await Promise.race([whole(), late.promise])
   } finally {
     clearTimeout(timer)
     reading.bytes -= bytes
+    over = true
   }
-  return Buffer.concat(chunks).toString("utf8")
 }

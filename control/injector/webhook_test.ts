@@ -40,6 +40,7 @@ beforeAll(async () => {
     },
     defaults: () => ({ conduitNamespace: "conduit", version: "1.2.3" }),
     log: { info: line => lines.push(line), warn: line => lines.push(line) },
+    timeoutMs: 300,
   })
 })
 
@@ -155,6 +156,26 @@ test("a body that says that it is too large, or is, is refused without being kep
   expect(await answerOf(socket)).toStartWith("HTTP/1.1 413")
 })
 
+test("a body that does not come is told so, and its connection closed", async () => {
+  const socket = await dial()
+  socket.write(`${head("content-length: 100")}{`)
+  const closed = new Promise(resolve => socket.once("close", resolve))
+  expect(await answerOf(socket)).toStartWith("HTTP/1.1 408")
+  await closed
+})
+
+test("who sends too much at once together is asked to come again, and what is over is forgotten", async () => {
+  const part = "z".repeat(MAX_REVIEW_BYTES - 1)
+  const sockets = await Promise.all(Array.from({ length: 12 }, dial))
+  const answers = sockets.map(socket => {
+    socket.write(`${head(`content-length: ${MAX_REVIEW_BYTES}`)}${part}`)
+    return answerOf(socket)
+  })
+  const codes = (await Promise.all(answers)).map(answer => answer.slice(9, 12))
+  expect(codes).toContain("503")
+  expect((await post(reviewOf())).status).toBe(200)
+})
+
 test("a pod of two megabytes is taken", async () => {
   const metadata = { annotations: { note: "x".repeat(2 * 1024 * 1024) } }
   expect((await post(reviewOf({ ...POD, metadata }))).status).toBe(200)
@@ -189,7 +210,7 @@ test("before there is a certificate, and in plaintext, nobody is served", async 
 test("each outcome is counted", () => {
   const { injected, skipped, refused, untouched, failed, malformed } = webhook.counts
   expect({ skipped, refused, untouched, failed }).toEqual({ skipped: 1, refused: 1, untouched: 3, failed: 1 })
-  expect(injected).toBe(4)
+  expect(injected).toBe(5)
   expect(malformed).toBeGreaterThan(15)
 })
 
