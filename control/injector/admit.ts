@@ -38,6 +38,8 @@ export interface Admission {
   readonly warnings: readonly string[]
 }
 
+/** On what a kubelet shows of its static pods (kubernetes.io: well-known labels and annotations). */
+const MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 const UNTOUCHED: Admission = { outcome: "untouched", workload: null, reason: "", patch: [], warnings: [] }
 
 /**
@@ -54,6 +56,8 @@ export async function admit(
   onFailure: (error: unknown) => void,
 ): Promise<Admission> {
   const own = pod.metadata?.annotations?.[INJECT_ANNOTATION]
+  // A static pod's image in the API: the kubelet runs what its file says, whatever is put in here.
+  if (pod.metadata?.annotations?.[MIRROR_ANNOTATION] !== undefined) return UNTOUCHED
   if (own === "disabled" || namespace === defaults.conduitNamespace) return UNTOUCHED
   const namespaceAnnotations = await cluster.annotationsOf(namespace)
   const choice = own ?? namespaceAnnotations[INJECT_ANNOTATION]

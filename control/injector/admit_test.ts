@@ -55,6 +55,11 @@ test("pods of the control plane's namespace are left alone, whatever they ask fo
   expect(outcome).toBe("untouched")
 })
 
+test("what a kubelet shows of its static pods is left alone", async () => {
+  const annotations = { "kubernetes.io/config.mirror": "a1b2" }
+  expect((await decide(pod({ annotations }))).outcome).toBe("untouched")
+})
+
 test("a pod that opted out costs no question", async () => {
   const asked = (): never => {
     throw new Error("asked")

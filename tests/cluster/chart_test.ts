@@ -31,6 +31,7 @@ async function objectsOf(command: readonly string[]): Promise<Named[]> {
 test.each([
   ["defaults of the chart", { installNamespace: false }],
   ["defaults of conduit", { installNamespace: true }],
+  ["no injector", { ha: true, injector: { enabled: false } }],
   [
     "everything set",
     {
@@ -44,6 +45,7 @@ test.each([
       image: { registry: "registry.example:5000/mesh", version: "9.9", pullPolicy: "Never" },
       imagePullSecrets: [{ name: "pull" }],
       policy: { defaultInboundPolicy: "deny", clusterNetworks: "10.0.0.0/8" },
+      injector: { failurePolicy: "Fail", namespaceLabels: { "example.test/mesh": "yes" } },
       logFormat: "json",
       tolerations: [{ key: "only", operator: "Exists", effect: "NoSchedule" }],
       nodeSelector: { "example.test/pool": "mesh" },

@@ -153,7 +153,7 @@ async function trusted(): Promise<string[]> {
 }
 
 /** Makes pods without keeping them, one after the other, until `enough`; how many got no proxy, and why. */
-async function makePods(enough: () => boolean): Promise<{ made: number; without: string[] }> {
+async function makePods(enough: () => boolean, pauseMs = 10): Promise<{ made: number; without: string[] }> {
   const path = "/api/v1/namespaces/shop/pods?dryRun=All"
   const without: string[] = []
   let made = 0
@@ -165,7 +165,7 @@ async function makePods(enough: () => boolean): Promise<{ made: number; without:
     } catch (error) {
       without.push(String(error))
     }
-    await Bun.sleep(10)
+    await Bun.sleep(pauseMs)
   }
   return { made, without }
 }
@@ -275,6 +275,37 @@ describe("pods of an annotated namespace", () => {
     )
   })
 })
+
+test("a workload that was injected by hand is applied without drift, and its pods have one proxy", async () => {
+  const template = { metadata: { labels: { app: "hand" } }, spec: { containers: [app] } }
+  const object = {
+    apiVersion: "apps/v1",
+    kind: "Deployment",
+    metadata: { name: "hand", namespace: "shop" },
+    spec: { selector: { matchLabels: { app: "hand" } }, template },
+  }
+  const words = ["cli/main.ts", "inject", `--proxy-version=${TEST_TAG}`, "-"]
+  const child = Bun.spawn([process.execPath, ...words], {
+    cwd: ROOT,
+    stdin: new Blob([JSON.stringify(object)]),
+    stdout: "pipe",
+    stderr: "ignore",
+  })
+  const input = await child.stdout.text()
+  expect(input).toContain("conduit-proxy")
+  for (let n = 0; n < 2; n++) await cluster.kubectl(["apply", "--server-side", "-f", "-"], { input })
+  await rolledOut("shop", "deployment/hand")
+  const diff = await cluster.tryKubectl(["diff", "--server-side", "-f", "-"], { input })
+  expect({ code: diff.code, stdout: diff.stdout }).toEqual({ code: 0, stdout: "" })
+  expect((await podsOf("shop", "app=hand")).map(proxies)).toEqual([1])
+}, 120_000)
+
+test("a thousand pods at once get theirs", async () => {
+  let n = 0
+  const makers = Array.from({ length: 50 }, () => makePods(() => ++n > 1000, 0))
+  const all = await Promise.all(makers)
+  expect(all.flatMap(({ without }) => without)).toEqual([])
+}, 60_000)
 
 test("pods elsewhere are meshed only if they ask, and Kubernetes' own never", async () => {
   await apply("default", pod("silent"), pod("asking", { annotations: ENABLED }))
