@@ -15,9 +15,6 @@ export const MAX_REVIEW_BYTES = 7 * 1024 * 1024
 export const MAX_READING_BYTES = 64 * 1024 * 1024
 /** Longest wait for a body; API servers wait for all of it and the answer ten seconds. */
 export const REVIEW_TIMEOUT_MS = 10_000
-/** From an answer before the end of a body to the end of its connection: time for the answer to be read. */
-export const LINGER_MS = 500
-
 /** How reviews ended. */
 export type ReviewOutcome = Admission["outcome"] | "failed" | "malformed"
 
@@ -66,7 +63,6 @@ export async function serveWebhook(options: WebhookOptions): Promise<Webhook> {
     request: IncomingMessage | Http2ServerRequest,
     response: ServerResponse | Http2ServerResponse,
   ): void => {
-    const { socket } = request
     const answer = (status: number, type: string, body: string): void => {
       response.statusCode = status
       response.setHeader("content-type", type)
@@ -82,10 +78,8 @@ export async function serveWebhook(options: WebhookOptions): Promise<Webhook> {
         const { status, message } = toHttp(error)
         counts[status === 500 ? "failed" : "malformed"]++
         if (status === 500) log.warn(`a pod could not be looked at: ${message}`)
-        // The rest of a body that is not read must not be taken for the next request. Who still sends it would not
-        // get to read the answer if the connection went at once.
+        // The rest of a body that is not read must not be taken for the next request.
         response.setHeader("connection", "close")
-        response.once("finish", () => setTimeout(() => socket?.destroy(), LINGER_MS))
         answer(status, "text/plain; charset=utf-8", `conduit: ${message}\n`)
       },
     )

@@ -146,14 +146,21 @@ test("other paths, methods and types are told what is served", async () => {
   expect((await post(reviewOf(), { type: "text/plain" })).status).toBe(415)
 })
 
-test("a body that says that it is too large, or is, is refused without being kept", async () => {
-  const large = "x".repeat(MAX_REVIEW_BYTES + 1)
-  expect((await post(large)).status).toBe(413)
+test("a body that says that it is too large is refused before it is sent", async () => {
   const socket = await dial()
-  const chunk = "y".repeat(1024 * 1024)
-  socket.write(`${head("transfer-encoding: chunked")}`)
-  for (let n = 0; n < 8; n++) socket.write(`100000\r\n${chunk}\r\n`)
+  socket.write(head(`content-length: ${MAX_REVIEW_BYTES + 1}`))
   expect(await answerOf(socket)).toStartWith("HTTP/1.1 413")
+})
+
+test("a body that is too large without saying so is refused while it is sent, and its connection closed", async () => {
+  const socket = await dial()
+  const closed = new Promise(resolve => socket.once("close", resolve))
+  const chunk = "y".repeat(1024 * 1024)
+  socket.write(head("transfer-encoding: chunked"))
+  const sending = setInterval(() => socket.write(`100000\r\n${chunk}\r\n`), 5)
+  expect(await answerOf(socket)).toStartWith("HTTP/1.1 413")
+  await closed
+  clearInterval(sending)
 })
 
 test("a body that does not come is told so, and its connection closed", async () => {
