@@ -14,10 +14,7 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true }))
 
 function defaults(env: Record<string, string> = {}) {
-  const settings = injectorSettings(
-    { CONDUIT_PROXY_TRUST_ANCHORS_FILE: join(folder, "anchors"), ...env },
-    "1.2.3",
-  )
+  const settings = injectorSettings({ CONDUIT_TRUST_ANCHORS_FILE: join(folder, "anchors"), ...env }, "1.2.3")
   if (typeof settings === "string") throw new Error(settings)
   return defaultsOf(settings, "1.2.3")
 }

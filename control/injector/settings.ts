@@ -51,7 +51,7 @@ export function injectorSettings(
     webhookName: env.CONDUIT_INJECTOR_WEBHOOK || `conduit-${conduitNamespace}-injector`,
     clusterDomain: domains.CONDUIT_CLUSTER_DOMAIN,
     trustDomain: domains.CONDUIT_TRUST_DOMAIN,
-    trustAnchorsFile: env.CONDUIT_PROXY_TRUST_ANCHORS_FILE ?? "",
+    trustAnchorsFile: env.CONDUIT_TRUST_ANCHORS_FILE ?? "",
     images:
       registry === ""
         ? null
