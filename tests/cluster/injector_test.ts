@@ -12,6 +12,7 @@ import { ARCHITECTURE, TEST_IMAGES, TEST_TAG } from "./test_images.ts"
 
 const ROOT = join(import.meta.dir, "../..")
 const WEBHOOK = "mutatingwebhookconfiguration/conduit-conduit-injector"
+const INJECTORS = "conduit.io/control-plane-component=injector"
 const ENABLED = { "conduit.io/inject": "enabled" }
 const app = { name: "app", image: `conduit/peer:${TEST_TAG}`, imagePullPolicy: "Never" }
 const once = { ...app, command: ["/usr/bin/bun", "-e", "console.log('done')"] }
@@ -333,7 +334,7 @@ test("an object that somebody replaced gets its certificates back", async () => 
   await until("the certificate is back", async () => (await trusted()).length === 1, 20_000)
 }, 60_000)
 
-describe("where a pod without proxy would be a failure", () => {
+describe("where a pod without proxy would be a failure, with two injectors", () => {
   beforeAll(async () => {
     const strict = await install("--set", "injector.failurePolicy=Fail")
     await cluster.kubectl(["apply", "-f", "-"], { input: strict })
@@ -341,18 +342,24 @@ describe("where a pod without proxy would be a failure", () => {
       ...["set", "env", "-n", "conduit", "deployment/conduit-injector"],
       "CONDUIT_INJECTOR_CERTIFICATE_LIFETIME=60s",
     ])
+    await cluster.kubectl(["scale", "-n", "conduit", "deployment/conduit-injector", "--replicas=2"])
     await rolledOut("conduit", "deployment/conduit-injector")
-  }, 120_000)
+    await until("only the new pods are there", async () => (await podsOf("conduit", INJECTORS)).length === 2)
+  }, 180_000)
 
   test("none is made without while the certificate changes", async () => {
     // Those of the running injector; pods before it had a day.
     const own = async () =>
       (await trusted()).filter(pem => endMs(new X509Certificate(pem)) < Date.now() + 90_000)
-    const [first = ""] = await own()
+    const first = await own()
+    expect(first.length).toBeGreaterThanOrEqual(2)
     let rotated = false
     const making = makePods(() => rotated)
-    await until("the next certificate is known", async () => (await own()).length === 2)
-    await until("the old one is forgotten", async () => !(await own()).includes(first))
+    const isForgotten = async (): Promise<boolean> => {
+      const now = await own()
+      return now.length === 2 && !now.some(pem => first.includes(pem))
+    }
+    await until("both have another certificate, and the old ones are forgotten", isForgotten)
     await Bun.sleep(2_000)
     rotated = true
     const { made, without } = await making
@@ -365,9 +372,7 @@ describe("where a pod without proxy would be a failure", () => {
     const making = makePods(() => rolled)
     await cluster.kubectl(["rollout", "restart", "-n", "conduit", "deployment/conduit-injector"])
     await rolledOut("conduit", "deployment/conduit-injector")
-    const one = async () =>
-      (await podsOf("conduit", "conduit.io/control-plane-component=injector")).length === 1
-    await until("the old pod has gone", one)
+    await until("the old pods have gone", async () => (await podsOf("conduit", INJECTORS)).length === 2)
     rolled = true
     const { made, without } = await making
     expect(without).toEqual([])
@@ -378,9 +383,7 @@ describe("where a pod without proxy would be a failure", () => {
 test("without an injector pods start, without proxy", async () => {
   await cluster.kubectl(["apply", "-f", "-"], { input: manifest })
   await cluster.kubectl(["scale", "-n", "conduit", "deployment/conduit-injector", "--replicas=0"])
-  const gone = async () =>
-    (await podsOf("conduit", "conduit.io/control-plane-component=injector")).length === 0
-  await until("the injector has gone", gone)
+  await until("the injectors have gone", async () => (await podsOf("conduit", INJECTORS)).length === 0)
   await cluster.kubectl(["rollout", "restart", "-n", "shop", "deployment/web"])
   await rolledOut("shop", "deployment/web")
   await until("the new pods are alone", async () =>
