@@ -288,6 +288,7 @@ test("a workload that was injected by hand is applied without drift, and its pod
   const words = ["cli/main.ts", "inject", `--proxy-version=${TEST_TAG}`, "-"]
   const child = Bun.spawn([process.execPath, ...words], {
     cwd: ROOT,
+    env: { ...process.env, KUBECONFIG: cluster.kubeconfig },
     stdin: new Blob([JSON.stringify(object)]),
     stdout: "pipe",
     stderr: "ignore",
