@@ -31,7 +31,7 @@ async function objectsOf(command: readonly string[]): Promise<Named[]> {
 test.each([
   ["defaults of the chart", { installNamespace: false }],
   ["defaults of conduit", { installNamespace: true }],
-  ["no injector", { ha: true, injector: { enabled: false } }],
+  ["no injector", { ha: true, installNamespace: true, injector: { enabled: false } }],
   [
     "everything set",
     {
