@@ -17,8 +17,10 @@ let running: RunningControlPlane | undefined
 // Before anything is served: whoever starts us may end us as soon as the log says that we listen.
 for (const signal of ["SIGTERM", "SIGINT"] as const) {
   process.once(signal, () => {
-    running?.stop()
-    process.exit(0)
+    setTimeout(() => {
+      running?.stop()
+      process.exit(0)
+    }, running?.drain() ?? 0)
   })
 }
 try {

@@ -89,7 +89,8 @@ export function identitySettings(
 
 const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }
 
-function durationMs(env: Environment, name: string, otherwise: number): number | string {
+/** A duration such as `20s` from the environment, or a sentence that says what is wrong. */
+export function durationMs(env: Environment, name: string, otherwise: number): number | string {
   const text = env[name] ?? ""
   if (text === "") return otherwise
   const match = /^(\d{1,12})(ms|s|m|h)$/.exec(text)

@@ -6,6 +6,7 @@ import { serveApi } from "./api/mod.ts"
 import { type ClusterSource, ManifestsSource, type Problem } from "./cluster/mod.ts"
 import { serveDestination } from "./destination/mod.ts"
 import { serveIdentity } from "./identity/mod.ts"
+import { type InjectorProcess, startInjector } from "./injector/mod.ts"
 import { KubernetesSource, type Resource, Reviews } from "./kubernetes/mod.ts"
 import type { Log } from "./log.ts"
 import { joinMesh, type MeshMember } from "./mesh_member.ts"
@@ -20,10 +21,18 @@ import {
   TelemetryStore,
 } from "./telemetry/mod.ts"
 
+/**
+ * From the pod's end to the injector's: API servers call it for as long as its address is among the Service's, which
+ * takes the cluster a second or two to change, and what they call in vain gets no proxy.
+ */
+export const DRAIN_MS = 5_000
+
 /** A control plane that runs. */
 export interface RunningControlPlane {
   /** Ports that are served, by service and `admin`. */
   readonly ports: ReadonlyMap<ServiceName | "admin", number>
+  /** Asks callers to go elsewhere. @returns milliseconds that they need until `stop`, 0 where they find out themselves */
+  drain(): number
   /** Ends it at once. */
   stop(): void
 }
@@ -41,16 +50,19 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
   const stop = (): void => {
     for (const { listening } of parts) listening.close()
     for (const end of ends) end()
+    injector?.stop()
     source?.stop()
     member?.stop()
   }
   let source: ClusterSource | undefined
   let onPolicies = (): void => {}
   let member: MeshMember | undefined
+  let injector: InjectorProcess | undefined
   try {
     const { cluster } = settings
     const api = cluster?.from === "kubernetes" ? await openApi(cluster) : null
-    if (mesh !== null) {
+    // The injector needs no certificate of the mesh: API servers could not check it.
+    if (mesh !== null && settings.injector === null) {
       const reviews = api === null ? null : new Reviews(api, () => performance.now())
       member = joinMesh(mesh, settings.identity, log, reviews)
       figures.push(member.metrics)
@@ -60,6 +72,12 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
       }
     }
     const tls = (port: "proxies" | "api") => (member === undefined ? {} : { tls: member.tls(port) })
+    if (settings.injector !== null && api !== null) {
+      const options = { host, port: ports.injector, version: project.version, log }
+      injector = await startInjector(settings.injector, api, options)
+      parts.push({ name: "injector", listening: injector.listening })
+      figures.push(injector.metrics)
+    }
     if (cluster !== null && NEED_CLUSTER.some(name => services.has(name))) {
       const from = cluster.from === "manifests" ? cluster.folder : api
       if (from !== null) {
@@ -218,7 +236,9 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
       host,
       port: settings.adminPort,
       notReady: () =>
-        source?.store.synced === false ? "the cluster is not read yet" : (member?.notReady() ?? ""),
+        source?.store.synced === false
+          ? "the cluster is not read yet"
+          : (injector?.notReady() ?? member?.notReady() ?? ""),
       metrics: () => [...processMetrics(), ...figures.flatMap(read => read())],
     })
     parts.push({ name: "admin", listening: admin })
@@ -229,7 +249,14 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
   for (const { name, listening } of parts) {
     log.info(`listening ${name} ${host.includes(":") ? `[${host}]` : host}:${listening.port}`)
   }
-  return { ports: new Map(parts.map(({ name, listening }) => [name, listening.port])), stop }
+  return {
+    ports: new Map(parts.map(({ name, listening }) => [name, listening.port])),
+    drain: () => {
+      injector?.drain()
+      return injector === undefined ? 0 : DRAIN_MS
+    },
+    stop,
+  }
 }
 
 async function openApi({

@@ -1,7 +1,9 @@
 // Settings of a control-plane process: what it runs, where it listens, and how it takes part in the mesh.
 import { parseArgs } from "node:util"
+import project from "../package.json" with { type: "json" }
 import { DEFAULT_POLICY_NAMES, parseNetwork } from "../protos/authorization/mod.ts"
 import type { IdentitySettings } from "./identity/mod.ts"
+import { type InjectorSettings, injectorSettings } from "./injector/mod.ts"
 import { identitySettings, type MeshSettings, meshSettings } from "./mesh_settings.ts"
 import { POLICY_DEFAULTS, type PolicyOptions } from "./policy/mod.ts"
 
@@ -12,6 +14,7 @@ export const SERVICE_PORTS = {
   policy: 8090,
   telemetry: 8087,
   api: 8085,
+  injector: 8443,
 } as const
 /** Admin port of every process. */
 export const ADMIN_PORT = 9990
@@ -48,6 +51,8 @@ export interface Settings {
   readonly mesh: MeshSettings | null
   /** The identity service; null where it does not run. */
   readonly identity: IdentitySettings | null
+  /** The injector; null where it does not run. */
+  readonly injector: InjectorSettings | null
   /** What the installation decides about policies. */
   readonly policy: PolicyOptions
 }
@@ -75,13 +80,21 @@ export function parseSettings(
   const identity =
     service === "identity" || (all && mesh !== null) ? identitySettings(env, mesh, asksApi) : null
   if (typeof identity === "string") return identity
-  const every = SERVICE_NAMES.filter(name => name !== "identity" || identity !== null)
+  // `all` is a mesh in one process, and those are without an API server that would call a webhook.
+  const every = SERVICE_NAMES.filter(
+    name => name !== "injector" && (name !== "identity" || identity !== null),
+  )
   const services = new Set(all ? every : [service as ServiceName])
   if (cluster === null && NEED_CLUSTER.some(name => services.has(name))) {
     return (
       `${service} needs --kubernetes: the cluster that it runs in (or --kubeconfig FILE), ` +
       "or --manifests DIR: the folder of Kubernetes objects that describes the cluster"
     )
+  }
+  const injector = services.has("injector") ? injectorSettings(env, project.version) : null
+  if (typeof injector === "string") return injector
+  if (injector !== null && cluster?.from !== "kubernetes") {
+    return "injector needs --kubernetes: the cluster whose API server calls it (or --kubeconfig FILE)"
   }
   const telemetryAddress = services.has("telemetry") ? "" : (env.CONDUIT_TELEMETRY_ADDR ?? "")
   if (services.has("api") && !services.has("telemetry") && telemetryAddress === "") {
@@ -111,6 +124,7 @@ export function parseSettings(
     telemetryAddress,
     mesh,
     identity,
+    injector,
     policy,
   }
 }

@@ -80,7 +80,8 @@ function installed({ anchor, issuer, issuerKey }: AuthorityPem, trusted = anchor
   const identity = { issuer: { crtPEM: issuer, keyPEM: issuerKey } }
   const values = readValues([{ values: { identityTrustAnchorsPEM: trusted, identity }, from: "test" }])
   const objects = installObjects({ namespace: "conduit", version: CLIENT_VERSION, values }) as StoredObject[]
-  return [...objects, web({ ready: true })].map(object => {
+  return [...objects, web({ ready: true }), injectorSlice(true)].map(object => {
+    if (object.kind === "MutatingWebhookConfiguration") return { ...object, webhooks: webhooksOf(trusted) }
     if (object.kind === "Deployment") return { ...object, status: { availableReplicas: 1 } }
     if (object.kind === "CustomResourceDefinition")
       return { ...object, status: { conditions: [{ type: "Established", status: "True" }] } }
@@ -89,6 +90,23 @@ function installed({ anchor, issuer, issuerKey }: AuthorityPem, trusted = anchor
     const data = Object.entries(secret).map(([name, text]) => [name, Buffer.from(text).toString("base64")])
     return { ...object, stringData: undefined, data: Object.fromEntries(data) }
   })
+}
+
+/** What the injector has written into its webhook. */
+function webhooksOf(certificate: string): object[] {
+  const service = { namespace: "conduit", name: "conduit-injector" }
+  const caBundle = Buffer.from(certificate).toString("base64")
+  return [{ name: "injector.conduit.io", clientConfig: { service, caBundle } }]
+}
+
+function injectorSlice(ready: boolean): StoredObject {
+  const labels = { "kubernetes.io/service-name": "conduit-injector" }
+  return {
+    apiVersion: "discovery.k8s.io/v1",
+    kind: "EndpointSlice",
+    metadata: { name: "injector", namespace: "conduit", labels },
+    endpoints: [{ conditions: { ready } }],
+  }
 }
 
 function web({
@@ -389,36 +407,21 @@ test("a control plane of another version is warned of", async () => {
 })
 
 test("a webhook without a CA bundle or without endpoints is told", async () => {
-  const service = { namespace: "conduit", name: "conduit-injector" }
-  const webhook = (caBundle: string): StoredObject => ({
-    apiVersion: "admissionregistration.k8s.io/v1",
-    kind: "MutatingWebhookConfiguration",
-    metadata: { name: "conduit-injector", labels: { ...LABEL, "app.kubernetes.io/part-of": "conduit" } },
-    webhooks: [{ name: "inject.conduit.io", clientConfig: { service, caBundle } }],
-  })
-  const objects = kubernetes.objects
-  kubernetes.objects = [...objects, webhook("")]
+  const name = "conduit-conduit-injector"
+  without("EndpointSlice", "injector")
+  change("MutatingWebhookConfiguration", name, { webhooks: webhooksOf("") })
   expect(notWell(await findings("installed"))["injector-webhook"]).toBe(
-    "failure: inject.conduit.io: it has no CA bundle, so the API server trusts no answer of it\n" +
-      "inject.conduit.io: Service conduit/conduit-injector has no endpoint that is ready",
+    "failure: injector.conduit.io: it has no CA bundle, so the API server trusts no answer of it\n" +
+      "injector.conduit.io: Service conduit/conduit-injector has no endpoint that is ready",
   )
-  const good = webhook(Buffer.from(authority.anchor).toString("base64"))
-  const slice = (ready: boolean): StoredObject => ({
-    apiVersion: "discovery.k8s.io/v1",
-    kind: "EndpointSlice",
-    metadata: {
-      name: "s",
-      namespace: "conduit",
-      labels: { "kubernetes.io/service-name": "conduit-injector" },
-    },
-    endpoints: [{ conditions: { ready } }],
-  })
-  kubernetes.objects = [...objects, good, slice(false)]
+  change("MutatingWebhookConfiguration", name, { webhooks: webhooksOf(authority.anchor) })
+  const objects = kubernetes.objects
+  kubernetes.objects = [...objects, injectorSlice(false)]
   expect((await findings("installed")).get("injector-webhook")).toMatchObject({
     state: "failure",
     heals: true,
   })
-  kubernetes.objects = [...objects, good, slice(true)]
+  kubernetes.objects = [...objects, injectorSlice(true)]
   expect(notWell(await findings("installed"))).toEqual({})
 })
 

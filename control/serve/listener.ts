@@ -1,4 +1,4 @@
-// One port that serves HTTP/1.1, HTTP/2 with prior knowledge (h2c) and HTTP/2 over TLS alike: the first bytes of a
+// One port that serves HTTP/1.1, HTTP/2 with prior knowledge (h2c) and either over TLS alike: the first bytes of a
 // connection tell them apart, and the socket is handed to the server that speaks that version.
 import { createServer as createHttp1, type IncomingMessage, type ServerResponse } from "node:http"
 import {
@@ -78,6 +78,10 @@ export function listen(options: ListenOptions): Promise<Listening> {
     peek(socket, version => {
       if (version === "tls" && tls !== undefined) {
         endTls(socket, tls, (connection, peer) => {
+          if (tls.alpn === "http/1.1") {
+            http1.emit("connection", connection)
+            return
+          }
           // The server makes the session of a connection before it returns. Should it ever not, nobody may be
           // taken for the next one who comes: the connection is closed.
           let named = false

@@ -2,6 +2,8 @@
 import { afterEach, expect, test } from "bun:test"
 import { connect as connectHttp2 } from "node:http2"
 import { connect, type Socket } from "node:net"
+import { connect as connectTls, createSecureContext } from "node:tls"
+import { makeServerCertificate } from "../../deploy/identity/mod.ts"
 import { type Listening, listen } from "./listener.ts"
 
 const cleanups: (() => void)[] = []
@@ -105,4 +107,51 @@ test("closing a listener cuts its connections and frees its port", async () => {
   await closed
   const again = await listen({ host: "127.0.0.1", port: listening.port, onRequest: () => {} })
   again.close()
+})
+
+/** What a client that offers these protocols gets on a TLS port of one version: the start of the answer, or nothing. */
+async function overTls(alpn: "h2" | "http/1.1", offered: string[]) {
+  const { certificate, key } = await makeServerCertificate({
+    name: "a",
+    dnsNames: ["a.test"],
+    nowMs: Date.now(),
+    lifetimeMs: 60_000,
+  })
+  const context = createSecureContext({ cert: certificate, key })
+  const refused: string[] = []
+  const listening = await listen({
+    host: "127.0.0.1",
+    port: 0,
+    onRequest: (_request, response) => response.end("x"),
+    tls: {
+      context: () => context,
+      names: null,
+      alpn,
+      client: "optional",
+      plaintext: "refused",
+      onRefused: reason => refused.push(reason),
+    },
+  })
+  cleanups.push(() => listening.close())
+  const socket = connectTls({
+    ...{ host: "127.0.0.1", port: listening.port, ca: certificate, servername: "a.test" },
+    ALPNProtocols: offered,
+  })
+  cleanups.push(() => socket.destroy())
+  const text = await new Promise<string>(resolve => {
+    socket.on("error", () => resolve(""))
+    socket.on("close", () => resolve(""))
+    socket.on("data", (chunk: Buffer) => resolve(chunk.toString("latin1", 0, 12)))
+    socket.once("secureConnect", () => socket.write("GET / HTTP/1.1\r\nhost: a\r\n\r\n"))
+  })
+  return { text, refused }
+}
+
+test("over TLS a port of HTTP/1.1 serves who asks for it, or for nothing", async () => {
+  expect((await overTls("http/1.1", ["h2", "http/1.1"])).text).toBe("HTTP/1.1 200")
+  expect((await overTls("http/1.1", [])).text).toBe("HTTP/1.1 200")
+})
+
+test("over TLS a port of HTTP/2 turns away who asks for nothing, and says why", async () => {
+  expect(await overTls("h2", [])).toEqual({ text: "", refused: ["handshake"] })
 })

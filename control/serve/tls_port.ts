@@ -11,7 +11,6 @@ import { type MeshNames, type Peer, peerOfCertificate } from "../tls/mod.ts"
 export const HANDSHAKE_TIMEOUT_MS = 10_000
 /** First byte of a TLS record with a handshake in it (RFC 8446 section 5.1); no HTTP request begins so. */
 export const TLS_HANDSHAKE_BYTE = 0x16
-const ALPN = "h2"
 
 /** Why a connection was closed before it could ask for anything. */
 export type ConnectionRefusal = "plaintext" | "handshake" | "no_identity"
@@ -20,7 +19,10 @@ export type ConnectionRefusal = "plaintext" | "handshake" | "no_identity"
 export interface TlsOptions {
   /** Context of the moment; null while the process has no certificate. */
   readonly context: () => SecureContext | null
-  readonly names: MeshNames
+  /** Names of the mesh that clients may be of; null: nobody is asked for a certificate. */
+  readonly names: MeshNames | null
+  /** Version of HTTP that is served, as ALPN names it. Default: `h2`. */
+  readonly alpn?: "h2" | "http/1.1"
   /** `required`: only workloads of the mesh are served. `optional`: also who has no certificate. */
   readonly client: "required" | "optional"
   /** What happens to connections without TLS. */
@@ -40,6 +42,7 @@ export function endTls(
   secured: (connection: TLSSocket, peer: Peer | null) => void,
 ): void {
   const from = socket.remoteAddress ?? "a peer that has gone"
+  const { names, alpn = "h2" } = tls
   const context = tls.context()
   const refuse = (reason: ConnectionRefusal, detail: string): void => {
     tls.onRefused(reason, `${from} was refused: ${detail}`)
@@ -52,10 +55,10 @@ export function endTls(
   const connection = new TLSSocket(socket, {
     isServer: true,
     secureContext: context,
-    requestCert: true,
+    requestCert: names !== null,
     // Whether a certificate holds is looked at below, so that the reason can be told and counted.
     rejectUnauthorized: false,
-    ALPNProtocols: [ALPN],
+    ALPNProtocols: [alpn],
   })
   let over = false
   const end = (reason: ConnectionRefusal | null, detail: string): void => {
@@ -77,9 +80,10 @@ export function endTls(
   connection.on("error", failed)
   connection.once("secure", () => {
     if (over) return
-    const certificate = connection.getPeerCertificate()
+    const certificate = names === null ? undefined : connection.getPeerCertificate()
     const offered = certificate?.raw !== undefined
-    const peer = offered && connection.authorized ? peerOfCertificate(certificate, tls.names) : null
+    const peer =
+      offered && names !== null && connection.authorized ? peerOfCertificate(certificate, names) : null
     // A certificate that does not hold is no better than none, but never taken for one that was not offered.
     if (offered && peer === null) {
       const why = connection.authorizationError ?? "it bears no SPIFFE id of this mesh"
@@ -87,8 +91,9 @@ export function endTls(
     }
     if (peer === null && tls.client === "required")
       return end("no_identity", "it proved no identity; only workloads of the mesh are served here")
-    if (connection.alpnProtocol !== ALPN)
-      return end("handshake", `it did not ask for HTTP/2 (ALPN "${ALPN}")`)
+    // Who names no protocol speaks HTTP/1.1.
+    if ((connection.alpnProtocol || "http/1.1") !== alpn)
+      return end("handshake", `it did not ask for the HTTP that is served here (ALPN "${alpn}")`)
     end(null, "")
     // The connection lives on for days; what the handshake needed does not.
     connection.off("error", failed)

@@ -5,6 +5,8 @@ export {
   type Certify,
   OwnCertificate,
   type OwnCertificateOptions,
+  RENEW_AT,
+  RENEW_JITTER,
 } from "./own_certificate.ts"
 export { type Peer, peerOf, peerOfCertificate, setPeer } from "./peer.ts"
 export {

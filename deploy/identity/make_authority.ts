@@ -6,9 +6,10 @@ export const ANCHOR_LIFETIME_MS = 10 * 365 * 24 * 3_600_000
 /** Life of an issuer that is made; Linkerd's value. */
 export const ISSUER_LIFETIME_MS = 365 * 24 * 3_600_000
 /** Clocks may differ by this. */
-const BACKDATE_MS = 60_000
+export const BACKDATE_MS = 60_000
 const ALGORITHM = { name: "ECDSA", namedCurve: "P-256" } as const
-const SIGNING = { name: "ECDSA", hash: "SHA-256" } as const
+/** How certificates are signed that are made here. */
+export const SIGNING = { name: "ECDSA", hash: "SHA-256" } as const
 
 /** A trust anchor and an issuer, PEM. The anchor's key is not kept: it signs once. */
 export interface AuthorityPem {
@@ -81,12 +82,13 @@ export async function makeAuthority(options: MakeAuthorityOptions): Promise<Auth
   }
 }
 
-async function newKeys(): Promise<CryptoKeyPair> {
+/** A new key pair, ECDSA P-256. */
+export async function newKeys(): Promise<CryptoKeyPair> {
   return await crypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"])
 }
 
 /** 126 random bits, positive and never short (RFC 5280 section 4.1.2.2). */
-function serialNumber(): string {
+export function serialNumber(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16))
   bytes[0] = ((bytes[0] ?? 0) & 0x3f) | 0x40
   return Buffer.from(bytes).toString("hex")

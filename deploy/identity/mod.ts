@@ -13,6 +13,11 @@ export {
   whyNoAnchor,
 } from "./credentials.ts"
 export { type AuthorityPem, type MakeAuthorityOptions, makeAuthority } from "./make_authority.ts"
+export {
+  type MakeServerCertificateOptions,
+  makeServerCertificate,
+  type ServerCertificatePem,
+} from "./make_server_certificate.ts"
 export { derToPem, MAX_PEM_BYTES, pemCertificates } from "./pem.ts"
 export { type TokenClaims, TokenIssuer } from "./token_issuer.ts"
 export { x509 } from "./x509.ts"

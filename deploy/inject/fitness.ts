@@ -24,6 +24,9 @@ const FOREIGN_SIDECARS = [
 /** Ports that the proxy listens on. */
 const PROXY_PORTS = [4140, 4143, 4190, 4191]
 
+/** Why an injected template is skipped: there is nothing to do, and nothing wrong. */
+export const ALREADY_INJECTED = "already injected"
+
 /** Why a proxy cannot be put there; null when it can. */
 export function obstacle(template: PodTemplate): string | null {
   const { spec } = template
@@ -31,7 +34,7 @@ export function obstacle(template: PodTemplate): string | null {
   const ours = names.find(name => [PROXY_CONTAINER, INIT_CONTAINER, VALIDATE_CONTAINER].includes(name))
   if (ours !== undefined) {
     return isInjected(template)
-      ? "already injected"
+      ? ALREADY_INJECTED
       : `it has a container ${ours} that Conduit did not put there`
   }
   const foreign = names.find(name => FOREIGN_SIDECARS.includes(name))

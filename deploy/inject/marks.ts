@@ -16,6 +16,11 @@ export const VALIDATE_CONTAINER = "conduit-validate"
 export const TOKEN_VOLUME = "conduit-identity-token"
 /** Annotation that marks an injected template: `conduit/` and the version that injected it. */
 export const CREATED_BY_ANNOTATION = "conduit.io/created-by"
+/**
+ * Annotation on a pod that asked for a proxy and got none: why. Nobody sees what a webhook answers to a controller, but
+ * everybody who looks at the pod sees this.
+ */
+export const NOT_INJECTED_ANNOTATION = "conduit.io/not-injected"
 /** Annotation with the version of the proxy. */
 export const PROXY_VERSION_ANNOTATION = "conduit.io/proxy-version"
 /**

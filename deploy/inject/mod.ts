@@ -1,5 +1,5 @@
 // The face of deploy/inject: the proxy into a pod template and out of it.
-export { endsByItself } from "./fitness.ts"
+export { ALREADY_INJECTED, endsByItself } from "./fitness.ts"
 export {
   annotate,
   INIT_IMAGE,
@@ -17,6 +17,7 @@ export {
   INIT_CONTAINER,
   INJECT_ANNOTATION,
   isInjected,
+  NOT_INJECTED_ANNOTATION,
   PROXY_CONTAINER,
   PROXY_VERSION_ANNOTATION,
   VALIDATE_CONTAINER,
@@ -28,6 +29,7 @@ export type {
   EnvVarSource,
   KeyToPath,
   ObjectMeta,
+  OwnerReference,
   PodSpec,
   PodTemplate,
   Probe,

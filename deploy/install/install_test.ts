@@ -112,11 +112,52 @@ const WRITTEN: Readonly<Record<string, string[]>> = {
 
 test("no right of the control plane is on secrets or on everything, and little is written", () => {
   expect(rulesOf(true).length).toBeGreaterThan(5)
-  for (const { verbs, resources = [], apiGroups = [] } of rulesOf(true)) {
-    for (const resource of resources) expect(verbs).toEqual(WRITTEN[resource] ?? ["list", "watch"])
-    expect([...resources, ...apiGroups]).not.toContain("*")
+  for (const { verbs = [], resources = [], resourceNames = [], apiGroups = [] } of rulesOf(true)) {
+    expect([...resources, ...apiGroups, ...verbs]).not.toContain("*")
     expect(resources).not.toContain("secrets")
+    if (verbs.every(verb => ["get", "list", "watch"].includes(verb))) continue
+    for (const resource of resources) {
+      if (resource === "mutatingwebhookconfigurations")
+        expect([verbs, resourceNames]).toEqual([["get", "patch"], ["conduit-mesh-injector"]])
+      else expect(verbs).toEqual(WRITTEN[resource] ?? [])
+    }
   }
+})
+
+describe("the webhook", () => {
+  const find = (...sets: string[]) =>
+    installObjects(fillingOf(...sets)).find(({ kind }) => kind === "MutatingWebhookConfiguration")
+  const only = (...sets: string[]) => (find(...sets) as unknown as { webhooks: object[] }).webhooks[0]
+
+  test("never keeps the cluster from starting pods, and never looks at Kubernetes' own or at its own", () => {
+    expect(only()).toMatchObject({
+      failurePolicy: "Ignore",
+      timeoutSeconds: 10,
+      sideEffects: "None",
+      namespaceSelector: {
+        matchExpressions: [
+          { operator: "NotIn", values: ["kube-system", "kube-public", "kube-node-lease", "mesh"] },
+        ],
+      },
+      objectSelector: {
+        matchExpressions: [{ key: "conduit.io/control-plane-component", operator: "DoesNotExist" }, {}],
+      },
+    })
+  })
+
+  test("says nothing of certificates, which are the injector's to say", () => {
+    expect(JSON.stringify(only())).not.toContain("caBundle")
+  })
+
+  test("takes a failure policy and labels of namespaces, and can be left out with all that belongs to it", () => {
+    expect(only("injector.failurePolicy=Fail,injector.namespaceLabels.mesh=yes")).toMatchObject({
+      failurePolicy: "Fail",
+      namespaceSelector: { matchLabels: { mesh: "yes" } },
+    })
+    const without = installObjects(fillingOf("injector.enabled=false"))
+    expect(without.filter(({ metadata }) => metadata.name.includes("injector"))).toEqual([])
+    expect(find("injector.enabled=false")).toBeUndefined()
+  })
 })
 
 test("roles for who looks at the mesh are bound to nobody, and reach no secret, no exec, and two ConfigMaps only", () => {
@@ -213,7 +254,7 @@ describe("the authority", () => {
     })
   })
 
-  test("is mounted into identity alone; every component has anchors and a token of our audience", () => {
+  test("is mounted into identity alone; every other component has anchors, and a token of our audience if it is a member", () => {
     const values = readValues([{ from: "f", values: {} }])
     for (const { name } of COMPONENTS) {
       const deployment = find(installObjects({ ...fillingOf(), values }), "Deployment", `conduit-${name}`)
@@ -224,7 +265,8 @@ describe("the authority", () => {
         name,
         secret: name === "identity",
       })
-      expect(text).toContain('"audience":"identity.conduit.io"')
+      // API servers call the injector, and could not check an identity of the mesh.
+      if (name !== "injector") expect(text).toContain('"audience":"identity.conduit.io"')
       expect(text).toContain("conduit-identity-trust-roots")
     }
   })

@@ -3,6 +3,7 @@
 import { apiAccess } from "./api_access.ts"
 import { cniTrees } from "./cni.ts"
 import { crds } from "./crds.ts"
+import { INJECTOR_ENV, injectorMounts, type Mount, webhookTree } from "./injector.ts"
 import { printTree } from "./print.ts"
 import { clusterRights, ROLES, type Role } from "./rights.ts"
 import {
@@ -46,6 +47,13 @@ interface Component {
   readonly roles: readonly Role[]
   /** Several may run side by side. The windows of telemetry live in one process. */
   readonly several: boolean
+  /** It runs only where this value is set. */
+  readonly onlyIf?: string
+  /** Port of its Service; default `port`. */
+  readonly servicePort?: number
+  /** Environment and mounts in the place of those of a member of the mesh. */
+  readonly env?: readonly Tree[]
+  readonly mounts?: readonly Mount[]
 }
 
 /** Services of the control plane; one Deployment and one Service each. */
@@ -55,6 +63,16 @@ export const COMPONENTS: readonly Component[] = [
   { name: "policy", port: 8090, roles: ["reader", "conditions"], several: true },
   { name: "telemetry", port: 8087, roles: [], several: false },
   { name: "api", port: 8085, roles: ["reader"], several: true },
+  {
+    name: "injector",
+    port: 8443,
+    servicePort: 443,
+    roles: ["injector"],
+    several: true,
+    onlyIf: "injector.enabled",
+    env: INJECTOR_ENV,
+    mounts: injectorMounts(ANCHORS_NAME),
+  },
 ]
 
 const LABELS = { [PART_OF_LABEL]: "conduit", [PLANE_LABEL]: NAMESPACE }
@@ -67,19 +85,19 @@ function namespaced(apiVersion: string, kind: string, name: string, rest: { [fie
 export function objectTrees(): Tree[] {
   return [
     when("installNamespace", namespaceTree()),
-    ...COMPONENTS.map(({ name, roles }) =>
-      namespaced("v1", "ServiceAccount", `conduit-${name}`, {
-        automountServiceAccountToken: roles.length > 0,
-      }),
+    ...COMPONENTS.map(({ name, roles, onlyIf }) =>
+      only(
+        onlyIf,
+        namespaced("v1", "ServiceAccount", `conduit-${name}`, {
+          automountServiceAccountToken: roles.length > 0,
+        }),
+      ),
     ),
     ...(Object.keys(ROLES) as Role[]).flatMap(role => {
       const holders = COMPONENTS.filter(({ roles }) => roles.includes(role))
-      return clusterRights(
-        role,
-        ROLES[role],
-        holders.map(({ name }) => `conduit-${name}`),
-        LABELS,
-      )
+      const accounts = holders.map(({ name }) => `conduit-${name}`)
+      // A role of several holders is of those that always run.
+      return clusterRights(role, ROLES[role], accounts, LABELS).map(tree => only(holders[0]?.onlyIf, tree))
     }),
     namespaced("v1", "ConfigMap", ANCHORS_NAME, {
       data: { [ANCHORS_KEY]: value("identityTrustAnchorsPEM") },
@@ -92,12 +110,19 @@ export function objectTrees(): Tree[] {
       }),
     ),
     ...apiAccess([ANCHORS_NAME, CONFIG_NAME], LABELS),
-    ...COMPONENTS.flatMap(componentTrees),
-    ...COMPONENTS.filter(({ several }) => several).map(({ name }) => when("ha", budgetTree(name))),
+    ...COMPONENTS.flatMap(component => componentTrees(component).map(tree => only(component.onlyIf, tree))),
+    only("injector.enabled", webhookTree(LABELS, COMPONENT_LABEL)),
+    ...COMPONENTS.filter(({ several }) => several).map(({ name, onlyIf }) =>
+      only(onlyIf, when("ha", budgetTree(name))),
+    ),
     when("networkPolicies", networkPolicyTree()),
     ...cniTrees(LABELS).map(tree => when("cni.enabled", tree)),
     namespaced("v1", "ConfigMap", CONFIG_NAME, { data: { version: VERSION, "values.json": CONFIG } }),
   ]
+}
+
+function only(path: string | undefined, tree: Tree): Tree {
+  return path === undefined ? tree : when(path, tree)
 }
 
 function namespaceTree(): Tree {
@@ -117,7 +142,7 @@ function namespaceTree(): Tree {
 }
 
 function componentTrees(component: Component): Tree[] {
-  const { name, port, roles, several } = component
+  const { name, port, servicePort = port, roles, several, mounts = membership(name) } = component
   const full = `conduit-${name}`
   const own = { [COMPONENT_LABEL]: name }
   const labels = { ...LABELS, ...own }
@@ -129,7 +154,7 @@ function componentTrees(component: Component): Tree[] {
       spec: {
         selector: own,
         ports: [
-          { name: "api", port, targetPort: port, protocol: "TCP" },
+          { name: "api", port: servicePort, targetPort: port, protocol: "TCP" },
           { name: "admin", port: ADMIN_PORT, targetPort: ADMIN_PORT, protocol: "TCP" },
         ],
       },
@@ -170,7 +195,7 @@ function componentTrees(component: Component): Tree[] {
               seccompProfile: { type: "RuntimeDefault" },
             },
             containers: [containerTree(component)],
-            volumes: mountsOf(name).map(({ volume }) => volume),
+            volumes: mounts.map(({ volume }) => volume),
           },
         },
       },
@@ -185,9 +210,7 @@ const ISSUER_FOLDER = "/var/run/conduit/issuer"
 const TOKEN_SECONDS = 86_400
 
 /** What a component is mounted: what makes it a member of the mesh, and to identity alone what it signs with. */
-function mountsOf(
-  component: string,
-): { readonly path: string; readonly volume: { [field: string]: Tree } }[] {
+function membership(component: string): Mount[] {
   const serviceAccountToken = {
     audience: "identity.conduit.io",
     expirationSeconds: TOKEN_SECONDS,
@@ -228,7 +251,8 @@ function addressOf(component: string): Tree {
   return text(`conduit-${component}.`, NAMESPACE, ".svc.", value("clusterDomain"), `:${port}`)
 }
 
-function containerTree({ name, port, roles }: Component): Tree {
+function containerTree(component: Component): Tree {
+  const { name, port, roles, env = identityEnv(name), mounts = membership(name) } = component
   const probe = (path: string): { [field: string]: Tree } => ({
     httpGet: { path, port: ADMIN_PORT, scheme: "HTTP" },
   })
@@ -248,9 +272,9 @@ function containerTree({ name, port, roles }: Component): Tree {
       { name: "CONDUIT_DEFAULT_INBOUND_POLICY", value: value("policy.defaultInboundPolicy") },
       { name: "CONDUIT_CLUSTER_NETWORKS", value: value("policy.clusterNetworks") },
       { name: "CONDUIT_TELEMETRY_ADDR", value: addressOf("telemetry") },
-      ...identityEnv(name),
+      ...env,
     ],
-    volumeMounts: mountsOf(name).map(({ path, volume }) => ({
+    volumeMounts: mounts.map(({ path, volume }) => ({
       name: volume.name ?? "",
       mountPath: path,
       readOnly: true,

@@ -1,4 +1,5 @@
 // What the control plane may do in the Kubernetes API: the least that its services work with, each rule with its reason.
+import { INJECTOR_RULES } from "./injector.ts"
 import { commented, NAMESPACE, type Tree, text } from "./template.ts"
 
 /** Rights of services that answer from the cluster's objects; no secret is among them. */
@@ -59,7 +60,12 @@ export const CONDITION_RULES: readonly Tree[] = [
 ]
 
 /** Roles of the control plane's by the end of their names. */
-export const ROLES = { reader: READER_RULES, reviewer: REVIEWER_RULES, conditions: CONDITION_RULES } as const
+export const ROLES = {
+  reader: READER_RULES,
+  reviewer: REVIEWER_RULES,
+  conditions: CONDITION_RULES,
+  injector: INJECTOR_RULES,
+} as const
 
 /** A role of the control plane's. */
 export type Role = keyof typeof ROLES

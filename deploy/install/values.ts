@@ -60,6 +60,16 @@ const RULES: Readonly<Record<string, Rule>> = {
     "10.0.0.0/8,100.64.0.0/10,172.16.0.0/12,192.168.0.0/16,fd00::/8",
     "networks of the cluster's pods and nodes, for the policies cluster-*",
   ),
+  "injector.enabled": flag(true, "put proxies into pods as they are made, where an annotation asks for it"),
+  "injector.failurePolicy": oneOf(
+    "Ignore",
+    ["Ignore", "Fail"],
+    "what becomes of pods that nobody could look at: made without proxy, or not made",
+  ),
+  "injector.namespaceLabels": mapping(
+    {},
+    "labels of the namespaces that are looked at; all where none is given",
+  ),
   logFormat: oneOf("plain", ["plain", "json"], "how log lines look"),
   ha: flag(false, "three of every service that can be several, spread over nodes, with disruption budgets"),
   networkPolicies: flag(false, "let nothing else reach the control plane's pods"),

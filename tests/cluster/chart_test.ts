@@ -35,6 +35,7 @@ test.each([
   ["defaults of the chart", { installNamespace: false }],
   ["defaults of conduit", { installNamespace: true }],
   ["another's issuer", { installNamespace: true, identityExternalIssuer: true }],
+  ["no injector", { ha: true, installNamespace: true, injector: { enabled: false } }],
   [
     "everything set",
     {
@@ -48,6 +49,7 @@ test.each([
       image: { registry: "registry.example:5000/mesh", version: "9.9", pullPolicy: "Never" },
       imagePullSecrets: [{ name: "pull" }],
       policy: { defaultInboundPolicy: "deny", clusterNetworks: "10.0.0.0/8" },
+      injector: { failurePolicy: "Fail", namespaceLabels: { "example.test/mesh": "yes" } },
       logFormat: "json",
       tolerations: [{ key: "only", operator: "Exists", effect: "NoSchedule" }],
       nodeSelector: { "example.test/pool": "mesh" },
