@@ -62,7 +62,10 @@ async function atTerminal(ready: string, keys: string, ...command: string[]): Pr
   const line = words(...command)
     .map(word => `'${word}'`)
     .join(" ")
-  const terminal = Bun.spawn(["script", "-qec", line, "/dev/null"], {
+  // script(1) asks $SHELL to run the line, and what stays there waiting would meet the Ctrl-C too: sh, taken where
+  // SHELL is not set, would end by it and answer 130 in the command's place.
+  const terminal = Bun.spawn(["script", "-qec", `exec ${line}`, "/dev/null"], {
+    env: { ...process.env, SHELL: "/bin/sh" },
     stdin: "pipe",
     stdout: "pipe",
     stderr: "pipe",
