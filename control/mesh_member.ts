@@ -56,6 +56,10 @@ export function joinMesh(mesh: MeshSettings, identity: IdentitySettings | null, 
     log,
     nowMs: Date.now,
     random: Math.random,
+    after: (ms, call) => {
+      const timer = setTimeout(call, ms)
+      return () => clearTimeout(timer)
+    },
   })
   const service =
     identity === null
