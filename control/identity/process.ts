@@ -99,7 +99,7 @@ export function startIdentity(
     bell,
     certify: (token, csr) => certifier.certify(token, csr),
     notReady: () => authority.notReady() || (keys === null ? "the token issuer's keys are not read yet" : ""),
-    metrics: () => metricsOf(authority, certifier, limits, failedKeys),
+    metrics: () => metricsOf(authority, certifier, limits, bell, failedKeys),
     stop: () => {
       for (const stop of stops) stop()
     },
@@ -110,6 +110,7 @@ function metricsOf(
   authority: Authority,
   certifier: Certifier,
   limits: SigningLimits,
+  bell: AnchorBell,
   failedKeys: number,
 ): Metric[] {
   const ends = authority.anchors.map(endMs)
@@ -127,6 +128,12 @@ function metricsOf(
       help: "Requests that wait to be signed.",
       type: "gauge",
       value: limits.waiting,
+    },
+    {
+      name: "identity_anchor_watchers",
+      help: "Proxies and services that follow the trust anchors.",
+      type: "gauge",
+      value: bell.waiting,
     },
     {
       name: "identity_issuer_expiration_timestamp_seconds",
