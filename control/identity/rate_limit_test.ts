@@ -57,10 +57,13 @@ test("all together have a burst, then their rate; who is refused loses nothing o
   expect(untilRefused(() => "shop")).toEqual([IDENTITY_BURST, "identity_rate"])
 })
 
-test("a clock that does not move gives nothing, and no flood of names takes more memory than is granted", () => {
+test("a flood of names takes no more memory than is granted: those that may ask at will are forgotten", () => {
   for (let i = 0; i < MAX_BUCKETS; i++) taken(`name-${i}`)
+  expect(limits.kept).toBe(MAX_BUCKETS)
   expect(taken("one more")).toBe("total_rate")
-  // Once those are full again they are forgotten, and others have their turn.
+  // Those who got one, and the last who asked; the others were refused and have their burst whole.
+  expect(limits.kept).toBe(TOTAL_BURST + 1)
+  expect(taken("name-0")).toBe("total_rate")
   nowMs += 60_000
   expect(taken("one more")).toBe("")
 })
