@@ -1,11 +1,11 @@
 // The identity service of a running mesh, with an authority that openssl made: certificates seen from outside, issuer
 // and trust anchors exchanged under load, files that cannot be used, and the service killed over and over.
 import { afterAll, beforeAll, expect, test } from "bun:test"
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { DevMesh } from "../lab/dev_mesh.ts"
 import type { LabProcess } from "../lab/mod.ts"
+import { tempFolder } from "../lab/temp_folder.ts"
 
 const LOAD = new URL("./mtls_rotation_load.mjs", import.meta.url).pathname
 const PEER = new URL("../lab/http_peer.ts", import.meta.url).pathname
@@ -187,7 +187,7 @@ async function up(identity: Readonly<Record<string, string>>): Promise<DevMesh> 
 }
 
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), "conduit-identity-service-"))
+  folder = tempFolder("identity-service")
   oldRoot = authority("old root")
   newRoot = authority("new root")
   const issuer = authority("first issuer", oldRoot)

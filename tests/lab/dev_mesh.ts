@@ -1,9 +1,9 @@
 // A local mesh for tests, started and ended by the same `conduit dev` that people type. Whatever happens to the
 // test, the mesh goes: on dispose, and on the exit of the test's process.
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { rmSync, writeFileSync } from "node:fs"
 import { join, resolve } from "node:path"
 import { LabProcess } from "./netns.ts"
+import { tempFolder } from "./temp_folder.ts"
 
 /** Root of the project. */
 export const PROJECT_ROOT = resolve(import.meta.dir, "../..")
@@ -92,7 +92,7 @@ export class DevMesh implements AsyncDisposable {
    */
   static async up(options: DevMeshOptions): Promise<DevMesh> {
     const name = `${options.name}-${process.pid}`
-    const folder = mkdtempSync(join(tmpdir(), `conduit-${options.name}-`))
+    const folder = tempFolder(options.name)
     const mesh = new DevMesh(name, folder)
     const words = ["--detach", "--name", name, ...(options.flags ?? [])]
     const up = await conduit(["dev", "up", "-f", mesh.#manifest(options.objects), ...words], {
