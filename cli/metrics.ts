@@ -4,7 +4,7 @@ import { withApi } from "./connect.ts"
 import { Failure } from "./failure.ts"
 import { GLOBAL_FLAGS, namespaceOf } from "./flags.ts"
 import { say, writeOut } from "./output.ts"
-import { KIND_WORDS, parseResources, resourceText } from "./resource.ts"
+import { KIND_WORDS, parseResources, resourcesText, SELECTOR_FLAG } from "./resource.ts"
 
 /** `conduit metrics RESOURCE`. */
 export const metrics = command({
@@ -17,12 +17,7 @@ export const metrics = command({
       description: "deploy/web, or pod/web-1",
       required: true,
     },
-    selector: {
-      type: "string",
-      alias: "l",
-      valueHint: "LABELS",
-      description: "only resources with these labels",
-    },
+    ...SELECTOR_FLAG,
   },
   variadic: true,
   offers: { resource: KIND_WORDS },
@@ -53,7 +48,7 @@ export const metrics = command({
       }
     })
     for (const line of failed) say(`conduit: no metrics of ${line}`)
-    const what = targets.map(target => resourceText(target.kind, target.name)).join(", ")
+    const what = resourcesText(targets)
     const place = namespace === "" ? "" : ` in namespace "${namespace}"`
     if (proxies === 0) throw new Failure(`no meshed pod of ${what}${place}`)
     if (failed.length > 0)
