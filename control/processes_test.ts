@@ -34,8 +34,8 @@ function api(port: number) {
   return createApiClient(createConnectTransport({ baseUrl: `http://127.0.0.1:${port}`, httpVersion: "2" }))
 }
 
-/** Reports 100 responses of shop/web, as its proxy does, and keeps the stream open. */
-async function report(port: number): Promise<void> {
+/** Reports 100 responses of a pod of shop/web, as its proxy does, and keeps the stream open. */
+async function report(port: number, pod = "web-1"): Promise<void> {
   const keys = await newKeys()
   const { chain } = await lab.client().certify({ token: lab.token(), csr: await newCsr(keys) })
   const der = Buffer.from(await crypto.subtle.exportKey("pkcs8", keys.privateKey)).toString("base64")
@@ -53,7 +53,7 @@ async function report(port: number): Promise<void> {
     yield {
       reporter: {
         namespace: "shop",
-        pod: "web-1",
+        pod,
         workloadKind: "deployment",
         workload: "web",
         proxyVersion: "1",
@@ -93,13 +93,20 @@ test("the API asks telemetry over TLS, each proven to the other, also after the 
   const { port } = await run("api", "api", { CONDUIT_TELEMETRY_ADDR: `127.0.0.1:${telemetry.port}` })
   await report(telemetry.port)
   await eventually(async () => (await told(port)) === "responses 100")
-  lab.write("anchors.crt", lab.authority.anchor + (await newAuthority()).anchor)
+  const next = await newAuthority()
+  lab.write("anchors.crt", lab.authority.anchor + next.anchor)
   await eventually(() => lab.lines.filter(line => line.includes("trust anchors in force")).length === 2)
   expect(await told(port)).toBe("responses 100")
+  // Telemetry has heard of the new anchor too: it believes a proxy whose certificate is under that one.
+  lab.write("issuer/tls.key", next.issuerKey)
+  lab.write("issuer/tls.crt", next.issuer)
+  await eventually(() => lab.lines.filter(line => line.includes("issuer in force")).length === 2)
+  await report(telemetry.port, "web-2")
+  await eventually(async () => (await told(port)) === "responses 200")
   expect(await lab.metrics(telemetry.adminPort)).toMatch(
     /connections_refused_total\{reason="plaintext"\} 0\n/,
   )
-})
+}, 30_000)
 
 test("telemetry that proves another name than its own is not believed", async () => {
   const impostor = await run("telemetry", "policy")

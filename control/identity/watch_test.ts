@@ -49,7 +49,7 @@ test("every watcher gets the anchors in force at once, each change as it comes, 
   expect(await one.next()).toBe(anchor)
   await one.leave()
   await eventually(async () => (await watchers()) === 0)
-})
+}, 30_000)
 
 test("a change between two messages is not missed", async () => {
   const bell = new AnchorBell()
