@@ -10,9 +10,9 @@ export {
   type GrpcStreamHandler,
   MAX_UNREAD_BYTES,
 } from "./grpc_stream.ts"
-export { type KeepaliveOptions, PING_INTERVAL_MS, PING_TIMEOUT_MS } from "./keepalive.ts"
-export { type Listening, listen, type RequestHandler } from "./listener.ts"
 export { refuseClaim } from "./pod_claim.ts"
 export { listenForStreams } from "./stream_port.ts"
-export type { ConnectionRefusal, TlsOptions } from "./tls_port.ts"
+export { type KeepaliveOptions, PING_INTERVAL_MS, PING_TIMEOUT_MS } from "./keepalive.ts"
+export { type Listening, listen, type RequestHandler } from "./listener.ts"
 export { COALESCE_MS, type TopicRules, TopicSet, type TopicState, type Watcher } from "./topics.ts"
+export type { ConnectionRefusal, TlsOptions } from "./tls_port.ts"
