@@ -106,6 +106,11 @@ export function queryOf({ kind, name }: ResourceArgument, namespace: string, sel
   return { namespace: kind === "namespace" ? "" : namespace, kind, name, labelSelector: selector ?? "" }
 }
 
+/** Resources as a sentence names them, such as `deploy/web, sts`. */
+export function resourcesText(resources: readonly ResourceArgument[]): string {
+  return resources.map(({ kind, name }) => resourceText(kind, name)).join(", ")
+}
+
 /** A kind in the plural, such as `deployments`. */
 export function pluralOf(kind: string): string {
   return KINDS[kind]?.at(-1) ?? kind
@@ -116,9 +121,4 @@ export function resourceText(kind: string, name: string): string {
   const word = KINDS[kind]?.[0]
   const short = word !== undefined && KIND_WORDS.includes(word) ? word : kind
   return name === "" ? short : `${short}/${name}`
-}
-
-/** Resources as a sentence names them, such as `deploy/web, sts`. */
-export function resourcesText(resources: readonly ResourceArgument[]): string {
-  return resources.map(({ kind, name }) => resourceText(kind, name)).join(", ")
 }

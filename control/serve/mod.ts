@@ -1,6 +1,7 @@
 // How the control plane's services are served: ports, gRPC streams, keepalive, the admin port.
 
 export { type Metric, serveAdmin } from "./admin.ts"
+export { listenForStreams } from "./stream_port.ts"
 export {
   GRPC_INVALID_ARGUMENT,
   GRPC_PERMISSION_DENIED,
@@ -11,7 +12,6 @@ export {
   MAX_UNREAD_BYTES,
 } from "./grpc_stream.ts"
 export { refuseClaim } from "./pod_claim.ts"
-export { listenForStreams } from "./stream_port.ts"
 export { type KeepaliveOptions, PING_INTERVAL_MS, PING_TIMEOUT_MS } from "./keepalive.ts"
 export { type Listening, listen, type RequestHandler } from "./listener.ts"
 export { COALESCE_MS, type TopicRules, TopicSet, type TopicState, type Watcher } from "./topics.ts"
