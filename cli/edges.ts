@@ -5,7 +5,14 @@ import { windowMsOf } from "./command_line/duration.ts"
 import { openApi } from "./connect.ts"
 import { GLOBAL_FLAGS, WATCH_FLAG, WINDOW_FLAG } from "./flags.ts"
 import { type Column, FORMATS, formatOf, percent, rate, render, say } from "./output.ts"
-import { KIND_WORDS, parseResources, queryOf, resourceText } from "./resource.ts"
+import {
+  KIND_WORDS,
+  queryOf,
+  RESOURCE_ARGUMENT,
+  resourcesOrDeployments,
+  resourcesText,
+  SELECTOR_FLAG,
+} from "./resource.ts"
 import { show } from "./watch.ts"
 
 /** One end of an edge. */
@@ -67,19 +74,9 @@ export const edges = command({
   meta: { name: "edges", description: "Who calls whom, whether it is secured, and why not" },
   args: {
     ...GLOBAL_FLAGS,
-    resource: {
-      type: "positional",
-      valueHint: "RESOURCE",
-      description: "deploy or deploy/web (default: deploy)",
-      required: false,
-    },
+    ...RESOURCE_ARGUMENT,
     ...WINDOW_FLAG,
-    selector: {
-      type: "string",
-      alias: "l",
-      valueHint: "LABELS",
-      description: "only resources with these labels",
-    },
+    ...SELECTOR_FLAG,
     ...WATCH_FLAG,
   },
   variadic: true,
@@ -93,7 +90,7 @@ export const edges = command({
   ],
   async run({ args }) {
     const format = formatOf(args.output)
-    const targets = parseResources(args._.length === 0 ? ["deploy"] : args._)
+    const targets = resourcesOrDeployments(args._)
     const windowMs = windowMsOf(args["time-window"])
     await using mesh = await openApi(args)
     const { namespace } = mesh
@@ -109,7 +106,7 @@ export const edges = command({
         }
       })
       if (rows.length === 0) {
-        const what = targets.map(target => resourceText(target.kind, target.name)).join(", ")
+        const what = resourcesText(targets)
         say(
           `No traffic seen at ${what}${namespace === "" ? "" : ` in namespace "${namespace}" (-A takes all)`}.`,
         )

@@ -5,7 +5,7 @@ import { withApi } from "./connect.ts"
 import { Failure } from "./failure.ts"
 import { GLOBAL_FLAGS } from "./flags.ts"
 import { ago, type Column, FORMATS, formatOf, render, say, writeOut } from "./output.ts"
-import { KIND_WORDS, parseResources, queryOf, resourceText } from "./resource.ts"
+import { KIND_WORDS, queryOf, resourcesOrDeployments, resourcesText, SELECTOR_FLAG } from "./resource.ts"
 
 /** A row of `conduit identity -o json`; null where the proxy has no certificate. */
 export interface IdentityLine {
@@ -93,12 +93,7 @@ export const identity = command({
       description: "deploy, deploy/web or pod/NAME (default: deploy)",
       required: false,
     },
-    selector: {
-      type: "string",
-      alias: "l",
-      valueHint: "LABELS",
-      description: "only resources with these labels",
-    },
+    ...SELECTOR_FLAG,
   },
   variadic: true,
   offers: { resource: KIND_WORDS, output: FORMATS },
@@ -108,7 +103,7 @@ export const identity = command({
   ],
   async run({ args }) {
     const format = formatOf(args.output)
-    const targets = parseResources(args._.length === 0 ? ["deploy"] : args._)
+    const targets = resourcesOrDeployments(args._)
     const rows: IdentityLine[] = []
     await withApi(args, async (api, namespace) => {
       for (const target of targets) {
@@ -117,7 +112,7 @@ export const identity = command({
       }
     })
     if (rows.length === 0) {
-      const what = targets.map(target => resourceText(target.kind, target.name)).join(", ")
+      const what = resourcesText(targets)
       throw new Failure(`no meshed pod of ${what}`)
     }
     writeOut(await render(format, rows, columnsAt(Date.now()), row => row))

@@ -605,6 +605,38 @@ test("wrong usage of every kind is one sentence without a stack, nothing on stan
   }
 })
 
+test("an identity that dev up cannot take is wrong usage, and nothing is started", async () => {
+  const pod = join(folder, "identity-pod.json")
+  writeFileSync(
+    pod,
+    JSON.stringify({
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name: "a" },
+      spec: { containers: [{ name: "a", command: ["true"] }] },
+    }),
+  )
+  const wrong: readonly (readonly [string, string])[] = [
+    ["--identity-issuance-lifetime 9s", '--identity-issuance-lifetime must be from 10s to 720h, not "9s"'],
+    [
+      "--identity-issuance-lifetime 721h",
+      '--identity-issuance-lifetime must be from 10s to 720h, not "721h"',
+    ],
+    ["--identity-issuance-lifetime soon", "--identity-issuance-lifetime"],
+    [
+      "--identity-clock-skew-allowance 61m",
+      '--identity-clock-skew-allowance must be from 0s to 1h, not "61m"',
+    ],
+    [`--identity-issuer-key-file ${pod}`, "must stand beside --identity-issuer-key-file"],
+  ]
+  for (const [flags, said] of wrong) {
+    const { out, err, code } = await conduit(`dev up -f ${pod} --name main-test-identity ${flags}`)
+    expect({ flags, out, code }).toEqual({ flags, out: "", code: 2 })
+    expect(err).toContain(said)
+    expect(err.trimEnd().split("\n")).toHaveLength(1)
+  }
+})
+
 test("help stands on standard output for the program and for each command", async () => {
   for (const words of [
     "--help",

@@ -4,7 +4,14 @@ import { type ApiConnection, openApi } from "./connect.ts"
 import { Failure } from "./failure.ts"
 import { GLOBAL_FLAGS } from "./flags.ts"
 import { say, writeOut } from "./output.ts"
-import { KIND_WORDS, parseResources, queryOf, type ResourceArgument, resourceText } from "./resource.ts"
+import {
+  KIND_WORDS,
+  parseResources,
+  queryOf,
+  type ResourceArgument,
+  resourcesText,
+  SELECTOR_FLAG,
+} from "./resource.ts"
 
 /** `conduit metrics RESOURCE`. */
 export const metrics = command({
@@ -17,12 +24,7 @@ export const metrics = command({
       description: "deploy/web, or pod/web-1",
       required: true,
     },
-    selector: {
-      type: "string",
-      alias: "l",
-      valueHint: "LABELS",
-      description: "only resources with these labels",
-    },
+    ...SELECTOR_FLAG,
   },
   variadic: true,
   offers: { resource: KIND_WORDS },
@@ -44,7 +46,7 @@ export const metrics = command({
       })
     }
     for (const line of failed) say(`conduit: no metrics of ${line}`)
-    const what = targets.map(target => resourceText(target.kind, target.name)).join(", ")
+    const what = resourcesText(targets)
     const place = namespace === "" ? "" : ` in namespace "${namespace}"`
     if (proxies === 0) throw new Failure(`no meshed pod of ${what}${place}`)
     if (failed.length > 0)

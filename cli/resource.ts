@@ -1,4 +1,5 @@
 // Resource arguments as kubectl writes them: `deploy`, `deploy/web`, `deploy web api`, `deploy,sts`, plurals and short names.
+import type { ArgsDef } from "citty"
 import { didYouMean } from "../deploy/suggest/mod.ts"
 import { UsageError } from "./failure.ts"
 
@@ -19,6 +20,26 @@ export const KINDS: Readonly<Record<string, readonly string[]>> = {
 export const KIND_WORDS: readonly string[] = Object.entries(KINDS).map(([kind, words]) =>
   ["deploy", "sts", "ds", "rs", "svc", "ns"].includes(words[0] ?? "") ? (words[0] ?? kind) : kind,
 )
+
+/** `[RESOURCE]` of commands that show every Deployment when they are told nothing; see `resourcesOrDeployments`. */
+export const RESOURCE_ARGUMENT = {
+  resource: {
+    type: "positional",
+    valueHint: "RESOURCE",
+    description: "deploy or deploy/web (default: deploy)",
+    required: false,
+  },
+} as const satisfies ArgsDef
+
+/** `-l`, as kubectl takes it. */
+export const SELECTOR_FLAG = {
+  selector: {
+    type: "string",
+    alias: "l",
+    valueHint: "LABELS",
+    description: "only resources with these labels",
+  },
+} as const satisfies ArgsDef
 
 /** A kind, and a name or "" for all of the kind. */
 export interface ResourceArgument {
@@ -70,6 +91,11 @@ export function parseResources(words: readonly string[]): ResourceArgument[] {
   return kinds.flatMap(kind => names.map(name => ({ kind, name })))
 }
 
+/** What RESOURCE_ARGUMENT was given: every Deployment for nothing. @throws UsageError as `parseResources` */
+export function resourcesOrDeployments(words: readonly string[]): ResourceArgument[] {
+  return parseResources(words.length === 0 ? ["deploy"] : words)
+}
+
 /**
  * What to ask the API for. Namespaces are in no namespace themselves.
  *
@@ -78,6 +104,11 @@ export function parseResources(words: readonly string[]): ResourceArgument[] {
  */
 export function queryOf({ kind, name }: ResourceArgument, namespace: string, selector: string | undefined) {
   return { namespace: kind === "namespace" ? "" : namespace, kind, name, labelSelector: selector ?? "" }
+}
+
+/** Resources as a sentence names them, such as `deploy/web, sts`. */
+export function resourcesText(resources: readonly ResourceArgument[]): string {
+  return resources.map(({ kind, name }) => resourceText(kind, name)).join(", ")
 }
 
 /** A kind in the plural, such as `deployments`. */

@@ -1,7 +1,14 @@
 // Resource arguments and Services as people type them.
 import { expect, test } from "bun:test"
 import { parseService } from "./endpoints.ts"
-import { KINDS, kindOf, parseResources, resourceText } from "./resource.ts"
+import {
+  KINDS,
+  kindOf,
+  parseResources,
+  resourcesOrDeployments,
+  resourcesText,
+  resourceText,
+} from "./resource.ts"
 
 test("short names, plurals, capitals and a group lead to the kind", () => {
   for (const word of ["deploy", "deployment", "deployments", "Deployment", "deployments.apps"]) {
@@ -49,4 +56,9 @@ test("a Service may carry its namespace, its domain and a port", () => {
   for (const wrong of ["", "web:", "web:0", "web:70000", "web_", "web.shop.pod"]) {
     expect(() => parseService(wrong), wrong).toThrow("is no Service")
   }
+})
+
+test("told nothing, commands that list take every Deployment, and sentences name what was asked for", () => {
+  expect(resourcesText(resourcesOrDeployments([]))).toBe("deploy")
+  expect(resourcesText(resourcesOrDeployments(["sts/db", "deploy/web"]))).toBe("sts/db, deploy/web")
 })

@@ -5,7 +5,15 @@ import { windowMsOf } from "./command_line/duration.ts"
 import { openApi } from "./connect.ts"
 import { GLOBAL_FLAGS, WATCH_FLAG, WINDOW_FLAG } from "./flags.ts"
 import { type Column, FORMATS, formatOf, millis, percent, rate, render, say } from "./output.ts"
-import { KIND_WORDS, parseResources, peerOf, queryOf, resourceText, selectorOf } from "./resource.ts"
+import {
+  KIND_WORDS,
+  parseResources,
+  peerOf,
+  queryOf,
+  resourcesText,
+  SELECTOR_FLAG,
+  selectorOf,
+} from "./resource.ts"
 import { show } from "./watch.ts"
 
 /** A row of `conduit routes -o json`; null is a figure that no traffic stands behind. */
@@ -76,12 +84,7 @@ export const routes = command({
     ...WINDOW_FLAG,
     from: { type: "string", valueHint: "RESOURCE", description: "only traffic that this sends" },
     "from-namespace": { type: "string", valueHint: "NAMESPACE", description: "namespace of --from" },
-    selector: {
-      type: "string",
-      alias: "l",
-      valueHint: "LABELS",
-      description: "only resources with these labels",
-    },
+    ...SELECTOR_FLAG,
     ...WATCH_FLAG,
   },
   variadic: true,
@@ -112,7 +115,7 @@ export const routes = command({
         }
       })
       if (rows.length === 0) {
-        const what = targets.map(target => resourceText(target.kind, target.name)).join(", ")
+        const what = resourcesText(targets)
         say(
           `No Service found for ${what}${namespace === "" ? "" : ` in namespace "${namespace}" (-A takes all)`}.`,
         )

@@ -14,6 +14,7 @@ import {
   queryOf,
   type ResourceArgument,
   resourceText,
+  SELECTOR_FLAG,
   selectorOf,
 } from "./resource.ts"
 import { show } from "./watch.ts"
@@ -92,12 +93,7 @@ const args = {
   "from-namespace": { type: "string", valueHint: "NAMESPACE", description: "namespace of --from" },
   to: { type: "string", valueHint: "RESOURCE", description: "only traffic that goes to this" },
   "to-namespace": { type: "string", valueHint: "NAMESPACE", description: "namespace of --to" },
-  selector: {
-    type: "string",
-    alias: "l",
-    valueHint: "LABELS",
-    description: "only resources with these labels",
-  },
+  ...SELECTOR_FLAG,
   ...WATCH_FLAG,
 } as const
 

@@ -69,6 +69,10 @@ export function joinMesh(
     log,
     nowMs: Date.now,
     random: Math.random,
+    after: (ms, call) => {
+      const timer = setTimeout(call, ms)
+      return () => clearTimeout(timer)
+    },
   })
   const service =
     identity === null

@@ -6,7 +6,16 @@ import { openApi } from "../connect.ts"
 import { UsageError } from "../failure.ts"
 import { GLOBAL_FLAGS } from "../flags.ts"
 import { ago, type Format, formatOf, renderData, say, writeOut } from "../output.ts"
-import { KIND_WORDS, parseResources, queryOf, type ResourceArgument, resourceText } from "../resource.ts"
+import {
+  KIND_WORDS,
+  queryOf,
+  RESOURCE_ARGUMENT,
+  type ResourceArgument,
+  resourcesOrDeployments,
+  resourcesText,
+  resourceText,
+  SELECTOR_FLAG,
+} from "../resource.ts"
 import { learnedYaml } from "./learned_yaml.ts"
 
 /** Figures are kept for this long. */
@@ -25,24 +34,14 @@ export const learn = command({
   args: {
     ...GLOBAL_FLAGS,
     output: { type: "string", alias: "o", valueHint: "FORMAT", description: "yaml or json (default: yaml)" },
-    resource: {
-      type: "positional",
-      valueHint: "RESOURCE",
-      description: "deploy or deploy/web (default: deploy)",
-      required: false,
-    },
+    ...RESOURCE_ARGUMENT,
     for: {
       type: "string",
       valueHint: "DURATION",
       description:
         "learn from this long, 1s to 1h, and wait for it where less was seen (default: all that is known)",
     },
-    selector: {
-      type: "string",
-      alias: "l",
-      valueHint: "LABELS",
-      description: "only resources with these labels",
-    },
+    ...SELECTOR_FLAG,
   },
   variadic: true,
   offers: { resource: KIND_WORDS, output: LEARN_FORMATS },
@@ -59,7 +58,7 @@ export const learn = command({
   ],
   async run({ args }) {
     const format = formatOf(args.output ?? "yaml", LEARN_FORMATS)
-    const targets = parseResources(args._.length === 0 ? ["deploy"] : args._)
+    const targets = resourcesOrDeployments(args._)
     const forMs = forMsOf(args.for)
     await using mesh = await openApi(args)
     const ask = (api: ApiClient, target: ResourceArgument): Promise<LearnResponse> =>
@@ -72,7 +71,7 @@ export const learn = command({
     if (format === "json") writeOut(await renderData(learnt.map(jsonOf), "json"))
     else writeOut(learnedYaml(policies, unproven))
     if (policies.length === 0) {
-      const what = targets.map(target => resourceText(target.kind, target.name)).join(", ")
+      const what = resourcesText(targets)
       say(`Nothing learnt: no authenticated caller of ${what} was seen (-n and -A choose the namespace).`)
     }
     for (const { from, clientIp, to, port, count, reason } of unproven) {

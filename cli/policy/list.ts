@@ -5,7 +5,15 @@ import { windowMsOf } from "../command_line/duration.ts"
 import { openApi } from "../connect.ts"
 import { GLOBAL_FLAGS, WINDOW_FLAG } from "../flags.ts"
 import { type Column, FORMATS, formatOf, rate, renderData, renderTable, say, writeOut } from "../output.ts"
-import { KIND_WORDS, parseResources, queryOf, resourceText } from "../resource.ts"
+import {
+  KIND_WORDS,
+  queryOf,
+  RESOURCE_ARGUMENT,
+  resourcesOrDeployments,
+  resourcesText,
+  resourceText,
+  SELECTOR_FLAG,
+} from "../resource.ts"
 
 /** Requests, and connections that are not HTTP, a second. */
 export interface DecidedLine {
@@ -66,19 +74,9 @@ export const list = command({
   meta: { name: "list", description: "Policies per workload, with requests a second allowed and denied" },
   args: {
     ...GLOBAL_FLAGS,
-    resource: {
-      type: "positional",
-      valueHint: "RESOURCE",
-      description: "deploy or deploy/web (default: deploy)",
-      required: false,
-    },
+    ...RESOURCE_ARGUMENT,
     ...WINDOW_FLAG,
-    selector: {
-      type: "string",
-      alias: "l",
-      valueHint: "LABELS",
-      description: "only resources with these labels",
-    },
+    ...SELECTOR_FLAG,
   },
   variadic: true,
   offers: { resource: KIND_WORDS, output: FORMATS },
@@ -91,7 +89,7 @@ export const list = command({
   ],
   async run({ args }) {
     const format = formatOf(args.output)
-    const targets = parseResources(args._.length === 0 ? ["deploy"] : args._)
+    const targets = resourcesOrDeployments(args._)
     const lines: WorkloadLine[] = []
     const windowMs = windowMsOf(args["time-window"])
     await using mesh = await openApi(args)
@@ -109,7 +107,7 @@ export const list = command({
       }
     })
     if (lines.length === 0) {
-      const what = targets.map(target => resourceText(target.kind, target.name)).join(", ")
+      const what = resourcesText(targets)
       say(
         `Nothing to list: no ${what}${namespace === "" ? "" : ` in namespace "${namespace}" (-A takes all)`}.`,
       )

@@ -1,9 +1,8 @@
 // The destination service on its port: conduit.destination.v1 over gRPC.
-import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2"
 import { destinationV1 } from "../../protos/mod.ts"
 import type { ClusterStore } from "../cluster/mod.ts"
-import { GrpcStream, type KeepaliveOptions, type Listening, listen, type TlsOptions } from "../serve/mod.ts"
-import { type MeshNames, peerOf } from "../tls/mod.ts"
+import { type KeepaliveOptions, type Listening, listenForStreams, type TlsOptions } from "../serve/mod.ts"
+import type { MeshNames } from "../tls/mod.ts"
 import { ProxyStream, type StreamCounts } from "./proxy_stream.ts"
 import { Topics } from "./topic.ts"
 
@@ -48,23 +47,13 @@ export async function serveDestination(
     ...(clusterDomain === undefined ? {} : { clusterDomain }),
     ...(names === undefined ? {} : { names }),
   })
-  const guarded = tls?.client === "required"
   const counts: StreamCounts = { open: 0, watches: 0, updates: 0, dropped: 0, refused: 0 }
-  const onStream = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void => {
-    if (headers[":path"] === WATCH_PATH && headers["content-type"]?.startsWith("application/grpc")) {
-      const peer = guarded ? peerOf(stream.session) : undefined
-      new GrpcStream(stream, grpc => new ProxyStream(grpc, { store, topics, counts, peer }))
-    } else stream.respond({ ":status": 404 }, { endStream: true })
-  }
-  const listening = await listen({
+  const listening = await listenForStreams({
     host,
     port,
-    onStream,
     tls,
-    onRequest: (_request, response) => {
-      response.statusCode = 404
-      response.end()
-    },
+    path: WATCH_PATH,
+    open: (stream, peer) => new ProxyStream(stream, { store, topics, counts, peer }),
     ...(keepalive === undefined ? {} : { keepalive }),
   })
   return {

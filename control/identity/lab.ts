@@ -16,13 +16,13 @@ export const LAB_ISSUER = "https://lab.cluster"
 /** Names of the lab's mesh. */
 export const LAB_NAMES = { trustDomain: "cluster.local", controlNamespace: "conduit" }
 
-/** A control plane with identity, in a folder of its own. */
+/** A control plane with identity, in one process or several, in a folder of its own. */
 export class IdentityLab {
   readonly folder = mkdtempSync(join(tmpdir(), "conduit-identity-"))
   readonly tokens = new TokenIssuer(LAB_ISSUER, Date.now)
   readonly lines: string[] = []
   authority!: AuthorityPem
-  #running: RunningControlPlane | null = null
+  readonly #running: RunningControlPlane[] = []
 
   /** Makes anchors, issuer and the token of `conduit-SERVICE`. */
   async prepare(service = "identity"): Promise<void> {
@@ -83,28 +83,27 @@ export class IdentityLab {
       now: () => new Date(0),
     })
     const running = await runControlPlane(settings, log)
-    this.#running = running
+    this.#running.push(running)
     const ready = `http://127.0.0.1:${running.ports.get("admin")}/ready`
     await eventually(async () => (await fetch(ready)).ok)
     return running
   }
 
-  /** Port of a service of the control plane that runs. */
-  portOf(service: "identity" | "destination" | "telemetry" | "api"): number {
-    return this.#running?.ports.get(service) ?? 0
+  /** Port of a service of the control plane that runs; the last one, of several. */
+  portOf(service: "identity" | "destination" | "telemetry" | "api" | "admin"): number {
+    return this.#running.findLast(({ ports }) => ports.has(service))?.ports.get(service) ?? 0
   }
 
   /** Text of /metrics. */
-  async metrics(): Promise<string> {
-    return await (await fetch(`http://127.0.0.1:${this.#running?.ports.get("admin")}/metrics`)).text()
+  async metrics(adminPort: number = this.portOf("admin")): Promise<string> {
+    return await (await fetch(`http://127.0.0.1:${adminPort}/metrics`)).text()
   }
 
   /** A client of the identity service that checks it as a proxy does. */
   client(anchors: string = this.authority.anchor): IdentityClient {
-    const port = this.#running?.ports.get("identity")
     return createIdentityClient(
       createGrpcTransport({
-        baseUrl: `https://127.0.0.1:${port}`,
+        baseUrl: `https://127.0.0.1:${this.portOf("identity")}`,
         nodeOptions: {
           ca: anchors,
           servername: "conduit-identity.conduit.serviceaccount.identity.conduit.cluster.local",
@@ -116,7 +115,7 @@ export class IdentityLab {
 
   /** Ends all. */
   close(): void {
-    this.#running?.stop()
+    for (const running of this.#running) running.stop()
     rmSync(this.folder, { recursive: true, force: true })
   }
 }

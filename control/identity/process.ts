@@ -82,7 +82,7 @@ export function startIdentity(
     bell,
     certify: (token, csr) => certifier.certify(token, csr),
     notReady: () => authority.notReady() || tokens.notReady(),
-    metrics: () => metricsOf(authority, certifier, limits, tokens.failedLoads()),
+    metrics: () => metricsOf(authority, certifier, limits, bell, tokens.failedLoads()),
     stop: () => {
       stop()
       tokens.stop()
@@ -139,6 +139,7 @@ function metricsOf(
   authority: Authority,
   certifier: Certifier,
   limits: SigningLimits,
+  bell: AnchorBell,
   failedKeys: number,
 ): Metric[] {
   const ends = authority.anchors.map(endMs)
@@ -156,6 +157,12 @@ function metricsOf(
       help: "Requests that wait to be signed.",
       type: "gauge",
       value: limits.waiting,
+    },
+    {
+      name: "identity_anchor_watchers",
+      help: "Proxies and services that follow the trust anchors.",
+      type: "gauge",
+      value: bell.waiting,
     },
     {
       name: "identity_issuer_expiration_timestamp_seconds",

@@ -40,6 +40,11 @@ export class SigningLimits {
     return this.#waiting.length
   }
 
+  /** Identities whose bucket is kept now. */
+  get kept(): number {
+    return this.#byIdentity.size
+  }
+
   /** Does a piece of work when it is its turn. @throws Refusal `queue` when too many wait */
   async inTurn<T>(work: () => Promise<T>): Promise<T> {
     if (this.#active >= MAX_AT_ONCE) {

@@ -1,6 +1,5 @@
 // The identity service on its port: conduit.identity.v1 over TLS. Callers have no certificate yet, so none is asked
 // of them; there is no plaintext, since they send tokens.
-import { setTimeout as sleep } from "node:timers/promises"
 import type { ConnectRouter } from "@connectrpc/connect"
 import { connectNodeAdapter } from "@connectrpc/connect-node"
 import { identityV1 } from "../../protos/mod.ts"
@@ -14,8 +13,6 @@ import { MAX_TOKEN_LENGTH, type TokenReviewer } from "./token_reviewer.ts"
 
 /** Largest message that is read: a token and a CSR at their largest. */
 export const MAX_CERTIFY_BYTES = MAX_TOKEN_LENGTH + MAX_CSR_BYTES + 1024
-/** A watcher that waits for changes is looked at this often, so that one that went is let go. */
-const WATCH_POLL_MS = 1_000
 
 /** What signs. */
 export interface CertifierParts {
@@ -62,16 +59,37 @@ export class Certifier {
 
 /** Tells watchers of new trust anchors. */
 export class AnchorBell {
+  readonly #waiting = new Set<() => void>()
   #rung = 0
 
   /** Anchors have changed. */
   ring(): void {
     this.#rung++
+    for (const wake of [...this.#waiting]) wake()
   }
 
   /** Number of changes so far. */
   get rung(): number {
     return this.#rung
+  }
+
+  /** Those who wait for the next change. */
+  get waiting(): number {
+    return this.#waiting.size
+  }
+
+  /** Resolves once there have been more changes than `seen`, or the signal aborts. */
+  heard(seen: number, signal: AbortSignal): Promise<void> {
+    if (this.#rung > seen || signal.aborted) return Promise.resolve()
+    return new Promise(resolve => {
+      const wake = (): void => {
+        this.#waiting.delete(wake)
+        signal.removeEventListener("abort", wake)
+        resolve()
+      }
+      this.#waiting.add(wake)
+      signal.addEventListener("abort", wake)
+    })
   }
 }
 
@@ -96,15 +114,11 @@ export interface IdentityOptions {
 export function serveIdentity(options: IdentityOptions): Promise<Listening> {
   const { host, port, authority, certifier, bell, tls, keepalive } = options
   async function* watch(signal: AbortSignal) {
-    let seen = -1
     while (!signal.aborted) {
-      if (bell.rung === seen) {
-        await sleep(WATCH_POLL_MS, undefined, { signal }).catch(() => {})
-        continue
-      }
-      seen = bell.rung
+      const seen = bell.rung
       const trustAnchors = authority.anchorsDer()
       if (trustAnchors.length > 0) yield { trustAnchors }
+      await bell.heard(seen, signal)
     }
   }
   const routes = (router: ConnectRouter): void => {

@@ -74,6 +74,7 @@ test("a CSR with exactly the names of the token is signed", async () => {
 test("a CSR that asks for other names is refused, whatever their kind", async () => {
   const foreign = [
     { type: "url", value: "spiffe://cluster.local/ns/bank/sa/ledger" },
+    { type: "url", value: SPIFFE.replace("cluster.local", "other.domain") },
     { type: "dns", value: "ledger.bank.serviceaccount.identity.conduit.cluster.local" },
     { type: "ip", value: "10.0.0.1" },
     { type: "email", value: "a@b.c" },

@@ -1,18 +1,15 @@
 // The policy service on its port: conduit.policy.v1 over gRPC. A pod's policies are compiled when its proxy asks, and
 // again when something that they were made from changes.
-import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2"
 import { policyV1 } from "../../protos/mod.ts"
 import type { ClusterDirt, ClusterStore } from "../cluster/mod.ts"
 import {
-  GrpcStream,
   type KeepaliveOptions,
   type Listening,
-  listen,
+  listenForStreams,
   type TlsOptions,
   TopicSet,
   type TopicState,
 } from "../serve/mod.ts"
-import { peerOf } from "../tls/mod.ts"
 import { ClientPods } from "./client_pods.ts"
 import { compilePod, POLICY_DEFAULTS, type PolicyOptions, policiesOf } from "./compile.ts"
 import { policyState, unchangedState } from "./state.ts"
@@ -50,7 +47,6 @@ export interface PolicyServer extends Listening {
  */
 export async function servePolicy(store: ClusterStore, options: PolicyServiceOptions): Promise<PolicyServer> {
   const { host, port, keepalive, policy = POLICY_DEFAULTS, tls } = options
-  const guarded = tls?.client === "required"
   const clients = new ClientPods(store)
   const topics = podTopics(store, clients, policy)
   const unsubscribe = store.subscribe(dirt => {
@@ -58,21 +54,12 @@ export async function servePolicy(store: ClusterStore, options: PolicyServiceOpt
     topics.soil(soiledBy(dirt))
   })
   const counts: WatchCounts = { open: 0, updates: 0, dropped: 0, refused: 0 }
-  const onStream = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void => {
-    if (headers[":path"] === WATCH_PATH && headers["content-type"]?.startsWith("application/grpc")) {
-      const peer = guarded ? peerOf(stream.session) : undefined
-      new GrpcStream(stream, grpc => new PolicyWatch(grpc, { store, topics, counts, peer }))
-    } else stream.respond({ ":status": 404 }, { endStream: true })
-  }
-  const listening = await listen({
+  const listening = await listenForStreams({
     host,
     port,
-    onStream,
     tls,
-    onRequest: (_request, response) => {
-      response.statusCode = 404
-      response.end()
-    },
+    path: WATCH_PATH,
+    open: (stream, peer) => new PolicyWatch(stream, { store, topics, counts, peer }),
     ...(keepalive === undefined ? {} : { keepalive }),
   })
   return {

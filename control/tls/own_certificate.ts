@@ -38,6 +38,8 @@ export interface OwnCertificateOptions {
   readonly nowMs: () => number
   /** 0 to 1. */
   readonly random: () => number
+  /** Calls back once after so many milliseconds. @returns takes it back */
+  readonly after: (ms: number, call: () => void) => () => void
 }
 
 /** What is in force. */
@@ -53,7 +55,7 @@ interface Current {
 export class OwnCertificate {
   readonly #options: OwnCertificateOptions
   #current: Current | null = null
-  #timer: ReturnType<typeof setTimeout> | null = null
+  #cancel: () => void = () => {}
   #retryMs = MIN_RETRY_MS
   #closed = false
   /** Renewals that failed, for /metrics. */
@@ -73,7 +75,7 @@ export class OwnCertificate {
   /** Takes no more certificates. */
   close(): void {
     this.#closed = true
-    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#cancel()
   }
 
   /** Empty while there is a certificate that has not ended, otherwise a sentence that says what is awaited. */
@@ -114,7 +116,7 @@ export class OwnCertificate {
   }
 
   async #renew(): Promise<void> {
-    const { certify, tokenFile, log, nowMs, random } = this.#options
+    const { certify, tokenFile, log, nowMs, random, after } = this.#options
     let waitMs: number
     try {
       const pair = await crypto.subtle.generateKey({ name: "ECDSA", namedCurve: "P-256" }, true, [
@@ -135,7 +137,8 @@ export class OwnCertificate {
       this.#adopt(certified, pem.toString())
       this.#retryMs = MIN_RETRY_MS
       const lifeMs = certified.notAfterMs - nowMs()
-      waitMs = lifeMs * (RENEW_AT - RENEW_JITTER * random())
+      // Of an issuer that ends in a moment certificates do too: they are not asked for in a loop.
+      waitMs = Math.max(MIN_RETRY_MS, lifeMs * (RENEW_AT - RENEW_JITTER * random()))
       log.info("certificate of this process renewed", { until: new Date(certified.notAfterMs).toISOString() })
     } catch (error) {
       this.failures++
@@ -145,7 +148,7 @@ export class OwnCertificate {
       log.warn(`no new certificate for this process: ${reason}; trying again`, { waitMs: Math.round(waitMs) })
     }
     // A timer of more than 2^31 ms would fire at once.
-    if (!this.#closed) this.#timer = setTimeout(() => void this.#renew(), Math.min(waitMs, 2 ** 31 - 1))
+    if (!this.#closed) this.#cancel = after(Math.min(waitMs, 2 ** 31 - 1), () => void this.#renew())
   }
 
   #adopt(certified: Certified, keyPem: string): void {

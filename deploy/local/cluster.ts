@@ -74,7 +74,8 @@ export class Cluster {
   constructor(options: ClusterOptions) {
     this.#options = options
     this.#defaults = new ApiDefaults(options.network.hasV6)
-    this.#sources = new PodSources(this.#objects, join(options.folder, "volumes"), options.tokenIssuer)
+    const claims = join(options.folder, "volumes")
+    this.#sources = new PodSources(this.#objects, claims, options.tokenIssuer, Date.now)
     this.#host = this.#podHost()
     this.#tokenTimer = setInterval(() => this.#refill(this.pods), TOKEN_CHECK_MS)
   }

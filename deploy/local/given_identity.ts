@@ -36,7 +36,7 @@ export function readGivenIdentity(files: Partial<IdentityFiles>, nowMs: number):
   if (missing.length > 0) {
     const list = (some: readonly string[]) => some.map(name => `--${name}`).join(" and ")
     throw new Error(
-      `${list(given)} needs ${list(missing)} beside it: anchors, issuer and key belong together`,
+      `${list(missing)} must stand beside ${list(given)}: anchors, issuer and key belong together`,
     )
   }
   const [anchor = "", issuer = "", issuerKey = ""] = names.map(name => read(name, files[name] ?? ""))

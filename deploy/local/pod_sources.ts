@@ -18,10 +18,20 @@ export class PodSources {
   readonly #objects: ReadonlyMap<string, KubeObject>
   readonly #claims: string
   readonly #issuer: TokenIssuer
+  readonly #nowMs: () => number
   readonly #tokens = new WeakMap<KubeObject, Map<string, IssuedToken>>()
 
-  /** @param claims  folder that keeps the data of claims as long as the mesh lives */
-  constructor(objects: ReadonlyMap<string, KubeObject>, claims: string, issuer: TokenIssuer) {
+  /**
+   * @param claims  folder that keeps the data of claims as long as the mesh lives
+   * @param nowMs  wall clock, milliseconds since 1970
+   */
+  constructor(
+    objects: ReadonlyMap<string, KubeObject>,
+    claims: string,
+    issuer: TokenIssuer,
+    nowMs: () => number,
+  ) {
+    this.#nowMs = nowMs
     this.#issuer = issuer
     this.#objects = objects
     this.#claims = claims
@@ -89,7 +99,7 @@ export class PodSources {
     this.#tokens.set(pod, tokens)
     const key = `${audience} ${lifetimeS}`
     const known = tokens.get(key)
-    if (known !== undefined && Date.now() < known.renewAtMs) return known.token
+    if (known !== undefined && this.#nowMs() < known.renewAtMs) return known.token
     const token = this.#issuer.issue({
       namespace: pod.metadata.namespace ?? "default",
       serviceAccount: (pod.spec as { serviceAccountName?: string }).serviceAccountName ?? "default",
@@ -98,7 +108,7 @@ export class PodSources {
       audience,
       lifetimeS,
     })
-    tokens.set(key, { token, renewAtMs: Date.now() + lifetimeS * 1000 * TOKEN_RENEW_AT })
+    tokens.set(key, { token, renewAtMs: this.#nowMs() + lifetimeS * 1000 * TOKEN_RENEW_AT })
     return token
   }
 }

@@ -8,8 +8,14 @@ import {
   PROTOCOL_TLS,
 } from "../balance/mod.ts"
 import type { Drainable } from "../http/mod.ts"
-import { CARRIES_HTTP1, CARRIES_HTTP2 } from "../identity/mod.ts"
-import { type Conn, type ConnHandler, callbackTimer, relay, type Timer } from "../net/mod.ts"
+import {
+  CARRIES_HTTP1,
+  CARRIES_HTTP2,
+  Identify,
+  type IdentifyOwner,
+  type PlainSign,
+} from "../identity/mod.ts"
+import { type Conn, type ConnHandler, callbackTimer, relay, type Timer, type TlsPeer } from "../net/mod.ts"
 import {
   CLIENT_HELLO_NEED_MORE,
   DETECT_HTTP1,
@@ -49,22 +55,14 @@ export const DETECT_STALL_HTTP_MS = 3_000
 
 /** How long a client may be silent that could only be served with a request; then it is closed. */
 export const SILENT_DENIED_MS = 30_000
-/**
- * A silent client that may be of the mesh is waited for this long before a server is let speak to it in plaintext: a
- * ClientHello that was lost on the way is sent again within it.
- */
-export const MESH_GRACE_MS = 300
 
 /** Early bytes held at most while the server is being reached; then the client is not read until it is. */
 export const EARLY_BYTES_MAX = 64 * 1024
 
 const NO_BYTES = new Uint8Array(0)
 
-/** First byte of a record that holds a ClientHello (RFC 8446 section 5.1). */
-const RECORD_HANDSHAKE = 22
-
 /** One redirected connection. */
-export class Accepted implements ConnHandler, ServerDialOwner {
+export class Accepted implements ConnHandler, ServerDialOwner, IdentifyOwner {
   readonly conn: Conn
   readonly side: Side
   target: Target
@@ -89,10 +87,6 @@ export class Accepted implements ConnHandler, ServerDialOwner {
   private guardOfClient: ConnectionGuard | null = null
   /** The client is silent, and policy would not let its connection be passed on unseen. */
   private silentDenied = false
-  /** The first bytes are waited for: they tell whether the client asks for TLS of the mesh. */
-  private peeking = false
-  /** A handshake is under way. */
-  private handshaking = false
   /** What the client sends is TLS of the application's own. */
   private encrypted = false
 
@@ -114,9 +108,7 @@ export class Accepted implements ConnHandler, ServerDialOwner {
       this.begin(false)
       return
     }
-    this.peeking = true
-    conn.resume()
-    this.arm(side.plainClients.has(conn.remoteAddress) ? DETECT_GRACE_MS : MESH_GRACE_MS)
+    new Identify(conn, side.mesh, side.env.timers, this).start()
   }
 
   /** @param waited  the client has been silent for a grace period */
@@ -159,30 +151,29 @@ export class Accepted implements ConnHandler, ServerDialOwner {
 
   // The client's side.
 
-  /** Of a handshake: the client has proven itself, and said what it speaks. */
-  onOpen(conn: Conn): void {
-    const { mesh } = this.side
-    const { peer } = conn
-    // Only a handshake of ours calls this on an accepted connection.
-    if (mesh === null || peer === null) return
-    this.handshaking = false
-    mesh.inbound.running--
-    this.side.plainClients.remove(conn.remoteAddress)
+  proven(peer: TlsPeer): void {
+    const { conn, side } = this
+    conn.handler = this
     this.client = provenClient(conn.remoteAddress, peer)
     this.target = this.target.of(this.client)
-    this.side.proven(conn, this.target.connectionLabels)
+    side.proven(conn, this.target.connectionLabels)
     if (peer.protocol === CARRIES_HTTP1) this.serveHttp(1)
     else if (peer.protocol === CARRIES_HTTP2) this.serveHttp(2)
     else this.relayOpaque("mesh-tcp")
   }
 
+  unproven(said: Uint8Array, sign: PlainSign): void {
+    this.conn.handler = this
+    this.early = said
+    if (sign === "ended") this.onEnd()
+    else this.begin(sign === "silent")
+  }
+
+  onOpen(): void {}
+
   onData(_conn: Conn, chunk: Uint8Array): void {
     if (this.early.length === 0) this.early = chunk
     else this.early = Buffer.concat([this.early, chunk])
-    if (this.peeking) {
-      this.peek()
-      return
-    }
     if (this.opaque) {
       if (this.early.length >= EARLY_BYTES_MAX) this.conn.pause()
       return
@@ -193,7 +184,6 @@ export class Accepted implements ConnHandler, ServerDialOwner {
   onDrain(): void {}
 
   onEnd(): void {
-    this.peeking = false
     // A FIN before any byte, or within what might have become a head: only the server can make sense of it.
     if (!this.opaque) this.relayOpaque("client-end")
   }
@@ -201,59 +191,6 @@ export class Accepted implements ConnHandler, ServerDialOwner {
   onClose(): void {
     this.disarm()
     this.dial?.abandon()
-    if (this.handshaking && this.side.mesh !== null) this.side.mesh.inbound.running--
-  }
-
-  /** Whether TLS of the mesh begins; all else goes the way of an unmeshed client. */
-  private peek(): void {
-    const { side, early } = this
-    if (early[0] === RECORD_HANDSHAKE) {
-      const hello = readClientHello(early, early.length)
-      if (hello.state === CLIENT_HELLO_NEED_MORE) {
-        if (!this.awaitsHello) this.arm(DETECT_STALL_HTTP_MS)
-        this.awaitsHello = true
-        return
-      }
-      // The name may be that of another pod that had this address before: its client is to see whom it met instead.
-      const isOurs = hello.serverName === side.mesh?.identity.name
-      if (isOurs || hello.protocols.some(protocol => protocol.startsWith("conduit."))) {
-        this.acceptMesh()
-        return
-      }
-    }
-    this.unmeshed(false)
-  }
-
-  private unmeshed(waited: boolean): void {
-    this.peeking = false
-    this.awaitsHello = false
-    this.disarm()
-    this.side.plainClients.add(this.conn.remoteAddress)
-    this.begin(waited)
-  }
-
-  private acceptMesh(): void {
-    const { conn, side } = this
-    const { mesh } = side
-    if (mesh === null) return
-    this.peeking = false
-    this.disarm()
-    const first = this.early
-    this.early = NO_BYTES
-    conn.pause()
-    mesh.identity.whenCertified(() => {
-      if (conn.closed) return
-      const terms = mesh.accept
-      if (terms === null) {
-        mesh.refusedClient(conn)
-        conn.reset()
-        return
-      }
-      this.handshaking = true
-      mesh.inbound.running++
-      conn.resume()
-      conn.acceptTls(terms, first)
-    }, true)
   }
 
   // The server's side, until a relay takes over.
@@ -358,10 +295,6 @@ export class Accepted implements ConnHandler, ServerDialOwner {
 
   private expired(): void {
     if (this.conn.closed || this.opaque) return
-    if (this.peeking) {
-      this.unmeshed(this.early.length === 0)
-      return
-    }
     if (this.early.length === 0) {
       if (this.silentDenied) this.relayOpaque("silent")
       else this.race()

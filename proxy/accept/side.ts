@@ -30,7 +30,6 @@ import { Accepted } from "./accepted.ts"
 import type { ConnectionTracker } from "./connection_tracker.ts"
 import { CountersByLabel } from "./counters.ts"
 import type { GuardConnection } from "./guard.ts"
-import { PlainClients } from "./plain_clients.ts"
 import { ProtocolMemory } from "./protocol_memory.ts"
 import type { Target } from "./target.ts"
 
@@ -89,7 +88,6 @@ export class Side {
   readonly mesh: MeshTls | null
   /** How connections are secured whose client proved nothing. */
   readonly unproven: TlsLabel
-  readonly plainClients = new PlainClients()
   /** Clock reading when a connection was last accepted or ended. */
   usedMs = Number.NEGATIVE_INFINITY
   private readonly options: SideOptions

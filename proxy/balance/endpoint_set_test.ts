@@ -183,6 +183,26 @@ test("another pod on the same address is another endpoint", () => {
   expect(set.size).toBe(1)
 })
 
+test("a pod that proves another identity, or none any more, is another endpoint: what was proven is not kept", () => {
+  const set = setOf(1)
+  const only = () => [...set.endpoints()][0] as Endpoint
+  const told = (identity: string, weight = 1): Endpoint => {
+    const { info, ...where } = update(1, weight)
+    set.update([], [{ ...where, info: { ...info, identity } }], 0)
+    return only()
+  }
+  const plain = only()
+  const web = told("web.shop.mesh")
+  let closed = 0
+  web.onRemoved.push(() => closed++)
+  expect(told("web.shop.mesh", 5)).toBe(web)
+  expect([web.info.weight, closed]).toEqual([5, 0])
+  const admin = told("admin.shop.mesh")
+  const bare = told("")
+  expect([plain, web, admin, bare].map(({ removed }) => removed)).toEqual([true, true, true, false])
+  expect([closed, set.size]).toEqual([1, 1])
+})
+
 test("any sequence of updates leaves exactly the endpoints that the last ones name, and picks only those", () => {
   const change = fc.record({
     replace: fc.boolean(),

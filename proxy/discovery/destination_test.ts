@@ -81,6 +81,20 @@ test("a pod that is replaced by another on the same address is a new endpoint", 
   expect(pod.source.pick(NONE_TRIED, 0)).toBe(pod.original)
 })
 
+test("a pod that proves another identity is a new endpoint, and so is one that begins to prove one", () => {
+  const pod = destination()
+  const told = (identity: string) => {
+    pod.setEndpoint({ ...UNKNOWN_ENDPOINT, pod: "a", identity })
+    return pod.original
+  }
+  const plain = told("")
+  const web = told("web.shop.mesh")
+  expect(told("web.shop.mesh")).toBe(web)
+  const admin = told("admin.shop.mesh")
+  expect([plain, web, admin].map(({ removed }) => removed)).toEqual([true, true, false])
+  expect(pod.source.pick(NONE_TRIED, 0)).toBe(admin)
+})
+
 test("a hint for the protocol is taken from the service or the pod", () => {
   const each = destination()
   each.setService({ ...WEB, protocol: 3 }, [], 0)

@@ -16,6 +16,7 @@ import {
 import { type Metric, type Registry, type Scalar, SeriesGroup, type TlsLabel } from "../telemetry/mod.ts"
 import type { Credentials, Identity } from "./identity.ts"
 import { provenIdentity, readAltNames } from "./names.ts"
+import { PlainClients } from "./plain_clients.ts"
 
 /** What a connection of the mesh carries, as ALPN names it. */
 export const CARRIES_HTTP1 = "conduit.http1"
@@ -139,6 +140,8 @@ export class MeshTls {
   readonly inbound: HandshakeCounts
   readonly outbound: HandshakeCounts
   readonly controlCounts: HandshakeCounts
+  /** Clients that spoke without it. */
+  readonly plainClients = new PlainClients()
   private readonly required: boolean
   private accepting: AcceptTerms | null = null
   private readonly byEndpoint = new WeakMap<Endpoint, Map<Carries, DialTerms>>()

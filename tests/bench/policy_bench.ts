@@ -1,9 +1,9 @@
 // What policy costs: an inbound proxy without policies and with 1,000 rules, alternating on the same proxy; then what a
 // denial costs beside an answer, and what a flood of denials does to others' latency. `npm run bench -- --only policy`.
-import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { Mesh } from "../lab/mod.ts"
+import { tempFolder } from "../lab/temp_folder.ts"
 import { median } from "./figures.ts"
 import type { LoadOptions, LoadResult } from "./load.ts"
 
@@ -60,7 +60,7 @@ spec:
 
 /** Runs the measurements and prints them. @returns whether all targets were met */
 export async function benchPolicy(): Promise<boolean> {
-  const folder = mkdtempSync(join(tmpdir(), "conduit-policy-bench-"))
+  const folder = tempFolder("policy-bench")
   await using mesh = await Mesh.create()
   try {
     const control = mesh.control.start(

@@ -4,10 +4,11 @@
 //
 // usage: bun tests/bench/run.ts [--quick] [--only http1,http2,tcp | --only mtls | --only policy] [--peers conduit,haproxy]
 //        [--json FILE]
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { cpus, tmpdir } from "node:os"
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { cpus } from "node:os"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
+import { tempFolder } from "../lab/temp_folder.ts"
 import { conduit, serviceAddress } from "./conduit_peer.ts"
 import type { BenchReport, Figures, Measured, Scenario } from "./figures.ts"
 import { median } from "./figures.ts"
@@ -172,7 +173,7 @@ async function main(): Promise<void> {
   run("ip", "addr", "add", "10.99.0.1/16", "dev", "lo")
   run("ip", "addr", "add", `${BACKEND.host}/32`, "dev", "lo")
 
-  const folder = mkdtempSync(join(tmpdir(), "conduit-bench-"))
+  const folder = tempFolder("bench")
   const only = values.only?.split(",")
   if (only?.includes("policy")) {
     if (!(await benchPolicy())) process.exitCode = 1

@@ -1,10 +1,10 @@
 // What people get wrong, as one table: each mistake is answered by a sentence that names it and by the right exit
 // code, never by a stack trace, and nothing is left behind.
 import { afterAll, beforeAll, expect, test } from "bun:test"
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs"
 import { createServer, type Server } from "node:net"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { tempFolder } from "../lab/temp_folder.ts"
 
 const ROOT = new URL("../..", import.meta.url).pathname
 const TEST_MS = 60_000
@@ -39,7 +39,7 @@ let taken: Server
 let takenPort = 0
 
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), "conduit-bad-input-"))
+  folder = tempFolder("bad-input")
   mkdirSync(join(folder, "empty"))
   const files: Readonly<Record<string, string | Uint8Array>> = {
     "good.yaml": deployment("sleep, infinity"),

@@ -1,9 +1,8 @@
 // The proxy's discovery and reporter against the real control plane as a process of its own: answers, changes, and
 // a control plane that is killed and comes back. Needs no root: all on 127.0.0.1.
 import { afterAll, beforeAll, expect, test } from "bun:test"
-import { mkdtempSync, renameSync, rmSync, unlinkSync, writeFileSync } from "node:fs"
+import { renameSync, rmSync, unlinkSync, writeFileSync } from "node:fs"
 import { createServer } from "node:net"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { createClient } from "@connectrpc/connect"
 import { createGrpcTransport } from "@connectrpc/connect-node"
@@ -15,11 +14,12 @@ import { Admission, createHttpService, OUTCOME_COMPLETE } from "../../proxy/http
 import { createLogger } from "../../proxy/log.ts"
 import { loop } from "../../proxy/net/mod.ts"
 import { OUTBOUND, Reporter, Telemetry } from "../../proxy/telemetry/mod.ts"
+import { tempFolder } from "../lab/temp_folder.ts"
 
 const ROOT = join(import.meta.dir, "../..")
 const DEADLINE_MS = 10_000
 
-const folder = mkdtempSync(join(tmpdir(), "conduit-control-link-"))
+const folder = tempFolder("control-link")
 let destinationPort = 0
 let telemetryPort = 0
 let control: Bun.Subprocess | null = null

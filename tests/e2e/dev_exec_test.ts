@@ -1,10 +1,10 @@
 // `conduit dev exec` as fingers used to kubectl expect it: input, output, signals, exit codes, terminals.
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import { createHash } from "node:crypto"
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { DevMesh, PROJECT_ROOT } from "../lab/dev_mesh.ts"
+import { tempFolder } from "../lab/temp_folder.ts"
 
 const TEST_MS = 60_000
 
@@ -12,7 +12,7 @@ let mesh: DevMesh
 let folder = ""
 
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), "conduit-exec-"))
+  folder = tempFolder("exec")
   const metadata = { name: "box", namespace: "x", annotations: { "conduit.io/inject": "disabled" } }
   const spec = {
     terminationGracePeriodSeconds: 1,
@@ -62,7 +62,10 @@ async function atTerminal(ready: string, keys: string, ...command: string[]): Pr
   const line = words(...command)
     .map(word => `'${word}'`)
     .join(" ")
-  const terminal = Bun.spawn(["script", "-qec", line, "/dev/null"], {
+  // script(1) asks $SHELL to run the line, and what stays there waiting would meet the Ctrl-C too: sh, taken where
+  // SHELL is not set, would end by it and answer 130 in the command's place.
+  const terminal = Bun.spawn(["script", "-qec", `exec ${line}`, "/dev/null"], {
+    env: { ...process.env, SHELL: "/bin/sh" },
     stdin: "pipe",
     stdout: "pipe",
     stderr: "pipe",

@@ -1,16 +1,16 @@
 // Pods of `conduit dev` as Kubernetes would lead them: in order, asked by gRPC for their health, with what they mount
 // following its objects, and never waiting for each other in a circle that is none.
 import { afterAll, beforeAll, expect, test } from "bun:test"
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { conduit, DevMesh } from "../lab/dev_mesh.ts"
+import { tempFolder } from "../lab/temp_folder.ts"
 
 const TEST_MS = 90_000
 
 let folder = ""
 beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), "conduit-dev-pods-"))
+  folder = tempFolder("dev-pods")
 })
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 

@@ -1,18 +1,9 @@
 // `conduit dev` as people type it: a mesh in namespaces of its own, from `up` to nothing left behind.
 // Pods here are not meshed; what the proxies do is for the tests of the proxy.
 import { afterAll, beforeAll, expect, test } from "bun:test"
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs"
-import { tmpdir } from "node:os"
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { tempFolder } from "../lab/temp_folder.ts"
 
 const ROOT = new URL("../..", import.meta.url).pathname
 const TEST_MS = 60_000
@@ -156,7 +147,7 @@ console.log(JSON.stringify(counts))
 `
 
 beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), "conduit-dev-test-"))
+  folder = tempFolder("dev-test")
   chmodSync(folder, 0o755)
   writeFileSync(join(folder, "server.ts"), SERVER)
   writeFileSync(join(folder, "caller.ts"), CALLER)

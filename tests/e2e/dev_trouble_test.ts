@@ -1,9 +1,9 @@
 // `conduit dev` when things go wrong around it: a clear sentence, the right exit code, and nothing left behind.
 import { afterAll, beforeAll, expect, test } from "bun:test"
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { PROJECT_ROOT } from "../lab/dev_mesh.ts"
+import { tempFolder } from "../lab/temp_folder.ts"
 
 const TEST_MS = 60_000
 const STATES = "/run/conduit/dev"
@@ -11,7 +11,7 @@ const NAME = `trouble-${process.pid}`
 
 let folder = ""
 beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), "conduit-trouble-"))
+  folder = tempFolder("trouble")
 })
 afterAll(async () => {
   await dev("down")

@@ -1,8 +1,7 @@
 // Mutual TLS between meshed pods, seen from the wire: what tcpdump catches bears no plaintext, what cannot prove itself
 // is turned away on either side, and what was served before (unmeshed peers, the application's own TLS) still is.
 import { afterAll, beforeAll, expect, test } from "bun:test"
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import {
   LabCa,
@@ -16,6 +15,7 @@ import {
   type TableEndpoint,
 } from "../lab/mod.ts"
 import { anonymousBytes } from "../lab/proxy_memory.ts"
+import { tempFolder } from "../lab/temp_folder.ts"
 
 const lab = (file: string) => new URL(`../lab/${file}`, import.meta.url).pathname
 const BULK_PEER = new URL("./bulk_peer.mjs", import.meta.url).pathname
@@ -57,7 +57,7 @@ async function serverIs(serviceAccount: string): Promise<void> {
 }
 
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), "conduit-mtls-"))
+  folder = tempFolder("mtls")
   mesh = await Mesh.createWithIdentity()
   client = await mesh.meshedPod("client")
   server = await mesh.meshedPod("server")

@@ -1,11 +1,11 @@
 // Policy end to end: the table of cases through a real proxy that hears from the real policy service, then what only
 // real connections show: bodies of denied requests, live connections under a changed policy, starts, silence.
 import { afterAll, beforeAll, expect, test } from "bun:test"
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { renameSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { names } from "../../proxy/identity/test_ca.ts"
 import { type LabProcess, Mesh, type MeshedPod, metric, type Pod, ready } from "../lab/mod.ts"
+import { tempFolder } from "../lab/temp_folder.ts"
 import type { Call, CallerTls, Outcome } from "../policy/caller.ts"
 import { POLICY_CASES, PORT_OF, type PolicyCase } from "../policy/cases.ts"
 import { worldOf } from "../policy/world.ts"
@@ -26,7 +26,7 @@ const callers = new Map<Pod, LabProcess>()
 
 beforeAll(async () => {
   mesh = await Mesh.createWithIdentity()
-  folder = mkdtempSync(join(tmpdir(), "conduit-policy-"))
+  folder = tempFolder("policy")
   web = mesh.lab.pod("web")
   other = mesh.lab.pod("other")
   writeWorld({ policies: [] }, { web, other })

@@ -1,10 +1,10 @@
 // A known load between known Deployments of a local mesh: what people are told of it is who really called, at the rate
 // at which they did; policies tried on it name exactly whom they would refuse, and learnt ones refuse nothing seen.
 import { afterAll, beforeAll, expect, test } from "bun:test"
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { DevMesh, type Ended, PROJECT_ROOT } from "../lab/dev_mesh.ts"
+import { tempFolder } from "../lab/temp_folder.ts"
 
 /** Requests a second of each caller. */
 const RATES = { web: 40, batch: 20, legacy: 10 } as const
@@ -80,7 +80,7 @@ let mesh: DevMesh
 let folder = ""
 
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), "conduit-policy-views-"))
+  folder = tempFolder("policy-views")
   mesh = await DevMesh.up({ name: "policyviews", objects: OBJECTS })
   await Bun.sleep(WARM_MS)
 }, 180_000)

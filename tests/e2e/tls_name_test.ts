@@ -1,10 +1,10 @@
 // TLS of the application end to end: openssl on both ends, both proxies between, which read the server name out of
 // the ClientHello (RFC 6066 section 3) and nothing else.
 import { afterAll, beforeAll, expect, test } from "bun:test"
-import { mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { rmSync } from "node:fs"
 import { join } from "node:path"
 import { Mesh, type MeshedPod, metric, type Result } from "../lab/mod.ts"
+import { tempFolder } from "../lab/temp_folder.ts"
 
 const SPLITTER = new URL("../lab/hello_splitter.ts", import.meta.url).pathname
 const SERVICE = "10.96.0.30"
@@ -17,7 +17,7 @@ let server: MeshedPod
 let folder = ""
 
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), "conduit-tls-name-"))
+  folder = tempFolder("tls-name")
   mesh = await Mesh.create()
   client = await mesh.meshedPod("client", { env: { CONDUIT_PROXY_ACCESS_LOG: "on" } })
   server = await mesh.meshedPod("server", { env: { CONDUIT_PROXY_ACCESS_LOG: "on" } })

@@ -1,8 +1,9 @@
 // A local mesh for tests, started and ended by the same `conduit dev` that people type. Whatever happens to the
 // test, the mesh goes: on dispose, and on the exit of the test's process.
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { rmSync, writeFileSync } from "node:fs"
 import { join, resolve } from "node:path"
+import { LabProcess } from "./netns.ts"
+import { tempFolder } from "./temp_folder.ts"
 
 /** Root of the project. */
 export const PROJECT_ROOT = resolve(import.meta.dir, "../..")
@@ -37,6 +38,8 @@ export interface DevMeshOptions {
   readonly name: string
   /** Kubernetes objects to run. */
   readonly objects: readonly unknown[]
+  /** More words for `conduit dev up`. */
+  readonly flags?: readonly string[]
 }
 
 /** How to run a command in a pod. */
@@ -89,16 +92,34 @@ export class DevMesh implements AsyncDisposable {
    */
   static async up(options: DevMeshOptions): Promise<DevMesh> {
     const name = `${options.name}-${process.pid}`
-    const folder = mkdtempSync(join(tmpdir(), `conduit-${options.name}-`))
-    const file = join(folder, "manifest.json")
-    writeFileSync(file, JSON.stringify({ apiVersion: "v1", kind: "List", items: options.objects }))
+    const folder = tempFolder(options.name)
     const mesh = new DevMesh(name, folder)
-    const up = await conduit(["dev", "up", "-f", file, "--detach", "--name", name], {
+    const words = ["--detach", "--name", name, ...(options.flags ?? [])]
+    const up = await conduit(["dev", "up", "-f", mesh.#manifest(options.objects), ...words], {
       timeoutMs: UP_TIMEOUT_MS,
     })
     if (up.status === 0) return mesh
     await mesh[Symbol.asyncDispose]()
     throw new Error(`conduit dev up ended with ${up.status}:\n${up.stdout}${up.stderr}`)
+  }
+
+  /** Creates or changes objects, as `conduit dev apply` does. @throws Error with what it said when it does not */
+  async apply(...objects: readonly unknown[]): Promise<void> {
+    const { status, stderr } = await conduit([
+      "dev",
+      "apply",
+      "-f",
+      this.#manifest(objects),
+      "--name",
+      this.name,
+    ])
+    if (status !== 0 || stderr !== "") throw new Error(`conduit dev apply ended with ${status}: ${stderr}`)
+  }
+
+  #manifest(objects: readonly unknown[]): string {
+    const file = join(this.#folder, `${crypto.randomUUID()}.json`)
+    writeFileSync(file, JSON.stringify({ apiVersion: "v1", kind: "List", items: objects }))
+    return file
   }
 
   /** Pods as they are now, the control plane's too. */
@@ -126,6 +147,14 @@ export class DevMesh implements AsyncDisposable {
   ): Promise<Ended> {
     const { pod } = await this.pod(namespace, deployment)
     return conduit(["dev", "exec", "--name", this.name, "-n", namespace, pod, "--", ...command], options)
+  }
+
+  /** Starts a command in the first pod of a Deployment, with its input held open; it is ended by who starts it. */
+  async start(namespace: string, deployment: string, command: readonly string[]): Promise<LabProcess> {
+    const { pod } = await this.pod(namespace, deployment)
+    const words = ["dev", "exec", "-i", "--name", this.name, "-n", namespace, pod, "--", ...command]
+    const pipes = { stdin: "pipe", stdout: "pipe", stderr: "pipe" } as const
+    return new LabProcess(Bun.spawn({ cmd: conduitCommand(words), cwd: PROJECT_ROOT, ...pipes }))
   }
 
   /** Runs a command of the CLI against this mesh: `cli("stat", "deploy", "-A", "-o", "json")`. */

@@ -1,12 +1,12 @@
 // A mesh in a lab: a fake control plane in a pod of its own, and pods with real proxies and the real redirect.
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { chmodSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { bundle } from "../../deploy/local/bundle.ts"
 import { type RedirectOptions, redirectRules } from "../../deploy/redirect/mod.ts"
 import { LabCa } from "../../proxy/identity/test_ca.ts"
 import { SECURE_PORTS, type Table, type TableIdentity } from "./fake_control_plane.ts"
 import { Lab, type LabProcess, type Pod } from "./netns.ts"
+import { tempFolder } from "./temp_folder.ts"
 
 const ROOT = new URL("../../", import.meta.url).pathname
 
@@ -157,7 +157,7 @@ export class Mesh implements AsyncDisposable {
   }
 
   private identityFile(name: string, text: string): string {
-    this.tokenFolder ??= mkdtempSync(join(tmpdir(), "conduit-lab-token-"))
+    this.tokenFolder ??= tempFolder("lab-token")
     chmodSync(this.tokenFolder, 0o755)
     const file = join(this.tokenFolder, name)
     writeFileSync(file, text)
@@ -179,7 +179,7 @@ export class Mesh implements AsyncDisposable {
 
   private async proxyBundle(): Promise<string> {
     if (this.bundleFolder === null) {
-      this.bundleFolder = mkdtempSync(join(tmpdir(), "conduit-lab-"))
+      this.bundleFolder = tempFolder("lab")
       chmodSync(this.bundleFolder, 0o755)
       await bundle("proxy/main.ts", this.bundleFolder, "proxy")
     }

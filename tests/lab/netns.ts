@@ -2,6 +2,7 @@
 // an IPv6 address and processes inside. Everything is removed at the end, also after a failure or a crash before.
 import { existsSync } from "node:fs"
 import type { Subprocess } from "bun"
+import { sweepFolders } from "./temp_folder.ts"
 
 /** First part of all namespace names; a process id and a name follow. */
 const PREFIX = "cdlab"
@@ -159,6 +160,7 @@ export class Lab implements AsyncDisposable {
   static async create(): Promise<Lab> {
     if (process.getuid?.() !== 0) throw new Error("lab: making network namespaces needs root")
     removeLeftovers()
+    sweepFolders()
     const lab = new Lab(`${PREFIX}${process.pid}x${Lab.count++}`)
     try {
       ip("netns", "add", lab.router)

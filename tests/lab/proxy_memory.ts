@@ -1,9 +1,8 @@
 // The proxy as pods run it, for tests that measure its memory: one minified bundle; and what of its memory is its own.
-import { chmodSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { chmodSync, readFileSync, rmSync } from "node:fs"
 import { bundle } from "../../deploy/local/bundle.ts"
 import type { MeshedPodOptions } from "./mesh.ts"
+import { tempFolder } from "./temp_folder.ts"
 
 /** A bundle of the proxy in a folder of its own, removed on dispose. */
 export class BundledProxy implements Disposable {
@@ -18,7 +17,7 @@ export class BundledProxy implements Disposable {
 
   /** Builds it from the tree. */
   static async build(): Promise<BundledProxy> {
-    const folder = mkdtempSync(join(tmpdir(), "conduit-bundle-"))
+    const folder = tempFolder("bundle")
     // The proxy's user reads it too.
     chmodSync(folder, 0o755)
     return new BundledProxy(folder, await bundle("proxy/main.ts", folder, "proxy"))

@@ -1,9 +1,9 @@
 // The stage of one program: its servers and a client twice in one local mesh, once without the mesh (namespace
 // `direct`) and once within it (namespace `meshed`).
-import { chmodSync, mkdirSync, mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { chmodSync, mkdirSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { beforeExit, DevMesh, type Ended, run } from "../lab/dev_mesh.ts"
+import { tempFolder } from "../lab/temp_folder.ts"
 import type { Case, Program } from "./program.ts"
 
 /** The two sides of the stage, which are namespaces. */
@@ -24,7 +24,7 @@ export class Stage implements AsyncDisposable {
 
   /** Prepares the program's files, and starts its servers and clients. @throws Error when they do not get ready */
   static async set(program: Program): Promise<Stage> {
-    const folder = mkdtempSync(join(tmpdir(), `conduit-program-${program.name}-`))
+    const folder = tempFolder(`program-${program.name}`)
     const remove = () => rmSync(folder, { recursive: true, force: true })
     const unguard = beforeExit(remove)
     const removeFolder = () => {

@@ -23,7 +23,7 @@ function object(kind: string, name: string, more: Partial<KubeObject>): KubeObje
 
 function sourcesOf(...objects: KubeObject[]) {
   const known = new Map(objects.map(each => [`${each.kind}/n/${each.metadata.name}`, each]))
-  return new PodSources(known, "/nowhere", new TokenIssuer("https://lab", Date.now)).of(POD)
+  return new PodSources(known, "/nowhere", new TokenIssuer("https://lab", Date.now), Date.now).of(POD)
 }
 
 function folder(): string {
