@@ -3,7 +3,7 @@
 import { installYaml, type Part } from "../deploy/install/mod.ts"
 import { command } from "./command_line/command.ts"
 import { UsageError } from "./failure.ts"
-import { INSTALLATION_FLAGS, installationValues } from "./installation.ts"
+import { INSTALL_FLAGS, installationValues } from "./installation.ts"
 import { planeNamespace } from "./kubernetes.ts"
 import { writeOut } from "./output.ts"
 import { CLIENT_VERSION } from "./version.ts"
@@ -20,13 +20,7 @@ export function partOf(args: {
 /** `conduit install`. */
 export const install = command({
   meta: { name: "install", description: "Prints the control plane's YAML for kubectl apply" },
-  args: {
-    ...INSTALLATION_FLAGS,
-    "ignore-cluster": {
-      type: "boolean",
-      description: "print new trust anchors although the cluster has a control plane",
-    },
-  },
+  args: INSTALL_FLAGS,
   examples: [
     { line: "conduit install | kubectl apply -f -", why: "everything, with defaults" },
     { line: "conduit install --crds | kubectl apply -f -", why: "the custom resource definitions only" },

@@ -17,8 +17,8 @@ import { isInstalled } from "./running_mesh.ts"
 /** Largest file of values that is read. */
 export const MAX_VALUES_BYTES = 4 * 1024 * 1024
 
-/** Flags of an installation. */
-export const INSTALLATION_FLAGS = {
+/** Flags of an installation, new or not. */
+const INSTALLATION_FLAGS = {
   ...GLOBAL_FLAGS,
   values: {
     type: "string",
@@ -62,6 +62,21 @@ export const INSTALLATION_FLAGS = {
   },
 } as const satisfies ArgsDef
 
+/** Flags of `conduit install`. */
+export const INSTALL_FLAGS = {
+  ...INSTALLATION_FLAGS,
+  "ignore-cluster": {
+    type: "boolean",
+    description: "print new trust anchors although the cluster has a control plane",
+  },
+} as const satisfies ArgsDef
+
+/** Flags of `conduit upgrade`. */
+export const UPGRADE_FLAGS = {
+  ...INSTALLATION_FLAGS,
+  force: { type: "boolean", description: "also what would break connections for a while" },
+} as const satisfies ArgsDef
+
 /** Flags that stand for one value; those of `FILES` for a file with it. */
 const WORDS: Readonly<Record<string, string>> = {
   registry: "image.registry",
@@ -78,6 +93,9 @@ const FILES: Readonly<Record<string, string>> = {
   "identity-issuer-key-file": "identity.issuer.keyPEM",
 }
 
+/** What either command reads, to find flags that are given several times. */
+const EVERY_FLAG = { ...INSTALL_FLAGS, ...UPGRADE_FLAGS }
+
 /**
  * The values of an installation: defaults, those of the running one, files in their order, --set, then flags; with a
  * new authority where none is given.
@@ -92,11 +110,11 @@ export async function installationValues(
   running: { readonly values: Values; readonly from: string } | null,
 ): Promise<Values> {
   const layers: { values: unknown; from: string }[] = running === null ? [] : [running]
-  for (const file of await flagValues(INSTALLATION_FLAGS, rawArgs, "values")) {
+  for (const file of await flagValues(EVERY_FLAG, rawArgs, "values")) {
     layers.push({ values: await parseFile(file), from: file })
   }
   try {
-    for (const set of await flagValues(INSTALLATION_FLAGS, rawArgs, "set")) {
+    for (const set of await flagValues(EVERY_FLAG, rawArgs, "set")) {
       layers.push({ values: parseSet(set), from: "--set" })
     }
     if (args["identity-external-issuer"] === true)

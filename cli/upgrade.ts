@@ -4,7 +4,7 @@ import { findConfig, installYaml, type Values } from "../deploy/install/mod.ts"
 import { command } from "./command_line/command.ts"
 import { Failure } from "./failure.ts"
 import { partOf } from "./install.ts"
-import { INSTALLATION_FLAGS, installationValues } from "./installation.ts"
+import { installationValues, UPGRADE_FLAGS } from "./installation.ts"
 import { planeNamespace, withKubernetes } from "./kubernetes.ts"
 import { say, writeOut } from "./output.ts"
 import { CLIENT_VERSION } from "./version.ts"
@@ -12,10 +12,7 @@ import { CLIENT_VERSION } from "./version.ts"
 /** `conduit upgrade`. */
 export const upgrade = command({
   meta: { name: "upgrade", description: "Prints this release's YAML with the settings of the running one" },
-  args: {
-    ...INSTALLATION_FLAGS,
-    force: { type: "boolean", description: "also what would break connections for a while" },
-  },
+  args: UPGRADE_FLAGS,
   examples: [
     { line: "conduit upgrade | kubectl apply --server-side -f -", why: "the settings stay as they are" },
     { line: "conduit upgrade --ha | kubectl apply --server-side -f -", why: "changes one of them" },

@@ -106,6 +106,11 @@ test("upgrade prints the same for the same release and settings, and refuses wha
   const refused = await conduit("upgrade", "--identity-trust-domain", "other.test")
   expect(refused.code).toBe(1)
   expect(refused.stderr).toContain('the trust domain cannot change from "cluster.local" to "other.test"')
+  const forced = await conduit("upgrade", "--identity-trust-domain", "other.test", "--force")
+  expect({ code: forced.code, domain: forced.stdout.includes("other.test") }).toEqual({
+    code: 0,
+    domain: true,
+  })
   expect((await conduit("upgrade", "-c", "nowhere")).stderr).toContain(
     "no control plane is installed in namespace",
   )

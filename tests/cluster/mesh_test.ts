@@ -113,7 +113,8 @@ function workload(name: string, container: object, replicas: number): object[] {
 
 function caller(name: string): object[] {
   const env = [
-    { name: "TARGET", value: "http://api/" },
+    // Not the path of the probe, which anybody may ask.
+    { name: "TARGET", value: "http://api/books" },
     { name: "RATE", value: "20" },
   ]
   return workload(name, { command: ["call-steadily"], env }, 1)
