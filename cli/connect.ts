@@ -9,9 +9,6 @@ import { say } from "./output.ts"
 /** The longest a person waits for an answer of the control plane. */
 export const CALL_TIMEOUT_MS = 10_000
 
-/** A connection that was lost tells so within this of its streams. */
-export const LOSS_NOTICE_MS = 50
-
 /** A local mesh that runs on this machine. */
 export interface LocalMesh {
   /** Its name (`conduit dev up --name`). */
@@ -180,12 +177,7 @@ export class ApiConnection implements AsyncDisposable {
       return await ask(createApiClient(way.transport))
     } catch (error) {
       if (!(error instanceof ConnectError)) throw error
-      let lost = way.lost()
-      if (lost === null && error.code === Code.Internal) {
-        // A stream that broke may be told of before its connection is.
-        await Bun.sleep(LOSS_NOTICE_MS)
-        lost = way.lost()
-      }
+      const lost = way.lost()
       if (lost !== null || error.code === Code.Unavailable) this.close()
       if (lost === null) throw told(error, plane, way)
       throw new Failure(`the connection to ${way.end} was lost (${lost})`, { cause: error })

@@ -133,16 +133,17 @@ async function secure(
 
 /** @param beneath  the connection to the pod, which knows why it ended */
 function over(socket: Socket, tls: boolean, end: string, beneath: Duplex): Way {
-  let lost: string | null = null
   socket.on("error", () => socket.destroy())
-  socket.on("close", () => {
-    lost ??= beneath.errored?.message ?? "the pod has gone, or the way to it"
-  })
+  // The connection beneath ends first: a call that fails of it must not be told before.
+  const lost = (): string | null => {
+    const over = beneath.destroyed || beneath.readableEnded || socket.destroyed
+    return over ? (beneath.errored?.message ?? "the pod has gone, or the way to it") : null
+  }
   const transport = createConnectTransport({
     baseUrl: `${tls ? "https" : "http"}://${DEPLOYMENT}`,
     httpVersion: "2",
     defaultTimeoutMs: CALL_TIMEOUT_MS,
     nodeOptions: { createConnection: () => socket },
   })
-  return { transport, end, lost: () => lost, close: () => void socket.destroy() }
+  return { transport, end, lost, close: () => void socket.destroy() }
 }
