@@ -273,14 +273,15 @@ test("a pod that is to be repaired is found by its address, IPv4 or IPv6, and no
 test("without a rule nothing passes for redirected; with them it does, for each family that the pod has", async () => {
   const pod = lab.pod("proof")
   const validator = [process.execPath, join(folder, "validate.js"), "--skip-outbound-ports=20001"]
+  // Why not differs: the lab's router may say that it knows no way.
   const open = "is not redirected to the proxy"
   const neither = pod.start(validator, { uid: 2104 })
-  await neither.saw(`conduit-validate: TCP to 192.0.2.1 port 20002 ${open} (no answer); waiting up to 30 s`)
+  await neither.saw(`conduit-validate: TCP to 192.0.2.1 port 20002 ${open}`)
   await neither.stop("SIGKILL")
   const text = redirectRules({ skipOutboundPorts: [{ from: 20_001, to: 20_001 }] })
   await pod.run(["iptables-restore"], { input: text })
   const half = pod.start(validator, { uid: 2104 })
-  await half.saw(`conduit-validate: TCP to 2001:db8::1 port 20002 ${open} (no answer); waiting`)
+  await half.saw(`conduit-validate: TCP to 2001:db8::1 port 20002 ${open}`)
   const taken = await pod.run(validator, { uid: 2104 })
   expect(taken).toMatchObject({
     code: 1,
@@ -290,7 +291,7 @@ test("without a rule nothing passes for redirected; with them it does, for each 
   expect(await half.process.exited).toBe(0)
   expect(half.stderr).toContain("conduit-validate: TCP is redirected to the proxy")
   const proxy = pod.start(validator, { uid: 2102 })
-  await proxy.saw(`${open} (no answer)`)
+  await proxy.saw(open)
   await proxy.stop("SIGKILL")
 }, 60_000)
 
