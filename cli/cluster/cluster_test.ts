@@ -17,6 +17,8 @@ let cluster: FakeApiServer
 let mesh: { readonly anchor: string; readonly issuer: KeyPair }
 const apis: (Http2Server | Http2SecureServer)[] = []
 let asked: StatRequest[] = []
+/** What answers wait for. */
+let stalled: Promise<void> | null = null
 
 beforeAll(async () => {
   const names = { trustDomain: "mesh.test", controlNamespace: "conduit" }
@@ -36,8 +38,9 @@ const handler = connectNodeAdapter({
   routes: router => {
     router.service(ApiService, {
       version: () => ({ controlPlane: "9.9.9", proxies: [{ version: "9.9.8", pods: 1 }] }),
-      stat: request => {
+      stat: async request => {
         asked.push(request)
+        await stalled
         return { rows: [ROW] }
       },
       async *identities() {
@@ -201,31 +204,42 @@ test("of several pods one that is ready is taken, and one that cannot be reached
   expect((await conduit("stat deploy")).code).toBe(0)
 })
 
-test("--watch goes on with another pod when the one that it asks goes away, and says so", async () => {
-  await running()
-  const child = started("stat deploy -w")
-  const until = async (seen: () => boolean): Promise<void> => {
-    while (!seen()) await Bun.sleep(10)
-  }
-  try {
-    await until(() => asked.length >= 2)
-    expect(cluster.asked.filter(line => line.includes("portforward")).length).toBe(1)
-    const port = await api(await apiCertificate())
-    installed(pod("conduit-api-2"))
-    cluster.pods.delete("conduit/conduit-api-1:8085")
-    cluster.pods.set("conduit/conduit-api-2:8085", port)
-    cluster.cut()
-    const before = asked.length
-    await until(() => asked.length >= before + 2)
-  } finally {
-    child.kill("SIGINT")
-  }
-  expect(await child.exited).toBe(130)
-  expect(await child.stderr.text()).toMatch(
-    /the connection to pod conduit\/conduit-api-1 was lost \([^)]+\); (trying again|looking for another)/,
-  )
-  expect(cluster.asked.at(-1)).toContain("/pods/conduit-api-2/portforward")
-}, 30_000)
+test.each(["between two questions", "while it is asked"])(
+  "--watch goes on with another pod when the one that it asks goes away %s, and says so",
+  async when => {
+    await running()
+    const child = started("stat deploy -w")
+    const until = async (seen: () => boolean): Promise<void> => {
+      while (!seen()) await Bun.sleep(10)
+    }
+    try {
+      await until(() => asked.length >= 2)
+      expect(cluster.asked.filter(line => line.includes("portforward")).length).toBe(1)
+      const port = await api(await apiCertificate())
+      installed(pod("conduit-api-2"))
+      cluster.pods.delete("conduit/conduit-api-1:8085")
+      cluster.pods.set("conduit/conduit-api-2:8085", port)
+      const before = asked.length
+      const { promise, resolve } = Promise.withResolvers<void>()
+      if (when === "while it is asked") {
+        stalled = promise
+        await until(() => asked.length > before)
+      }
+      cluster.cut()
+      stalled = null
+      resolve()
+      await until(() => asked.length >= before + 3)
+    } finally {
+      child.kill("SIGINT")
+    }
+    expect(await child.exited).toBe(130)
+    expect(await child.stderr.text()).toMatch(
+      /the connection to pod conduit\/conduit-api-1 was lost \([^)]+\); (trying again|looking for another)/,
+    )
+    expect(cluster.asked.at(-1)).toContain("/pods/conduit-api-2/portforward")
+  },
+  30_000,
+)
 
 test.each([
   [
