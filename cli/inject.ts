@@ -144,7 +144,7 @@ export const inject = command({
       ...defined("clusterDomain", dnsName("--cluster-domain", args["cluster-domain"]) ?? mesh?.clusterDomain),
       ...defined("images", mesh?.images),
       ...defined("initImage", args["init-image"]),
-      ...defined("cni", args.cni),
+      ...defined("cni", args.cni ?? mesh?.cni),
       ...(Object.keys(settings).length === 0 ? {} : { settings }),
     })
     const reports = treated.flatMap(one => one.reports)

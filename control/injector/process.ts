@@ -116,13 +116,14 @@ export async function startInjector(
 
 /** What every pod is given; read for each, since a mounted file follows its ConfigMap. @throws Error with a sentence */
 export function defaultsOf(settings: InjectorSettings, version: string): InjectDefaults {
-  const { conduitNamespace, clusterDomain, trustDomain, images, trustAnchorsFile } = settings
+  const { conduitNamespace, clusterDomain, trustDomain, images, trustAnchorsFile, cni } = settings
   const anchors = trustAnchorsFile === "" ? null : anchorsIn(trustAnchorsFile)
   return {
     conduitNamespace,
     clusterDomain,
     trustDomain,
     version,
+    cni,
     ...(images === null ? {} : { images }),
     ...(anchors === null ? {} : { trustAnchors: anchors }),
   }

@@ -26,6 +26,7 @@ test("the installation's names and images are what inject is called with", () =>
     clusterDomain: "c.test",
     trustDomain: "t.test",
     version: "1.2.3",
+    cni: false,
     images: { registry: "r", tag: "1.2.3", pullPolicy: "IfNotPresent" },
   })
 })

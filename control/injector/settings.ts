@@ -20,6 +20,8 @@ export interface InjectorSettings {
   readonly trustAnchorsFile: string
   /** Where proxies' images come from; null for the defaults of inject. */
   readonly images: { readonly registry: string; readonly tag: string; readonly pullPolicy: string } | null
+  /** The cluster's CNI plugin of Conduit redirects pods: none gets an init container for that. */
+  readonly cni: boolean
   readonly certificateLifetimeMs: number
 }
 
@@ -45,6 +47,8 @@ export function injectorSettings(
     certificateLifetimeMs > MAX_WEBHOOK_CERTIFICATE_MS
   )
     return `${lifetime} must be from 60s to 720h`
+  const { CONDUIT_PROXY_CNI: cni = "false" } = env
+  if (cni !== "true" && cni !== "false") return `CONDUIT_PROXY_CNI must be true or false, not "${cni}"`
   const registry = env.CONDUIT_PROXY_IMAGE_REGISTRY ?? ""
   return {
     conduitNamespace,
@@ -60,6 +64,7 @@ export function injectorSettings(
             tag: env.CONDUIT_PROXY_IMAGE_VERSION || version,
             pullPolicy: env.CONDUIT_PROXY_IMAGE_PULL_POLICY || "IfNotPresent",
           },
+    cni: cni === "true",
     certificateLifetimeMs,
   }
 }

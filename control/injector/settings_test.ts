@@ -11,8 +11,16 @@ test("without settings it is the injector of namespace conduit, with this releas
     trustDomain: "cluster.local",
     trustAnchorsFile: "",
     images: null,
+    cni: false,
     certificateLifetimeMs: 24 * 3_600_000,
   })
+})
+
+test("whether a CNI plugin redirects pods is the installation's to say", () => {
+  expect(injectorSettings({ CONDUIT_PROXY_CNI: "true" }, "1.2.3")).toMatchObject({ cni: true })
+  expect(injectorSettings({ CONDUIT_PROXY_CNI: "yes" }, "1.2.3")).toBe(
+    'CONDUIT_PROXY_CNI must be true or false, not "yes"',
+  )
 })
 
 test("images follow the installation's", () => {

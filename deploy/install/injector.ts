@@ -39,6 +39,7 @@ export const INJECTOR_ENV: readonly Tree[] = [
   { name: "CONDUIT_PROXY_IMAGE_REGISTRY", value: value("image.registry") },
   { name: "CONDUIT_PROXY_IMAGE_VERSION", value: when("image.version", value("image.version"), VERSION) },
   { name: "CONDUIT_PROXY_IMAGE_PULL_POLICY", value: value("image.pullPolicy") },
+  { name: "CONDUIT_PROXY_CNI", value: when("cni.enabled", "true", "false") },
   { name: "CONDUIT_TRUST_ANCHORS_FILE", value: `${ANCHORS_FOLDER}/ca-bundle.crt` },
 ]
 

@@ -125,6 +125,8 @@ export interface InstalledMesh {
   readonly trustAnchors: string
   readonly trustDomain: string
   readonly clusterDomain: string
+  /** Its CNI plugin redirects pods. */
+  readonly cni: boolean
   readonly images: { readonly registry: string; readonly tag: string; readonly pullPolicy: string }
 }
 
@@ -148,6 +150,7 @@ export async function findMesh(api: Pick<KubeApi, "call">, namespace: string): P
     trustAnchors: word("identityTrustAnchorsPEM"),
     trustDomain: word("identityTrustDomain"),
     clusterDomain: word("clusterDomain"),
+    cni: word("cni.enabled") === "true",
     images: {
       registry: word("image.registry"),
       tag: word("image.version") || config.version,
