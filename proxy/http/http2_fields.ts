@@ -33,3 +33,15 @@ export function modifiedFields(
   for (const { name, value } of changes.written) changed.push(table.transientField(name.toLowerCase(), value))
   return changed
 }
+
+/** The fields of a head with one of them set. @param name  in lower case */
+export function withField(
+  fields: readonly HeaderField[],
+  name: string,
+  value: string,
+  table: FieldTable,
+): HeaderField[] {
+  const changed = fields.filter(field => field.name.text !== name)
+  changed.push(table.transientField(name, value))
+  return changed
+}

@@ -145,6 +145,21 @@ test("the caller's own grpc-timeout holds where the service has settings: DEADLI
   expect(await peer.line("RST_STREAM 1")).toBe("RST_STREAM 1 CANCEL")
 })
 
+test("a gRPC server is told how long the route, or what is left of the caller's time, lets it work", async () => {
+  const { client, server, pass } = await scene(settings({ retry: RETRY }, { requestMs: 1000 }))
+  client.send(headersFrame(1, [...GRPC, ["grpc-timeout", "5S"]], END))
+  const peer = await server()
+  expect(await peer.line("HEADERS 1")).toContain("grpc-timeout=1000000u")
+  client.send(headersFrame(3, [...GRPC, ["grpc-timeout", "300m"]], END))
+  expect(await peer.line("HEADERS 3")).toContain("grpc-timeout=300m")
+  peer.send(headersFrame(3, UNAVAILABLE, END))
+  await pass(105)
+  const left = Number(/grpc-timeout=(\d+)u/.exec(await peer.line("HEADERS 5"))?.[1])
+  // The pause was 50 to 100 ms, by chance.
+  expect(left).toBeGreaterThanOrEqual(195_000)
+  expect(left).toBeLessThanOrEqual(250_000)
+})
+
 test("an attempt that takes too long is followed by another", async () => {
   const { client, server, pass } = await scene(
     settings({ retry: RETRY }, { requestMs: 1000, backendRequestMs: 100 }),

@@ -2,7 +2,7 @@
 // breaks or refuses. Balanced on its own, so that streams of one connection go to all endpoints.
 import type { Endpoint } from "../balance/mod.ts"
 import { Timer } from "../net/mod.ts"
-import { NO_DEADLINE, NOT_AGAIN, PUSHBACK_NONE, pushbackMs } from "../route/mod.ts"
+import { formatGrpcTimeout, NO_DEADLINE, NOT_AGAIN, PUSHBACK_NONE, pushbackMs } from "../route/mod.ts"
 import {
   CANCEL,
   CONNECT_ERROR,
@@ -31,7 +31,7 @@ import {
 import type { Exchange } from "./exchange.ts"
 import { answerFields } from "./http2_answer.ts"
 import type { Http2Downstream } from "./http2_downstream.ts"
-import { modifiedFields, routedFields } from "./http2_fields.ts"
+import { modifiedFields, routedFields, withField } from "./http2_fields.ts"
 import { poolOf } from "./http2_pool.ts"
 import type { Http2Upstream } from "./http2_upstream.ts"
 import {
@@ -181,9 +181,25 @@ export class DownstreamStream extends Stream implements RequestView {
     this.endpoint = endpoint
     if (endpoint === null) this.answer(this.exchange.failure, this.exchange.failureDetail(this.isEnding()))
     else {
-      if (this.exchange.routing !== null) this.watchTime(this.exchange.routing)
+      const { routing } = this.exchange
+      if (routing !== null) {
+        this.watchTime(routing)
+        if (this.isGrpc) this.tellTimeout(routing)
+      }
       poolOf(endpoint, this.owner.shared).take(up)
     }
+  }
+
+  /** A server works no longer than somebody waits for it. */
+  private tellTimeout(routing: Routing): void {
+    const leftMs = routing.grpcTimeoutMs(this.owner.shared.env.clock.nowMs)
+    if (leftMs !== NO_DEADLINE)
+      this.fields = withField(
+        this.fields,
+        "grpc-timeout",
+        formatGrpcTimeout(leftMs),
+        this.owner.shared.fields,
+      )
   }
 
   /** Sees to it that the timer fires when something of the route's is due. */

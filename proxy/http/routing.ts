@@ -47,6 +47,8 @@ export class Routing {
   private readonly timeouts: TimeoutsConfig
   /** Readings of the clock by which something must have happened; NO_DEADLINE for none. */
   private readonly requestDueMs: number
+  /** When the caller gives up by its own word. */
+  private readonly callerDueMs: number
   private attemptDueMs = NO_DEADLINE
   private responseDueMs = NO_DEADLINE
   private activeMs: number
@@ -94,6 +96,7 @@ export class Routing {
     this.source = chosen
     this.timeouts = rule === null ? timeouts : rule.config.timeouts
     const grpcTimeout = request.isGrpc ? parseGrpcTimeout(request.header("grpc-timeout")) : NO_GRPC_TIMEOUT
+    this.callerDueMs = grpcTimeout === NO_GRPC_TIMEOUT ? NO_DEADLINE : nowMs + grpcTimeout
     this.requestDueMs = requestDeadlineMs(this.timeouts, nowMs, grpcTimeout)
     this.activeMs = nowMs
     const retry = rule === null ? routes.retry : rule.retry
@@ -112,6 +115,16 @@ export class Routing {
   /** An attempt begins. */
   attempt(nowMs: number): void {
     this.attemptDueMs = attemptDeadlineMs(this.timeouts, nowMs, NO_DEADLINE)
+  }
+
+  /**
+   * Milliseconds that a gRPC server is to be told it has (`grpc-timeout`); NO_DEADLINE where what the caller said, or
+   * nothing, still holds.
+   */
+  grpcTimeoutMs(nowMs: number): number {
+    const due = Math.min(this.requestDueMs, this.attemptDueMs)
+    if (due === NO_DEADLINE || (due === this.callerDueMs && this.attempts.used === 0)) return NO_DEADLINE
+    return Math.max(0, due - nowMs)
   }
 
   /** The request has ended: from here on the response must. */
