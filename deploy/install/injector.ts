@@ -87,7 +87,7 @@ export function webhookTree(labels: { [label: string]: Tree }, componentLabel: s
             {
               key: "kubernetes.io/metadata.name",
               operator: "NotIn",
-              values: ["kube-system", "kube-public", "kube-node-lease", NAMESPACE],
+              values: ["kube-system", "kube-public", "kube-node-lease", NAMESPACE, text(NAMESPACE, "-cni")],
             },
           ],
           matchLabels: when("injector.namespaceLabels", value("injector.namespaceLabels")),

@@ -136,7 +136,10 @@ describe("the webhook", () => {
       sideEffects: "None",
       namespaceSelector: {
         matchExpressions: [
-          { operator: "NotIn", values: ["kube-system", "kube-public", "kube-node-lease", "mesh"] },
+          {
+            operator: "NotIn",
+            values: ["kube-system", "kube-public", "kube-node-lease", "mesh", "mesh-cni"],
+          },
         ],
       },
       objectSelector: {

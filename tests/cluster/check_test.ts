@@ -104,7 +104,7 @@ test("after the objects are applied everything is well but the pods, which no no
   await cluster.kubectl(["apply", "--server-side", "-f", "-"], { input: installed.stdout })
   await cluster.kubectl(["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"])
   const { code, wrong } = await check("--kubeconfig", cluster.kubeconfig)
-  expect([...wrong.keys()]).toEqual(["control-plane-pods"])
+  expect([...wrong.keys()]).toEqual(["control-plane-pods", "injector-webhook"])
   expect(wrong.get("control-plane-pods")?.why).toContain("conduit-api: 0 of 1 ready (")
   expect(code).toBe(1)
   const again = await check("--pre", "--kubeconfig", cluster.kubeconfig)
@@ -115,7 +115,12 @@ test("what was deleted from an installation is named", async () => {
   await cluster.kubectl(["delete", "service", "conduit-policy", "-n", "conduit"])
   await cluster.kubectl(["delete", "crd", "authorizationpolicies.policy.conduit.io"])
   const { wrong } = await check("--kubeconfig", cluster.kubeconfig)
-  expect([...wrong.keys()]).toEqual(["control-plane-crds", "control-plane-objects", "control-plane-pods"])
+  expect([...wrong.keys()]).toEqual([
+    "control-plane-crds",
+    "control-plane-objects",
+    "control-plane-pods",
+    "injector-webhook",
+  ])
   expect(wrong.get("control-plane-objects")?.why).toBe("missing:\nService conduit/conduit-policy")
 }, 60_000)
 

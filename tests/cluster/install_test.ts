@@ -287,7 +287,7 @@ test("prune prints what other settings left over", async () => {
   const pruned = await conduit("prune")
   const names = [...pruned.stdout.matchAll(/kind: (\S+)/g)].map(([, kind]) => kind).sort()
   const budget = "PodDisruptionBudget"
-  expect(names).toEqual(["NetworkPolicy", budget, budget, budget, budget])
+  expect(names).toEqual(["NetworkPolicy", budget, budget, budget, budget, budget])
   await cluster.kubectl(["delete", "-f", "-"], { input: pruned.stdout })
   const again = await conduit("prune")
   expect(again.stdout).toBe("")
