@@ -1,4 +1,5 @@
-// `npm test`: every check that this machine can run, quick ones side by side, those in namespaces one after the other.
+// `npm test`: every check that this machine can run, quick ones side by side, those in namespaces one after the other,
+// but for the few that mostly wait.
 // `npm test -- types unit` runs some of them, `npm test -- --list` names them. Last line: `N passed, N failed`.
 // `--cluster` runs those on a real Kubernetes instead.
 import { join } from "node:path"
@@ -79,7 +80,14 @@ async function main(given: readonly string[]): Promise<number> {
       for (let step = queue.shift(); step !== undefined; step = queue.shift()) await runOne(step)
     }),
   )
-  for (const step of steps.filter(one => one.namespaces)) await runOne(step)
+  const inTurn = async (some: readonly Step[]): Promise<void> => {
+    for (const step of some) await runOne(step)
+  }
+  const inNamespaces = steps.filter(step => step.namespaces)
+  await Promise.all([
+    inTurn(inNamespaces.filter(step => step.patient === true)),
+    inTurn(inNamespaces.filter(step => step.patient !== true)),
+  ])
   report.finish(results)
   if (stop.signal.aborted) return 130
   // Nothing that ran is nothing that was shown.

@@ -4,6 +4,9 @@ import type { Step } from "./step.ts"
 const SECOND = 1000
 const MINUTE = 60 * SECOND
 
+/** Checks that mostly wait: certificates live for 20 s and are renewed twenty times. They run beside the others. */
+const PATIENT = new Set(["e2e/mtls_rotation", "e2e/identity_service"])
+
 /** Steps on the real Kubernetes of tests/cluster; the first of a machine builds it. */
 export function clusterSteps(tests: readonly string[]): Step[] {
   return tests.map(file => ({
@@ -66,6 +69,7 @@ export function stepsOf(unitTests: readonly string[], e2eTests: readonly string[
         timeoutMs: 10 * MINUTE,
         counted: true,
         namespaces: true,
+        patient: PATIENT.has(stepName(file)),
         programs: file.startsWith("./tests/programs/"),
       }),
     ),
