@@ -1,5 +1,5 @@
 // `npm test`: every check that this machine can run, quick ones side by side, those in namespaces one after the other,
-// but for the few that mostly wait.
+// but for the few that may run beside others.
 // `npm test -- types unit` runs some of them, `npm test -- --list` names them. Last line: `N passed, N failed`.
 // `--cluster` runs those on a real Kubernetes instead.
 import { join } from "node:path"
@@ -84,10 +84,12 @@ async function main(given: readonly string[]): Promise<number> {
     for (const step of some) await runOne(step)
   }
   const inNamespaces = steps.filter(step => step.namespaces)
+  const shared = inNamespaces.filter(step => step.alone !== true)
   await Promise.all([
-    inTurn(inNamespaces.filter(step => step.patient === true)),
-    inTurn(inNamespaces.filter(step => step.patient !== true)),
+    inTurn(shared.filter(step => step.beside === true)),
+    inTurn(shared.filter(step => step.beside !== true)),
   ])
+  await inTurn(inNamespaces.filter(step => step.alone === true))
   report.finish(results)
   if (stop.signal.aborted) return 130
   // Nothing that ran is nothing that was shown.

@@ -16,8 +16,10 @@ export interface Step {
   readonly counted?: boolean
   /** Whether it needs network namespaces. */
   readonly namespaces?: boolean
-  /** Whether it mostly waits, and may run beside others that need namespaces. */
-  readonly patient?: boolean
+  /** Whether it may run beside others that need namespaces. */
+  readonly beside?: boolean
+  /** Whether nothing may run beside it. */
+  readonly alone?: boolean
   /** Whether it needs what the cluster of tests/cluster is made from. */
   readonly cluster?: boolean
   /** Whether it needs programs that no one here wrote. */

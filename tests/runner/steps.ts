@@ -4,8 +4,23 @@ import type { Step } from "./step.ts"
 const SECOND = 1000
 const MINUTE = 60 * SECOND
 
-/** Checks that mostly wait: certificates live for 20 s and are renewed twenty times. They run beside the others. */
-const PATIENT = new Set(["e2e/mtls_rotation", "e2e/identity_service"])
+/**
+ * Checks that run beside the others: those that mostly wait (certificates live for 20 s and are renewed twenty times), and
+ * those of a cluster without a node.
+ */
+const BESIDE = new Set([
+  "e2e/mtls_rotation",
+  "e2e/identity_service",
+  "cluster/api",
+  "cluster/chart",
+  "cluster/check",
+  "cluster/install",
+  "cluster/kubernetes_source",
+  "cluster/policy_status",
+  "cluster/route_status",
+])
+/** Checks that look at the whole machine: nothing runs beside them. */
+const ALONE = new Set(["cluster/leftovers"])
 
 /** Steps on the real Kubernetes of tests/cluster; the first of a machine builds it. */
 export function clusterSteps(tests: readonly string[]): Step[] {
@@ -16,9 +31,15 @@ export function clusterSteps(tests: readonly string[]): Step[] {
     timeoutMs: 45 * MINUTE,
     counted: true,
     namespaces: true,
+    ...company(file),
     // Images are built and read where no cluster can be.
     cluster: file !== "./tests/cluster/images_test.ts",
   }))
+}
+
+function company(file: string): Pick<Step, "beside" | "alone"> {
+  const name = stepName(file)
+  return { beside: BESIDE.has(name), alone: ALONE.has(name) }
 }
 
 function stepName(file: string): string {
@@ -69,7 +90,7 @@ export function stepsOf(unitTests: readonly string[], e2eTests: readonly string[
         timeoutMs: 10 * MINUTE,
         counted: true,
         namespaces: true,
-        patient: PATIENT.has(stepName(file)),
+        ...company(file),
         programs: file.startsWith("./tests/programs/"),
       }),
     ),
