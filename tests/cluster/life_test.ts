@@ -11,7 +11,7 @@ const IDENTITY_DOMAIN = `${NAMESPACE}.serviceaccount.identity.conduit.cluster.lo
 const TARGET = "http://api/books?wait=300"
 /** web is meshed, plain has opted out, host is on the node's own network, which nothing may redirect. */
 const CALLERS = ["web", "plain", "host"]
-const UNMESHED = { metadata: { annotations: { "conduit.io/inject": "disabled" } } }
+const UNMESHED = { annotations: { "conduit.io/inject": "disabled" } }
 const ON_NODE = { hostNetwork: true, dnsPolicy: "ClusterFirstWithHostNet" }
 /** Without a probe of its own, which would look only once a second. */
 const app = { name: "app", image: `conduit/peer:${TEST_TAG}`, imagePullPolicy: "Never" }

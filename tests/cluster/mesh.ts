@@ -15,6 +15,8 @@ export const INSTALL_FLAGS: readonly string[] = ["--image-version", TEST_TAG, "-
 export const ROLLOUT_SECONDS = 120
 /** Longer than it takes until no node sends new connections to a pod that ends, in seconds. */
 const LEAVING_SECONDS = 3
+/** What each container may count on: without a request the control plane's pods, as they start, leave it nothing. */
+const CPU_SHARE = "50m"
 /** Calls a second of a caller. */
 export const CALLER_RATE = 20
 /** Calls that say how a caller fares: two seconds of them, as many as hit every pod of a few. */
@@ -56,8 +58,12 @@ function resource(name: string): string {
 export class Mesh implements AsyncDisposable {
   readonly cluster: Cluster
 
-  private constructor(cluster: Cluster) {
+  /** Home of `conduit`: whose home this is may have local meshes, which it would find. */
+  readonly #home: string
+
+  private constructor(cluster: Cluster, home: string) {
     this.cluster = cluster
+    this.#home = home
   }
 
   /** Starts a cluster with a node, and loads our images into it. @param more  images beside those of a mesh's pods */
@@ -70,13 +76,14 @@ export class Mesh implements AsyncDisposable {
         buildImages({ images, architectures: [ARCHITECTURE], folder, tag: TEST_TAG }),
       ])
       for (const { path } of built) await cluster.loadImage(path)
-      return new Mesh(cluster)
+      return new Mesh(cluster, mkdtempSync(join(tmpdir(), "conduit-mesh-home-")))
     } finally {
       rmSync(folder, { recursive: true })
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    rmSync(this.#home, { recursive: true })
     await this.cluster[Symbol.asyncDispose]()
   }
 
@@ -84,7 +91,12 @@ export class Mesh implements AsyncDisposable {
   async tryConduit(args: readonly string[], input = ""): Promise<CommandResult> {
     const child = Bun.spawn([process.execPath, "cli/main.ts", ...args], {
       cwd: ROOT,
-      env: { ...process.env, KUBECONFIG: this.cluster.kubeconfig },
+      env: {
+        PATH: process.env.PATH ?? "",
+        HOME: this.#home,
+        XDG_RUNTIME_DIR: this.#home,
+        KUBECONFIG: this.cluster.kubeconfig,
+      },
       stdin: new Blob([input]),
       stdout: "pipe",
       stderr: "pipe",
@@ -210,8 +222,8 @@ export class Mesh implements AsyncDisposable {
 /** What a workload is besides its container. */
 export interface WorkloadOptions {
   readonly replicas?: number
-  /** Fields of the pod template's metadata. */
-  readonly metadata?: object
+  /** Annotations of the pod template. */
+  readonly annotations?: Readonly<Record<string, string>>
   /** Fields of the pod's spec. */
   readonly spec?: object
 }
@@ -226,9 +238,11 @@ export function workload(name: string, container: object = {}, options: Workload
     ports: [{ name: "http", containerPort: 8080 }],
     readinessProbe: { httpGet: { path: "/", port: "http" }, periodSeconds: 1 },
     lifecycle: { preStop: { sleep: { seconds: LEAVING_SECONDS } } },
+    resources: { requests: { cpu: CPU_SHARE } },
     ...container,
   }
   const pod = { serviceAccountName: name, terminationGracePeriodSeconds: 20, containers: [app] }
+  const annotations = { "config.conduit.io/proxy-cpu-request": CPU_SHARE, ...options.annotations }
   const strategy = { rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } }
   return [
     { apiVersion: "v1", kind: "ServiceAccount", metadata: { name } },
@@ -246,7 +260,7 @@ export function workload(name: string, container: object = {}, options: Workload
         replicas: options.replicas ?? 1,
         strategy,
         selector: { matchLabels: labels },
-        template: { metadata: { ...options.metadata, labels }, spec: { ...pod, ...options.spec } },
+        template: { metadata: { labels, annotations }, spec: { ...pod, ...options.spec } },
       },
     },
   ]

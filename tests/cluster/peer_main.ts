@@ -13,4 +13,9 @@ const server = Bun.serve({
   },
 })
 console.log(`peer: listening on ${server.port}`)
-process.on("SIGTERM", () => process.exit(0))
+// As servers end: nothing new is accepted, what is under way is answered.
+process.on("SIGTERM", async () => {
+  void server.stop()
+  while (server.pendingRequests > 0) await Bun.sleep(10)
+  process.exit(0)
+})
