@@ -1,4 +1,5 @@
 // A cluster that has the mesh's images, and what tests of the mesh do on it: install, apply, make load, read figures.
+import { expect } from "bun:test"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -195,6 +196,23 @@ export class Mesh implements AsyncDisposable {
       all.push({ name, ...counts })
     }
     return all
+  }
+
+  /** Prints what callers saw. @throws where a call failed, with the end of their proxies' logs */
+  async expectNoFailure(
+    what: string,
+    seen: readonly (Counts & { readonly name: string })[],
+    namespace = "default",
+  ): Promise<void> {
+    for (const { name, ok, failed, last } of seen) {
+      console.log(`${name}: ${ok} requests, ${failed} failed while ${what}`)
+      if (failed > 0) {
+        const args = ["logs", "-n", namespace, `deployment/${name}`, "--all-containers", "--tail=25"]
+        throw new Error(`${name}: ${last}\n${(await this.cluster.tryKubectl(args)).stdout}`)
+      }
+      // Who makes no calls sees none fail.
+      expect(ok).toBeGreaterThan(SAMPLE_CALLS)
+    }
   }
 
   async #countedPast(calls: number, name: string, namespace: string): Promise<Counts> {

@@ -1,8 +1,8 @@
-// What is done to a mesh that carries traffic: its control plane restarted and upgraded, the API server away; and an
-// uninstallation that leaves a cluster as it was.
+// What is done to a mesh that carries traffic: its control plane upgraded and restarted; and an uninstallation that
+// leaves a cluster as it was.
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import project from "../../package.json" with { type: "json" }
-import { type Counts, caller, eventually, INSTALL_FLAGS, Mesh, workload } from "./mesh.ts"
+import { caller, eventually, INSTALL_FLAGS, Mesh, workload } from "./mesh.ts"
 import type { Cluster } from "./mod.ts"
 
 const NAMESPACE = "town"
@@ -10,8 +10,6 @@ const TARGET = "http://api/books"
 /** web is meshed, plain has opted out. */
 const CALLERS = ["web", "plain"]
 const UNMESHED = { annotations: { "conduit.io/inject": "disabled" } }
-/** How long the API server is away, in milliseconds: longer than a node's lease (40 s). */
-const AWAY_MS = 60_000
 /** Kinds whose objects come and go by themselves. */
 const FLEETING = /^events(\.|$)/
 
@@ -55,25 +53,6 @@ async function everything(): Promise<string[]> {
   return [...new Set(names)].sort()
 }
 
-async function expectNoFailure(
-  what: string,
-  seen: readonly (Counts & { readonly name: string })[],
-): Promise<void> {
-  for (const { name, ok, failed, last } of seen) {
-    console.log(`${name}: ${ok} requests, ${failed} failed while ${what}`)
-    if (failed > 0) console.log(await proxyLogs(name))
-    expect({ name, failed, last }).toEqual({ name, failed: 0, last: "" })
-    expect(ok).toBeGreaterThan(50)
-  }
-}
-
-/** What the proxies of a caller and of whom it calls said last. */
-async function proxyLogs(name: string): Promise<string> {
-  const selector = `app in (${name}, api)`
-  const args = ["logs", "-n", NAMESPACE, "-l", selector, "-c", "conduit-proxy", "--tail=25", "--prefix"]
-  return (await cluster.tryKubectl(args)).stdout
-}
-
 async function secrets(): Promise<unknown[]> {
   const { items } = JSON.parse(await cluster.kubectl(["get", "secrets", "-n", "conduit", "-o", "json"]))
   return items.map(({ metadata, data }: { metadata: { name: string }; data: object }) => [
@@ -99,7 +78,7 @@ test("an older configuration is upgraded while it carries traffic: 0 failed requ
     },
     NAMESPACE,
   )
-  await expectNoFailure("the control plane was upgraded", seen)
+  await mesh.expectNoFailure("the control plane was upgraded", seen, NAMESPACE)
   expect(await secrets()).toEqual(kept)
   expect(await uids(NAMESPACE)).toEqual(pods)
   const rolled = await uids("conduit")
@@ -125,53 +104,8 @@ test("every pod of the control plane is deleted at once under load: 0 failed req
     },
     NAMESPACE,
   )
-  await expectNoFailure("the control plane's pods were deleted and api was rolled", seen)
+  await mesh.expectNoFailure("the control plane's pods were deleted and api was rolled", seen, NAMESPACE)
 }, 180_000)
-
-/** What a caller's calls came to, asked without an API server. */
-async function countedOnNode(address: string): Promise<Counts> {
-  const words = ["curl", "--silent", "--fail", "--max-time", "10", `http://${address}:8080/`]
-  return JSON.parse(await cluster.onNode(words))
-}
-
-test("the API server is away for a minute: 0 failed requests, then and as it comes back, and conduit says what is wrong", async () => {
-  const addresses: Record<string, string> = {}
-  for (const name of CALLERS) {
-    const path = "--output=jsonpath={.items[0].status.podIP}"
-    addresses[name] = await cluster.kubectl(["get", "pods", "-n", NAMESPACE, "-l", `app=${name}`, path])
-  }
-  const seen = await mesh.underLoad(
-    CALLERS,
-    async () => {
-      await cluster.part("kube-apiserver").stop()
-      const away = performance.now()
-      for (const words of ["stat deploy", "endpoints api", "upgrade", "uninstall"]) {
-        const { stdout, stderr, code } = await mesh.tryConduit([...words.split(" ")])
-        expect({ words, code, stdout }).toEqual({ words, code: 1, stdout: "" })
-        expect(stderr.trim().split("\n")).toHaveLength(1)
-        expect(stderr).toMatch(/^conduit: cannot .* cannot be reached \(/)
-      }
-      await Bun.sleep(AWAY_MS - (performance.now() - away))
-      for (const name of CALLERS) {
-        const { ok, failed, last } = await countedOnNode(addresses[name] ?? "")
-        console.log(`${name}: ${ok} requests, ${failed} failed while the API server was away`)
-        expect({ name, failed, last }).toEqual({ name, failed: 0, last: "" })
-        expect(ok).toBeGreaterThan(500)
-      }
-      cluster.part("kube-apiserver").start()
-      await cluster.apiReady()
-      await eventually("conduit is answered again", async () => {
-        const { code } = await mesh.tryConduit(["stat", "deploy", "-n", NAMESPACE])
-        return code === 0
-      })
-    },
-    NAMESPACE,
-  )
-  await expectNoFailure("the API server was away and came back", seen)
-  // Whoever is not meshed hears of new pods from kube-proxy, which waits up to a minute after such a time.
-  const rolled = await mesh.underLoad(["web"], rollApi, NAMESPACE)
-  await expectNoFailure("api was rolled thereafter", rolled)
-}, 240_000)
 
 test("uninstall leaves nothing: the cluster has the same objects of the same kinds as before", async () => {
   await cluster.kubectl(["delete", "namespace", NAMESPACE])
