@@ -126,6 +126,7 @@ function run(config: Config, log: Logger): void {
   }
   const outbound = createOutbound({
     ...shared,
+    env: { ...shared.env, onUnreached: () => discovery.link.hurry() },
     listenAddresses: ipv6 ? ["127.0.0.1", "::1"] : ["127.0.0.1"],
     port: config.outboundPort,
     podIps: config.podIps,

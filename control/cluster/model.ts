@@ -75,6 +75,8 @@ export interface PodRecord {
   readonly hostNetwork: boolean
   /** Condition `Ready` is `True`. */
   readonly ready: boolean
+  /** Its containers are ready, and that it is not is said by others: of a node that is not heard, its pods are none. */
+  readonly unheard: boolean
   /** Deletion has begun. */
   readonly terminating: boolean
   /** Phase is Succeeded or Failed: its address may already be another's. */

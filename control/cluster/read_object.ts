@@ -330,10 +330,12 @@ function readPod(root: Field, warnings: Warnings): PodRecord {
     .list()
     .map(entry => entry.at("ip").ip())
   if (ips.length === 0 && status.at("podIP").text() !== "") ips.push(status.at("podIP").ip())
-  const ready = status
-    .at("conditions")
-    .list()
-    .find(condition => condition.at("type").text() === "Ready")
+  const conditions = status.at("conditions").list()
+  const holds = (type: string): boolean =>
+    conditions.some(
+      condition => condition.at("type").text() === type && condition.at("status").text() === "True",
+    )
+  const ready = holds("Ready")
   const phase = status.at("phase").text()
   const created = Date.parse(root.at("metadata").at("creationTimestamp").text())
   return {
@@ -345,7 +347,9 @@ function readPod(root: Field, warnings: Warnings): PodRecord {
     nodeName: spec.at("nodeName").text(),
     serviceAccount: spec.at("serviceAccountName").text() || "default",
     hostNetwork: spec.at("hostNetwork").flag(),
-    ready: ready?.at("status").text() === "True",
+    ready,
+    // Readiness gates are the pod's own, whoever opens them.
+    unheard: !ready && holds("ContainersReady") && spec.at("readinessGates").list().length === 0,
     terminating: !root.at("metadata").at("deletionTimestamp").absent,
     finished: phase === "Succeeded" || phase === "Failed",
     owner: controllerOf(root),

@@ -16,7 +16,8 @@ export interface ServingAddress {
 /**
  * Addresses of one family that serve a port of a Service: ready pods; with `publishNotReadyAddresses` all; and when
  * no pod is ready, those that still are while they terminate (KEP-1669), so that the last pod of a rollout goes on
- * serving. A Service without selector has those of its slices. In order of address.
+ * serving, and those whose containers are ready on nodes that are not heard: after the API server was away that is said
+ * of every node for a while. A Service without selector has those of its slices. In order of address.
  */
 export function endpointsOf(
   store: ClusterStore,
@@ -53,7 +54,7 @@ function addSelected(
     const address = { ip, port: target, pod, zone: store.zoneOf(pod.nodeName) }
     if (service.publishNotReadyAddresses || (pod.ready && !pod.terminating))
       found.set(`${ip} ${target}`, address)
-    else if (pod.ready) last.push(address)
+    else if (pod.ready || pod.unheard) last.push(address)
   }
   if (found.size === 0) for (const address of last) found.set(`${address.ip} ${address.port}`, address)
 }

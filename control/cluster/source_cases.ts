@@ -38,6 +38,8 @@ interface PodOptions {
   readonly ready?: boolean
   readonly phase?: string
   readonly terminating?: boolean
+  /** Its node is not heard. */
+  readonly unheard?: boolean
   readonly owner?: readonly [kind: string, name: string]
   readonly ports?: readonly object[]
   readonly spec?: object
@@ -75,7 +77,10 @@ function pod(name: string, options: PodOptions = {}): KubernetesObject {
     status: {
       phase,
       ...(ips.length === 0 ? {} : { podIP: ips[0], podIPs: ips.map(ip => ({ ip })) }),
-      conditions: [{ type: "Ready", status: ready ? "True" : "False" }],
+      conditions: [
+        { type: "Ready", status: ready && options.unheard !== true ? "True" : "False" },
+        { type: "ContainersReady", status: ready ? "True" : "False" },
+      ],
     },
   }
 }
@@ -378,6 +383,36 @@ export const SOURCE_CASES: readonly SourceCase[] = [
       },
       {
         put: [pod("a", { ips: ["10.0.0.1"], terminating: true, ready: false })],
+        ask: endpoints("10.96.5.1", 80),
+        answer: [],
+      },
+    ],
+  },
+  {
+    name: "a pod whose node is not heard serves only while no other is ready, and one with readiness gates never",
+    steps: [
+      {
+        put: [
+          service("web", WEB_SPEC),
+          pod("a", { ips: ["10.0.0.1"], unheard: true }),
+          pod("b", { ips: ["10.0.0.2"] }),
+        ],
+        ask: endpoints("10.96.5.1", 80),
+        answer: ["10.0.0.2 8080"],
+      },
+      {
+        put: [pod("b", { ips: ["10.0.0.2"], ready: false })],
+        ask: endpoints("10.96.5.1", 80),
+        answer: ["10.0.0.1 8080"],
+      },
+      {
+        put: [
+          pod("a", {
+            ips: ["10.0.0.1"],
+            unheard: true,
+            spec: { readinessGates: [{ conditionType: "example.com/open" }] },
+          }),
+        ],
         ask: endpoints("10.96.5.1", 80),
         answer: [],
       },

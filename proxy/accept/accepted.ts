@@ -11,6 +11,7 @@ import type { Drainable } from "../http/mod.ts"
 import {
   CARRIES_HTTP1,
   CARRIES_HTTP2,
+  asksForMesh,
   Identify,
   type IdentifyOwner,
   type PlainSign,
@@ -252,6 +253,16 @@ export class Accepted implements ConnHandler, ServerDialOwner, IdentifyOwner {
         // Only a name is missing, so the wait is bounded as a whole: a client that drips is not held up for it.
         if (!this.awaitsHello) this.stall()
         this.awaitsHello = true
+        return
+      }
+      const { mesh } = this.side
+      if (mesh !== null && asksForMesh(hello, mesh)) {
+        // A client of the mesh that began late, as where it waits for a CPU; nothing has passed either way.
+        this.disarm()
+        this.dial?.abandon()
+        this.dial = null
+        this.early = NO_BYTES
+        new Identify(this.conn, mesh, this.side.env.timers, this).resume(bytes)
         return
       }
       // Anything may stand in a ClientHello: what is no host name becomes no label and no field of a log.

@@ -10,6 +10,7 @@ import {
   SingleEndpoint,
   UNKNOWN_ENDPOINT,
 } from "../balance/mod.ts"
+import type { MeshTls } from "../identity/mod.ts"
 import { createLogger } from "../log.ts"
 import { type Conn, dial, loop, type SocketAddress } from "../net/mod.ts"
 import { OUTBOUND, Telemetry } from "../telemetry/mod.ts"
@@ -39,6 +40,7 @@ interface FixtureOptions {
   readonly source?: Target["http"]["source"]
   readonly destination?: SocketAddress | null
   readonly own?: boolean
+  readonly mesh?: MeshTls
 }
 
 function fixture(backendPort: number, options: FixtureOptions = {}): Fixture {
@@ -84,7 +86,7 @@ function fixture(backendPort: number, options: FixtureOptions = {}): Fixture {
     direction: OUTBOUND,
     listenAddresses: ["127.0.0.1"],
     port: 0,
-    mesh: null,
+    mesh: options.mesh ?? null,
     env: {
       clock: loop.clock,
       timers: loop.timers,
@@ -465,4 +467,23 @@ test("a ClientHello that drips is relayed in bounded time, however it goes on", 
   }
   expect(server.heard()).not.toBe("")
   expect(performance.now() - begunMs).toBeLessThan(4 * DETECT_STALL_MS)
+})
+
+test("a client of the mesh that was taken for silent is none of the application's, however late it begins", async () => {
+  const name = "cart.shop.serviceaccount.identity.conduit.cluster.local"
+  let refused = 0
+  // One that cannot take part: what matters is who gets to see the ClientHello.
+  const mesh = {
+    identity: { name, whenCertified: (callback: () => void) => callback() },
+    accept: null,
+    plainClients: { has: () => true, add() {}, remove() {} },
+    refusedClient: () => refused++,
+  } as unknown as MeshTls
+  const server = backend("")
+  const { port, dials } = fixture(server.port, { mesh })
+  const client = new Client(port)
+  while (dials() === 0) await Bun.sleep(5)
+  void client.send(clientHello(name))
+  await client.isClosed()
+  expect({ refused, heard: server.heard() }).toEqual({ refused: 1, heard: "" })
 })

@@ -17,7 +17,7 @@ export interface DirectionOptions {
   /** Ports of the proxy's own listeners. */
   readonly ownPorts: readonly number[]
   readonly engines: HttpEngines
-  /** Clock, timers and log; `dial` is made here. */
+  /** Clock, timers, log, and who is told of endpoints that could not be reached; `dial` is made here. */
   readonly env: Omit<HttpEnv, "dial" | "draining">
   readonly telemetry: Telemetry
   readonly tracker: ConnectionTracker
@@ -52,6 +52,7 @@ export function createSide(options: DirectionOptions, rules: DirectionRules): Si
     clock: options.env.clock,
     timers: options.env.timers,
     log: options.env.log,
+    onUnreached: options.env.onUnreached,
     draining: false,
     dial(endpoint, handler, carries, encrypted = false) {
       const { address, port } = endpoint

@@ -26,6 +26,8 @@ export interface ServerDialOwner {
 /** What dialling needs of its surroundings. */
 export interface DialEnv {
   readonly clock: Clock
+  /** Told of every endpoint that could not be reached. */
+  readonly onUnreached?: (() => void) | undefined
   dial(endpoint: Endpoint, handler: ConnHandler, carries: Carries, encrypted?: boolean): Conn
 }
 
@@ -123,6 +125,7 @@ export class ServerDial implements ConnHandler {
     if (endpoint !== null) {
       this.reason = `${formatAddress(endpoint.address, endpoint.port)}: ${this.reason}`
       endpoint.connectFailed(this.env.clock.nowMs, this.random())
+      this.env.onUnreached?.()
       this.tried.push(endpoint)
     }
     this.start()

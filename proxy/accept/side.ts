@@ -202,6 +202,7 @@ export class Side {
       fields: accepted.fields(),
       accessLog: options.accessLog,
       guard,
+      onUnreached: this.env.onUnreached,
     })
     const serve = version === 1 ? options.engines.http1 : options.engines.http2
     const drainable = serve(accepted.conn, firstBytes, service, this.env)

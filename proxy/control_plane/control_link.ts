@@ -23,6 +23,9 @@ export const RECONNECT_MAX_MS = 10_000
 /** Pauses vary by this share at random either way: a control plane that restarts is not met by all proxies at once. */
 export const RECONNECT_JITTER = 0.5
 
+/** Longest pause while news are missed: endpoints are gone that were there when the stream broke. */
+export const RECONNECT_HURRIED_MS = 500
+
 /** A stream that lived this long was a success: the next pause is the shortest again. */
 export const STABLE_AFTER_MS = 2000
 
@@ -61,6 +64,8 @@ export interface Link {
   readonly counts: Readonly<LinkCounts>
   /** Begins to connect. */
   start(): void
+  /** News are missed: an attempt that is waited for comes `RECONNECT_HURRIED_MS` after the last one, if not sooner. */
+  hurry(): void
   /** Ends the stream and does not come back. */
   stop(): void
   /** Says that nothing more will be sent, so that the server can end the stream, then does not come back. */
@@ -142,6 +147,8 @@ export class ControlLink implements Link {
   private stopped = true
   private attempts = 0
   private openedMs = 0
+  /** When the attempt that is waited for comes, if it is hurried. */
+  private hurriedAtMs = 0
   private lastReason = ""
 
   constructor(handler: ControlLinkHandler, options: ControlLinkOptions) {
@@ -165,6 +172,11 @@ export class ControlLink implements Link {
     if (!this.stopped) return
     this.stopped = false
     void this.attempt()
+  }
+
+  hurry(): void {
+    const { clock, timers } = this.options
+    if (this.timer.scheduled) timers.schedule(this.timer, this.hurriedAtMs - clock.nowMs)
   }
 
   stop(): void {
@@ -242,17 +254,18 @@ export class ControlLink implements Link {
 
   private down(reason: string): void {
     if (this.stopped) return
-    const { name, address, log, random, timers } = this.options
+    const { name, address, log, random, timers, clock } = this.options
     this.counts.failed++
-    const pause =
-      Math.min(RECONNECT_MAX_MS, RECONNECT_MIN_MS * 2 ** Math.min(this.attempts, 16)) *
-      (1 + RECONNECT_JITTER * (2 * random() - 1))
+    const jitter = 1 + RECONNECT_JITTER * (2 * random() - 1)
+    const doubledMs = RECONNECT_MIN_MS * 2 ** Math.min(this.attempts, 16)
+    const pauseMs = Math.min(RECONNECT_MAX_MS, Math.min(RECONNECT_MAX_MS, doubledMs) * jitter)
     this.attempts++
     // The same trouble again and again is told once.
     if (reason !== this.lastReason) log.warn(`lost ${name}, trying again`, { address, reason })
     else log.debug(`lost ${name}, trying again`, { address, reason })
     this.lastReason = reason
     this.handler.onDown(reason)
-    timers.schedule(this.timer, Math.min(RECONNECT_MAX_MS, pause))
+    this.hurriedAtMs = clock.nowMs + Math.min(pauseMs, RECONNECT_HURRIED_MS * jitter)
+    timers.schedule(this.timer, pauseMs)
   }
 }

@@ -4,6 +4,7 @@ import { createLogger } from "../log.ts"
 import { Conn, type ConnHandler, TimerWheel } from "../net/mod.ts"
 import {
   ControlLink,
+  RECONNECT_HURRIED_MS,
   RECONNECT_JITTER,
   RECONNECT_MAX_MS,
   RECONNECT_MIN_MS,
@@ -100,6 +101,54 @@ test("pauses double from 100 ms to 10 s while nothing answers", async () => {
   for (const [i, pause] of pauses.entries())
     expect(Math.abs(pause - (expected[i] as number))).toBeLessThanOrEqual(10)
   link.stop()
+})
+
+test("where news are missed no pause is longer than half a second, however often that is said", async () => {
+  const { link, dials, refuse, accept, wait, settle, clock } = fixture()
+  link.start()
+  await settle()
+  for (let i = 0; i < 8; i++) {
+    const before = dials.length
+    refuse("ECONNREFUSED")
+    while (dials.length === before) await wait(5)
+  }
+  refuse("ECONNREFUSED")
+  const failedMs = clock.nowMs
+  await wait(100)
+  const before = dials.length
+  while (dials.length === before) {
+    link.hurry()
+    await wait(5)
+  }
+  expect(Math.abs(clock.nowMs - failedMs - RECONNECT_HURRIED_MS)).toBeLessThanOrEqual(10)
+  // Under way or up there is nothing to hurry.
+  link.hurry()
+  accept()
+  link.hurry()
+  await wait(1_000)
+  expect(dials.length).toBe(before + 1)
+  link.stop()
+})
+
+test("after a long pause an attempt comes at once where news are missed", async () => {
+  const { link, dials, refuse, wait, settle } = fixture()
+  link.start()
+  await settle()
+  for (let i = 0; i < 8; i++) {
+    const before = dials.length
+    refuse("ECONNREFUSED")
+    while (dials.length === before) await wait(5)
+  }
+  refuse("ECONNREFUSED")
+  await wait(2_000)
+  const before = dials.length
+  link.hurry()
+  await wait(10)
+  expect(dials.length).toBe(before + 1)
+  link.stop()
+  link.hurry()
+  await wait(20_000)
+  expect(dials.length).toBe(before + 1)
 })
 
 test("pauses vary by half either way, so that a mesh does not come back in step", async () => {

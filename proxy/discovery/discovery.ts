@@ -113,6 +113,7 @@ export class Discovery implements ControlLinkHandler {
     }
     if (this.byTarget.size >= MAX_WATCHES) this.evict()
     const destination = new Destination(address, port, this.random, this.clock.nowMs)
+    this.link.hurry()
     this.add({ address, port }, destination)
     if (!this.patience.scheduled) this.timers.schedule(this.patience, this.patienceMs)
     return destination

@@ -16,6 +16,10 @@ class TestLink implements Link {
   requests: destinationV1.WatchRequest["request"][] = []
 
   start(): void {}
+  hurried = 0
+  hurry(): void {
+    this.hurried++
+  }
   stop(): void {}
   finish(): void {}
   send(message: Uint8Array): void {
@@ -175,6 +179,18 @@ test("a new address waits for the answer, less once the control plane was lost, 
   wait(LOOKUP_TIMEOUT_LOST_MS + 10)
   expect(waited).toBe(3)
   expect(late.source.pick([], 0)?.address).toBe("10.96.0.2")
+})
+
+test("an address that nothing is known of hurries a link that waits, a known one does not", () => {
+  const { discovery, link, open, down } = fixture()
+  discovery.lookup("10.96.0.10", 80)
+  open()
+  down()
+  const before = link.hurried
+  discovery.lookup("10.96.0.10", 80)
+  expect(link.hurried).toBe(before)
+  discovery.lookup("10.96.0.11", 80)
+  expect(link.hurried).toBe(before + 1)
 })
 
 test("an address given up is used as soon as its answer comes", () => {

@@ -19,4 +19,6 @@ export interface HttpEnv {
    * @param encrypted  what is to be sent is TLS of the application's own. Default: false
    */
   dial(endpoint: Endpoint, handler: ConnHandler, carries: Carries, encrypted?: boolean): Conn
+  /** Told of every endpoint that could not be reached: what is known of endpoints may be old. */
+  readonly onUnreached?: (() => void) | undefined
 }

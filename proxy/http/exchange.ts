@@ -180,6 +180,7 @@ export class Exchange {
   connectFailed(endpoint: Endpoint, error: string): void {
     if (endpoint !== this.endpoint) return
     endpoint.connectFailed(this.context.clock.nowMs, this.context.random())
+    this.context.onUnreached?.()
     this.connectError = error
     if (this.tried === null) this.tried = []
     this.tried.push(endpoint)
@@ -217,6 +218,7 @@ export class Exchange {
   unreachedHead(status: number): void {
     this.status = status
     this.endpoint?.connectFailed(this.context.clock.nowMs, this.context.random())
+    this.context.onUnreached?.()
   }
 
   /**

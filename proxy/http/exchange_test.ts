@@ -61,6 +61,7 @@ function fixture(source: EndpointSource, labels: ScopeLabels = VOTING, limit = 1
   const telemetry = new Telemetry(clock)
   const lines: string[] = []
   const admission = new Admission(limit)
+  const unreached = { count: 0 }
   const service = createHttpService({
     direction: labels.direction,
     target: {
@@ -76,13 +77,14 @@ function fixture(source: EndpointSource, labels: ScopeLabels = VOTING, limit = 1
     admission,
     random: () => 0.5,
     fields: { conn: 7, peer: "10.0.0.9:5000", dst: "10.96.0.1:80" },
+    onUnreached: () => unreached.count++,
   })
   const metrics = (name: string) =>
     telemetry
       .text()
       .split("\n")
       .filter(line => line.startsWith(`${name}{`) || line.startsWith(`${name} `))
-  return { clock, service, lines, admission, metrics, telemetry }
+  return { clock, service, lines, admission, metrics, telemetry, unreached }
 }
 
 /** Past the first answers, of which none counts as slow. */
@@ -158,6 +160,23 @@ test("an endpoint that refuses is passed over, and the request is counted once",
   expect(counts.reduce((a, b) => a + b, 0)).toBe(1)
   expect(metrics("route_actual_request_total")[0]).toEndWith(" 2")
   expect(metrics("response_total")).toHaveLength(1)
+})
+
+test("every endpoint that could not be reached is told, since news of endpoints may be missing", () => {
+  const endpoint = new Endpoint("10.0.0.1", 80)
+  const { service, unreached } = fixture(new SingleEndpoint(endpoint))
+  const refused = service.begin(GET)
+  refused.pick()
+  refused.connectFailed(endpoint, "ECONNREFUSED")
+  expect(unreached.count).toBe(1)
+  const passedOn = service.begin(GET)
+  passedOn.pick()
+  passedOn.unreachedHead(502)
+  expect(unreached.count).toBe(2)
+  const answered = service.begin(GET)
+  answered.pick()
+  answered.responseHead(502)
+  expect(unreached.count).toBe(2)
 })
 
 test("with all endpoints refusing, the answer is 502 and the log names the cause", () => {

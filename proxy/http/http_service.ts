@@ -78,6 +78,8 @@ export interface HttpServiceOptions {
   readonly guard?: RequestGuard | null
   /** One log line per exchange. Default: false. */
   readonly accessLog?: boolean
+  /** Told of every endpoint that could not be reached. Default: nobody. */
+  readonly onUnreached?: (() => void) | undefined
 }
 
 /** Makes the service of one accepted connection. */
@@ -96,6 +98,7 @@ export class HttpContext implements HttpService {
   readonly replay: ReplayBudget
   readonly random: () => number
   readonly accessLog: boolean
+  readonly onUnreached: (() => void) | undefined
   private readonly guard: RequestGuard | null
   private readonly fields: Readonly<Record<string, string | number>>
   private scope: HttpScope
@@ -116,6 +119,7 @@ export class HttpContext implements HttpService {
     this.guard = options.guard ?? null
     this.fields = options.fields ?? {}
     this.accessLog = options.accessLog ?? false
+    this.onUnreached = options.onUnreached
     this.labels = options.target.labels
     this.scope = options.telemetry.http.scope(this.labels)
   }

@@ -8,7 +8,7 @@ import {
   type TimerWheel,
   type TlsPeer,
 } from "../net/mod.ts"
-import { CLIENT_HELLO_NEED_MORE, readClientHello } from "../wire/mod.ts"
+import { CLIENT_HELLO_NEED_MORE, type ClientHello, readClientHello } from "../wire/mod.ts"
 import type { MeshTls } from "./mesh_tls.ts"
 
 /**
@@ -37,6 +37,15 @@ export interface IdentifyOwner {
   proven(peer: TlsPeer): void
   /** The client is like any other. @param said  all that came of it */
   unproven(said: Uint8Array, sign: PlainSign): void
+}
+
+/** Whether a ClientHello is for TLS of the mesh. */
+export function asksForMesh(
+  { serverName, protocols }: Pick<ClientHello, "serverName" | "protocols">,
+  mesh: MeshTls,
+): boolean {
+  // The name may be that of another pod that had this address before: its client is to see whom it met instead.
+  return serverName === mesh.identity.name || protocols.some(protocol => protocol.startsWith("conduit."))
 }
 
 /** Identifies the client of one connection; its handler meanwhile. */
@@ -69,6 +78,12 @@ export class Identify implements ConnHandler {
     this.arm(mesh.plainClients.has(conn.remoteAddress) ? PLAIN_GRACE_MS : MESH_GRACE_MS)
   }
 
+  /** Begins anew with a client that was silent for too long, and then asked for the mesh. @param said  all of that */
+  resume(said: Uint8Array): void {
+    this.conn.handler = this
+    this.onData(this.conn, said)
+  }
+
   onData(_conn: Conn, chunk: Uint8Array): void {
     this.said = this.said.length === 0 ? chunk : Buffer.concat([this.said, chunk])
     const { said, mesh } = this
@@ -79,9 +94,7 @@ export class Identify implements ConnHandler {
         this.awaitsRest = true
         return
       }
-      // The name may be that of another pod that had this address before: its client is to see whom it met instead.
-      const isOurs = hello.serverName === mesh.identity.name
-      if (isOurs || hello.protocols.some(protocol => protocol.startsWith("conduit."))) {
+      if (asksForMesh(hello, mesh)) {
         this.accept()
         return
       }

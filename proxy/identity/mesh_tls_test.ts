@@ -50,6 +50,7 @@ async function fixture(required: boolean, away = false) {
       queuedBytes: 0,
       counts: { attempted: 0, opened: 0, failed: 0, received: 0, sent: 0 },
       start() {},
+      hurry() {},
       stop() {},
       finish() {},
       send() {},

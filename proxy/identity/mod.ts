@@ -1,5 +1,5 @@
 // The public face of identity/: who the proxy is, mutual TLS by it, and who its clients are.
-export { Identify, type IdentifyOwner, type PlainSign } from "./identify.ts"
+export { asksForMesh, Identify, type IdentifyOwner, type PlainSign } from "./identify.ts"
 export { Identity, type IdentityOptions } from "./identity.ts"
 export { identityMetrics } from "./identity_metrics.ts"
 export {

@@ -32,6 +32,7 @@ function fixture(address = "policy:8090") {
     queuedBytes: 0,
     counts: { attempted: 0, opened: 0, failed: 0, received: 0, sent: 0 },
     start: () => calls.push("start"),
+    hurry: () => calls.push("hurry"),
     stop: () => calls.push("stop"),
     finish: () => calls.push("finish"),
     send: message => sent.push(message),

@@ -27,6 +27,7 @@ class TestLink implements Link {
   messages: telemetryV1.ReportRequest[] = []
 
   start(): void {}
+  hurry(): void {}
   stop(): void {}
   finish(): void {
     this.finished = true

@@ -239,6 +239,11 @@ export class Cluster implements AsyncDisposable {
     await this.#node.run(["ctr", address, "--namespace=k8s.io", "images", "import", "--no-unpack", archive])
   }
 
+  /** Runs a command on the node, which needs no API server. @returns what it wrote @throws Error with what it said */
+  async onNode(command: readonly string[]): Promise<string> {
+    return await this.#node.run(command)
+  }
+
   /** Waits until the API server answers that it is ready, such as after it was started again. */
   async apiReady(): Promise<void> {
     // Anyone may ask this.
