@@ -1,5 +1,5 @@
-// Conditions of a route for each parent, as the Gateway API wants them written back (RouteParentStatus). Plain data: who
-// writes them, and when, is not decided here.
+// Conditions of a route for each parent, as the Gateway API wants them written back (RouteParentStatus). Plain data:
+// conditions.ts puts it into the route's status, problems.ts tells people of it.
 import { type BackendTarget, dottedRouteField, type Route } from "../../deploy/gateway/mod.ts"
 import type { ClusterStore, ServicePort } from "../cluster/mod.ts"
 import { resolveBackend } from "./backend.ts"
@@ -52,9 +52,12 @@ export function routeStatus(store: ClusterStore, route: Route): RouteParentStatu
       condition("Accepted", ...acceptance(store, { ...route, parents: [parent] })),
       condition("ResolvedRefs", ...references(store, route, namespace)),
     ]
-    const partial = route.complaints.map(
-      ({ path, message, effect }) => `${dottedRouteField(path)} ${message}; ${effect}.`,
-    )
+    const partial = [
+      ...route.complaints.map(
+        ({ path, message, effect }) => `${dottedRouteField(path)} ${message}; ${effect}.`,
+      ),
+      ...rulesWithoutShare(route),
+    ]
     if (partial.length > 0 && conditions[0]?.status === "True") {
       conditions.push(condition("PartiallyInvalid", true, "UnsupportedValue", partial.join(" ")))
     }
@@ -70,6 +73,15 @@ export function routeStatus(store: ClusterStore, route: Route): RouteParentStatu
       controllerName: ROUTE_CONTROLLER,
       conditions,
     }
+  })
+}
+
+/** A sentence on each rule whose backends all have weight 0. */
+export function rulesWithoutShare(route: Route): string[] {
+  return route.rules.flatMap(({ backends, filters, fault }, index) => {
+    const sends = fault === "" && filters.redirect === null && backends.length > 0
+    if (!sends || backends.some(({ weight }) => weight > 0)) return []
+    return [`spec.rules[${index}].backendRefs: every weight is 0, so the rule answers 500.`]
   })
 }
 
