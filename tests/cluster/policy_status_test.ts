@@ -103,8 +103,11 @@ async function condition(name = "p") {
 
 /** What a proxy of a pod of `api` is told now. */
 async function inForce(): Promise<string> {
-  const names = await cluster.kubectl(["get", "pods", "-n", "shop", "--selector=app=api", "--output=name"])
-  const pod = names.trim().replace("pod/", "")
+  const args = ["get", "pods", "-n", "shop", "--selector=app=api", "--output=name"]
+  const end = performance.now() + 15_000
+  let pod = ""
+  // The Deployment's pod is made a moment after it.
+  while (pod === "" && performance.now() < end) pod = (await cluster.kubectl(args)).trim().replace("pod/", "")
   const port = running[0]?.ports.get("policy")
   const client = createPolicyClient(createGrpcTransport({ baseUrl: `http://127.0.0.1:${port}` }))
   const done = new AbortController()
