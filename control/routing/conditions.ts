@@ -4,6 +4,7 @@ import { isRoute, readRoute } from "../../deploy/gateway/mod.ts"
 import type { ClusterStore } from "../cluster/mod.ts"
 import { type ConditionKind, type StatusObject, timed, type WantedCondition } from "../conditions/mod.ts"
 import { RESOURCES } from "../kubernetes/mod.ts"
+import { boundKinds } from "./binding.ts"
 import { ROUTE_CONTROLLER, type RouteParentStatus, routeStatus } from "./status.ts"
 
 /** Entries of a route's status, as the API server bounds them. */
@@ -18,6 +19,7 @@ export function routeConditions(store: ClusterStore): ConditionKind[] {
     list: "parents",
     lists: (objects, now) => {
       const kind = resource.kind.toLowerCase()
+      const kinds = boundKinds(store)
       const known = new Map(
         [...store.routes()].filter(one => one.kind === kind).map(one => [keyOf(one), one.route]),
       )
@@ -26,7 +28,7 @@ export function routeConditions(store: ClusterStore): ConditionKind[] {
         const route = bound ? known.get(keyOf(object.metadata)) : undefined
         // What binds a port is found among routes that are known: this version is told of in a moment, and looked at then.
         if (bound && route?.generation !== (object.metadata.generation ?? 0)) return null
-        return parentsOf(object, route === undefined ? [] : routeStatus(store, route), now)
+        return parentsOf(object, route === undefined ? [] : routeStatus(store, route, kinds), now)
       })
     },
   }))

@@ -2,6 +2,7 @@
 // in the log and in `conduit check`; nothing here changes a decision.
 import type { RouteKind } from "../../deploy/gateway/mod.ts"
 import type { ClusterStore } from "../cluster/mod.ts"
+import { boundKinds } from "./binding.ts"
 import { routeStatus, rulesWithoutShare } from "./status.ts"
 
 /** A problem of a route. */
@@ -22,9 +23,10 @@ export interface RouteProblem {
  * @param namespace  of the routes; empty for all
  */
 export function routeProblems(store: ClusterStore, namespace = ""): RouteProblem[] {
+  const kinds = boundKinds(store)
   return [...store.routes(namespace)].flatMap(({ route }) => {
     const told = new Map<string, string>()
-    for (const { conditions } of routeStatus(store, route)) {
+    for (const { conditions } of routeStatus(store, route, kinds)) {
       for (const { status, reason, message } of conditions) if (status === "False") told.set(message, reason)
     }
     for (const message of rulesWithoutShare(route)) told.set(message, "UnsupportedValue")
