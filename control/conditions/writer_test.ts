@@ -179,16 +179,25 @@ test("a failure is said once and tried again; a kind that is not there is none",
 })
 
 test("an object whose status is not taken, and a kind that may not be written, keep no other from being written", async () => {
-  for (const name of ["bad", "good"]) server.put(POTS, name, { ready: true })
-  server.put("/apis/conduit.test/v1/pans", "p", { ready: true })
+  for (const name of ["bad", "good"]) {
+    server.put(POTS, name, { ready: true })
+    server.put("/apis/conduit.test/v1/pans", name, { ready: true })
+  }
   const pans = { ...kind, resource: { ...kind.resource, plural: "pans", kind: "Pan" } }
-  server.refuse = (_, path) => (path.includes("/bad/") ? 422 : path.includes("/pans") ? 403 : 0)
+  let pansAsked = 0
+  server.refuse = (method, path) => {
+    if (method === "GET") return 0
+    if (path.includes("/pans/")) pansAsked++
+    return path.includes("/pans/") ? 403 : path.includes("/bad/") ? 422 : 0
+  }
   const conditions = writer([pans, kind])
   conditions.changed()
   await time.pass()
   expect(server.patches.map(({ path }) => path.split("/")[7])).toEqual(["good"])
   expect(lines[0]).toContain('the status of Pot "shop/bad" is refused: refused with 422')
-  expect(lines[0]).toContain("the status of pans cannot be written")
+  expect(lines[0]).toContain("the status of pans cannot be written: refused with 403; ")
+  // What the next one would be answered is known.
+  expect(pansAsked).toBe(1)
   expect(time.due.map(({ ms }) => ms)).toEqual([CONDITIONS_RETRY_MS])
 })
 
