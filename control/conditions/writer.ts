@@ -69,6 +69,8 @@ export class ConditionWriter {
   #cancel: (() => void) | null = null
   #writing = false
   #again = false
+  /** Objects written since the last pause. */
+  #inRow = 0
   #stopped = false
   #complaint = ""
 
@@ -99,46 +101,50 @@ export class ConditionWriter {
   async #write(): Promise<void> {
     this.#writing = true
     this.#again = false
-    const failures: string[] = []
+    this.#inRow = 0
+    const complaints: string[] = []
+    let failed = false
     for (const kind of this.#options.kinds) {
       try {
-        await this.#look(kind, failures)
+        complaints.push(...(await this.#look(kind)))
       } catch (error) {
-        failures.push(`the status of ${kind.resource.plural} cannot be written: ${textOf(error)}`)
+        failed = true
+        complaints.push(`the status of ${kind.resource.plural} cannot be written: ${textOf(error)}`)
       }
     }
-    const complaint = failures.join("; ")
+    const complaint = complaints.join("; ")
     if (complaint !== "" && complaint !== this.#complaint) this.#options.log.warn(complaint)
     this.#complaint = complaint
     this.#writing = false
-    if (failures.length > 0) this.#soon(CONDITIONS_RETRY_MS)
+    if (failed) this.#soon(CONDITIONS_RETRY_MS)
     else if (this.#again) this.changed()
   }
 
-  /** @param failures  gets what was refused of single objects */
-  async #look(kind: ConditionKind, failures: string[]): Promise<void> {
+  /** @returns what was refused of single objects: until they change it would be again */
+  async #look(kind: ConditionKind): Promise<string[]> {
+    const refusals: string[] = []
     const { base, objects } = await this.#list(kind)
     const now = new Date(this.#options.nowMs()).toISOString().replace(/\.\d+Z$/, "Z")
     const lists = kind.lists(objects, now)
-    let row = 0
     for (const [index, object] of objects.entries()) {
       const list = lists[index] ?? null
       const before = object.status?.[kind.list] ?? []
       if (this.#stopped || list === null || isDeepStrictEqual(before, list)) continue
-      if (row === CONDITIONS_BURST) {
+      if (this.#inRow === CONDITIONS_BURST) {
         await this.#pause()
-        row = 0
+        this.#inRow = 0
       }
-      row++
+      this.#inRow++
       try {
         await this.#put(kind, base, object, list)
       } catch (error) {
         // It alone is what the API server does not take, and must not keep the others from being written.
         if (!(error instanceof KubeError) || (error.status !== 400 && error.status !== 422)) throw error
         const { namespace, name } = object.metadata
-        failures.push(`the status of ${object.kind} "${namespace}/${name}" is refused: ${error.message}`)
+        refusals.push(`the status of ${object.kind} "${namespace}/${name}" is refused: ${error.message}`)
       }
     }
+    return refusals
   }
 
   async #put(
@@ -158,8 +164,11 @@ export class ConditionWriter {
       })
       this.written++
     } catch (error) {
-      // Somebody else wrote it since it was read, or it went: what there is now is looked at.
-      if (!(error instanceof KubeError) || (error.status !== 404 && error.status !== 409)) throw error
+      const status = error instanceof KubeError ? error.status : 0
+      // It went meanwhile; what comes in its place is looked at when it is heard of.
+      if (status === 404) return
+      // Somebody else wrote it since it was read: what there is now is looked at.
+      if (status !== 409) throw error
       this.#again = true
     }
   }

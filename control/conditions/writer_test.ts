@@ -149,6 +149,19 @@ test("who comes between loses nothing: the write is refused, and made again on w
   expect({ due: time.due.length, lines }).toEqual({ due: 0, lines: [] })
 })
 
+test("an object that goes while it is written is none to come back to", async () => {
+  server.put(POTS, "p", { ready: true })
+  server.refuse = method => (method === "PATCH" ? 404 : 0)
+  const conditions = writer()
+  conditions.changed()
+  await time.pass()
+  expect({ due: time.due.length, lines, written: conditions.written }).toEqual({
+    due: 0,
+    lines: [],
+    written: 0,
+  })
+})
+
 test("an object that is to be left alone is not written", async () => {
   server.put(POTS, "p", { ready: true })
   const conditions = writer([{ ...kind, lists: objects => objects.map(() => null) }])
@@ -199,6 +212,18 @@ test("an object whose status is not taken, and a kind that may not be written, k
   // What the next one would be answered is known.
   expect(pansAsked).toBe(1)
   expect(time.due.map(({ ms }) => ms)).toEqual([CONDITIONS_RETRY_MS])
+})
+
+test("what is refused of one object alone is said once, and waits for a change", async () => {
+  server.put(POTS, "bad", { ready: true })
+  server.refuse = method => (method === "PATCH" ? 422 : 0)
+  const conditions = writer()
+  for (let round = 0; round < 2; round++) {
+    conditions.changed()
+    await time.pass()
+    expect(time.due.length).toBe(0)
+  }
+  expect(lines.length).toBe(1)
 })
 
 test("many are written in bursts, with a pause after each, and what changes meanwhile is looked at after", async () => {
