@@ -1,16 +1,17 @@
 // The services of a control-plane process, put together from its settings. main.ts is the process around it.
 import { KubeApi, kubeconfigCredentials, serviceAccountCredentials } from "../deploy/kubernetes/mod.ts"
-import { POLICY_KIND } from "../deploy/policy/mod.ts"
 import project from "../package.json" with { type: "json" }
 import { serveApi } from "./api/mod.ts"
 import { type ClusterSource, ManifestsSource, type Problem } from "./cluster/mod.ts"
+import { type KeptConditions, keepConditions } from "./conditions/mod.ts"
 import { serveDestination } from "./destination/mod.ts"
 import { serveIdentity } from "./identity/mod.ts"
 import { type InjectorProcess, startInjector } from "./injector/mod.ts"
 import { KubernetesSource, type Resource, Reviews } from "./kubernetes/mod.ts"
 import type { Log } from "./log.ts"
 import { joinMesh, type MeshMember } from "./mesh_member.ts"
-import { ConditionWriter, servePolicy, watchProblems } from "./policy/mod.ts"
+import { policyConditions, policyProblems, servePolicy } from "./policy/mod.ts"
+import { routeConditions, routeProblems } from "./routing/mod.ts"
 import { type Listening, type Metric, serveAdmin } from "./serve/mod.ts"
 import { type ClusterSettings, NEED_CLUSTER, type ServiceName, type Settings } from "./settings.ts"
 import {
@@ -46,16 +47,15 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
   const { services, host, ports, mesh } = settings
   const parts: { name: ServiceName | "admin"; listening: Listening }[] = []
   const figures: (() => readonly Metric[])[] = []
-  const ends: (() => void)[] = []
   const stop = (): void => {
     for (const { listening } of parts) listening.close()
-    for (const end of ends) end()
+    for (const { stop } of kept) stop()
     injector?.stop()
     source?.stop()
     member?.stop()
   }
   let source: ClusterSource | undefined
-  let onPolicies = (): void => {}
+  const kept: KeptConditions[] = []
   let member: MeshMember | undefined
   let injector: InjectorProcess | undefined
   try {
@@ -82,19 +82,46 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
       const from = cluster.from === "manifests" ? cluster.folder : api
       if (from !== null) {
         source = openCluster(from, log, figures, ({ kind }) => {
-          if (kind === POLICY_KIND) onPolicies()
+          for (const one of kept) one.read(kind)
         })
       }
     }
     if (services.has("destination") && source !== undefined) {
-      const server = await serveDestination(source.store, {
+      const { store } = source
+      const server = await serveDestination(store, {
         host,
         port: ports.destination,
         ...(mesh === null ? {} : { names: mesh.names }),
         ...tls("proxies"),
       })
       parts.push({ name: "destination", listening: server })
+      const conditions = keepConditions(store, {
+        ...{ api, log, manager: "conduit-destination" },
+        search: {
+          find: () =>
+            [...routeProblems(store)].map(
+              ({ kind, namespace, name, reason, message }) =>
+                `${kind} "${namespace}/${name}": ${reason}: ${message}`,
+            ),
+          // A change of a route, of a grant on its backends or of a Service is one of Services.
+          touchedBy: ({ services }) => services.size > 0,
+        },
+        kinds: routeConditions(store),
+      })
+      kept.push(conditions)
       figures.push(() => [
+        {
+          name: "destination_route_problems",
+          help: "Problems of routes now.",
+          type: "gauge",
+          value: conditions.count(),
+        },
+        {
+          name: "destination_route_statuses_total",
+          help: "Statuses of routes written.",
+          type: "counter",
+          value: conditions.written(),
+        },
         { name: "destination_streams", help: "Proxies connected.", type: "gauge", value: server.counts.open },
         { name: "destination_watches", help: "Watches open.", type: "gauge", value: server.counts.watches },
         { name: "destination_targets", help: "Targets watched.", type: "gauge", value: server.targets() },
@@ -127,27 +154,19 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
         ...tls("proxies"),
       })
       parts.push({ name: "policy", listening: server })
-      const conditions =
-        api === null
-          ? null
-          : new ConditionWriter({
-              ...{ api, store, policy: settings.policy, log },
-              nowMs: Date.now,
-              random: Math.random,
-              later: (run, ms) => {
-                const timer = setTimeout(run, ms)
-                return () => clearTimeout(timer)
-              },
-            })
-      // Before the cluster is known every client of a policy would be missing.
-      onPolicies = () => store.whenSynced(() => conditions?.changed())
-      onPolicies()
-      const watched = watchProblems(store, settings.policy, appeared => {
-        for (const { namespace, name, field, message } of appeared)
-          log.warn(`AuthorizationPolicy "${namespace}/${name}": ${field}: ${message}`)
-        onPolicies()
+      const conditions = keepConditions(store, {
+        ...{ api, log, manager: "conduit-policy" },
+        search: {
+          find: () =>
+            policyProblems(store, settings.policy).map(
+              ({ namespace, name, field, message }) =>
+                `AuthorizationPolicy "${namespace}/${name}": ${field}: ${message}`,
+            ),
+          touchedBy: ({ policies, pods }) => policies.size + pods.size > 0,
+        },
+        kinds: policyConditions(store, settings.policy),
       })
-      ends.push(watched.stop, () => conditions?.stop())
+      kept.push(conditions)
       const gauge = (name: string, help: string, value: number): Metric => ({
         name,
         help,
@@ -163,7 +182,8 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
       figures.push(() => [
         gauge("policy_streams", "Proxies connected.", server.counts.open),
         gauge("policy_pods", "Pods watched.", server.pods()),
-        gauge("policy_problems", "Problems of well-formed policies now.", watched.problems().length),
+        gauge("policy_problems", "Problems of well-formed policies now.", conditions.count()),
+        counter("policy_statuses_total", "Statuses of policies written.", conditions.written()),
         counter("policy_updates_total", "Messages sent.", server.counts.updates),
         counter("policy_dropped_total", "Streams cut as unread.", server.counts.dropped),
         counter("policy_refused_total", "Streams refused as another's.", server.counts.refused),

@@ -322,6 +322,36 @@ test("raw metrics come from each proxy's admin port, and a proxy that is gone is
   ])
 })
 
+test("what is wrong with a route is logged once, counted, and gone when what it names comes", async () => {
+  const service = (name: string): object => ({
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: { name, namespace: "shop" },
+    spec: { clusterIP: "10.96.0.1", ports: [{ port: 80 }] },
+  })
+  apply("web.json", service("web"))
+  apply("route.json", {
+    apiVersion: "gateway.networking.k8s.io/v1",
+    kind: "HTTPRoute",
+    metadata: { name: "r", namespace: "shop" },
+    spec: {
+      parentRefs: [{ group: "", kind: "Service", name: "web" }],
+      rules: [{ backendRefs: [{ name: "late", port: 80 }] }],
+    },
+  })
+  const running = await run("destination")
+  const problems = async (): Promise<string | undefined> => {
+    const metrics = await (await fetch(`${urlOf(running, "admin")}/metrics`)).text()
+    return /\ndestination_route_problems (\d+)/.exec(metrics)?.[1]
+  }
+  await until(problems, count => count === "1")
+  apply("other.json", service("other"))
+  apply("late.json", service("late"))
+  await until(problems, count => count === "0")
+  const told = 'HTTPRoute "shop/r": BackendNotFound: spec.rules[0].backendRefs[0]: there is no Service "late"'
+  expect(lines.filter(line => line.includes(told)).length).toBe(1)
+})
+
 test("the admin port tells when the cluster is read, and what is wrong with it", async () => {
   rmSync(folder, { recursive: true })
   const running = await run("destination")

@@ -62,6 +62,11 @@ export function policiesSound(world: World): Promise<Finding> {
   )
 }
 
+/** Routes bind what they name, and name what is there. */
+export function routesSound(world: World): Promise<Finding> {
+  return noFault(world, FaultKind.ROUTE, "correct the route; its status says the same, by parent")
+}
+
 /** Opaque ports of Services and their pods agree. */
 export function opaquePortsAgree(world: World): Promise<Finding> {
   const todo = "give Service and pods the same config.conduit.io/opaque-ports, each with its own numbers"

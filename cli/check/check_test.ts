@@ -433,12 +433,14 @@ test("what the control plane finds wrong stands under the check that it belongs 
       where: "AuthorizationPolicy shop/b",
       message: "spec.target.name: there is no x",
     },
+    { kind: FaultKind.ROUTE, where: "HTTPRoute shop/r", message: "NoMatchingParent: There is no Service." },
     { kind: FaultKind.OPAQUE_PORT, where: "Service shop/c", message: "port 1 is opaque" },
     { kind: FaultKind.NO_IDENTITY, where: "Service shop/d", message: "port 2: 1 of 2" },
   ]
   expect(notWell(await findings("installed"))).toEqual({
     "mesh-objects": "warning: HTTPRoute shop/a: spec.rules is no list",
     "mesh-policies": "warning: AuthorizationPolicy shop/b: spec.target.name: there is no x",
+    "mesh-routes": "warning: HTTPRoute shop/r: NoMatchingParent: There is no Service.",
     "mesh-opaque-ports": "warning: Service shop/c: port 1 is opaque",
     "mesh-identities": "warning: Service shop/d: port 2: 1 of 2",
   })
@@ -577,7 +579,7 @@ test("-o json is sections of checks with a link on failure, short shows only wha
       "         -> conduit upgrade, or the conduit of that version: answers of another one may lack what this one shows",
       "         see CHECKS.md#api-version",
       "",
-      "23 checks: 1 failed, 1 warns",
+      "24 checks: 1 failed, 1 warns",
       "",
     ].join("\n"),
   )
@@ -586,7 +588,7 @@ test("-o json is sections of checks with a link on failure, short shows only wha
 test("warnings alone are success", async () => {
   controlPlane = "9.9.9"
   const { out, code } = await conduit(["check"], { KUBECONFIG: kubeconfig() })
-  expect({ code, last: out.trimEnd().split("\n").at(-1) }).toEqual({ code: 0, last: "23 checks: 1 warns" })
+  expect({ code, last: out.trimEnd().split("\n").at(-1) }).toEqual({ code: 0, last: "24 checks: 1 warns" })
 })
 
 test("a control plane that cannot be reached fails the check of it, and what it would tell is not made up", async () => {

@@ -18,6 +18,7 @@ import {
   type ServiceRecord,
 } from "../cluster/mod.ts"
 import { type PolicyOptions, policyProblems } from "../policy/mod.ts"
+import { routeProblems } from "../routing/mod.ts"
 import type { Certified } from "../tls/mod.ts"
 import { compareResources } from "./resources.ts"
 
@@ -53,6 +54,11 @@ export function check(
   const faults = [
     ...sources.problems().map(({ where, message }) => ({ kind: FaultKind.OBJECT, where, message })),
     ...policyFaults(store, sources.policy, namespace),
+    ...routeProblems(store, namespace).map(({ kind, namespace: where, name, reason, message }) => ({
+      kind: FaultKind.ROUTE,
+      where: `${kind} ${where}/${name}`,
+      message: `${reason}: ${message}`,
+    })),
     ...[...store.services(namespace)]
       .sort(compareResources)
       .flatMap(service => serviceFaults(store, service)),

@@ -127,6 +127,31 @@ test("faults of policies and of objects come with the object, in the order of th
   expect(asked([policy("nobody")], {}, "other").faults).toEqual([])
 })
 
+test("a route that conflicts, whose backend is not there or whose weights are all 0 is told, a sound one is not", () => {
+  const route = (name: string, spec: object, kind = "HTTPRoute", namespace = "shop"): object => ({
+    apiVersion: "gateway.networking.k8s.io/v1",
+    kind,
+    metadata: { name, namespace },
+    spec: {
+      parentRefs: [{ group: "", kind: "Service", name: "db", namespace: "shop" }],
+      rules: [{ backendRefs: [{ name: "db", namespace: "shop", port: 33, ...spec }] }],
+    },
+  })
+  expect(asked([service(), route("sound", {})]).faults).toEqual([])
+  const objects = [
+    ...[service(), route("gone", { name: "bd" }, "GRPCRoute"), route("loses", {})],
+    route("idle", { weight: 0 }, "HTTPRoute", "far"),
+  ]
+  const { faults = [] } = asked(objects)
+  expect(faults.every(({ kind }) => kind === FaultKind.ROUTE)).toBe(true)
+  expect(faults.map(({ where, message }) => `${where}: ${message}`)).toEqual([
+    'GRPCRoute shop/gone: BackendNotFound: spec.rules[0].backendRefs[0]: there is no Service "bd" in "shop".',
+    'HTTPRoute shop/loses: Conflicted: Service "db" in namespace "shop" is bound by routes of a more specific kind, which count instead.',
+    "HTTPRoute far/idle: UnsupportedValue: spec.rules[0].backendRefs: every weight is 0, so the rule answers 500.",
+  ])
+  expect(asked(objects, {}, "far").faults?.map(({ where }) => where)).toEqual(["HTTPRoute far/idle"])
+})
+
 test("more faults than anybody reads are counted", () => {
   const problems = () => Array.from({ length: MAX_FAULTS + 2 }, () => ({ where: "x", message: "y" }))
   const { faults, leftOut } = asked([], { problems })

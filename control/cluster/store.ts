@@ -51,6 +51,7 @@ export class ClusterStore {
   private readonly podsByOwner = new MultiMap<PodRecord>()
   private readonly servicesByIp = new MultiMap<ServiceRecord>()
   private readonly slicesByService = new MultiMap<SliceRecord>()
+  private readonly allRoutes = new Set<RouteRecord>()
   private readonly routesByParent = new MultiMap<RouteRecord>()
   private readonly routesByBackendNamespace = new MultiMap<RouteRecord>()
   private readonly grantsByNamespace = new MultiMap<GrantRecord>()
@@ -261,8 +262,8 @@ export class ClusterStore {
 
   /** All routes, of one namespace or (empty) of all. */
   *routes(namespace = ""): Iterable<RouteRecord> {
-    for (const object of this.objects.values()) {
-      if (isRouteRecord(object) && (namespace === "" || object.namespace === namespace)) yield object
+    for (const route of this.allRoutes) {
+      if (namespace === "" || route.namespace === namespace) yield route
     }
   }
 
@@ -354,6 +355,7 @@ export class ClusterStore {
     for (const record of [before, after]) {
       if (record === undefined) continue
       const change = record === before ? "delete" : "add"
+      this.allRoutes[change](record)
       for (const parent of record.route.parents) {
         const key = `service/${parent.namespace}/${parent.name}`
         this.routesByParent[change](key, record)
@@ -411,10 +413,6 @@ export class ClusterStore {
 }
 
 type Dirt = { services: Set<string>; ips: Set<string>; pods: Set<string>; policies: Set<string> }
-
-function isRouteRecord(object: ClusterObject): object is RouteRecord {
-  return (ROUTE_RECORD_KINDS as readonly string[]).includes(object.kind)
-}
 
 function isYounger(pod: PodRecord, than: PodRecord): boolean {
   if (pod.terminating !== than.terminating) return than.terminating

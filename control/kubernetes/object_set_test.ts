@@ -16,6 +16,8 @@ const SPECS: Readonly<Record<string, object>> = {
   },
   HTTPRoute: { parentRefs: [SERVICE] },
   GRPCRoute: { parentRefs: [SERVICE] },
+  TLSRoute: { parentRefs: [SERVICE] },
+  TCPRoute: { parentRefs: [SERVICE] },
   ReferenceGrant: {
     from: [{ group: "gateway.networking.k8s.io", kind: "HTTPRoute", namespace: "far" }],
     to: [{ group: "", kind: "Service" }],

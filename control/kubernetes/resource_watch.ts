@@ -78,12 +78,15 @@ export class ResourceWatch {
   private readonly options: ResourceWatchOptions
   private current: Status = { is: "unread" }
   private version = ""
+  /** Where the last list was found. */
+  private base: string
   private failures = 0
   private absences = 0
 
   constructor(options: ResourceWatchOptions) {
     this.options = options
     this.resource = options.resource
+    this.base = options.resource.bases[0]
     this.objects = new ObjectSet(options.resource)
   }
 
@@ -163,15 +166,27 @@ export class ResourceWatch {
   private async list(signal: AbortSignal): Promise<void> {
     const endTurn = await this.options.turn(signal)
     try {
-      try {
-        await this.pages(`limit=${PAGE_SIZE}`, signal)
-      } catch (error) {
-        // The list grew too old between two pages: once in one piece, as client-go does.
-        if (!(error instanceof KubeError && error.expired)) throw error
-        await this.pages("", signal)
+      for (const [index, base] of this.resource.bases.entries()) {
+        this.base = base
+        try {
+          return await this.listHere(signal)
+        } catch (error) {
+          const isLast = index === this.resource.bases.length - 1
+          if (isLast || !(error instanceof KubeError && error.status === 404)) throw error
+        }
       }
     } finally {
       endTurn()
+    }
+  }
+
+  private async listHere(signal: AbortSignal): Promise<void> {
+    try {
+      await this.pages(`limit=${PAGE_SIZE}`, signal)
+    } catch (error) {
+      // The list grew too old between two pages: once in one piece, as client-go does.
+      if (!(error instanceof KubeError && error.expired)) throw error
+      await this.pages("", signal)
     }
   }
 
@@ -252,9 +267,9 @@ export class ResourceWatch {
   }
 
   private path(query: readonly string[]): string {
-    const { base, plural, labelSelector } = this.resource
+    const { plural, labelSelector } = this.resource
     const selector = labelSelector === "" ? "" : `labelSelector=${encodeURIComponent(labelSelector)}`
-    return `${base}/${plural}?${[...query, selector].filter(part => part !== "").join("&")}`
+    return `${this.base}/${plural}?${[...query, selector].filter(part => part !== "").join("&")}`
   }
 
   private accept(as: string): string {

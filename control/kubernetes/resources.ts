@@ -1,9 +1,10 @@
 // The kinds of objects that are read from the Kubernetes API, what each is for, and how little of it is asked for.
+import { GATEWAY_GROUP } from "../../deploy/gateway/mod.ts"
 
 /** A kind of object. */
 export interface Resource {
-  /** Base path, such as `/apis/apps/v1`. */
-  readonly base: string
+  /** Base paths, such as `/apis/apps/v1`: the newest version first, then those in which older definitions serve it. */
+  readonly bases: readonly [string, ...string[]]
   /** Name in paths and in RBAC rules. */
   readonly plural: string
   readonly kind: string
@@ -35,7 +36,7 @@ function resource(
 ): Resource {
   const base = apiVersion.includes("/") ? `/apis/${apiVersion}` : `/api/${apiVersion}`
   return {
-    base,
+    bases: [base],
     plural,
     kind,
     apiVersion,
@@ -44,6 +45,21 @@ function resource(
     labelSelector: "",
     ...rest,
   }
+}
+
+/** A kind of the Gateway API, which each release serves in other versions. */
+function gateway(
+  versions: readonly [string, ...string[]],
+  plural: string,
+  kind: string,
+  without: string,
+): Resource {
+  const [newest, ...older] = versions.map(version => `${GATEWAY_GROUP}/${version}`)
+  return resource(newest ?? "", plural, kind, {
+    need: "optional",
+    bases: [`/apis/${newest}`, ...older.map(apiVersion => `/apis/${apiVersion}`)],
+    without,
+  })
 }
 
 /** Slices of Services with selectors say what their pods say already; only others' are asked for. */
@@ -75,16 +91,14 @@ export const RESOURCES: readonly Resource[] = [
     need: "optional",
     without: "no AuthorizationPolicy is in force",
   }),
-  resource("gateway.networking.k8s.io/v1", "httproutes", "HTTPRoute", {
-    need: "optional",
-    without: "no HTTPRoute is in force",
-  }),
-  resource("gateway.networking.k8s.io/v1", "grpcroutes", "GRPCRoute", {
-    need: "optional",
-    without: "no GRPCRoute is in force",
-  }),
-  resource("gateway.networking.k8s.io/v1beta1", "referencegrants", "ReferenceGrant", {
-    need: "optional",
-    without: "routes reach no backend in a third namespace",
-  }),
+  gateway(["v1"], "httproutes", "HTTPRoute", "no HTTPRoute is in force"),
+  gateway(["v1"], "grpcroutes", "GRPCRoute", "no GRPCRoute is in force"),
+  gateway(["v1", "v1alpha3", "v1alpha2"], "tlsroutes", "TLSRoute", "no TLSRoute is in force"),
+  gateway(["v1", "v1alpha2"], "tcproutes", "TCPRoute", "no TCPRoute is in force"),
+  gateway(
+    ["v1", "v1beta1"],
+    "referencegrants",
+    "ReferenceGrant",
+    "routes reach no backend in a third namespace",
+  ),
 ]

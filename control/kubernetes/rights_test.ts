@@ -1,7 +1,13 @@
 // The rights that an installation grants are those that the control plane uses: no kind is read without one, none is
 // granted in vain.
 import { expect, test } from "bun:test"
-import { CONDITION_RULES, fill, READER_RULES, REVIEWER_RULES } from "../../deploy/install/mod.ts"
+import {
+  CONDITION_RULES,
+  fill,
+  READER_RULES,
+  REVIEWER_RULES,
+  ROUTE_CONDITION_RULES,
+} from "../../deploy/install/mod.ts"
 import { RESOURCES } from "./resources.ts"
 
 interface Rule {
@@ -21,6 +27,20 @@ test("the policy service may write the status of policies, and nothing else", ()
   const rules = CONDITION_RULES.map(rule => fill(rule, { namespace: "conduit", version: "1", values: {} }))
   expect(rules).toEqual([
     { apiGroups: ["policy.conduit.io"], resources: ["authorizationpolicies/status"], verbs: ["patch"] },
+  ])
+})
+
+test("the destination service may write the status of every kind of route that is watched, and nothing else", () => {
+  const rules = ROUTE_CONDITION_RULES.map(
+    rule => fill(rule, { namespace: "conduit", version: "1", values: {} }) as Rule,
+  )
+  const routes = RESOURCES.filter(({ kind }) => kind.endsWith("Route"))
+  expect(rules).toEqual([
+    {
+      apiGroups: ["gateway.networking.k8s.io"],
+      resources: routes.map(({ plural }) => `${plural}/status`),
+      verbs: ["patch"],
+    },
   ])
 })
 

@@ -10,6 +10,6 @@ export {
   portNumbers,
   spiffeId,
 } from "./compile.ts"
-export { ConditionWriter } from "./conditions.ts"
-export { type PolicyProblem, type PolicyProblemReason, policyProblems, watchProblems } from "./problems.ts"
+export { policyConditions } from "./conditions.ts"
+export { type PolicyProblem, type PolicyProblemReason, policyProblems } from "./problems.ts"
 export { type PolicyServer, servePolicy } from "./service.ts"

@@ -33,9 +33,6 @@ export interface PolicyProblem {
   readonly message: string
 }
 
-/** How long changes are gathered before problems are looked for: a rollout changes many pods at once. */
-export const PROBLEMS_AFTER_MS = 500
-
 /**
  * Everything wrong with policies.
  *
@@ -272,43 +269,4 @@ function coversOperation(deny: PolicyOperation, allow: PolicyOperation): boolean
         deny.paths.some(one => (one.endsWith("*") ? path.startsWith(one.slice(0, -1)) : path === one)),
       ))
   return methods && paths
-}
-
-/**
- * Looks for problems now and after changes.
- *
- * @param onChange  told whenever they are others than before, and which of them are new
- * @returns what ends it, and what is wrong now
- */
-export function watchProblems(
-  store: ClusterStore,
-  options: PolicyOptions,
-  onChange: (appeared: readonly PolicyProblem[]) => void,
-): { readonly problems: () => readonly PolicyProblem[]; readonly stop: () => void } {
-  let current: readonly PolicyProblem[] = []
-  let timer: NodeJS.Timeout | null = null
-  const look = (): void => {
-    timer = null
-    const before = new Set(current.map(textOf))
-    current = policyProblems(store, options)
-    const appeared = current.filter(problem => !before.has(textOf(problem)))
-    if (appeared.length > 0 || current.length < before.size) onChange(appeared)
-  }
-  const unsubscribe = store.subscribe(({ policies, pods }) => {
-    if (store.synced && policies.size + pods.size > 0) timer ??= setTimeout(look, PROBLEMS_AFTER_MS)
-  })
-  store.whenSynced(() => {
-    timer ??= setTimeout(look, PROBLEMS_AFTER_MS)
-  })
-  return {
-    problems: () => current,
-    stop: () => {
-      unsubscribe()
-      if (timer !== null) clearTimeout(timer)
-    },
-  }
-}
-
-function textOf({ namespace, name, field, message }: PolicyProblem): string {
-  return `${namespace}/${name} ${field}: ${message}`
 }

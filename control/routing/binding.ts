@@ -34,6 +34,23 @@ export function bindingOf(
   return { kind, routes: group.filter(route => route.kind === kind).sort(byAge) }
 }
 
+/** The kind of the routes that bind a port for clients of a namespace, as `bindingOf` finds it. */
+export type BoundKinds = (
+  service: ServiceRecord,
+  port: ServicePort,
+  clientNamespace: string,
+) => RouteKind | undefined
+
+/** Finds each binding once, for who asks about every route of a cluster that stays as it is meanwhile. */
+export function boundKinds(store: ClusterStore): BoundKinds {
+  const known = new Map<string, RouteKind | undefined>()
+  return (service, port, clientNamespace) => {
+    const key = `${service.namespace}/${service.name}/${port.port}/${port.name}/${clientNamespace}`
+    if (!known.has(key)) known.set(key, bindingOf(store, service, port, clientNamespace)?.kind)
+    return known.get(key)
+  }
+}
+
 /** Whether clients of a namespace meet other routes than everybody. */
 export function hasConsumerRoutes(
   store: ClusterStore,

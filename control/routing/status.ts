@@ -1,9 +1,9 @@
-// Conditions of a route for each parent, as the Gateway API wants them written back (RouteParentStatus). Plain data: who
-// writes them, and when, is not decided here.
+// Conditions of a route for each parent, as the Gateway API wants them written back (RouteParentStatus). Plain data:
+// conditions.ts puts it into the route's status, problems.ts tells people of it.
 import { type BackendTarget, dottedRouteField, type Route } from "../../deploy/gateway/mod.ts"
 import type { ClusterStore, ServicePort } from "../cluster/mod.ts"
 import { resolveBackend } from "./backend.ts"
-import { bindingOf, bindsPort, canBeParent } from "./binding.ts"
+import { type BoundKinds, bindsPort, boundKinds, canBeParent } from "./binding.ts"
 
 /** Name by which a route's status tells who wrote it. */
 export const ROUTE_CONTROLLER = "conduit.io/mesh"
@@ -32,8 +32,16 @@ export interface RouteParentStatus {
   readonly conditions: readonly RouteCondition[]
 }
 
-/** Status of a route towards each Service that it names as parent. */
-export function routeStatus(store: ClusterStore, route: Route): RouteParentStatus[] {
+/**
+ * Status of a route towards each Service that it names as parent.
+ *
+ * @param kinds  `boundKinds` of the store, shared by who asks about many routes
+ */
+export function routeStatus(
+  store: ClusterStore,
+  route: Route,
+  kinds: BoundKinds = boundKinds(store),
+): RouteParentStatus[] {
   return route.parents.map(parent => {
     const { namespace, name, port, sectionName } = parent
     const condition = (
@@ -49,12 +57,15 @@ export function routeStatus(store: ClusterStore, route: Route): RouteParentStatu
       observedGeneration: route.generation,
     })
     const conditions = [
-      condition("Accepted", ...acceptance(store, { ...route, parents: [parent] })),
+      condition("Accepted", ...acceptance(store, { ...route, parents: [parent] }, kinds)),
       condition("ResolvedRefs", ...references(store, route, namespace)),
     ]
-    const partial = route.complaints.map(
-      ({ path, message, effect }) => `${dottedRouteField(path)} ${message}; ${effect}.`,
-    )
+    const partial = [
+      ...route.complaints.map(
+        ({ path, message, effect }) => `${dottedRouteField(path)} ${message}; ${effect}.`,
+      ),
+      ...rulesWithoutShare(route),
+    ]
     if (partial.length > 0 && conditions[0]?.status === "True") {
       conditions.push(condition("PartiallyInvalid", true, "UnsupportedValue", partial.join(" ")))
     }
@@ -73,8 +84,17 @@ export function routeStatus(store: ClusterStore, route: Route): RouteParentStatu
   })
 }
 
+/** A sentence on each rule whose backends all have weight 0. */
+export function rulesWithoutShare(route: Route): string[] {
+  return route.rules.flatMap(({ backends, filters, fault }, index) => {
+    const sends = fault === "" && filters.redirect === null && backends.length > 0
+    if (!sends || backends.some(({ weight }) => weight > 0)) return []
+    return [`spec.rules[${index}].backendRefs: every weight is 0, so the rule answers 500.`]
+  })
+}
+
 /** @param route  with the one parent that is asked about */
-function acceptance(store: ClusterStore, route: Route): [boolean, string, string?] {
+function acceptance(store: ClusterStore, route: Route, kinds: BoundKinds): [boolean, string, string?] {
   const [parent] = route.parents
   if (parent === undefined) return [false, "NoMatchingParent", "The route names no Service as parent."]
   const service = store.service(parent.namespace, parent.name)
@@ -96,7 +116,7 @@ function acceptance(store: ClusterStore, route: Route): [boolean, string, string
   }
   const conflict = (port: ServicePort): boolean => {
     const client = route.namespace === service.namespace ? "" : route.namespace
-    return bindingOf(store, service, port, client)?.kind !== route.kind
+    return kinds(service, port, client) !== route.kind
   }
   if (ports.every(conflict)) {
     return [false, "Conflicted", `${what} is bound by routes of a more specific kind, which count instead.`]

@@ -108,6 +108,10 @@ const WRITTEN: Readonly<Record<string, string[]>> = {
   tokenreviews: ["create"],
   subjectaccessreviews: ["create"],
   "authorizationpolicies/status": ["patch"],
+  "httproutes/status": ["patch"],
+  "grpcroutes/status": ["patch"],
+  "tlsroutes/status": ["patch"],
+  "tcproutes/status": ["patch"],
 }
 
 test("no right of the control plane is on secrets or on everything, and little is written", () => {

@@ -25,6 +25,6 @@ export {
   PLANE_LABEL,
   partTrees,
 } from "./objects.ts"
-export { CONDITION_RULES, READER_RULES, REVIEWER_RULES } from "./rights.ts"
+export { CONDITION_RULES, READER_RULES, REVIEWER_RULES, ROUTE_CONDITION_RULES } from "./rights.ts"
 export { type Filling, fill, type InstallObject } from "./template.ts"
 export { parseSet, readValues, type Values, ValuesError } from "./values.ts"

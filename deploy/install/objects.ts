@@ -59,7 +59,7 @@ interface Component {
 /** Services of the control plane; one Deployment and one Service each. */
 export const COMPONENTS: readonly Component[] = [
   { name: "identity", port: 8080, roles: ["reviewer"], several: true },
-  { name: "destination", port: 8086, roles: ["reader"], several: true },
+  { name: "destination", port: 8086, roles: ["reader", "route-conditions"], several: true },
   { name: "policy", port: 8090, roles: ["reader", "conditions"], several: true },
   { name: "telemetry", port: 8087, roles: [], several: false },
   { name: "api", port: 8085, roles: ["reader"], several: true },

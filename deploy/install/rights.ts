@@ -36,7 +36,7 @@ export const READER_RULES: readonly Tree[] = [
   }),
   commented("Routes of the Gateway API and grants on their backends, where it is installed.", {
     apiGroups: ["gateway.networking.k8s.io"],
-    resources: ["httproutes", "grpcroutes", "referencegrants"],
+    resources: ["httproutes", "grpcroutes", "tlsroutes", "tcproutes", "referencegrants"],
     verbs: ["list", "watch"],
   }),
 ]
@@ -59,11 +59,21 @@ export const CONDITION_RULES: readonly Tree[] = [
   }),
 ]
 
+/** Right of the destination service: it says what became of routes, where their writers look for it. */
+export const ROUTE_CONDITION_RULES: readonly Tree[] = [
+  commented("Our own entries of what became of routes; their spec is not written.", {
+    apiGroups: ["gateway.networking.k8s.io"],
+    resources: ["httproutes/status", "grpcroutes/status", "tlsroutes/status", "tcproutes/status"],
+    verbs: ["patch"],
+  }),
+]
+
 /** Roles of the control plane's by the end of their names. */
 export const ROLES = {
   reader: READER_RULES,
   reviewer: REVIEWER_RULES,
   conditions: CONDITION_RULES,
+  "route-conditions": ROUTE_CONDITION_RULES,
   injector: INJECTOR_RULES,
 } as const
 

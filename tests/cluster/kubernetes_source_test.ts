@@ -4,10 +4,11 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test"
 import { readFileSync, writeFileSync } from "node:fs"
 import type { KubernetesObject } from "../../control/cluster/source_cases.ts"
 import { SOURCE_CASES } from "../../control/cluster/source_cases.ts"
-import { type KubernetesOptions, KubernetesSource, RESOURCES } from "../../control/kubernetes/mod.ts"
+import { type KubernetesOptions, KubernetesSource } from "../../control/kubernetes/mod.ts"
 import { crds } from "../../deploy/install/mod.ts"
 import { KubeApi, KubeError, kubeconfigCredentials } from "../../deploy/kubernetes/mod.ts"
 import { CutLink } from "./cut_link.ts"
+import { gatewayCrds } from "./gateway_api.ts"
 import { Cluster } from "./mod.ts"
 import { putObject, removeObject } from "./put_object.ts"
 
@@ -101,38 +102,9 @@ function pod(name: string, labels: Record<string, string> = { app: "web" }): Kub
   }
 }
 
-/** The Gateway API's kinds that are watched, as far as an API server must know them to serve them. */
-function gatewayCrds(): object[] {
-  const group = "gateway.networking.k8s.io"
-  return RESOURCES.filter(({ apiVersion }) => apiVersion.startsWith(`${group}/`)).map(
-    ({ kind, plural, apiVersion }) => ({
-      apiVersion: "apiextensions.k8s.io/v1",
-      kind: "CustomResourceDefinition",
-      metadata: {
-        name: `${plural}.${group}`,
-        annotations: { "api-approved.kubernetes.io": "unapproved, for tests" },
-      },
-      spec: {
-        group,
-        scope: "Namespaced",
-        names: { kind, listKind: `${kind}List`, plural, singular: kind.toLowerCase() },
-        versions: [
-          {
-            name: apiVersion.slice(group.length + 1),
-            served: true,
-            storage: true,
-            schema: { openAPIV3Schema: { type: "object", "x-kubernetes-preserve-unknown-fields": true } },
-          },
-        ],
-      },
-    }),
-  )
-}
-
 async function applyCrds(): Promise<void> {
-  await cluster.kubectl(["apply", "--server-side", "-f", "-"], {
-    input: JSON.stringify(listOf([...crds(), ...gatewayCrds()])),
-  })
+  for (const input of [JSON.stringify(listOf(crds())), await gatewayCrds()])
+    await cluster.kubectl(["apply", "--server-side", "-f", "-"], { input })
   await cluster.kubectl(["wait", "--for=condition=Established", "crd", "--all", "--timeout=20s"])
 }
 

@@ -1,16 +1,15 @@
 // Policies on a real API server: what it refuses itself, and what the policy service, with its own rights and twice at
 // once, writes into their status; what is wrong leaves the last good policy in force.
 import { afterAll, beforeAll, expect, test } from "bun:test"
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { createGrpcTransport } from "@connectrpc/connect-node"
-import { createLog } from "../../control/log.ts"
-import { type RunningControlPlane, runControlPlane } from "../../control/run.ts"
-import { parseSettings } from "../../control/settings.ts"
+import type { RunningControlPlane } from "../../control/run.ts"
 import { installYaml, readValues } from "../../deploy/install/mod.ts"
 import { createPolicyClient } from "../../protos/mod.ts"
 import { Cluster } from "./mod.ts"
+import { accountKubeconfig, runService } from "./run_service.ts"
 
 let cluster: Cluster
 let folder = ""
@@ -29,8 +28,8 @@ beforeAll(async () => {
   const filling = { namespace: "conduit", version: "1.0.0", values: readValues([]) }
   await apply(installYaml(filling))
   await apply(JSON.stringify({ apiVersion: "v1", kind: "List", items: workloads() }))
-  const kubeconfig = await ownKubeconfig("conduit-policy")
-  for (let replica = 0; replica < 2; replica++) running.push(await runPolicy(kubeconfig))
+  const kubeconfig = await accountKubeconfig(cluster, "conduit-policy", folder)
+  for (let replica = 0; replica < 2; replica++) running.push(await runService("policy", kubeconfig, lines))
 }, 30 * 60_000)
 
 afterAll(async () => {
@@ -56,36 +55,6 @@ function workloads(): object[] {
       return object("apps/v1", "Deployment", app, { spec: { selector: { matchLabels: labels }, template } })
     }),
   ]
-}
-
-/** A kubeconfig of a service account of the control plane, with no right but its own. */
-async function ownKubeconfig(account: string): Promise<string> {
-  const token = (await cluster.kubectl(["create", "token", account, "-n", "conduit"])).trim()
-  const ca = /"?certificate-authority-data"?:\s*"?([^"\s}]+)/.exec(readFileSync(cluster.kubeconfig, "utf8"))
-  const path = join(folder, `${account}.kubeconfig`)
-  const named = { cluster: "c", user: "u" }
-  writeFileSync(
-    path,
-    JSON.stringify({
-      apiVersion: "v1",
-      kind: "Config",
-      clusters: [
-        { name: "c", cluster: { server: cluster.server, "certificate-authority-data": ca?.[1] ?? "" } },
-      ],
-      users: [{ name: "u", user: { token } }],
-      contexts: [{ name: "x", context: named }],
-      "current-context": "x",
-    }),
-  )
-  return path
-}
-
-async function runPolicy(kubeconfig: string): Promise<RunningControlPlane> {
-  const args = ["policy", "--kubernetes", "--kubeconfig", kubeconfig, "--listen-host", "127.0.0.1"]
-  const settings = parseSettings(args, { CONDUIT_POLICY_PORT: "0", CONDUIT_ADMIN_PORT: "0" })
-  if (typeof settings === "string") throw new Error(settings)
-  const log = createLog({ format: "plain", write: line => lines.push(line), now: () => new Date(0) })
-  return await runControlPlane(settings, log)
 }
 
 async function apply(input: string): Promise<void> {
@@ -134,8 +103,11 @@ async function condition(name = "p") {
 
 /** What a proxy of a pod of `api` is told now. */
 async function inForce(): Promise<string> {
-  const names = await cluster.kubectl(["get", "pods", "-n", "shop", "--selector=app=api", "--output=name"])
-  const pod = names.trim().replace("pod/", "")
+  const args = ["get", "pods", "-n", "shop", "--selector=app=api", "--output=name"]
+  const end = performance.now() + 15_000
+  let pod = ""
+  // The Deployment's pod is made a moment after it.
+  while (pod === "" && performance.now() < end) pod = (await cluster.kubectl(args)).trim().replace("pod/", "")
   const port = running[0]?.ports.get("policy")
   const client = createPolicyClient(createGrpcTransport({ baseUrl: `http://127.0.0.1:${port}` }))
   const done = new AbortController()

@@ -180,7 +180,7 @@ test("an id that no proxy knows says what is kept", async () => {
   expect(stderr).toContain('knows a refusal "00000000": each keeps its latest 256')
 }, 60_000)
 
-test("a policy that names nobody is warned of, and a pod that never gets ready fails", async () => {
+test("a policy that names nobody and a route that leads nowhere are warned of, and a pod that never gets ready fails", async () => {
   const file = join(folder, "wrong.json")
   const broken = deployment("broken", "process.exit(3)")
   const lost = policy("lost", {
@@ -188,12 +188,21 @@ test("a policy that names nobody is warned of, and a pod that never gets ready f
     action: "Deny",
     rules: [{ from: [{ deployments: ["shop/web"] }] }],
   })
-  writeFileSync(file, JSON.stringify({ apiVersion: "v1", kind: "List", items: [broken, lost] }))
+  const astray = {
+    apiVersion: "gateway.networking.k8s.io/v1",
+    kind: "HTTPRoute",
+    metadata: { name: "astray", namespace: "shop" },
+    spec: {
+      parentRefs: [{ group: "", kind: "Service", name: "nobody" }],
+      rules: [{ backendRefs: [{ name: "crt", port: 80 }] }],
+    },
+  }
+  writeFileSync(file, JSON.stringify({ apiVersion: "v1", kind: "List", items: [broken, lost, astray] }))
   const applied = await conduit(["dev", "apply", "--name", mesh.name, "-f", file])
   expect(applied.stderr).not.toContain("conduit: ")
   const end = performance.now() + 20_000
   let found = await check()
-  while (found.wrong.length < 2 && performance.now() < end) found = await check()
+  while (found.wrong.length < 3 && performance.now() < end) found = await check()
   expect(found.status).toBe(1)
   expect(found.wrong).toEqual([
     {
@@ -201,6 +210,13 @@ test("a policy that names nobody is warned of, and a pod that never gets ready f
       result: "warning",
       why: expect.stringContaining(
         'AuthorizationPolicy shop/lost: spec.target.name: there is no Deployment "crt"',
+      ),
+    },
+    {
+      id: "mesh-routes",
+      result: "warning",
+      why: expect.stringContaining(
+        "HTTPRoute shop/astray: BackendNotFound: spec.rules[0].backendRefs[0]: there is",
       ),
     },
     { id: "proxy-ready", result: "failure", why: expect.stringContaining("pod shop/broken-") },
