@@ -122,7 +122,10 @@ test("a backend that is not there is told, and the condition follows when it com
   const before = await told(pathOf("early"))
   expect(before.text).toBe("Accepted=True Accepted, ResolvedRefs=False BackendNotFound")
   expect(before.conditions[1]?.message).toContain('there is no Service "late" in "shop"')
-  expect(lines.join("")).toContain('HTTPRoute "shop/early": BackendNotFound: ')
+  const end = performance.now() + WAIT_MS
+  const isLogged = (): boolean => lines.join("").includes('HTTPRoute "shop/early": BackendNotFound: ')
+  while (!isLogged() && performance.now() < end) await Bun.sleep(50)
+  expect(isLogged()).toBe(true)
   // Times are told apart by the second.
   await Bun.sleep(1_100)
   await apply(service("late"))
