@@ -4,13 +4,24 @@ import { afterAll, beforeAll, expect, test } from "bun:test"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { parseAllDocuments } from "yaml"
-import { caller, INSTALL_FLAGS, Mesh, workload } from "./mesh.ts"
+import { caller, eventually, INSTALL_FLAGS, Mesh, workload } from "./mesh.ts"
 import type { Cluster } from "./mod.ts"
 import { SHOP, TEST_TAG } from "./test_images.ts"
 
 const ROOT = join(import.meta.dir, "../..")
 /** Not the path of the probe, which anybody may ask. */
 const TARGET = "http://api/books"
+/** Who calls whom in the shop. */
+const SHOP_EDGES = [
+  "load storefront",
+  "storefront catalog",
+  "storefront cart",
+  "storefront payments",
+  "payments ledger",
+  "load cart",
+  "load orders",
+  "load notify",
+]
 let mesh: Mesh
 let cluster: Cluster
 
@@ -144,7 +155,14 @@ test("uninject gives back what was there, and the pods roll out of the mesh with
 }, 240_000)
 
 test("the demo shop, all of its protocols, runs in the mesh", async () => {
-  await cluster.kubectl(["delete", "deployment/api", "deployment/web", "deployment/plain", "--wait=false"])
+  await cluster.kubectl([
+    "delete",
+    "deployment/api",
+    "deployment/web",
+    "deployment/plain",
+    "--wait=false",
+    "--ignore-not-found",
+  ])
   const { stdout } = await mesh.conduit(["inject", "-"], shop())
   await mesh.apply(stdout)
   for (const namespace of ["shop", "backend"])
@@ -158,22 +176,12 @@ test("the demo shop, all of its protocols, runs in the mesh", async () => {
   let edges: Edge[] = []
   const secured = (): Set<string> =>
     new Set(edges.filter(edge => edge.secured).map(({ from, to }) => `${from.name} ${to.name}`))
-  for (let turn = 0; turn < 40 && secured().size < 8; turn++) {
-    await Bun.sleep(500)
+  await eventually("every edge is secured", async () => {
     const args = ["edges", "deploy", "-A", "--api-addr", `127.0.0.1:${api.port}`, "-o", "json"]
     edges = JSON.parse((await mesh.conduit(args)).stdout)
-  }
-  for (const edge of [
-    "load storefront",
-    "storefront catalog",
-    "storefront cart",
-    "storefront payments",
-    "payments ledger",
-    "load cart",
-    "load orders",
-    "load notify",
-  ])
-    expect([...secured()]).toContain(edge)
+    return SHOP_EDGES.every(edge => secured().has(edge))
+  }).catch(() => {})
+  expect([...secured()]).toEqual(expect.arrayContaining(SHOP_EDGES))
 }, 300_000)
 
 /** The shop as it is published, with an image that this cluster has. */
