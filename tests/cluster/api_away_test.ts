@@ -69,12 +69,17 @@ test("as it comes back no request fails, though Kubernetes says of every pod tha
     async () => {
       await cluster.kubectl(["rollout", "restart", "deployment/api", "-n", NAMESPACE])
       await mesh.rolledOut(NAMESPACE, "api")
-      await eventually("conduit is answered again", async () => {
-        const { code } = await mesh.tryConduit(["stat", "deploy", "-n", NAMESPACE])
+      let said = ""
+      // Pods are ready again once their kubelet has been heard, which is asked for in its own time.
+      const answered = async (): Promise<boolean> => {
+        const { code, stderr } = await mesh.tryConduit(["stat", "deploy", "-n", NAMESPACE])
+        if (code !== 0 && stderr !== said) console.log(`not yet: ${stderr.trim()}`)
+        said = stderr
         return code === 0
-      })
+      }
+      await eventually("conduit is answered again", answered, 150_000)
     },
     NAMESPACE,
   )
   await mesh.expectNoFailure("it came back, and api was rolled", seen, NAMESPACE)
-}, 240_000)
+}, 290_000)
