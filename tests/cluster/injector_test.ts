@@ -53,6 +53,12 @@ beforeAll(async () => {
   }
   await cluster.kubectl(["create", "namespace", "shop"])
   await cluster.kubectl(["annotate", "namespace", "shop", "conduit.io/inject=enabled"])
+  // A pod that is made before API servers reach the injector is made without proxy, as `failurePolicy: Ignore` says.
+  const probe = ["run", "probe", "-n", "shop", "--image=app:1", "--dry-run=server", "--output=json"]
+  await until(
+    "API servers call the injector",
+    async () => proxies(JSON.parse(await cluster.kubectl(probe))) === 1,
+  )
   await apply("shop", ...workloads())
 }, 30 * 60_000)
 
