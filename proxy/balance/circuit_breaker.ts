@@ -1,5 +1,6 @@
 // Leaves out an endpoint that fails, and lets it prove that it is well again: by failures in a row, or by its success
 // rate over a window (Linkerd's two failure accruals). One request at a time is the probe.
+
 /** When endpoints are left out after failures. */
 export interface AccrualConfig {
   /** Failures in a row; 0: never. */

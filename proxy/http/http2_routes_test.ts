@@ -76,6 +76,17 @@ test("a response that the route retries is asked for again after the pause", asy
   expect(proxy.admission.inFlight).toBe(0)
 })
 
+test("an attempt whose answer was whole is not reset", async () => {
+  const { client, server, pass, silent } = await scene(settings({ retry: RETRY }))
+  client.send(headersFrame(1, GET, END))
+  const peer = await server()
+  await peer.line("HEADERS 1")
+  peer.send(headersFrame(1, BUSY, END))
+  await pass(150)
+  await peer.line("HEADERS 3")
+  expect(silent(peer, "RST_STREAM 1")).toBe(true)
+})
+
 test("a gRPC call is asked again by its status, with its body, and no sooner than the server says", async () => {
   const { client, server, pass, silent } = await scene(settings({ retry: RETRY }))
   client.send(headersFrame(1, GRPC), data(1, "message", END))

@@ -45,7 +45,7 @@ import {
   type Refusal,
 } from "./refusal.ts"
 import type { RequestView } from "./request_view.ts"
-import type { Redirect, Routing } from "./routing.ts"
+import { isIdempotentMethod, type Redirect, type Routing } from "./routing.ts"
 
 /** Times that a request which no server looked at is sent anew, connects that failed aside. */
 export const MAX_RESENDS = 2
@@ -268,16 +268,18 @@ export class DownstreamStream extends Stream implements RequestView {
     const trailersOnly = endStream ? grpcStatus : NO_GRPC_STATUS
     const pause = this.exchange.againAfterResponse(status, trailersOnly, pushback, true)
     if (pause === NOT_AGAIN) return false
-    this.startOver(up, pause)
+    this.startOver(up, pause, endStream)
     return true
   }
 
   /** Gives up an attempt and plans the next one. */
-  private startOver(up: UpstreamStream, pauseMs: number): void {
+  private startOver(up: UpstreamStream, pauseMs: number, endStream = false): void {
     const { upstream, session } = up
+    // Servers count resets, and one of what is over helps nobody.
+    const over = up.closed || (endStream && up.localEnded)
     const next = this.renew(up)
     if (session === null) upstream?.withdraw(up)
-    else if (!up.closed) session.reset(up, CANCEL)
+    else if (!over) session.reset(up, CANCEL)
     this.endpoint = null
     this.next = next
     this.timer ??= new AttemptTimer(this)
@@ -318,7 +320,7 @@ export class DownstreamStream extends Stream implements RequestView {
   connectionLost(up: UpstreamStream, untouched: boolean, error: string): void {
     // Idempotent requests may be asked twice (RFC 9110 section 9.2.2), but no more often: it may have been this very
     // request that broke the server. One that the server cannot have seen does not count.
-    if (this.isIdempotent() && (untouched || this.resends === 0) && this.resend(up)) return
+    if (isIdempotentMethod(this.method) && (untouched || this.resends === 0) && this.resend(up)) return
     if (up.remoteEnded) this.uploadEnded(up)
     else if (this.answered) this.fail(INTERNAL_ERROR)
     else if (!this.sendAgainAfterSilence(up)) this.answer(REFUSAL_UPSTREAM_GONE, error)
@@ -359,13 +361,6 @@ export class DownstreamStream extends Stream implements RequestView {
   /** The pod of the application that is called is about to end. */
   private isEnding(): boolean {
     return this.owner.service.direction === 0 && this.owner.shared.env.draining
-  }
-
-  private isIdempotent(): boolean {
-    const method = this.method
-    return (
-      method === "GET" || method === "HEAD" || method === "OPTIONS" || method === "PUT" || method === "DELETE"
-    )
   }
 
   /** A response head came: interim or final. */
