@@ -2,8 +2,7 @@
 // proxies that watch it. Proxies are simulated down to the wire: one HTTP/2 connection with mutual TLS and one stream each.
 //
 // usage: bun tests/bench/destination_bench.ts [--proxies N] [--services N] [--pods N] [--seconds N] [--plaintext]
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
 import { create, toBinary } from "@bufbuild/protobuf"
@@ -11,6 +10,7 @@ import { WATCH_PATH } from "../../control/destination/mod.ts"
 import { spiffeId, workloadDnsName } from "../../control/tls/mod.ts"
 import { makeAuthority, x509 } from "../../deploy/identity/mod.ts"
 import { destinationV1 } from "../../protos/mod.ts"
+import { tempFolder } from "../lab/temp_folder.ts"
 import type { ServerOptions } from "./destination_server.ts"
 import {
   clusterIp,
@@ -301,7 +301,7 @@ function watchedBy(number: number): number[] {
   return [...found]
 }
 
-const folder = mkdtempSync(join(tmpdir(), "conduit-bench-"))
+const folder = tempFolder("destination-bench")
 const open: Bun.Socket[] = []
 let server: Server | null = null
 try {

@@ -173,12 +173,12 @@ async function main(): Promise<void> {
   run("ip", "addr", "add", "10.99.0.1/16", "dev", "lo")
   run("ip", "addr", "add", `${BACKEND.host}/32`, "dev", "lo")
 
-  const folder = tempFolder("bench")
   const only = values.only?.split(",")
   if (only?.includes("policy")) {
     if (!(await benchPolicy())) process.exitCode = 1
     if (only.length === 1) return
   }
+  const folder = tempFolder("bench")
   const wanted = values.peers?.split(",")
   const rounds = Number(values.rounds ?? (values.quick ? 1 : 5))
   const durationMs = values.quick ? 1500 : 3000
