@@ -14,21 +14,14 @@ import {
   SELECTOR_FLAG,
   selectorOf,
 } from "./resource.ts"
+import { type HttpLine, httpLine } from "./stat.ts"
 import { show } from "./watch.ts"
 
 /** A row of `conduit routes -o json`; null is a figure that no traffic stands behind. */
-export interface RouteLine {
+export interface RouteLine extends HttpLine {
   readonly route: string
   /** `namespace/name`. */
   readonly service: string
-  /** Share of responses to callers classified success, 0 to 1. */
-  readonly success: number | null
-  readonly rps: number | null
-  readonly latencyMs: {
-    readonly p50: number | null
-    readonly p95: number | null
-    readonly p99: number | null
-  }
   /** Requests as sent to endpoints, those that were sent again included. */
   readonly actual: { readonly success: number | null; readonly rps: number | null }
 }
@@ -38,13 +31,7 @@ function routeLine({ route, service, http, actual }: RouteRow): RouteLine {
   return {
     route,
     service: `${service?.namespace ?? ""}/${service?.name ?? ""}`,
-    success: http?.success ?? null,
-    rps: http?.rps ?? null,
-    latencyMs: {
-      p50: http?.latencyMs?.p50 ?? null,
-      p95: http?.latencyMs?.p95 ?? null,
-      p99: http?.latencyMs?.p99 ?? null,
-    },
+    ...httpLine(http),
     actual: { success: actual?.success ?? null, rps: actual?.rps ?? null },
   }
 }

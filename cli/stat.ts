@@ -1,5 +1,5 @@
 // `conduit stat`: success rate, requests a second and latencies per resource.
-import type { ApiClient, StatRow } from "../protos/mod.ts"
+import type { ApiClient, HttpFigures, StatRow } from "../protos/mod.ts"
 import { command } from "./command_line/command.ts"
 import { windowMsOf } from "./command_line/duration.ts"
 import { openApi } from "./connect.ts"
@@ -19,12 +19,8 @@ import {
 } from "./resource.ts"
 import { show } from "./watch.ts"
 
-/** A row of `conduit stat -o json`; null is a figure that no traffic stands behind. */
-export interface StatLine {
-  readonly namespace: string
-  readonly kind: string
-  readonly name: string
-  readonly meshed: { readonly running: number; readonly total: number }
+/** Figures of HTTP in a row of `-o json`; null is a figure that no traffic stands behind. */
+export interface HttpLine {
   /** Share of responses classified success, 0 to 1. */
   readonly success: number | null
   readonly rps: number | null
@@ -33,6 +29,24 @@ export interface StatLine {
     readonly p95: number | null
     readonly p99: number | null
   }
+}
+
+/** Figures of the API as the contract shows them. */
+export function httpLine(http: HttpFigures | undefined): HttpLine {
+  const { p50, p95, p99 } = http?.latencyMs ?? {}
+  return {
+    success: http?.success ?? null,
+    rps: http?.rps ?? null,
+    latencyMs: { p50: p50 ?? null, p95: p95 ?? null, p99: p99 ?? null },
+  }
+}
+
+/** A row of `conduit stat -o json`; null is a figure that no traffic stands behind. */
+export interface StatLine extends HttpLine {
+  readonly namespace: string
+  readonly kind: string
+  readonly name: string
+  readonly meshed: { readonly running: number; readonly total: number }
   readonly tcp: {
     readonly open: number | null
     readonly readBytesPerSec: number | null
@@ -48,13 +62,7 @@ function statLine(row: StatRow): StatLine {
     kind: row.resource?.kind ?? "",
     name: row.resource?.name ?? "",
     meshed: { running: row.meshedPods, total: row.totalPods },
-    success: http?.success ?? null,
-    rps: http?.rps ?? null,
-    latencyMs: {
-      p50: http?.latencyMs?.p50 ?? null,
-      p95: http?.latencyMs?.p95 ?? null,
-      p99: http?.latencyMs?.p99 ?? null,
-    },
+    ...httpLine(http),
     tcp: {
       open: tcp === undefined ? null : Number(tcp.open),
       readBytesPerSec: tcp?.readBytesPerSec ?? null,
