@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { CheckReport } from "../../cli/check/print.ts"
-import type { RefusalLine } from "../../cli/explain.ts"
+import type { RefusalLine } from "../../cli/inspect/explain.ts"
 import { conduit, DevMesh } from "../lab/dev_mesh.ts"
 
 const SERVER = `

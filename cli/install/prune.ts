@@ -1,12 +1,12 @@
 // `conduit prune`: prints objects of earlier releases or settings that this release's installation no longer has.
-import { findConfig, findInstalled, installObjects, readValues } from "../deploy/install/mod.ts"
-import { command } from "./command_line/command.ts"
-import { Failure } from "./failure.ts"
-import { GLOBAL_FLAGS } from "./flags.ts"
-import { planeNamespace, withKubernetes } from "./kubernetes.ts"
-import { say, writeOut } from "./output.ts"
+import { findConfig, findInstalled, installObjects, readValues } from "../../deploy/install/mod.ts"
+import { command } from "../command_line/command.ts"
+import { Failure } from "../failure.ts"
+import { GLOBAL_FLAGS } from "../flags.ts"
+import { planeNamespace, withKubernetes } from "../kubernetes.ts"
+import { say, writeOut } from "../output.ts"
 import { deletionYaml } from "./uninstall.ts"
-import { CLIENT_VERSION } from "./version.ts"
+import { CLIENT_VERSION } from "../version.ts"
 
 /** `conduit prune`. */
 export const prune = command({

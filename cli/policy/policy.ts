@@ -1,8 +1,8 @@
 // `conduit policy`: who may call whom, what a change would do, and what traffic needs.
-import { command } from "./command_line/command.ts"
-import { learn } from "./policy/learn.ts"
-import { list } from "./policy/list.ts"
-import { whatIf } from "./policy/what_if.ts"
+import { command } from "../command_line/command.ts"
+import { learn } from "./learn.ts"
+import { list } from "./list.ts"
+import { whatIf } from "./what_if.ts"
 
 /** `conduit policy list|what-if|learn`. */
 export const policy = command({

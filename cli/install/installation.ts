@@ -8,11 +8,11 @@ import {
   type Values,
   ValuesError,
   withAuthority,
-} from "../deploy/install/mod.ts"
-import { Failure, UsageError } from "./failure.ts"
-import { flagValues, GLOBAL_FLAGS, type GlobalArgs } from "./flags.ts"
-import { planeNamespace } from "./kubernetes.ts"
-import { isInstalled } from "./running_mesh.ts"
+} from "../../deploy/install/mod.ts"
+import { Failure, UsageError } from "../failure.ts"
+import { flagValues, GLOBAL_FLAGS, type GlobalArgs } from "../flags.ts"
+import { planeNamespace } from "../kubernetes.ts"
+import { isInstalled } from "../running_mesh.ts"
 
 /** Largest file of values that is read. */
 export const MAX_VALUES_BYTES = 4 * 1024 * 1024

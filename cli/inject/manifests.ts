@@ -1,7 +1,7 @@
 // What inject and uninject share: reading what the command line names, and the report on standard error.
-import { type Input, InputError, type Report, readInputs } from "../deploy/manifests/mod.ts"
-import { Failure, UsageError } from "./failure.ts"
-import { colourOn, say } from "./output.ts"
+import { type Input, InputError, type Report, readInputs } from "../../deploy/manifests/mod.ts"
+import { Failure, UsageError } from "../failure.ts"
+import { colourOn, say } from "../output.ts"
 
 /** Manifests of files, folders, addresses and standard input. @throws Failure for what cannot be read */
 export async function readManifests(paths: readonly string[]): Promise<Input[]> {

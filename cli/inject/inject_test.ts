@@ -4,10 +4,10 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import { SETTING_NAMES } from "../deploy/inject/mod.ts"
+import { SETTING_NAMES } from "../../deploy/inject/mod.ts"
 import { SETTING_FLAGS } from "./inject.ts"
 
-const MAIN = fileURLToPath(new URL("./main.ts", import.meta.url))
+const MAIN = fileURLToPath(new URL("../main.ts", import.meta.url))
 const WEB = `# the shop's face
 apiVersion: apps/v1
 kind: Deployment

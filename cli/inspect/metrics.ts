@@ -1,9 +1,9 @@
 // `conduit metrics`: the raw Prometheus text of proxies, each under a comment that names its pod.
-import { command } from "./command_line/command.ts"
-import { type ApiConnection, openApi } from "./connect.ts"
-import { Failure } from "./failure.ts"
-import { GLOBAL_FLAGS } from "./flags.ts"
-import { say, writeOut } from "./output.ts"
+import { command } from "../command_line/command.ts"
+import { type ApiConnection, openApi } from "../connect.ts"
+import { Failure } from "../failure.ts"
+import { GLOBAL_FLAGS } from "../flags.ts"
+import { say, writeOut } from "../output.ts"
 import {
   KIND_WORDS,
   parseResources,
@@ -11,7 +11,7 @@ import {
   type ResourceArgument,
   resourcesText,
   SELECTOR_FLAG,
-} from "./resource.ts"
+} from "../resource.ts"
 
 /** `conduit metrics RESOURCE`. */
 export const metrics = command({
@@ -76,7 +76,7 @@ async function answersOf(
     })
     return
   }
-  const { proxyMetrics } = await import("./cluster/proxy_metrics.ts")
+  const { proxyMetrics } = await import("../cluster/proxy_metrics.ts")
   const { kubernetes, controlNamespace } = cluster
   for await (const answer of proxyMetrics(kubernetes, controlNamespace, target, namespace, selector))
     take(answer)

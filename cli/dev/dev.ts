@@ -1,11 +1,11 @@
 // `conduit dev`: the local cluster, no Kubernetes.
-import { command } from "./command_line/command.ts"
-import { apply, remove } from "./dev/apply.ts"
-import { down } from "./dev/down.ts"
-import { exec } from "./dev/exec.ts"
-import { logs } from "./dev/logs.ts"
-import { ps } from "./dev/ps.ts"
-import { up } from "./dev/up.ts"
+import { command } from "../command_line/command.ts"
+import { apply, remove } from "./apply.ts"
+import { down } from "./down.ts"
+import { exec } from "./exec.ts"
+import { logs } from "./logs.ts"
+import { ps } from "./ps.ts"
+import { up } from "./up.ts"
 
 /** `conduit dev up|ps|exec|logs|apply|delete|down`. */
 export const dev = command({

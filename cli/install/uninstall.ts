@@ -1,10 +1,10 @@
 // `conduit uninstall`: prints what to delete, found by its labels; warns while pods still have a proxy.
-import { findInjected, findInstalled, type Installed } from "../deploy/install/mod.ts"
-import { command } from "./command_line/command.ts"
-import { Failure } from "./failure.ts"
-import { GLOBAL_FLAGS } from "./flags.ts"
-import { planeNamespace, withKubernetes } from "./kubernetes.ts"
-import { say, writeOut } from "./output.ts"
+import { findInjected, findInstalled, type Installed } from "../../deploy/install/mod.ts"
+import { command } from "../command_line/command.ts"
+import { Failure } from "../failure.ts"
+import { GLOBAL_FLAGS } from "../flags.ts"
+import { planeNamespace, withKubernetes } from "../kubernetes.ts"
+import { say, writeOut } from "../output.ts"
 
 /** Objects as `kubectl delete -f -` takes them. */
 export function deletionYaml(objects: readonly Installed[]): string {

@@ -1,11 +1,11 @@
 // `conduit identity`: the certificates that proxies use, and when they end.
-import { CertificateState, type IdentitiesResponse } from "../protos/mod.ts"
-import { command } from "./command_line/command.ts"
-import { withApi } from "./connect.ts"
-import { Failure } from "./failure.ts"
-import { GLOBAL_FLAGS } from "./flags.ts"
-import { ago, type Column, FORMATS, formatOf, render, say, writeOut } from "./output.ts"
-import { KIND_WORDS, queryOf, resourcesOrDeployments, resourcesText, SELECTOR_FLAG } from "./resource.ts"
+import { CertificateState, type IdentitiesResponse } from "../../protos/mod.ts"
+import { command } from "../command_line/command.ts"
+import { withApi } from "../connect.ts"
+import { Failure } from "../failure.ts"
+import { GLOBAL_FLAGS } from "../flags.ts"
+import { ago, type Column, FORMATS, formatOf, render, say, writeOut } from "../output.ts"
+import { KIND_WORDS, queryOf, resourcesOrDeployments, resourcesText, SELECTOR_FLAG } from "../resource.ts"
 
 /** A row of `conduit identity -o json`; null where the proxy has no certificate. */
 export interface IdentityLine {

@@ -9,16 +9,16 @@ import {
   SettingError,
   TrustAnchorError,
   trustAnchors,
-} from "../deploy/inject/mod.ts"
-import type { InstalledMesh } from "../deploy/install/mod.ts"
-import { injectInputs, joinTexts } from "../deploy/manifests/mod.ts"
-import { command } from "./command_line/command.ts"
-import { Failure, UsageError } from "./failure.ts"
-import { GLOBAL_FLAGS } from "./flags.ts"
+} from "../../deploy/inject/mod.ts"
+import type { InstalledMesh } from "../../deploy/install/mod.ts"
+import { injectInputs, joinTexts } from "../../deploy/manifests/mod.ts"
+import { command } from "../command_line/command.ts"
+import { Failure, UsageError } from "../failure.ts"
+import { GLOBAL_FLAGS } from "../flags.ts"
 import { readManifests, refuseOutputFlag, sayReports } from "./manifests.ts"
-import { say, writeOut } from "./output.ts"
-import { runningMesh } from "./running_mesh.ts"
-import { CLIENT_VERSION } from "./version.ts"
+import { say, writeOut } from "../output.ts"
+import { runningMesh } from "../running_mesh.ts"
+import { CLIENT_VERSION } from "../version.ts"
 
 /** Flags that set a `config.conduit.io` annotation of the same name. */
 export const SETTING_FLAGS = {

@@ -4,9 +4,9 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import { makeAuthority } from "../deploy/identity/mod.ts"
+import { makeAuthority } from "../../deploy/identity/mod.ts"
 
-const MAIN = fileURLToPath(new URL("./main.ts", import.meta.url))
+const MAIN = fileURLToPath(new URL("../main.ts", import.meta.url))
 const FILES = [
   "--identity-trust-anchors-file=ca.crt",
   "--identity-issuer-certificate-file=issuer.crt",

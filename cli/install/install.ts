@@ -1,12 +1,12 @@
 // `conduit install`: prints the control plane's objects. Needs no cluster: the same flags give the same
 // bytes, but for trust anchors and issuer, which it makes where none are given and no control plane has any.
-import { installYaml, type Part } from "../deploy/install/mod.ts"
-import { command } from "./command_line/command.ts"
-import { UsageError } from "./failure.ts"
+import { installYaml, type Part } from "../../deploy/install/mod.ts"
+import { command } from "../command_line/command.ts"
+import { UsageError } from "../failure.ts"
 import { INSTALL_FLAGS, installationValues } from "./installation.ts"
-import { planeNamespace } from "./kubernetes.ts"
-import { writeOut } from "./output.ts"
-import { CLIENT_VERSION } from "./version.ts"
+import { planeNamespace } from "../kubernetes.ts"
+import { writeOut } from "../output.ts"
+import { CLIENT_VERSION } from "../version.ts"
 
 /** Which part the flags ask for. @throws UsageError for both flags at once */
 export function partOf(args: {

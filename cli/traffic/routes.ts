@@ -1,10 +1,10 @@
 // `conduit routes`: traffic per route of Services, as callers saw it and as it was sent.
-import type { RouteRow } from "../protos/mod.ts"
-import { command } from "./command_line/command.ts"
-import { windowMsOf } from "./command_line/duration.ts"
-import { openApi } from "./connect.ts"
-import { GLOBAL_FLAGS, WATCH_FLAG, WINDOW_FLAG } from "./flags.ts"
-import { type Column, FORMATS, formatOf, millis, percent, rate, render, say } from "./output.ts"
+import type { RouteRow } from "../../protos/mod.ts"
+import { command } from "../command_line/command.ts"
+import { windowMsOf } from "../command_line/duration.ts"
+import { openApi } from "../connect.ts"
+import { GLOBAL_FLAGS, WATCH_FLAG, WINDOW_FLAG } from "../flags.ts"
+import { type Column, FORMATS, formatOf, millis, percent, rate, render, say } from "../output.ts"
 import {
   KIND_WORDS,
   parseResources,
@@ -13,9 +13,9 @@ import {
   resourcesText,
   SELECTOR_FLAG,
   selectorOf,
-} from "./resource.ts"
+} from "../resource.ts"
 import { type HttpLine, httpLine } from "./stat.ts"
-import { show } from "./watch.ts"
+import { show } from "../watch.ts"
 
 /** A row of `conduit routes -o json`; null is a figure that no traffic stands behind. */
 export interface RouteLine extends HttpLine {

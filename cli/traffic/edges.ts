@@ -1,10 +1,10 @@
 // `conduit edges`: who calls whom, and whether the connection is secured.
-import type { Edge, Resource } from "../protos/mod.ts"
-import { command } from "./command_line/command.ts"
-import { windowMsOf } from "./command_line/duration.ts"
-import { openApi } from "./connect.ts"
-import { GLOBAL_FLAGS, WATCH_FLAG, WINDOW_FLAG } from "./flags.ts"
-import { type Column, FORMATS, formatOf, percent, rate, render, say } from "./output.ts"
+import type { Edge, Resource } from "../../protos/mod.ts"
+import { command } from "../command_line/command.ts"
+import { windowMsOf } from "../command_line/duration.ts"
+import { openApi } from "../connect.ts"
+import { GLOBAL_FLAGS, WATCH_FLAG, WINDOW_FLAG } from "../flags.ts"
+import { type Column, FORMATS, formatOf, percent, rate, render, say } from "../output.ts"
 import {
   KIND_WORDS,
   queryOf,
@@ -12,8 +12,8 @@ import {
   resourcesOrDeployments,
   resourcesText,
   SELECTOR_FLAG,
-} from "./resource.ts"
-import { show } from "./watch.ts"
+} from "../resource.ts"
+import { show } from "../watch.ts"
 
 /** One end of an edge. */
 export interface EdgeEnd {

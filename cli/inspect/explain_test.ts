@@ -4,9 +4,9 @@ import { createServer, type Server } from "node:http"
 import type { AddressInfo } from "node:net"
 import { fileURLToPath } from "node:url"
 import { connectNodeAdapter } from "@connectrpc/connect-node"
-import { ApiService, type ExplainRequest } from "../protos/mod.ts"
+import { ApiService, type ExplainRequest } from "../../protos/mod.ts"
 
-const MAIN = fileURLToPath(new URL("./main.ts", import.meta.url))
+const MAIN = fileURLToPath(new URL("../main.ts", import.meta.url))
 const CART = { namespace: "shop", kind: "deployment", name: "cart" }
 const DENIED = {
   namespace: "shop",

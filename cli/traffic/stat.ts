@@ -1,11 +1,11 @@
 // `conduit stat`: success rate, requests a second and latencies per resource.
-import type { ApiClient, HttpFigures, StatRow } from "../protos/mod.ts"
-import { command } from "./command_line/command.ts"
-import { windowMsOf } from "./command_line/duration.ts"
-import { openApi } from "./connect.ts"
-import { Failure, UsageError } from "./failure.ts"
-import { GLOBAL_FLAGS, WATCH_FLAG, WINDOW_FLAG } from "./flags.ts"
-import { byteRate, type Column, FORMATS, formatOf, millis, percent, rate, render, say } from "./output.ts"
+import type { ApiClient, HttpFigures, StatRow } from "../../protos/mod.ts"
+import { command } from "../command_line/command.ts"
+import { windowMsOf } from "../command_line/duration.ts"
+import { openApi } from "../connect.ts"
+import { Failure, UsageError } from "../failure.ts"
+import { GLOBAL_FLAGS, WATCH_FLAG, WINDOW_FLAG } from "../flags.ts"
+import { byteRate, type Column, FORMATS, formatOf, millis, percent, rate, render, say } from "../output.ts"
 import {
   KIND_WORDS,
   parseResources,
@@ -16,8 +16,8 @@ import {
   resourceText,
   SELECTOR_FLAG,
   selectorOf,
-} from "./resource.ts"
-import { show } from "./watch.ts"
+} from "../resource.ts"
+import { show } from "../watch.ts"
 
 /** Figures of HTTP in a row of `-o json`; null is a figure that no traffic stands behind. */
 export interface HttpLine {

@@ -1,13 +1,13 @@
 // `conduit upgrade`: prints the objects of this release with the values and secrets that the running one has; refuses
 // what would break the mesh.
-import { findConfig, installYaml, type Values } from "../deploy/install/mod.ts"
-import { command } from "./command_line/command.ts"
-import { Failure } from "./failure.ts"
+import { findConfig, installYaml, type Values } from "../../deploy/install/mod.ts"
+import { command } from "../command_line/command.ts"
+import { Failure } from "../failure.ts"
 import { partOf } from "./install.ts"
 import { installationValues, UPGRADE_FLAGS } from "./installation.ts"
-import { planeNamespace, withKubernetes } from "./kubernetes.ts"
-import { say, writeOut } from "./output.ts"
-import { CLIENT_VERSION } from "./version.ts"
+import { planeNamespace, withKubernetes } from "../kubernetes.ts"
+import { say, writeOut } from "../output.ts"
+import { CLIENT_VERSION } from "../version.ts"
 
 /** `conduit upgrade`. */
 export const upgrade = command({

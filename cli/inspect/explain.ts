@@ -1,11 +1,11 @@
 // `conduit explain --id ID`: why a proxy refused what it refused.
-import type { RefusalStory } from "../protos/mod.ts"
-import { command } from "./command_line/command.ts"
-import { withApi } from "./connect.ts"
-import { Failure, UsageError } from "./failure.ts"
-import { GLOBAL_FLAGS } from "./flags.ts"
-import { ago, formatOf, renderData, say, writeOut } from "./output.ts"
-import { resourceText } from "./resource.ts"
+import type { RefusalStory } from "../../protos/mod.ts"
+import { command } from "../command_line/command.ts"
+import { withApi } from "../connect.ts"
+import { Failure, UsageError } from "../failure.ts"
+import { GLOBAL_FLAGS } from "../flags.ts"
+import { ago, formatOf, renderData, say, writeOut } from "../output.ts"
+import { resourceText } from "../resource.ts"
 
 /** A resource as data. */
 interface Named {

@@ -1,11 +1,11 @@
 // `conduit endpoints`: the endpoints of Services, as the control plane serves them to proxies.
-import type { EndpointInfo, ServiceEndpoints } from "../protos/mod.ts"
-import { command } from "./command_line/command.ts"
-import { openApi } from "./connect.ts"
-import { Failure, UsageError } from "./failure.ts"
-import { GLOBAL_FLAGS } from "./flags.ts"
-import { type Column, FORMATS, formatOf, renderData, renderTable, say, writeOut } from "./output.ts"
-import { resourceText } from "./resource.ts"
+import type { EndpointInfo, ServiceEndpoints } from "../../protos/mod.ts"
+import { command } from "../command_line/command.ts"
+import { openApi } from "../connect.ts"
+import { Failure, UsageError } from "../failure.ts"
+import { GLOBAL_FLAGS } from "../flags.ts"
+import { type Column, FORMATS, formatOf, renderData, renderTable, say, writeOut } from "../output.ts"
+import { resourceText } from "../resource.ts"
 
 /** A Service as people name it. */
 export interface ServiceArgument {

@@ -1,9 +1,9 @@
 // `conduit uninject`: manifests in, the same manifests without the proxy out, and a report on standard error.
-import { joinTexts, uninjectInputs } from "../deploy/manifests/mod.ts"
-import { command } from "./command_line/command.ts"
-import { GLOBAL_FLAGS } from "./flags.ts"
+import { joinTexts, uninjectInputs } from "../../deploy/manifests/mod.ts"
+import { command } from "../command_line/command.ts"
+import { GLOBAL_FLAGS } from "../flags.ts"
 import { readManifests, refuseOutputFlag, sayReports } from "./manifests.ts"
-import { writeOut } from "./output.ts"
+import { writeOut } from "../output.ts"
 
 /** `conduit uninject FILE|DIR|URL|- ...`. */
 export const uninject = command({
