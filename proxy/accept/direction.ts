@@ -80,6 +80,7 @@ export function createSide(options: DirectionOptions, rules: DirectionRules): Si
 
 /** Label of a connection without TLS of the mesh: whose lack of an identity it is. */
 function tlsOfPlaintext({ info }: Endpoint, haveIdentity: boolean): TlsLabel {
+  if (info.itself) return "loopback"
   const peerCould = haveIdentity ? info.identity !== "" : info.meshed
   return peerCould ? "disabled" : "no_identity"
 }

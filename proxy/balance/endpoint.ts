@@ -41,6 +41,8 @@ export interface EndpointInfo {
   /** Whether the pod carries a proxy. */
   readonly meshed: boolean
   readonly serviceAccount: string
+  /** Whether it is the proxy's own pod: what goes there never leaves the pod, and passes no proxy on its way in. */
+  readonly itself: boolean
 }
 
 /** Of an address that the control plane told nothing about. */
@@ -55,6 +57,7 @@ export const UNKNOWN_ENDPOINT: EndpointInfo = {
   workload: "",
   meshed: false,
   serviceAccount: "",
+  itself: false,
 }
 
 /** One address that serves. */

@@ -1,5 +1,6 @@
 // Watches the control plane for what stands behind addresses, and keeps the last answer of every watch for life:
 // the control plane may be gone for good.
+import type { EndpointUpdate } from "../balance/mod.ts"
 import type { ControlLinkHandler, Link, OpenLink } from "../control_plane/mod.ts"
 import type { Logger } from "../log.ts"
 import { type Clock, callbackTimer, type Timer, type TimerWheel } from "../net/mod.ts"
@@ -166,7 +167,13 @@ export class Discovery implements ControlLinkHandler {
     const now = this.clock.nowMs
     switch (update.kind) {
       case "service":
-        destination.setService(update.service, update.endpoints, now, update.routes, update.backends)
+        destination.setService(
+          update.service,
+          this.seen(update.endpoints),
+          now,
+          update.routes,
+          update.backends.map(backend => ({ ...backend, endpoints: this.seen(backend.endpoints) })),
+        )
         break
       case "endpoint":
         destination.setEndpoint(update.info)
@@ -175,12 +182,22 @@ export class Discovery implements ControlLinkHandler {
         destination.setExternal()
         break
       case "delta":
-        destination.updateEndpoints(update.removed, update.added, now)
+        destination.updateEndpoints(update.removed, this.seen(update.added), now)
         for (const { backend, removed, added } of update.backends) {
-          destination.routes?.updateBackend(backend, removed, added, now)
+          destination.routes?.updateBackend(backend, removed, this.seen(added), now)
         }
         break
     }
+  }
+
+  /** Endpoints as this pod sees them: of itself it asks no proof, since no proxy stands before loopback. */
+  private seen(endpoints: readonly EndpointUpdate[]): readonly EndpointUpdate[] {
+    const { namespace, pod } = this.identity
+    const own = ({ info }: EndpointUpdate) => info.pod === pod && info.namespace === namespace
+    if (!endpoints.some(own)) return endpoints
+    return endpoints.map(one =>
+      own(one) ? { ...one, info: { ...one.info, identity: "", itself: true } } : one,
+    )
   }
 
   private add(target: WatchTarget, subject: Destination | InboundPort): void {

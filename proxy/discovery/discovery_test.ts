@@ -149,6 +149,28 @@ test("deltas change endpoints, and the last version is what a new stream resumes
   expect(addresses()).toEqual(["10.0.0.2", "10.0.0.3"])
 })
 
+test("of its own pod a proxy asks no proof: no proxy stands before loopback", () => {
+  const { discovery, link, open, answer } = fixture()
+  open()
+  link.take()
+  const web = discovery.lookup("10.96.0.10", 80)
+  const watchId = link.subscriptions()[0]?.watchId as bigint
+  const itself = { ...POD(1), pod: "cart-1", meshed: true, identity: "cart.shop" }
+  const other = { ...itself, ...POD(2), pod: "cart-2" }
+  const added = [itself, other]
+  answer(watchId, "v1", SERVICE())
+  answer(watchId, "v2", { case: "endpoints", value: { added } })
+  const seen = [...(web.endpoints?.endpoints() ?? [])].map(({ info }) => [
+    info.pod,
+    info.identity,
+    info.itself,
+  ])
+  expect(seen).toEqual([
+    ["cart-1", "", true],
+    ["cart-2", "cart.shop", false],
+  ])
+})
+
 test("with the control plane gone for good, what was known still answers", () => {
   const { discovery, link, open, down, answer, wait } = fixture()
   open()

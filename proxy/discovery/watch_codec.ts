@@ -252,6 +252,7 @@ function readEndpoint(reader: ProtoReader): EndpointUpdate {
     workload: "",
     meshed: false,
     serviceAccount: "",
+    itself: false,
   }
   for (let field = reader.next(); field !== 0; field = reader.next()) {
     if (field === 1) address = addressText(reader.view())

@@ -35,7 +35,7 @@ type Endpoint = typeof endpoint extends fc.Arbitrary<infer T> ? T : never
 const addressText = (bytes: Uint8Array) => (bytes.length === 4 ? formatIpv4(bytes, 0) : formatIpv6(bytes, 0))
 
 function expected({ ip: bytes, port: number, weight, ...info }: Endpoint) {
-  return { address: addressText(bytes), port: number, info: { ...info, weight: weight ?? 1 } }
+  return { address: addressText(bytes), port: number, info: { ...info, weight: weight ?? 1, itself: false } }
 }
 
 function message({ weight, ...rest }: Endpoint) {

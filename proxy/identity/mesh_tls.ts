@@ -173,7 +173,7 @@ export class MeshTls {
 
   /** How a connection to an endpoint that is made now is secured, for metrics. */
   tlsOf(info: EndpointInfo): TlsLabel {
-    if (info.identity === "") return "no_identity"
+    if (info.identity === "") return info.itself ? "loopback" : "no_identity"
     return this.fallsBack ? "disabled" : "true"
   }
 
@@ -187,7 +187,7 @@ export class MeshTls {
     return (go, refuse) => {
       if (endpoint.info.identity === "") {
         // Where nothing is known of an address it may well be of the cluster.
-        if (!this.required || endpoint.outside || encrypted) go({ connectTimeoutMs })
+        if (!this.required || endpoint.outside || endpoint.info.itself || encrypted) go({ connectTimeoutMs })
         else refuse(this.refused(endpoint, "mtls-required"))
         return
       }

@@ -5,14 +5,14 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { parseAllDocuments } from "yaml"
 import { type AuthorityPem, makeAuthority } from "../../deploy/identity/mod.ts"
-import { ensureHelm } from "./helm.ts"
+import { ensureGoProgram } from "./go_program.ts"
 
 const ROOT = join(import.meta.dir, "../..")
 let helm = ""
 let authority: AuthorityPem
 
 beforeAll(async () => {
-  helm = await ensureHelm()
+  helm = await ensureGoProgram({ name: "helm", module: "helm", of: "helm.sh/helm/v3/cmd/helm" })
   const names = { trustDomain: "example.test", controlNamespace: "mesh" }
   authority = await makeAuthority({ ...names, nowMs: Date.now() })
 }, 30 * 60_000)

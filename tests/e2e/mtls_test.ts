@@ -31,6 +31,8 @@ let mesh: Mesh
 let client: MeshedPod
 let server: MeshedPod
 let plain: Pod
+/** A pod that sends nothing in plaintext; there once a test has made it. */
+let strict: MeshedPod | null = null
 let folder = ""
 
 const PORTS = { 80: 8081, 82: 8080, 25: 2525, 90: 9000, 91: 9001, 443: 8443, 70: 7000, 71: 7001 } as const
@@ -52,7 +54,14 @@ async function serverIs(serviceAccount: string): Promise<void> {
     { service: "server", port: Number(port), endpoints: [endpoint(server.pod, target, serviceAccount)] },
   ])
   const bare = { service: "plain", port: 81, endpoints: [endpoint(plain, 8081, undefined)] }
-  await mesh.setTable({ outbound: Object.fromEntries([...services, [`${SERVICE}:81`, bare]]) })
+  const itself = {
+    service: "itself",
+    port: 80,
+    endpoints: strict ? [endpoint(strict.pod, 8081, "strict")] : [],
+  }
+  await mesh.setTable({
+    outbound: Object.fromEntries([...services, [`${SERVICE}:81`, bare], ["10.96.0.41:80", itself]]),
+  })
   await Bun.sleep(100)
 }
 
@@ -313,17 +322,23 @@ test("1 GiB arrives whole, and slow readers hold their writers back without fill
 }, 60_000)
 
 test("outbound-mtls required: nothing of the cluster is called in plaintext, and the outside is as it was", async () => {
-  const strict = await mesh.meshedPod("strict", { env: { CONDUIT_PROXY_OUTBOUND_MTLS: "required" } })
-  await ready(strict.pod)
-  const get = (...args: string[]) => strict.pod.run(["curl", "-sS", "-i", "-m", "5", ...args])
+  strict = await mesh.meshedPod("strict", { env: { CONDUIT_PROXY_OUTBOUND_MTLS: "required" } })
+  const { pod } = strict
+  await ready(pod)
+  await serverIs("server")
+  const get = (...args: string[]) => pod.run(["curl", "-sS", "-i", "-m", "5", ...args])
   const caught = await wire(plain, async () => {
     const refused = await get(`http://${SERVICE}:81/${MARK}`)
     expect(refused.stdout).toContain("502")
     expect(refused.stdout).toContain("conduit-proxy-error: mtls-required")
   })
   expect(caught.includes(MARK)).toBe(false)
-  expect(await metric(strict.pod, "outbound_tls_errors_total", `reason="mtls-required"`)).toBe(1)
+  expect(await metric(pod, "outbound_tls_errors_total", `reason="mtls-required"`)).toBe(1)
   expect((await get(`http://${SERVICE}/`)).stdout).toContain("server GET /")
+  // A Service whose only endpoint is the caller: what it sends never leaves the pod, and no proxy stands before loopback.
+  await pod.start([process.execPath, lab("http_peer.ts"), "strict"]).saw("listening")
+  expect((await get("http://10.96.0.41/itself")).stdout).toContain("strict GET /itself")
+  expect(await metric(pod, "response_total", `dst_service="itself"`, `tls="loopback"`)).toBe(1)
   // Nothing in the table stands for the outside.
   expect((await get(`http://${plain.ipv4}:8081/outside`)).stdout).toContain("plain GET /outside")
 })
