@@ -31,9 +31,15 @@ const EXTENDED_FEATURES = [
   "MeshHTTPRouteRewritePath",
   "MeshHTTPRouteSchemeRedirect",
   // Features of routes of any kind, which tests of meshes ask for as well.
+  "HTTPRoute303RedirectStatusCode",
+  "HTTPRoute307RedirectStatusCode",
+  "HTTPRoute308RedirectStatusCode",
   "HTTPRouteParentRefPort",
   "HTTPRouteResponseHeaderModification",
 ]
+
+/** A provisional test that applies another one's manifest (tests/mesh/httproute-307-redirect.go), so that none can pass it. */
+const BROKEN = "MeshHTTPRoute307Redirect"
 
 /** What we read of the suite's report. */
 interface Report {
@@ -128,6 +134,7 @@ async function runSuite(): Promise<void> {
   const flags = {
     "conformance-profiles": "MESH-HTTP,MESH-GRPC",
     "supported-features": EXTENDED_FEATURES.join(","),
+    "skip-tests": BROKEN,
     "namespace-annotations": "conduit.io/inject=enabled",
     "cleanup-base-resources": "false",
     organization: "conduit",
@@ -169,9 +176,12 @@ function failures(): string {
   return (failed.length > 0 ? failed : lines.slice(-60)).join("\n")
 }
 
-test("the suite passes", () => {
+test("the suite passes, and skips no test of meshes but a broken one", () => {
   if (code !== 0) console.log(failures())
   expect(code).toBe(0)
+  const ended = [...said.matchAll(/^ {4}--- (\w+): TestConformance\/(Mesh\w+)/gm)]
+  expect(ended.filter(([, result]) => result !== "PASS").map(([, , name]) => name)).toEqual([BROKEN])
+  expect(ended.length).toBeGreaterThan(20)
 })
 
 for (const name of ["MESH-HTTP", "MESH-GRPC"]) {
