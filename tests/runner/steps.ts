@@ -5,8 +5,8 @@ const SECOND = 1000
 const MINUTE = 60 * SECOND
 
 /**
- * Checks that run beside the others: those that mostly wait (certificates live for 20 s and are renewed twenty times), and
- * those of a cluster without a node.
+ * Checks that run beside the others: those that mostly wait (for certificates that live for 20 s, for pods), and that no
+ * other load can make fail. Those that send load and let no request fail run one after the other.
  */
 const BESIDE = new Set([
   "e2e/mtls_rotation",
@@ -14,6 +14,11 @@ const BESIDE = new Set([
   "cluster/api",
   "cluster/chart",
   "cluster/check",
+  "cluster/cli",
+  "cluster/cni",
+  "cluster/conformance",
+  "cluster/images",
+  "cluster/injector",
   "cluster/install",
   "cluster/kubernetes_source",
   "cluster/policy_status",
