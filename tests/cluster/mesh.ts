@@ -59,7 +59,7 @@ function resource(name: string): string {
 export class Mesh implements AsyncDisposable {
   readonly cluster: Cluster
 
-  /** Home of `conduit`: whose home this is may have local meshes, which it would find. */
+  /** Home of `conduit`, empty. */
   readonly #home: string
 
   private constructor(cluster: Cluster, home: string) {
@@ -90,14 +90,11 @@ export class Mesh implements AsyncDisposable {
 
   /** Runs `conduit` as the cluster's administrator; it may fail. */
   async tryConduit(args: readonly string[], input = ""): Promise<CommandResult> {
-    const child = Bun.spawn([process.execPath, "cli/main.ts", ...args], {
+    // By flag: a local mesh that runs on this machine is found before the cluster of KUBECONFIG.
+    const cluster = `--kubeconfig=${this.cluster.kubeconfig}`
+    const child = Bun.spawn([process.execPath, "cli/main.ts", ...args, cluster], {
       cwd: ROOT,
-      env: {
-        PATH: process.env.PATH ?? "",
-        HOME: this.#home,
-        XDG_RUNTIME_DIR: this.#home,
-        KUBECONFIG: this.cluster.kubeconfig,
-      },
+      env: { PATH: process.env.PATH ?? "", HOME: this.#home },
       stdin: new Blob([input]),
       stdout: "pipe",
       stderr: "pipe",

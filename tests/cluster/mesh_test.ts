@@ -97,8 +97,7 @@ test("traffic between meshed pods is mutual TLS, as both ends say, and the calle
 }, 60_000)
 
 test("conduit stat deploy shows it", async () => {
-  await using api = await cluster.forward("conduit", "deployment/conduit-api", 8085)
-  const args = ["stat", "deploy", "-n", "default", "--api-addr", `127.0.0.1:${api.port}`, "-o", "json"]
+  const args = ["stat", "deploy", "-n", "default", "-o", "json"]
   let rows: { name: string; meshed: { running: number; total: number }; success: number; rps: number }[] = []
   for (let turn = 0; turn < 20; turn++) {
     rows = JSON.parse((await mesh.conduit(args)).stdout)
@@ -167,7 +166,6 @@ test("the demo shop, all of its protocols, runs in the mesh", async () => {
   await mesh.apply(stdout)
   for (const namespace of ["shop", "backend"])
     await mesh.rolledOut(namespace, ...(await mesh.deployments(namespace)))
-  await using api = await cluster.forward("conduit", "deployment/conduit-api", 8085)
   interface Edge {
     readonly from: { readonly name: string }
     readonly to: { readonly name: string }
@@ -177,7 +175,7 @@ test("the demo shop, all of its protocols, runs in the mesh", async () => {
   const secured = (): Set<string> =>
     new Set(edges.filter(edge => edge.secured).map(({ from, to }) => `${from.name} ${to.name}`))
   await eventually("every edge is secured", async () => {
-    const args = ["edges", "deploy", "-A", "--api-addr", `127.0.0.1:${api.port}`, "-o", "json"]
+    const args = ["edges", "deploy", "-A", "-o", "json"]
     edges = JSON.parse((await mesh.conduit(args)).stdout)
     return SHOP_EDGES.every(edge => secured().has(edge))
   }).catch(() => {})
