@@ -59,6 +59,11 @@ export const COMMANDS: readonly Entry[] = [
     load: async () => (await import("./inspect/explain.ts")).explain,
   },
   {
+    name: "profile",
+    summary: "writes routes of a Service: from OpenAPI, protobuf or its traffic",
+    load: async () => (await import("./profile/profile.ts")).profile,
+  },
+  {
     name: "endpoints",
     summary: "endpoints of Services, as proxies get them",
     load: async () => (await import("./inspect/endpoints.ts")).endpoints,

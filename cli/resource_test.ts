@@ -1,6 +1,6 @@
 // Resource arguments and Services as people type them.
 import { expect, test } from "bun:test"
-import { parseService } from "./inspect/endpoints.ts"
+import { parseService } from "./service_argument.ts"
 import {
   KINDS,
   kindOf,

@@ -151,6 +151,26 @@ test("edges name exactly who calls, with their rates, and why what is not secure
   for (const row of rows.filter(row => row !== legacy)) expect(row.secured).toBe(true)
 })
 
+test("profile --live writes a rule per kind of request that meshed callers sent to one Service", async () => {
+  const { stdout, status } = await mesh.cli("profile", "cart", "-n", "shop", "--live", "-o", "json")
+  expect(status).toBe(0)
+  const { items } = JSON.parse(stdout)
+  expect(items).toHaveLength(1)
+  expect(items[0].spec.parentRefs).toEqual([{ group: "", kind: "Service", name: "cart", port: 80 }])
+  const matches = items[0].spec.rules.map((rule: { matches: object[] }) => rule.matches[0])
+  expect(matches).toEqual([
+    // legacy, which asks /health, proves no identity.
+    { path: { type: "RegularExpression", value: "/items/[^/]+" }, method: "GET" },
+    { path: { type: "Exact", value: "/orders" }, method: "POST" },
+    { path: { type: "PathPrefix", value: "/" } },
+  ])
+  const none = await mesh.cli("profile", "nothing", "-n", "shop", "--live")
+  expect(none).toMatchObject({
+    status: 1,
+    stderr: 'conduit: there is no Service nothing in namespace "shop" (-n chooses another)\n',
+  })
+})
+
 test("what-if names exactly whom proposed policies would refuse, on which route, at which rate", async () => {
   const { ip } = await mesh.pod("shop", "web")
   const proposed = file(
