@@ -16,7 +16,7 @@ const GRPC_PATH = /^\/([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\/([A-Za-z_]\w*)$/
  * Asks the control plane.
  *
  * @param port  of the Service; 0 where it has only one
- * @throws Failure when there is no such Service or port, when none of its pods is meshed, or when nothing was seen
+ * @throws Failure when the Service has no such port, or several and none is chosen
  */
 export async function liveTraffic(
   api: ApiClient,
@@ -30,11 +30,7 @@ export async function liveTraffic(
   const [first, ...more] = services.filter(one => port === 0 || one.port === port)
   if (first === undefined) {
     const ports = services.map(one => one.port).join(", ")
-    throw new Failure(
-      ports === ""
-        ? `there is no Service ${place} (-n chooses another)`
-        : `the Service ${place} has no port ${port}; it has ${ports}`,
-    )
+    throw new Failure(`the Service ${place} has no port ${port}; it has ${ports}`)
   }
   if (more.length > 0) {
     const ports = [first, ...more].map(one => one.port).join(", ")

@@ -167,7 +167,7 @@ test("profile --live writes a rule per kind of request that meshed callers sent 
   const none = await mesh.cli("profile", "nothing", "-n", "shop", "--live")
   expect(none).toMatchObject({
     status: 1,
-    stderr: 'conduit: there is no Service nothing in namespace "shop" (-n chooses another)\n',
+    stderr: 'conduit: service "nothing" is not known in namespace "shop"\n',
   })
 })
 
