@@ -37,7 +37,7 @@ if (mode === "serve") {
   const metadata = new Metadata()
   metadata.set("traceparent", traceparent)
   const client = new (makeGenericClientConstructor(service, "Trace"))(address, credentials.createInsecure())
-  client.seen("", metadata, (error, seen) => {
+  client.seen("?", metadata, (error, seen) => {
     process.stdout.write(error === null ? seen : String(error))
     client.close()
   })
