@@ -42,7 +42,7 @@ export class LineClock {
 export function apacheLine(facts: ExchangeFacts, startedAtMs: number, clock: LineClock): string {
   const { request, status, endpoint } = facts
   const host = facts.client.slice(0, facts.client.lastIndexOf(":"))
-  let line = `${host || "-"} - ${facts.clientId || "-"} [${clock.apache(startedAtMs)}] "${apacheText(request.method)} `
+  let line = `${host || "-"} - ${apacheText(facts.clientId) || "-"} [${clock.apache(startedAtMs)}] "${apacheText(request.method)} `
   line += `${apacheText(request.path)} HTTP/${facts.httpVersion === "2" ? "2.0" : facts.httpVersion}" `
   line += `${status === 0 ? "-" : status} ${facts.responseBytes === 0 ? "-" : facts.responseBytes} `
   line += `"${apacheText(request.header("referer") ?? "-")}" "${apacheText(request.header("user-agent") ?? "-")}" `

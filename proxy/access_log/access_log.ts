@@ -53,9 +53,9 @@ export class AccessLogFile implements AccessLog {
   }
 
   ended(facts: ExchangeFacts): void {
-    this.writer.line(this.format(facts, this.wallClock() - facts.totalMs, this.clock))
-    this.lines.value++
-    this.dropped.value = this.writer.dropped
+    const taken = this.writer.line(this.format(facts, this.wallClock() - facts.totalMs, this.clock))
+    if (taken) this.lines.value++
+    else this.dropped.value++
   }
 
   /** Begins to write what waits: the process is about to end. */

@@ -11,6 +11,9 @@ export const LINE_FLUSH_MS = 100
 /** Waiting bytes that are written at once, whatever the time. */
 export const LINE_BATCH_BYTES = 64 * 1024
 
+/** Least time between two words about dropped lines, milliseconds: a flood of them floods nothing else. */
+export const DROPPED_TOLD_MS = 5_000
+
 /** Pause after a write that the descriptor did not take, milliseconds. */
 const RETRY_MS = 50
 
@@ -27,7 +30,7 @@ export interface LineWriterOptions {
   readonly write?: Write
   /** Calls back after some milliseconds. Default: setTimeout. */
   readonly later?: (callback: () => void, delayMs: number) => void
-  /** Told how many lines were dropped, once the descriptor takes bytes again. */
+  /** Told how many lines were dropped since the last time, every `DROPPED_TOLD_MS` while there are any. */
   readonly onDropped?: (lines: number) => void
 }
 
@@ -39,11 +42,11 @@ export class LineWriter {
   private readonly later: (callback: () => void, delayMs: number) => void
   private readonly onDropped: (lines: number) => void
   private text = ""
-  /** Bytes of `text`; lines are ASCII. */
   private batch: Uint8Array | null = null
   private offset = 0
   private scheduled = false
   private told = 0
+  private telling = false
 
   constructor(options: LineWriterOptions = {}) {
     this.write = options.write ?? ((bytes, offset, done) => writeFd(1, bytes, offset, done))
@@ -51,15 +54,15 @@ export class LineWriter {
     this.onDropped = options.onDropped ?? (() => {})
   }
 
-  /** Takes one line of ASCII with its newline. */
-  line(line: string): void {
+  /** Takes one line of ASCII with its newline. False: it was dropped. */
+  line(line: string): boolean {
     const waiting = this.text.length + (this.batch === null ? 0 : this.batch.length - this.offset)
     if (waiting + line.length > MAX_WAITING_LOG_BYTES) {
-      this.dropped++
-      return
+      this.drop()
+      return false
     }
     this.text += line
-    if (this.batch !== null) return
+    if (this.batch !== null) return true
     if (this.text.length >= LINE_BATCH_BYTES) this.flush()
     else if (!this.scheduled) {
       this.scheduled = true
@@ -68,6 +71,18 @@ export class LineWriter {
         this.flush()
       }, LINE_FLUSH_MS)
     }
+    return true
+  }
+
+  private drop(): void {
+    this.dropped++
+    if (this.telling) return
+    this.telling = true
+    this.later(() => {
+      this.telling = false
+      this.onDropped(this.dropped - this.told)
+      this.told = this.dropped
+    }, DROPPED_TOLD_MS)
   }
 
   /** Begins to write what waits, unless a write is under way. */
@@ -96,10 +111,6 @@ export class LineWriter {
     }
     // With any other error nobody reads: the batch is lost, and the next one is tried.
     this.batch = null
-    if (this.dropped > this.told) {
-      this.onDropped(this.dropped - this.told)
-      this.told = this.dropped
-    }
     this.flush()
   }
 }

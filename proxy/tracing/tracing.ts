@@ -1,6 +1,5 @@
 // Which requests belong to a trace, and the span of each: what callers have begun is continued, and a share of the rest
 // begins one here. What is not traced is sent on as it came.
-import { randomBytes } from "node:crypto"
 import type { ExchangeFacts, RequestTrace, RequestView, Tracer } from "../http/mod.ts"
 import type { Direction } from "../telemetry/mod.ts"
 import { SPAN_CLIENT, SPAN_SERVER, type Span, spanAttributes, spanFailed, spanName } from "./span.ts"
@@ -43,7 +42,7 @@ export class Tracing implements Tracer {
     this.sampling = options.sampling
     this.export = options.export
     this.random = options.random ?? Math.random
-    this.newId = options.newId ?? (bytes => randomBytes(bytes).toString("hex"))
+    this.newId = options.newId ?? randomId
     this.wallClock = options.wallClock ?? (() => performance.timeOrigin + performance.now())
   }
 
@@ -119,4 +118,8 @@ class TracedRequest implements RequestTrace {
       isError: spanFailed(facts),
     })
   }
+}
+
+function randomId(bytes: number): string {
+  return Buffer.from(crypto.getRandomValues(new Uint8Array(bytes))).toString("hex")
 }
