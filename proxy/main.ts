@@ -12,7 +12,7 @@ import { createInbound } from "./inbound/mod.ts"
 import { Lifecycle } from "./lifecycle.ts"
 import { createLogger, type Logger } from "./log.ts"
 import { dialThrough, errorCode, loop } from "./net/mod.ts"
-import { createOutbound } from "./outbound/mod.ts"
+import { createOutbound, ownConnection } from "./outbound/mod.ts"
 import { InboundPolicy, PolicyWatch } from "./policy/mod.ts"
 import { QuietMemory } from "./quiet_memory.ts"
 import {
@@ -115,7 +115,12 @@ function run(config: Config, log: Logger): void {
   }
   const { accessLog: format } = config
   const accessLog = format === "off" ? null : new AccessLogFile({ format, registry, log })
-  const tracing = createTracing({ config, registry, log })
+  const tracing = createTracing({
+    config,
+    registry,
+    log,
+    connect: (address, port, handler) => ownConnection(discovery, outbound, address, port, handler),
+  })
   const ipv6 = hasIpv6()
   const shared = {
     ownPorts: [config.outboundPort, config.inboundPort, config.adminPort],

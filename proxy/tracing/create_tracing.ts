@@ -4,7 +4,7 @@ import { resolveName } from "../control_plane/mod.ts"
 import type { Tracer } from "../http/mod.ts"
 import type { Logger } from "../log.ts"
 import type { Registry } from "../telemetry/mod.ts"
-import { createPost } from "./otlp_post.ts"
+import { type Connect, createPost } from "./otlp_post.ts"
 import type { Attribute } from "./span.ts"
 import { SpanExporter } from "./span_exporter.ts"
 import { Tracing } from "./tracing.ts"
@@ -14,6 +14,8 @@ export interface TracingParts {
   readonly config: Config
   readonly registry: Registry
   readonly log: Logger
+  /** Connects to the collector. */
+  readonly connect: Connect
 }
 
 /** Tracing at work. */
@@ -24,10 +26,15 @@ export interface WorkingTracing {
 }
 
 /** Null where no collector is set. */
-export function createTracing({ config, registry, log }: TracingParts): WorkingTracing | null {
+export function createTracing({ config, registry, log, connect }: TracingParts): WorkingTracing | null {
   if (config.traceCollector === "") return null
   const exporter = new SpanExporter({
-    post: createPost(config.traceCollector, `conduit-proxy/${PROXY_VERSION}`, resolveName),
+    post: createPost({
+      address: config.traceCollector,
+      userAgent: `conduit-proxy/${PROXY_VERSION}`,
+      resolve: resolveName,
+      connect,
+    }),
     source: { resource: resourceOf(config), version: PROXY_VERSION },
     registry,
     log,

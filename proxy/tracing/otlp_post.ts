@@ -1,6 +1,6 @@
 // One POST of OTLP over HTTP/1.1 on a connection of its own, a second apart at most (opentelemetry.io, OTLP/HTTP). The
 // runtime's client would bring a thread and its memory into the proxy.
-import { type Conn, type ConnHandler, dial } from "../net/mod.ts"
+import type { Conn, ConnHandler } from "../net/mod.ts"
 
 /** Time for one export, connect included. */
 export const EXPORT_TIMEOUT_MS = 10_000
@@ -21,16 +21,20 @@ export interface PostResult {
 /** Sends one export; never rejects. */
 export type Post = (body: Uint8Array) => Promise<PostResult>
 
-/**
- * Makes the sender.
- *
- * @param address  `host:port` of the collector
- */
-export function createPost(
-  address: string,
-  userAgent: string,
-  resolve: (host: string) => Promise<readonly string[]>,
-): Post {
+/** Connects to an IP address; rejects where there is nothing to connect to. */
+export type Connect = (address: string, port: number, handler: ConnHandler) => Promise<Conn>
+
+/** How the collector is reached. */
+export interface PostOptions {
+  /** `host:port` of the collector. */
+  readonly address: string
+  readonly userAgent: string
+  readonly resolve: (host: string) => Promise<readonly string[]>
+  readonly connect: Connect
+}
+
+/** Makes the sender. */
+export function createPost({ address, userAgent, resolve, connect }: PostOptions): Post {
   const colon = address.lastIndexOf(":")
   const host = address.slice(0, colon).replace(/^\[|\]$/g, "")
   const port = Number(address.slice(colon + 1))
@@ -46,12 +50,17 @@ export function createPost(
     const head =
       `POST /v1/traces HTTP/1.1\r\nHost: ${address}\r\nUser-Agent: ${userAgent}\r\nb3: 0\r\n` +
       `Content-Type: application/x-protobuf\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n`
-    return await new Promise<PostResult>(done => {
-      const exchange = new PostExchange(done)
-      const conn = dial(ip, port, exchange)
+    const { promise, resolve: done } = Promise.withResolvers<PostResult>()
+    const exchange = new PostExchange(done)
+    try {
+      const conn = await connect(ip, port, exchange)
       exchange.watch(conn)
       conn.write(Buffer.concat([Buffer.from(head, "latin1"), body]))
-    })
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error)
+      return { status: 0, retryAfterS: 0, error: `${address}: ${why}` }
+    }
+    return await promise
   }
 }
 

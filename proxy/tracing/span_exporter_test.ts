@@ -3,8 +3,9 @@ import { expect, test } from "bun:test"
 import { fromBinary } from "@bufbuild/protobuf"
 import { otlpTraceV1 } from "../../protos/mod.ts"
 import { createLogger } from "../log.ts"
+import { dial } from "../net/mod.ts"
 import { Registry } from "../telemetry/mod.ts"
-import { createPost, type PostResult } from "./otlp_post.ts"
+import { createPost, type Post, type PostOptions, type PostResult } from "./otlp_post.ts"
 import type { Span } from "./span.ts"
 import {
   EXPORT_INTERVAL_MS,
@@ -114,6 +115,16 @@ test("what the collector asks to wait is waited; what it refuses is not sent aga
   expect(value("trace_spans_dropped_total", "rejected")).toBe(1)
 })
 
+function postTo(port: number, changed: Partial<PostOptions> = {}): Post {
+  return createPost({
+    address: `collector:${port}`,
+    userAgent: "conduit-proxy/0.1.0",
+    resolve: async () => ["127.0.0.1"],
+    connect: async (address, to, handler) => dial(address, to, handler),
+    ...changed,
+  })
+}
+
 test("an export is a POST of protobuf to /v1/traces that makes no trace of its own", async () => {
   const seen: { method: string; path: string; type: string | null; b3: string | null; body: number[] }[] = []
   const server = Bun.serve({
@@ -132,7 +143,7 @@ test("an export is a POST of protobuf to /v1/traces that makes no trace of its o
     },
   })
   try {
-    const post = createPost(`collector:${server.port}`, "conduit-proxy/0.1.0", async () => ["127.0.0.1"])
+    const post = postTo(server.port as number)
     expect(await post(new Uint8Array([1, 2, 3]))).toEqual({ status: 503, retryAfterS: 3, error: "" })
     expect(seen).toEqual([
       { method: "POST", path: "/v1/traces", type: "application/x-protobuf", b3: "0", body: [1, 2, 3] },
@@ -143,7 +154,6 @@ test("an export is a POST of protobuf to /v1/traces that makes no trace of its o
 })
 
 test("a collector that cannot be reached, or closes, or is no HTTP server is told as such", async () => {
-  const post = (port: number) => createPost(`collector:${port}`, "x", async () => ["127.0.0.1"])
   const closing = Bun.listen({
     hostname: "127.0.0.1",
     port: 0,
@@ -156,13 +166,16 @@ test("a collector that cannot be reached, or closes, or is no HTTP server is tol
   })
   const { port: closingPort } = closing
   try {
-    expect(await post(closingPort)(new Uint8Array(1))).toMatchObject({ status: 0 })
-    expect((await post(other.port)(new Uint8Array(1))).error).toBe("what came is no answer of HTTP/1.1")
+    expect(await postTo(closingPort)(new Uint8Array(1))).toMatchObject({ status: 0 })
+    expect((await postTo(other.port)(new Uint8Array(1))).error).toBe("what came is no answer of HTTP/1.1")
   } finally {
     closing.stop(true)
     other.stop(true)
   }
-  expect(await post(closingPort)(new Uint8Array(1))).toMatchObject({ status: 0, error: "ECONNREFUSED" })
-  const nameless = createPost("nowhere:1", "x", async () => [])
-  expect((await nameless(new Uint8Array(1))).error).toBe("nowhere has no address")
+  expect(await postTo(closingPort)(new Uint8Array(1))).toMatchObject({ status: 0, error: "ECONNREFUSED" })
+  expect((await postTo(1, { resolve: async () => [] })(new Uint8Array(1))).error).toBe(
+    "collector has no address",
+  )
+  const connect = () => Promise.reject(new Error("there is no endpoint"))
+  expect((await postTo(1, { connect })(new Uint8Array(1))).error).toBe("collector:1: there is no endpoint")
 })

@@ -128,6 +128,7 @@ function readB3(value: string | undefined): Read | null {
 function readB3Fields(request: RequestView): Read | null {
   const trace = request.header(B3_TRACE)?.toLowerCase()
   const state = request.header(B3_SAMPLED)?.toLowerCase()
+  if (trace === undefined && state === undefined) return null
   const debug = request.header(B3_FLAGS) === "1"
   const sampled =
     debug || state === "1" || state === "true" ? SAMPLED_YES : state === undefined ? SAMPLED_OPEN : SAMPLED_NO

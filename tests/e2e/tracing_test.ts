@@ -27,25 +27,31 @@ let traces = 0
 
 beforeAll(async () => {
   mesh = await Mesh.createWithIdentity()
-  collector = mesh.lab.pod("collector")
+  // It is of the mesh, and takes spans of who has proven itself only.
+  const authenticated = { CONDUIT_PROXY_DEFAULT_INBOUND_POLICY: "all-authenticated" }
+  collector = (await mesh.meshedPod("collector", { env: authenticated })).pod
   const env = { CONDUIT_PROXY_TRACE_COLLECTOR: `${collector.ipv4}:4318`, CONDUIT_PROXY_ACCESS_LOG: "json" }
   client = await mesh.meshedPod("client", { env })
   server = await mesh.meshedPod("server", { env })
-  const { name: pod, ipv4: ip } = server.pod
+  const endpointOf = ({ name, ipv4 }: Pod, port: number) => {
+    const names = { pod: name, workload: name, serviceAccount: name }
+    return { ip: ipv4, port, ...names, meshed: true }
+  }
   await mesh.setTable({
-    outbound: Object.fromEntries(
-      [8080, 8081, 8082].map(port => [
+    outbound: Object.fromEntries([
+      [`${collector.ipv4}:4318`, { endpoint: endpointOf(collector, 4318) }],
+      ...[8080, 8081, 8082].map(port => [
         `${WEB}:${port}`,
         {
           service: "web",
           port,
-          endpoints: [{ ip, port, pod, workload: pod, meshed: true, serviceAccount: pod }],
+          endpoints: [endpointOf(server.pod, port)],
         },
       ]),
-    ),
+    ]),
   })
   await server.pod.start([process.execPath, PEER, "serve"]).saw("listening")
-  await Promise.all([ready(client.pod), ready(server.pod)])
+  await Promise.all([client.pod, server.pod, collector].map(ready))
 }, 60_000)
 
 afterAll(async () => {
