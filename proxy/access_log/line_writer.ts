@@ -2,7 +2,7 @@
 // time in the background, and dropped once too many wait.
 import { write as writeFd } from "node:fs"
 
-/** Bytes that may wait: two seconds of 5,000 lines a second. Beyond it lines are dropped, and counted. */
+/** Bytes that may wait: a second of 5,000 lines. Beyond it lines are dropped, and counted. */
 export const MAX_WAITING_LOG_BYTES = 2 * 1024 * 1024
 
 /** Lines leave this often at the latest, milliseconds: somebody may be looking on. */
