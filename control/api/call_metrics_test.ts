@@ -1,7 +1,7 @@
 // Calls as Prometheus is told of them.
 import { expect, test } from "bun:test"
 import { create } from "@bufbuild/protobuf"
-import { Code, ConnectError, createRouterTransport, createClient } from "@connectrpc/connect"
+import { Code, ConnectError, createClient, createRouterTransport } from "@connectrpc/connect"
 import { ApiService, StatResponseSchema, VersionResponseSchema } from "../../protos/mod.ts"
 import { CallMetrics } from "./call_metrics.ts"
 

@@ -12,8 +12,8 @@ export {
 } from "./grpc_stream.ts"
 export { type KeepaliveOptions, PING_INTERVAL_MS, PING_TIMEOUT_MS } from "./keepalive.ts"
 export { type Listening, listen, type RequestHandler } from "./listener.ts"
-export { ProcessMetrics } from "./process_metrics.ts"
 export { refuseClaim } from "./pod_claim.ts"
+export { ProcessMetrics } from "./process_metrics.ts"
 export { listenForStreams } from "./stream_port.ts"
 export type { ConnectionRefusal, TlsOptions } from "./tls_port.ts"
 export {

@@ -12,8 +12,8 @@ export {
 } from "./classify.ts"
 export type { Drainable } from "./drainable.ts"
 export type { HttpEnv } from "./env.ts"
-export type { AccessLog, ExchangeFacts } from "./exchange_facts.ts"
 export { Exchange, MAX_PICKS, PICK_BUDGET_MS } from "./exchange.ts"
+export type { AccessLog, ExchangeFacts } from "./exchange_facts.ts"
 export {
   Admission,
   createHttpService,

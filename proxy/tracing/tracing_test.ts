@@ -2,7 +2,7 @@
 // spans that come of it.
 import { expect, test } from "bun:test"
 import { connect, createServer, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2"
-import { startHttp1Loopback, onPort } from "../http/http1_loopback.ts"
+import { onPort, startHttp1Loopback } from "../http/http1_loopback.ts"
 import { startLoopbackProxy } from "../http/http2_loopback.ts"
 import type { Span } from "./span.ts"
 import { Tracing } from "./tracing.ts"
