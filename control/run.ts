@@ -1,7 +1,7 @@
 // The services of a control-plane process, put together from its settings. main.ts is the process around it.
 import { KubeApi, kubeconfigCredentials, serviceAccountCredentials } from "../deploy/kubernetes/mod.ts"
 import project from "../package.json" with { type: "json" }
-import { serveApi } from "./api/mod.ts"
+import { CallMetrics, serveApi } from "./api/mod.ts"
 import { type ClusterSource, ManifestsSource, type Problem } from "./cluster/mod.ts"
 import { type KeptConditions, keepConditions } from "./conditions/mod.ts"
 import { serveDestination } from "./destination/mod.ts"
@@ -12,7 +12,7 @@ import type { Log } from "./log.ts"
 import { joinMesh, type MeshMember } from "./mesh_member.ts"
 import { policyConditions, policyProblems, servePolicy } from "./policy/mod.ts"
 import { routeConditions, routeProblems } from "./routing/mod.ts"
-import { type Listening, type Metric, serveAdmin } from "./serve/mod.ts"
+import { type Listening, type Metric, ProcessMetrics, serveAdmin } from "./serve/mod.ts"
 import { type ClusterSettings, NEED_CLUSTER, type ServiceName, type Settings } from "./settings.ts"
 import {
   localQueries,
@@ -47,9 +47,11 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
   const { services, host, ports, mesh } = settings
   const parts: { name: ServiceName | "admin"; listening: Listening }[] = []
   const figures: (() => readonly Metric[])[] = []
+  const ofProcess = new ProcessMetrics(project.version, [...services].sort())
   const stop = (): void => {
     for (const { listening } of parts) listening.close()
     for (const { stop } of kept) stop()
+    ofProcess.stop()
     injector?.stop()
     source?.stop()
     member?.stop()
@@ -239,7 +241,10 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
     }
     if (services.has("api") && source !== undefined && queries !== undefined) {
       const known = source
+      const calls = new CallMetrics()
+      figures.push(() => calls.metrics())
       const options = {
+        calls,
         problems: () => known.problems(),
         certified: () => member?.certified() ?? null,
         host,
@@ -259,7 +264,7 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
         source?.store.synced === false
           ? "the cluster is not read yet"
           : (injector?.notReady() ?? member?.notReady() ?? ""),
-      metrics: () => [...processMetrics(), ...figures.flatMap(read => read())],
+      metrics: () => [...ofProcess.metrics(), ...figures.flatMap(read => read())],
     })
     parts.push({ name: "admin", listening: admin })
   } catch (error) {
@@ -331,19 +336,4 @@ function openCluster(
     { name: "cluster_problems_total", help: "Problems seen.", type: "counter", value: seen },
   ])
   return source
-}
-
-function processMetrics(): Metric[] {
-  const { rss } = process.memoryUsage()
-  const start = Date.now() / 1000 - process.uptime()
-  return [
-    { name: "process_resident_memory_bytes", help: "Resident memory.", type: "gauge", value: rss },
-    { name: "process_start_time_seconds", help: "Start, seconds since 1970.", type: "gauge", value: start },
-    { name: "process_cpu_seconds_total", help: "CPU time.", type: "counter", value: cpuSeconds() },
-  ]
-}
-
-function cpuSeconds(): number {
-  const { user, system } = process.cpuUsage()
-  return (user + system) / 1e6
 }

@@ -44,7 +44,12 @@ export interface Config {
   readonly opaquePorts: readonly PortRange[]
   readonly logLevel: LogLevel
   readonly logFormat: LogFormat
-  readonly accessLog: boolean
+  /** A line per request on standard output. */
+  readonly accessLog: AccessLogFormat
+  /** `host:port` of the OpenTelemetry collector that takes spans; empty: no tracing. */
+  readonly traceCollector: string
+  /** Share of requests without a trace that begin one, 0 to 1. */
+  readonly traceSampling: number
   readonly shutdownGraceMs: number
   readonly outboundPort: number
   readonly inboundPort: number
@@ -66,6 +71,9 @@ export type DefaultInboundPolicy = (typeof DEFAULT_INBOUND_POLICIES)[number]
 
 /** Whether a meshed peer may be called in plaintext when mutual TLS cannot be had. */
 export type OutboundMtls = "preferred" | "required"
+
+/** Form of the access log. */
+export type AccessLogFormat = "off" | "apache" | "json"
 
 /** The environment is not usable; the message names the variable and says what it takes. */
 export class ConfigError extends Error {}
@@ -99,7 +107,9 @@ export function readConfig(env: Environment): Config {
     opaquePorts: portList(env, "OPAQUE_PORTS"),
     logLevel: logLevel(env, "LOG_LEVEL"),
     logFormat: oneOf(env, "LOG_FORMAT", ["plain", "json"]),
-    accessLog: oneOf(env, "ACCESS_LOG", ["off", "on"]) === "on",
+    accessLog: oneOf(env, "ACCESS_LOG", ["off", "apache", "json"]),
+    traceCollector: optionalHostPort(env, "TRACE_COLLECTOR"),
+    traceSampling: share(env, "TRACE_SAMPLING"),
     shutdownGraceMs: duration(env, "SHUTDOWN_GRACE_PERIOD", DEFAULT_SHUTDOWN_GRACE_MS),
     outboundPort: port(env, "OUTBOUND_PORT", 4140),
     inboundPort: port(env, "INBOUND_PORT", 4143),
@@ -146,6 +156,14 @@ function port(env: Environment, name: string, fallback: number): number {
   if (value === "") return fallback
   const number = /^\d{1,5}$/.test(value) ? Number(value) : 0
   if (number < 1 || number > 65535) throw bad(name, value, "a port from 1 to 65535")
+  return number
+}
+
+function share(env: Environment, name: string): number {
+  const value = text(env, name)
+  if (value === "") return 0
+  const number = /^\d+(\.\d+)?$/.test(value) ? Number(value) : Number.NaN
+  if (!(number >= 0 && number <= 1)) throw bad(name, value, "a share from 0 to 1, such as 0.01")
   return number
 }
 

@@ -14,7 +14,7 @@ test("the least environment gives the contract's ports and defaults", () => {
   expect([config.outboundPort, config.inboundPort, config.adminPort]).toEqual([4140, 4143, 4191])
   expect(config.shutdownGraceMs).toBe(30_000)
   expect(config.logLevel).toBe("info")
-  expect(config.accessLog).toBe(false)
+  expect(config.accessLog).toBe("off")
 })
 
 test("every setting is read", () => {
@@ -25,7 +25,9 @@ test("every setting is read", () => {
     CONDUIT_PROXY_OPAQUE_PORTS: "25, 3306,4000-4100",
     CONDUIT_PROXY_SHUTDOWN_GRACE_PERIOD: "1m30s",
     CONDUIT_PROXY_LOG_FORMAT: "json",
-    CONDUIT_PROXY_ACCESS_LOG: "on",
+    CONDUIT_PROXY_ACCESS_LOG: "json",
+    CONDUIT_PROXY_TRACE_COLLECTOR: "collector.tracing:4318",
+    CONDUIT_PROXY_TRACE_SAMPLING: "0.25",
     CONDUIT_PROXY_ADMIN_PORT: "5191",
   })
   expect(config.podIps).toEqual(["10.0.0.1", "fd00::2"])
@@ -36,7 +38,9 @@ test("every setting is read", () => {
     { from: 4000, to: 4100 },
   ])
   expect(config.shutdownGraceMs).toBe(90_000)
-  expect(config.accessLog).toBe(true)
+  expect(config.accessLog).toBe("json")
+  expect(config.traceCollector).toBe("collector.tracing:4318")
+  expect(config.traceSampling).toBe(0.25)
   expect(config.adminPort).toBe(5191)
 })
 
@@ -50,7 +54,9 @@ test.each([
   ["OPAQUE_PORTS", "smtp"],
   ["LOG_LEVEL", "loud"],
   ["LOG_FORMAT", "xml"],
-  ["ACCESS_LOG", "yes"],
+  ["ACCESS_LOG", "on"],
+  ["TRACE_COLLECTOR", "http://collector:4318"],
+  ["TRACE_SAMPLING", "10"],
   ["SHUTDOWN_GRACE_PERIOD", "soon"],
   ["INBOUND_PORT", "65536"],
 ])("CONDUIT_PROXY_%s=%p is refused by name", (name, value) => {

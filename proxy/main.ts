@@ -1,6 +1,7 @@
 // The sidecar proxy: reads its environment, builds its parts, serves until SIGTERM.
 import { readFileSync, writeSync } from "node:fs"
 import { ConnectionTracker } from "./accept/mod.ts"
+import { AccessLogFile } from "./access_log/mod.ts"
 import { serveAdmin } from "./admin/mod.ts"
 import { type Config, ConfigError, PROXY_VERSION, readConfig } from "./config.ts"
 import { type ControlPlaneOptions, createCalls, createControlPlane } from "./control_plane/mod.ts"
@@ -11,7 +12,7 @@ import { createInbound } from "./inbound/mod.ts"
 import { Lifecycle } from "./lifecycle.ts"
 import { createLogger, type Logger } from "./log.ts"
 import { dialThrough, errorCode, loop } from "./net/mod.ts"
-import { createOutbound } from "./outbound/mod.ts"
+import { createOutbound, ownConnection } from "./outbound/mod.ts"
 import { InboundPolicy, PolicyWatch } from "./policy/mod.ts"
 import { QuietMemory } from "./quiet_memory.ts"
 import {
@@ -24,6 +25,7 @@ import {
   SWEEP_INTERVAL_MS,
   Telemetry,
 } from "./telemetry/mod.ts"
+import { createTracing } from "./tracing/mod.ts"
 
 /** How often bytes of open connections are brought into the metrics. */
 const COLLECT_INTERVAL_MS = 1_000
@@ -111,6 +113,14 @@ function run(config: Config, log: Logger): void {
       else tracker.outdateBare()
     }
   }
+  const { accessLog: format } = config
+  const accessLog = format === "off" ? null : new AccessLogFile({ format, registry, log })
+  const tracing = createTracing({
+    config,
+    registry,
+    log,
+    connect: (address, port, handler) => ownConnection(discovery, outbound, address, port, handler),
+  })
   const ipv6 = hasIpv6()
   const shared = {
     ownPorts: [config.outboundPort, config.inboundPort, config.adminPort],
@@ -120,7 +130,8 @@ function run(config: Config, log: Logger): void {
     telemetry,
     tracker,
     opaquePorts: config.opaquePorts,
-    accessLog: config.accessLog,
+    accessLog,
+    tracer: tracing === null ? null : tracing.tracer,
     mesh,
     random,
   }
@@ -160,6 +171,8 @@ function run(config: Config, log: Logger): void {
       clearInterval(sweep)
       tracker.collect()
       reporter.finish()
+      accessLog?.flush()
+      tracing?.flush()
       setTimeout(() => process.exit(0), LAST_REPORT_MS)
     },
   })

@@ -36,7 +36,12 @@ export const SETTING_FLAGS = {
   "proxy-uid": setting("UID", "user that the proxy runs as (default: 2102)"),
   "default-inbound-policy": setting("POLICY", "who may call where no policy says anything"),
   "shutdown-grace-period": setting("DURATION", "from the pod's end to the proxy's at the latest"),
-  "access-log": setting("SWITCH", "on or off"),
+  "access-log": setting("FORMAT", "a line per request on the proxy's standard output: off, apache or json"),
+  "trace-collector": setting(
+    "HOST:PORT",
+    "OpenTelemetry collector that gets the proxies' spans (OTLP over HTTP)",
+  ),
+  "trace-sampling": setting("SHARE", "share of requests without a trace that begin one, 0 to 1 (default: 0)"),
   "native-sidecar": {
     type: "boolean",
     description: "run the proxy as a native sidecar (Kubernetes 1.29; Jobs and CronJobs do by default)",

@@ -1,2 +1,3 @@
 // The public API of the control plane: conduit.api.v1.
+export { CallMetrics } from "./call_metrics.ts"
 export { serveApi } from "./service.ts"

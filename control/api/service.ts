@@ -10,6 +10,7 @@ import { type Listening, listen, type TlsOptions } from "../serve/mod.ts"
 import type { TelemetryQueries } from "../telemetry/mod.ts"
 import type { Certified, MeshNames } from "../tls/mod.ts"
 import { accessInterceptor, contextOf } from "./access.ts"
+import type { CallMetrics } from "./call_metrics.ts"
 import { check } from "./check.ts"
 import { edges } from "./edges.ts"
 import { endpoints } from "./endpoints.ts"
@@ -48,6 +49,8 @@ export interface ApiOptions {
   readonly problems?: () => readonly Problem[]
   /** TLS beside plaintext, which the CLI uses through a forward of loopback. */
   readonly tls?: TlsOptions
+  /** Counts the calls. Default: nobody does. */
+  readonly calls?: CallMetrics
   /** Who may ask, see access.ts. Default: whoever reaches the port, as in a local mesh. */
   readonly reviews?: Pick<Reviews, "token" | "access">
 }
@@ -87,7 +90,10 @@ export function serveApi(
       routes: methods,
       readMaxBytes: MAX_API_REQUEST_BYTES,
       contextValues: contextOf,
-      interceptors: options.reviews === undefined ? [] : [accessInterceptor(options.reviews)],
+      interceptors: [
+        ...(options.calls === undefined ? [] : [options.calls.interceptor]),
+        ...(options.reviews === undefined ? [] : [accessInterceptor(options.reviews)]),
+      ],
     }),
     tls,
   })

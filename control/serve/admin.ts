@@ -6,7 +6,8 @@ import { listen } from "./listener.ts"
 export interface Metric {
   readonly name: string
   readonly help: string
-  readonly type: "counter" | "gauge"
+  /** Figures of a histogram are named for it, with `_bucket`, `_sum` and `_count` behind. */
+  readonly type: "counter" | "gauge" | "histogram"
   readonly value: number
   /** Labels; figures of one name follow each other. Values need no escaping. */
   readonly labels?: Readonly<Record<string, string>>
@@ -51,8 +52,9 @@ function prometheusText(metrics: readonly Metric[]): string {
   let text = ""
   let before = ""
   for (const { name, help, type, value, labels = {} } of metrics) {
-    if (name !== before) text += `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`
-    before = name
+    const family = type === "histogram" ? name.replace(/_(bucket|sum|count)$/, "") : name
+    if (family !== before) text += `# HELP ${family} ${help}\n# TYPE ${family} ${type}\n`
+    before = family
     const pairs = Object.entries(labels).map(([label, content]) => `${label}="${content}"`)
     text += `${name}${pairs.length === 0 ? "" : `{${pairs.join(",")}}`} ${value}\n`
   }

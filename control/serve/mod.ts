@@ -13,6 +13,7 @@ export {
 export { type KeepaliveOptions, PING_INTERVAL_MS, PING_TIMEOUT_MS } from "./keepalive.ts"
 export { type Listening, listen, type RequestHandler } from "./listener.ts"
 export { refuseClaim } from "./pod_claim.ts"
+export { ProcessMetrics } from "./process_metrics.ts"
 export { listenForStreams } from "./stream_port.ts"
 export type { ConnectionRefusal, TlsOptions } from "./tls_port.ts"
 export {

@@ -31,6 +31,8 @@ const FOREIGN = {
   socat: "socat",
   vsftpd: "vsftpd",
   wrk: "wrk",
+  // With promtool, which tests alert rules.
+  prometheus: "prometheus",
 }
 
 /** What tests look at the wire with. */

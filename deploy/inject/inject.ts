@@ -276,6 +276,7 @@ function proxyContainer(template: PodTemplate, settings: ProxySettings, options:
     { name: "CONDUIT_PROXY_LOG_LEVEL", value: settings.logLevel },
     { name: "CONDUIT_PROXY_LOG_FORMAT", value: settings.logFormat },
     { name: "CONDUIT_PROXY_ACCESS_LOG", value: settings.accessLog },
+    ...traceEnv(settings),
     { name: "CONDUIT_PROXY_SHUTDOWN_GRACE_PERIOD", value: settings.shutdownGracePeriod },
   ]
   if (options.trustAnchors !== undefined) {
@@ -329,6 +330,15 @@ function proxyContainer(template: PodTemplate, settings: ProxySettings, options:
     volumeMounts: [{ name: TOKEN_VOLUME, mountPath: TOKEN_MOUNT_PATH, readOnly: true }],
     terminationMessagePolicy: "FallbackToLogsOnError",
   }
+}
+
+/** Where spans go; nothing where nobody asks for them. */
+function traceEnv({ traceCollector, traceSampling }: ProxySettings): EnvVar[] {
+  if (traceCollector === null) return []
+  return [
+    { name: "CONDUIT_PROXY_TRACE_COLLECTOR", value: traceCollector },
+    { name: "CONDUIT_PROXY_TRACE_SAMPLING", value: traceSampling },
+  ]
 }
 
 /** A token of our own audience, so that `automountServiceAccountToken: false` changes nothing. */

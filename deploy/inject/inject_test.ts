@@ -246,6 +246,9 @@ test("settings reach the proxy and the redirect", () => {
       "config.conduit.io/proxy-log-level": "debug",
       "config.conduit.io/proxy-uid": "3000",
       "config.conduit.io/proxy-cpu-limit": "500m",
+      "config.conduit.io/access-log": "json",
+      "config.conduit.io/trace-collector": "collector.tracing:4318",
+      "config.conduit.io/trace-sampling": "0.01",
     }),
     options,
   )
@@ -254,6 +257,9 @@ test("settings reach the proxy and the redirect", () => {
   expect(env.CONDUIT_PROXY_OPAQUE_PORTS).toBe("25,4000-4100")
   expect(env.CONDUIT_PROXY_LOG_LEVEL).toBe("debug")
   expect(env.CONDUIT_PROXY_WORKLOAD_KIND).toBe("deployment")
+  expect(env.CONDUIT_PROXY_ACCESS_LOG).toBe("json")
+  expect(env.CONDUIT_PROXY_TRACE_COLLECTOR).toBe("collector.tracing:4318")
+  expect(env.CONDUIT_PROXY_TRACE_SAMPLING).toBe("0.01")
   expect(init?.args).toContain("--skip-outbound-ports=3306")
   expect(init?.args).toContain("--proxy-uid=3000")
   expect(proxy?.securityContext?.runAsUser).toBe(3000)
@@ -265,6 +271,9 @@ test.each([
   ["proxy-log-level", "loud", "one of error, warn, info"],
   ["proxy-uid", "0", "above 0"],
   ["proxy-cpu-request", "100Mi", "a quantity such as 100m"],
+  ["access-log", "on", "one of off, apache, json"],
+  ["trace-collector", "http://collector:4318", "host:port of an OpenTelemetry collector"],
+  ["trace-sampling", "10", "a share from 0 to 1"],
   ["colour", "blue", "is not a setting of Conduit"],
 ])("setting %s = %s is refused with a sentence that says why", (name, value, reason) => {
   expect(() => inject(template({ [`config.conduit.io/${name}`]: value }), options)).toThrow(reason)

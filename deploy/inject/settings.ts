@@ -24,6 +24,8 @@ export interface ProxySettings {
   readonly logLevel: string
   readonly logFormat: string
   readonly accessLog: string
+  readonly traceCollector: string | null
+  readonly traceSampling: string
   readonly shutdownGracePeriod: string
   readonly nativeSidecar: boolean
   readonly image: string | null
@@ -49,6 +51,7 @@ const UNITS: Readonly<Record<string, number>> = {
   Ti: 2 ** 40,
 }
 const DURATION = /^(\d+(\.\d+)?(ms|s|m|h))+$/
+const HOST_PORT = /^(\[[0-9a-fA-F:.]+\]|[^\s:[\]/]+):\d{1,5}$/
 const POLICIES = [
   "all-unauthenticated",
   "all-authenticated",
@@ -74,7 +77,12 @@ const RULES: Readonly<Record<string, (value: string) => string | null>> = {
   "proxy-uid": uid,
   "default-inbound-policy": oneOf(POLICIES),
   "shutdown-grace-period": matching(DURATION, "a duration such as 30s"),
-  "access-log": oneOf(["on", "off"]),
+  "access-log": oneOf(["off", "apache", "json"]),
+  "trace-collector": matching(
+    HOST_PORT,
+    "host:port of an OpenTelemetry collector, such as collector.tracing:4318",
+  ),
+  "trace-sampling": share,
   "native-sidecar": oneOf(["enabled", "disabled", "true", "false"]),
   "outbound-mtls": oneOf(["preferred", "required"]),
 }
@@ -120,6 +128,8 @@ export function readSettings(
     logLevel: values["proxy-log-level"] ?? defaults.logLevel,
     logFormat: values["proxy-log-format"] ?? "plain",
     accessLog: values["access-log"] ?? "off",
+    traceCollector: values["trace-collector"] ?? null,
+    traceSampling: values["trace-sampling"] ?? "0",
     shutdownGracePeriod: values["shutdown-grace-period"] ?? "30s",
     nativeSidecar:
       sidecar === undefined ? defaults.nativeSidecar : sidecar === "enabled" || sidecar === "true",
@@ -183,6 +193,11 @@ function uid(value: string): string | null {
   return /^\d+$/.test(value) && parsed > 0 && parsed < 0xffffffff
     ? null
     : "a user id is a number above 0 (root's connections cannot be told from the application's)"
+}
+
+function share(value: string): string | null {
+  const number = /^\d+(\.\d+)?$/.test(value) ? Number(value) : Number.NaN
+  return number >= 0 && number <= 1 ? null : "it must be a share from 0 to 1, such as 0.01"
 }
 
 function oneOf(allowed: readonly string[]): (value: string) => string | null {

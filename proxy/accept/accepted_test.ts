@@ -104,7 +104,8 @@ function fixture(backendPort: number, options: FixtureOptions = {}): Fixture {
     originalDestination: () => destination,
     isOwn: () => options.own ?? false,
     resolve: (_destination, ready) => ready(target),
-    accessLog: false,
+    accessLog: null,
+    tracer: null,
     random: Math.random,
   })
   side.listen()

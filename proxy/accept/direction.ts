@@ -1,6 +1,6 @@
 // What the two directions of the proxy are made of alike; outbound/ and inbound/ add where a connection goes.
 import type { Endpoint } from "../balance/mod.ts"
-import type { HttpEnv } from "../http/mod.ts"
+import type { AccessLog, HttpEnv, Tracer } from "../http/mod.ts"
 import type { MeshTls } from "../identity/mod.ts"
 import { type Conn, dial, dialThrough, originalDestination, type SocketAddress } from "../net/mod.ts"
 import type { PortRange } from "../port_ranges.ts"
@@ -22,7 +22,8 @@ export interface DirectionOptions {
   readonly telemetry: Telemetry
   readonly tracker: ConnectionTracker
   readonly opaquePorts: readonly PortRange[]
-  readonly accessLog: boolean
+  readonly accessLog: AccessLog | null
+  readonly tracer: Tracer | null
   /** Mutual TLS of the mesh. Default: none, as without an identity. */
   readonly mesh?: MeshTls | null
   /** Uniform, 0 to 1. */

@@ -1,12 +1,14 @@
 // One direction of the proxy: its listener, what all its connections share, and what of them is still open.
 // outbound/ and inbound/ differ in where a connection goes; everything else is here once.
 import {
+  type AccessLog,
   Admission,
   createHttpService,
   type Drainable,
   type HttpEnv,
   type HttpService,
   type RequestGuard,
+  type Tracer,
 } from "../http/mod.ts"
 import type { MeshTls } from "../identity/mod.ts"
 import type { Logger } from "../log.ts"
@@ -65,8 +67,10 @@ export interface SideOptions {
   readonly guard?: GuardConnection | null
   /** Mutual TLS that clients may ask for; null for none. */
   readonly mesh: MeshTls | null
-  /** One line per ended connection. */
-  readonly accessLog: boolean
+  /** Told of each request that is over; with it, the log has a line per ended connection. Null: off. */
+  readonly accessLog: AccessLog | null
+  /** Decides which requests belong to a trace; null: none. */
+  readonly tracer: Tracer | null
   /** Uniform, 0 to 1. */
   readonly random: () => number
 }
@@ -200,7 +204,9 @@ export class Side {
       admission: this.admission,
       random: this.random,
       fields: accepted.fields(),
+      httpVersion: version,
       accessLog: options.accessLog,
+      tracer: options.tracer,
       guard,
       onUnreached: this.env.onUnreached,
     })
@@ -233,7 +239,7 @@ export class Side {
   private finished(accepted: Accepted, error: string | null): void {
     this.open.delete(accepted)
     this.usedMs = this.env.clock.nowMs
-    const level = this.options.accessLog ? "info" : "debug"
+    const level = this.options.accessLog !== null ? "info" : "debug"
     if (!this.log.enabled(level)) return
     this.log[level]("connection ended", {
       ...accepted.fields(),

@@ -9,4 +9,5 @@ export type {
 } from "./control_link.ts"
 export { type Call, type ControlPlaneOptions, createCalls, createControlPlane } from "./control_plane.ts"
 export { ProtoError, ProtoReader, ProtoWriter } from "./proto_wire.ts"
+export { resolveName } from "./resolve_name.ts"
 export { CallError } from "./unary_call.ts"

@@ -129,6 +129,14 @@ export class ProtoWriter {
     this.rawDouble(value)
   }
 
+  /** A fixed number of 64 bits. */
+  fixed64(field: number, value: bigint): void {
+    this.tag(field, WIRE_FIXED64)
+    this.reserve(8)
+    this.view.setBigUint64(this.length, value, true)
+    this.length += 8
+  }
+
   /** Bytes. */
   blob(field: number, value: Uint8Array): void {
     this.tag(field, WIRE_BYTES)

@@ -4,6 +4,7 @@ import { type Endpoint, NONE_TRIED } from "../balance/mod.ts"
 import { NOT_AGAIN } from "../route/mod.ts"
 import type { AuthorityLabel, HttpScope, RequestSeries } from "../telemetry/mod.ts"
 import { isFailure, NO_GRPC_STATUS, OUTCOME_CLIENT_GONE, type Outcome } from "./classify.ts"
+import type { ExchangeFacts } from "./exchange_facts.ts"
 import type { HttpContext } from "./http_service.ts"
 import {
   REFUSAL_CONNECT_FAILED,
@@ -11,6 +12,7 @@ import {
   REFUSAL_NO_ENDPOINT,
   type Refusal,
 } from "./refusal.ts"
+import type { RequestTrace } from "./request_trace.ts"
 import type { RequestView } from "./request_view.ts"
 import type { Routing } from "./routing.ts"
 
@@ -31,6 +33,12 @@ export class Exchange {
   readonly request: RequestView
   /** How it is routed; null where the service has no routes. */
   readonly routing: Routing | null
+  /** The request's part in a trace; null where it has none. */
+  readonly trace: RequestTrace | null
+  /** Octets of the request's body; set by the engine before `end`. */
+  requestBytes = 0
+  /** Octets of the response's body; set by the engine before `end`. */
+  responseBytes = 0
   /** The endpoint picked last, null before. */
   endpoint: Endpoint | null = null
   private readonly context: HttpContext
@@ -44,6 +52,8 @@ export class Exchange {
   /** The endpoint whose answer was not good enough: others are asked first. */
   private unwanted: Endpoint | null = null
   private picks = 0
+  /** Endpoints asked in all. */
+  private asked = 0
   private status = 0
   private series: RequestSeries | null = null
   private counted = false
@@ -67,6 +77,8 @@ export class Exchange {
     this.request = request
     this.refusal = refusal
     this.isGrpc = request.isGrpc
+    const { tracer } = context
+    this.trace = tracer === null ? null : tracer.begin(context.direction, request)
     const now = context.clock.nowMs
     this.startedMs = now
     this.pickedMs = now
@@ -97,6 +109,7 @@ export class Exchange {
     const endpoint = this.choose(now)
     if (endpoint === null) return null
     this.picks++
+    this.asked++
     endpoint.pending++
     if (endpoint.breaker !== null) endpoint.breaker.sent(now)
     if (this.routing !== null) this.routing.attempt(now)
@@ -263,7 +276,7 @@ export class Exchange {
       grpcStatus === NO_GRPC_STATUS && refused !== null && this.isGrpc ? refused.grpcStatus : grpcStatus
     const error = refused !== null ? refused.reason : (OUTCOME_ERRORS[outcome] ?? "")
     const latencyMs = now - this.startedMs
-    if (context.accessLog) context.logAccess(this.request, endpoint, this.status, grpc, error, latencyMs)
+    if (context.accessLog !== null || this.trace !== null) this.tell(outcome, grpc, error, latencyMs)
     if (outcome === OUTCOME_CLIENT_GONE && this.status === 0) {
       // Nothing to classify: neither success nor failure of the server, as in Linkerd.
       context.telemetry.abandoned.value++
@@ -275,6 +288,36 @@ export class Exchange {
     if (this.scope.labels.direction === 1) {
       context.telemetry.http.route(this.scope).response(this.status, grpc, failure, error, latencyMs)
     }
+  }
+
+  /** Tells the access log and the trace what became of it. */
+  private tell(outcome: Outcome, grpcStatus: number, error: string, totalMs: number): void {
+    const { context, trace, status, endpoint } = this
+    const { dstService, dstNamespace, route, tls } = this.scope.labels
+    const facts: ExchangeFacts = {
+      direction: context.direction,
+      request: this.request,
+      httpVersion: context.httpVersion === 2 ? "2" : this.request.minor === 0 ? "1.0" : "1.1",
+      client: context.client,
+      clientId: context.clientId,
+      tls: tls ?? "",
+      endpoint,
+      dstService,
+      dstNamespace,
+      route,
+      status,
+      grpcStatus,
+      error,
+      isFailure: isFailure(outcome, status, grpcStatus, this.isGrpc),
+      requestBytes: this.requestBytes,
+      responseBytes: this.responseBytes,
+      attempts: this.asked,
+      totalMs,
+      processingMs: endpoint === null ? totalMs : this.pickedMs - this.startedMs,
+      traceId: trace === null ? "" : trace.traceId,
+    }
+    if (trace !== null) trace.ended(facts)
+    if (context.accessLog !== null) context.accessLog.ended(facts)
   }
 
   private count(endpoint: Endpoint | null): void {

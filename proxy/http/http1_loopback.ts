@@ -7,9 +7,11 @@ import { Telemetry } from "../telemetry/mod.ts"
 import { ReplayBudget } from "../wire/mod.ts"
 import type { Drainable } from "./drainable.ts"
 import type { HttpEnv } from "./env.ts"
+import type { AccessLog } from "./exchange_facts.ts"
 import { Admission, createHttpService, MAX_REQUESTS_IN_FLIGHT } from "./http_service.ts"
 import { serveHttp1 } from "./http1_proxy.ts"
 import type { RequestGuard } from "./request_guard.ts"
+import type { Tracer } from "./request_trace.ts"
 
 /** A running loopback proxy. */
 export interface Http1Loopback {
@@ -38,6 +40,10 @@ export interface Http1LoopbackOptions {
   readonly routes?: ServiceRoutes
   /** Guards every connection. Default: none. */
   readonly guard?: RequestGuard
+  /** Told of each exchange that is over. Default: nobody. */
+  readonly accessLog?: AccessLog
+  /** Decides which requests belong to a trace. Default: none does. */
+  readonly tracer?: Tracer
 }
 
 /** One endpoint on 127.0.0.1. */
@@ -83,9 +89,9 @@ export function startHttp1Loopback(
     address: "127.0.0.1",
     port: options.port ?? 0,
     accept(conn) {
-      const guard = options.guard ?? null
+      const { guard = null, accessLog = null, tracer = null } = options
       const shared = { target, telemetry, clock: env.clock, log, admission }
-      const service = createHttpService({ direction, guard, ...shared })
+      const service = createHttpService({ direction, guard, accessLog, tracer, ...shared })
       connections.push(serveHttp1(conn, new Uint8Array(0), service, env))
       return conn.handler
     },

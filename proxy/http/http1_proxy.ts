@@ -44,6 +44,7 @@ import {
   REFUSAL_UPSTREAM_MALFORMED,
   type Refusal,
 } from "./refusal.ts"
+import { traceLines } from "./request_trace.ts"
 import type { Redirect, Routing } from "./routing.ts"
 
 /** How long a client may go on sending a body whose answer it already has, before it is cut. */
@@ -156,7 +157,8 @@ class Http1Server extends ClientSide implements UpstreamUser {
     // There while a request is under way.
     const { routing } = this.exchange!
     const routed = routing?.changesRequest === true ? routing : null
-    if (!stripError && !head.hasSuspectBody && routed === null) {
+    const { trace } = this.exchange!
+    if (!stripError && !head.hasSuspectBody && routed === null && trace === null) {
       return head.start === 0 && end === bytes.length ? bytes : bytes.subarray(head.start, end)
     }
     let dropped = droppedOf(head.hasSuspectBody, stripError)
@@ -174,6 +176,10 @@ class Http1Server extends ClientSide implements UpstreamUser {
         dropped = [...dropped, "host"]
         added = `Host: ${target.hostname}\r\n${added}`
       }
+    }
+    if (trace !== null) {
+      dropped = [...dropped, ...trace.dropped]
+      added += traceLines(trace)
     }
     const rewritten = spliceHead(head, dropped, added, firstLine)
     return end === headEnd ? rewritten : Buffer.concat([rewritten, bytes.subarray(headEnd, end)])
@@ -690,6 +696,8 @@ class Http1Server extends ClientSide implements UpstreamUser {
     this.exchange = null
     this.isPausing = false
     if (this.timer !== null) this.env.timers.cancel(this.timer)
+    exchange.requestBytes = this.requestBody.bytes
+    if (this.responding && this.upstream !== null) exchange.responseBytes = this.upstream.body.bytes
     exchange.end(outcome, NO_GRPC_STATUS)
   }
 

@@ -1,6 +1,7 @@
 // What a route changes of a head in HTTP/2: path, authority and fields.
 import type { HeaderModifier } from "../route/mod.ts"
 import { type FieldTable, type HeaderField, KIND_AUTHORITY, KIND_HOST, KIND_PATH } from "../wire/mod.ts"
+import type { RequestTrace } from "./request_trace.ts"
 import type { Routing } from "./routing.ts"
 
 /** The fields of a request as its route sends them on. */
@@ -43,5 +44,16 @@ export function withField(
 ): HeaderField[] {
   const changed = fields.filter(field => field.name.text !== name)
   changed.push(table.transientField(name, value))
+  return changed
+}
+
+/** The fields of a request that belongs to a trace. */
+export function tracedFields(
+  fields: readonly HeaderField[],
+  { dropped, added }: RequestTrace,
+  table: FieldTable,
+): HeaderField[] {
+  const changed = fields.filter(field => !dropped.includes(field.name.text))
+  for (const [name, value] of added) changed.push(table.transientField(name, value))
   return changed
 }

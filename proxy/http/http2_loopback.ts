@@ -7,8 +7,10 @@ import { Telemetry } from "../telemetry/mod.ts"
 import { ReplayBudget } from "../wire/mod.ts"
 import type { Drainable } from "./drainable.ts"
 import type { HttpEnv } from "./env.ts"
+import type { AccessLog } from "./exchange_facts.ts"
 import { Admission, createHttpService, MAX_REQUESTS_IN_FLIGHT } from "./http_service.ts"
 import { serveHttp2 } from "./http2_proxy.ts"
+import type { Tracer } from "./request_trace.ts"
 
 /** A running loopback proxy. */
 export interface LoopbackProxy {
@@ -37,6 +39,10 @@ export interface LoopbackOptions {
   readonly replayBytes?: number
   /** Routes of the service that is called. Default: none. */
   readonly routes?: ServiceRoutes
+  /** Told of each exchange that is over. Default: nobody. */
+  readonly accessLog?: AccessLog
+  /** Decides which requests belong to a trace. Default: none does. */
+  readonly tracer?: Tracer
 }
 
 /** Endpoints on 127.0.0.1, chosen in turn. `meshed`: each has a proxy of its own. */
@@ -97,6 +103,9 @@ export function startLoopbackProxy(source: EndpointSource, options: LoopbackOpti
         clock,
         log,
         admission,
+        httpVersion: 2,
+        accessLog: options.accessLog ?? null,
+        tracer: options.tracer ?? null,
       })
       const drainable = serveHttp2(conn, new Uint8Array(0), service, env)
       connections.push(drainable)

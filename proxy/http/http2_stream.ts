@@ -31,7 +31,7 @@ import {
 import type { Exchange } from "./exchange.ts"
 import { answerFields } from "./http2_answer.ts"
 import type { Http2Downstream } from "./http2_downstream.ts"
-import { modifiedFields, routedFields, withField } from "./http2_fields.ts"
+import { modifiedFields, routedFields, tracedFields, withField } from "./http2_fields.ts"
 import { poolOf } from "./http2_pool.ts"
 import type { Http2Upstream } from "./http2_upstream.ts"
 import {
@@ -168,6 +168,8 @@ export class DownstreamStream extends Stream implements RequestView {
       if (routing.changesRequest) this.fields = routedFields(this.fields, routing, this.owner.shared.fields)
       if (this.endsWithHead) routing.requestEnded(this.owner.shared.env.clock.nowMs)
     }
+    if (exchange.trace !== null)
+      this.fields = tracedFields(this.fields, exchange.trace, this.owner.shared.fields)
     const up = new UpstreamStream(this)
     if (!this.endsWithHead) up.replay = this.owner.service.replay.take()
     this.up = up
@@ -436,7 +438,7 @@ export class DownstreamStream extends Stream implements RequestView {
     if (this.over) return
     this.over = true
     this.stopTimer()
-    this.exchange.end(OUTCOME_COMPLETE, this.grpcStatus)
+    this.endExchange(OUTCOME_COMPLETE, this.grpcStatus)
     // The server's stream is over, the client's is not: nobody takes the rest of the request.
     if (!this.remoteEnded && this.up !== null && this.up.closed) this.owner.session.reset(this, NO_ERROR)
   }
@@ -467,7 +469,7 @@ export class DownstreamStream extends Stream implements RequestView {
   clientGone(code: number): void {
     if (!this.over) {
       this.over = true
-      this.exchange.end(OUTCOME_CLIENT_GONE, this.grpcStatus)
+      this.endExchange(OUTCOME_CLIENT_GONE, this.grpcStatus)
     }
     this.cancelUpstream(passedOn(code, CANCEL))
   }
@@ -476,7 +478,7 @@ export class DownstreamStream extends Stream implements RequestView {
   answer(refusal: Refusal, detail = ""): void {
     const value = this.exchange.refuse(refusal, detail)
     this.over = true
-    this.exchange.end(OUTCOME_REFUSED, NO_GRPC_STATUS)
+    this.endExchange(OUTCOME_REFUSED, NO_GRPC_STATUS)
     this.cancelUpstream(CANCEL)
     const session = this.owner.session
     const ending = refusal === REFUSAL_CONNECT_FAILED && this.isEnding()
@@ -493,7 +495,7 @@ export class DownstreamStream extends Stream implements RequestView {
       return
     }
     this.over = true
-    this.exchange.end(OUTCOME_REFUSED, this.grpcStatus)
+    this.endExchange(OUTCOME_REFUSED, this.grpcStatus)
     this.cancelUpstream(CANCEL)
     // The code that gRPC clients read as PERMISSION_DENIED ("gRPC over HTTP2", Errors).
     this.owner.session.reset(this, INADEQUATE_SECURITY)
@@ -508,10 +510,17 @@ export class DownstreamStream extends Stream implements RequestView {
   private fail(code: number, outcome: Outcome = OUTCOME_UPSTREAM_GONE): void {
     if (!this.over) {
       this.over = true
-      this.exchange.end(outcome, this.grpcStatus)
+      this.endExchange(outcome, this.grpcStatus)
     }
     this.cancelUpstream(CANCEL)
     this.owner.session.reset(this, code)
+  }
+
+  private endExchange(outcome: Outcome, grpcStatus: number): void {
+    const { exchange } = this
+    exchange.requestBytes = this.up === null ? 0 : this.up.bodySent
+    exchange.responseBytes = this.bodySent
+    exchange.end(outcome, grpcStatus)
   }
 
   private cancelUpstream(code: number): void {

@@ -6,8 +6,10 @@ import type { Rule, ServiceRoutes } from "../route/mod.ts"
 import type { Direction, HttpScope, ScopeLabels, Telemetry } from "../telemetry/mod.ts"
 import { ReplayBudget } from "../wire/mod.ts"
 import { Exchange } from "./exchange.ts"
+import type { AccessLog } from "./exchange_facts.ts"
 import { newErrorId, proxyErrorValue, REFUSAL_DENIED, REFUSAL_OVERLOAD, type Refusal } from "./refusal.ts"
 import type { RequestGuard } from "./request_guard.ts"
+import type { Tracer } from "./request_trace.ts"
 import type { RequestView } from "./request_view.ts"
 import { Routing } from "./routing.ts"
 
@@ -76,8 +78,12 @@ export interface HttpServiceOptions {
   readonly fields?: Readonly<Record<string, string | number>>
   /** Decides on each request; null (the default) for none, as outbound. */
   readonly guard?: RequestGuard | null
-  /** One log line per exchange. Default: false. */
-  readonly accessLog?: boolean
+  /** Version of HTTP that the connection speaks. Default: 1. */
+  readonly httpVersion?: 1 | 2
+  /** Told of each exchange that is over. Default: null, for none. */
+  readonly accessLog?: AccessLog | null
+  /** Decides which requests belong to a trace. Default: null, for none. */
+  readonly tracer?: Tracer | null
   /** Told of every endpoint that could not be reached. Default: nobody. */
   readonly onUnreached?: (() => void) | undefined
 }
@@ -97,7 +103,9 @@ export class HttpContext implements HttpService {
   readonly admission: Admission
   readonly replay: ReplayBudget
   readonly random: () => number
-  readonly accessLog: boolean
+  readonly httpVersion: 1 | 2
+  readonly accessLog: AccessLog | null
+  readonly tracer: Tracer | null
   readonly onUnreached: (() => void) | undefined
   private readonly guard: RequestGuard | null
   private readonly fields: Readonly<Record<string, string | number>>
@@ -118,7 +126,9 @@ export class HttpContext implements HttpService {
     this.random = options.random ?? Math.random
     this.guard = options.guard ?? null
     this.fields = options.fields ?? {}
-    this.accessLog = options.accessLog ?? false
+    this.httpVersion = options.httpVersion ?? 1
+    this.accessLog = options.accessLog ?? null
+    this.tracer = options.tracer ?? null
     this.onUnreached = options.onUnreached
     this.labels = options.target.labels
     this.scope = options.telemetry.http.scope(this.labels)
@@ -171,26 +181,14 @@ export class HttpContext implements HttpService {
     return proxyErrorValue(refusal, id)
   }
 
-  /** The access log's line of an exchange that ended; 0 and -1 for no status. */
-  logAccess(
-    request: RequestView,
-    endpoint: Endpoint | null,
-    status: number,
-    grpcStatus: number,
-    error: string,
-    latencyMs: number,
-  ): void {
-    this.log.info("request", {
-      ...this.fields,
-      method: request.method,
-      authority: request.authority,
-      path: request.path,
-      status,
-      ...(grpcStatus >= 0 ? { grpc_status: grpcStatus } : {}),
-      ...(endpoint === null ? {} : { endpoint: formatAddress(endpoint.address, endpoint.port) }),
-      latency_ms: Math.round(latencyMs * 1000) / 1000,
-      ...(error === "" ? {} : { error }),
-    })
+  /** `address:port` of the client. */
+  get client(): string {
+    return String(this.fields.peer ?? "")
+  }
+
+  /** DNS name that the client proved; "" for none. */
+  get clientId(): string {
+    return this.guard?.clientId ?? ""
   }
 
   /** Logs a refused exchange and gives the value of the conduit-proxy-error field. */

@@ -13,6 +13,7 @@ export {
 export type { Drainable } from "./drainable.ts"
 export type { HttpEnv } from "./env.ts"
 export { Exchange, MAX_PICKS, PICK_BUDGET_MS } from "./exchange.ts"
+export type { AccessLog, ExchangeFacts } from "./exchange_facts.ts"
 export {
   Admission,
   createHttpService,
@@ -25,4 +26,5 @@ export { serveHttp1 } from "./http1_proxy.ts"
 export { serveHttp2 } from "./http2_proxy.ts"
 export * from "./refusal.ts"
 export type { RequestGuard } from "./request_guard.ts"
+export type { RequestTrace, Tracer } from "./request_trace.ts"
 export type { RequestView } from "./request_view.ts"

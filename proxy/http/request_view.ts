@@ -8,6 +8,8 @@ export interface RequestView {
   readonly authority: string
   /** Path and query of the request target as sent. */
   readonly path: string
+  /** Minor version of HTTP/1; absent in HTTP/2. */
+  readonly minor?: number
   /** Whether the content type begins with `application/grpc`. */
   readonly isGrpc: boolean
   /** Protocol that the connection is to change to (HTTP/1), in lower case; "" for none. */

@@ -4,3 +4,4 @@ export {
   type DestinationSource,
   type OutboundOptions,
 } from "./outbound.ts"
+export { ownConnection } from "./own_connection.ts"

@@ -17,7 +17,7 @@ let outside: Pod
 
 beforeAll(async () => {
   mesh = await Mesh.create()
-  client = await mesh.meshedPod("client", { env: { CONDUIT_PROXY_ACCESS_LOG: "on" } })
+  client = await mesh.meshedPod("client", { env: { CONDUIT_PROXY_ACCESS_LOG: "json" } })
   first = await mesh.meshedPod("first", { workload: "web" })
   second = await mesh.meshedPod("second", { workload: "web" })
   outside = mesh.lab.pod("outside")
@@ -143,12 +143,18 @@ test("both sides count requests, with workload and status", async () => {
 })
 
 test("the access log has a line per request", async () => {
-  await curl(client.pod, `http://${WEB}/logged`)
-  await client.proxy.saw("path=/logged")
-  const line = client.proxy.stderr.split("\n").find(one => one.includes("path=/logged")) ?? ""
-  expect(line).toContain("method=GET")
-  expect(line).toContain("status=200")
-  expect(line).toContain(`dst=${WEB}:80`)
+  const answer = await curl(client.pod, `http://${WEB}/logged`)
+  await client.proxy.saw('"uri":"/logged"')
+  const line = client.proxy.stdout.split("\n").find(one => one.includes('"uri":"/logged"')) ?? "{}"
+  expect(JSON.parse(line)).toMatchObject({
+    direction: "outbound",
+    host: WEB,
+    method: "GET",
+    status: 200,
+    request_bytes: 0,
+    response_bytes: Buffer.byteLength(answer),
+    version: "HTTP/1.1",
+  })
 })
 
 test("a draining pod finishes what runs, says Connection: close and GOAWAY inbound, and serves outbound as ever", async () => {

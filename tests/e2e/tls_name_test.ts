@@ -19,8 +19,8 @@ let folder = ""
 beforeAll(async () => {
   folder = tempFolder("tls-name")
   mesh = await Mesh.create()
-  client = await mesh.meshedPod("client", { env: { CONDUIT_PROXY_ACCESS_LOG: "on" } })
-  server = await mesh.meshedPod("server", { env: { CONDUIT_PROXY_ACCESS_LOG: "on" } })
+  client = await mesh.meshedPod("client", { env: { CONDUIT_PROXY_ACCESS_LOG: "json" } })
+  server = await mesh.meshedPod("server", { env: { CONDUIT_PROXY_ACCESS_LOG: "json" } })
   const endpoint = { ip: server.pod.ipv4, port: PORT, pod: "server", workload: "server", meshed: true }
   await mesh.setTable({
     outbound: { [`${SERVICE}:443`]: { service: "server", port: 443, endpoints: [endpoint] } },

@@ -66,6 +66,8 @@ export class BodyScanner {
   done = true
   /** FAULT_ constant that stopped the scanner, 0 while all is well. */
   fault = 0
+  /** Octets of the body so far, framing included. */
+  bytes = 0
   /** Bytes left of a body or chunk of known length. */
   private remaining = 0
   private state = SIZE_START
@@ -84,6 +86,7 @@ export class BodyScanner {
   begin(kind: BodyKind, contentLength: number): void {
     this.kind = kind
     this.fault = 0
+    this.bytes = 0
     this.remaining = kind === BODY_LENGTH ? contentLength : 0
     this.done = kind === BODY_NONE || kind === BODY_TUNNEL || (kind === BODY_LENGTH && contentLength === 0)
     this.state = SIZE_START
@@ -101,6 +104,12 @@ export class BodyScanner {
    */
   scan(bytes: Uint8Array, from: number, end: number): number {
     if (this.done) return from
+    const bodyEnd = this.find(bytes, from, end)
+    this.bytes += bodyEnd - from
+    return bodyEnd
+  }
+
+  private find(bytes: Uint8Array, from: number, end: number): number {
     switch (this.kind) {
       case BODY_LENGTH: {
         const available = end - from
