@@ -115,7 +115,7 @@ interface Ended {
 function started(words: string, kubeconfig = cluster.kubeconfig()) {
   const { PATH = "" } = process.env
   return Bun.spawn([process.execPath, MAIN, ...words.split(" ")], {
-    env: { PATH, HOME: cluster.folder, XDG_RUNTIME_DIR: cluster.folder, KUBECONFIG: kubeconfig },
+    env: { PATH, HOME: cluster.folder, CONDUIT_DEV_USERNS: "65533", KUBECONFIG: kubeconfig },
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",

@@ -30,7 +30,7 @@ afterAll(() => rmSync(folder, { recursive: true }))
 async function install(...words: string[]) {
   const child = Bun.spawn([process.execPath, MAIN, "install", ...words], {
     cwd: folder,
-    env: { PATH: process.env.PATH ?? "", HOME: folder },
+    env: { PATH: process.env.PATH ?? "", HOME: folder, CONDUIT_DEV_USERNS: "65533" },
     stdout: "pipe",
     stderr: "pipe",
   })

@@ -27,7 +27,7 @@ function started(words: string, kubeconfig = cluster.kubeconfig) {
   const { PATH = "" } = process.env
   return Bun.spawn([process.execPath, "cli/main.ts", ...words.split(" ")], {
     cwd: ROOT,
-    env: { PATH, HOME: folder, XDG_RUNTIME_DIR: folder, KUBECONFIG: kubeconfig },
+    env: { PATH, HOME: folder, CONDUIT_DEV_USERNS: "65533", KUBECONFIG: kubeconfig },
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
