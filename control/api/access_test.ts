@@ -90,6 +90,27 @@ test("an API server that does not answer admits nobody", async () => {
   await expect(asking).rejects.toMatchObject({ code: Code.Unavailable })
 })
 
+test("probes and tools that ask what is served prove nothing; calls of the mesh do, before they are read", async () => {
+  const { reviews, seen } = cluster()
+  const queries = localQueries(new TelemetryStore(0), () => 0)
+  const options = { host: "127.0.0.1", port: 0, version: "1", reviews }
+  const server = await serveApi(new ClusterStore(), queries, options)
+  // A token makes the caller somebody, whom RBAC grants nothing here, also where it comes from loopback.
+  const post = async (path: string, body: string): Promise<number> => {
+    const headers = { "content-type": "application/json", authorization: "Bearer good" }
+    const answer = await fetch(`http://127.0.0.1:${server.port}${path}`, { method: "POST", headers, body })
+    return answer.status
+  }
+  try {
+    expect(await post("/grpc.health.v1.Health/Check", "{}")).toBe(200)
+    expect(seen).toEqual([])
+    expect(await post(STAT, "{")).toBe(403)
+    expect(seen).toHaveLength(1)
+  } finally {
+    server.close()
+  }
+})
+
 test("every call is held to it, with the bearer token of the request, also where the answer is a stream", async () => {
   const { reviews, seen } = cluster("get /conduit.api.v1.ApiService/Version")
   const queries = localQueries(new TelemetryStore(0), () => 0)

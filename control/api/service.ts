@@ -1,15 +1,32 @@
 // The public API on its port: conduit.api.v1 as Connect, gRPC-web (HTTP/1.1) and gRPC (HTTP/2), all on one.
 import type { MessageInitShape } from "@bufbuild/protobuf"
-import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect"
+import { Code, type ConnectRouter } from "@connectrpc/connect"
 import { connectNodeAdapter } from "@connectrpc/connect-node"
-import { ApiService, type VersionResponseSchema } from "../../protos/mod.ts"
+import {
+  ApiService,
+  file_conduit_api_v1_error,
+  grpcHealthV1,
+  grpcReflectionV1,
+  grpcReflectionV1alpha,
+  type VersionResponseSchema,
+} from "../../protos/mod.ts"
 import type { ClusterStore, Problem } from "../cluster/mod.ts"
 import type { Reviews } from "../kubernetes/mod.ts"
 import { POLICY_DEFAULTS, type PolicyOptions } from "../policy/mod.ts"
+import {
+  apiError,
+  cutsLists,
+  detailedErrors,
+  explainBadJson,
+  health,
+  keepsDeadlines,
+  reflection,
+  StandingStreams,
+} from "../rpc/mod.ts"
 import { type Listening, listen, type TlsOptions } from "../serve/mod.ts"
 import type { TelemetryQueries } from "../telemetry/mod.ts"
 import type { Certified, MeshNames } from "../tls/mod.ts"
-import { accessInterceptor, contextOf } from "./access.ts"
+import { accessGate, contextOf } from "./access.ts"
 import { check } from "./check.ts"
 import { edges } from "./edges.ts"
 import { endpoints } from "./endpoints.ts"
@@ -50,7 +67,17 @@ export interface ApiOptions {
   readonly tls?: TlsOptions
   /** Who may ask, see access.ts. Default: whoever reaches the port, as in a local mesh. */
   readonly reviews?: Pick<Reviews, "token" | "access">
+  /** Told of what a call threw by mistake, which its caller does not see. Default: nobody is. */
+  readonly onMistake?: (call: string, error: unknown) => void
 }
+
+/** What is served. */
+const SERVICES = [
+  ApiService,
+  grpcHealthV1.Health,
+  grpcReflectionV1.ServerReflection,
+  grpcReflectionV1alpha.ServerReflection,
+] as const
 
 /**
  * Serves the public API.
@@ -63,7 +90,7 @@ export function serveApi(
   options: ApiOptions,
 ): Promise<Listening> {
   const { host, port, policy = POLICY_DEFAULTS, nowMs = Date.now, proxies, tls } = options
-  const { certified = () => null, problems = () => [] } = options
+  const { certified = () => null, problems = () => [], reviews, onMistake = () => {} } = options
   const methods = (router: ConnectRouter): void => {
     router.service(ApiService, {
       version: () => version(queries, options.version),
@@ -79,6 +106,19 @@ export function serveApi(
       explain: (request, { signal }) => explain(known(store), request, signal, proxies),
       check: request => check(known(store), { policy, nowMs, certified, problems }, request),
     })
+    const readiness = {
+      get ready() {
+        return store.synced
+      },
+      whenReady: (callback: () => void) => store.whenSynced(callback),
+    }
+    const streams = new StandingStreams()
+    const reflect = reflection(SERVICES, [file_conduit_api_v1_error], streams)
+    const names = SERVICES.map(({ typeName }) => typeName)
+    router.service(grpcHealthV1.Health, health(names, readiness, streams))
+    router.service(grpcReflectionV1.ServerReflection, { serverReflectionInfo: reflect })
+    router.service(grpcReflectionV1alpha.ServerReflection, { serverReflectionInfo: reflect })
+    explainBadJson(router)
   }
   return listen({
     host,
@@ -87,7 +127,10 @@ export function serveApi(
       routes: methods,
       readMaxBytes: MAX_API_REQUEST_BYTES,
       contextValues: contextOf,
-      interceptors: options.reviews === undefined ? [] : [accessInterceptor(options.reviews)],
+      // A field that is spelt wrong must not be one that was not asked for.
+      jsonOptions: { ignoreUnknownFields: false },
+      interceptors: [detailedErrors(onMistake), keepsDeadlines, cutsLists],
+      ...(reviews === undefined ? {} : { requestGate: accessGate(reviews) }),
     }),
     tls,
   })
@@ -96,10 +139,8 @@ export function serveApi(
 /** The store, once it is filled: an empty answer from an unread cluster would be a lie. */
 function known(store: ClusterStore): ClusterStore {
   if (store.synced) return store
-  throw new ConnectError(
-    "the control plane has not read the cluster yet; try again in a moment",
-    Code.Unavailable,
-  )
+  const sentence = "the control plane has not read the cluster yet; try again in a moment"
+  throw apiError(Code.Unavailable, sentence, { reason: "NOT_SYNCED" })
 }
 
 async function version(

@@ -1,7 +1,6 @@
 // Stat: traffic figures per resource. Counted by the resource's own proxies on their inbound side; between two
 // parties, and for Services, by the callers' proxies, since only they know whom they called.
 import type { MessageInitShape } from "@bufbuild/protobuf"
-import { Code, ConnectError } from "@connectrpc/connect"
 import type {
   HttpFiguresSchema,
   StatRequest,
@@ -11,6 +10,7 @@ import type {
 } from "../../protos/mod.ts"
 import { telemetryQueryV1 } from "../../protos/mod.ts"
 import type { ClusterStore } from "../cluster/mod.ts"
+import { invalid } from "../rpc/mod.ts"
 import {
   FigureSum,
   type HttpFigures,
@@ -43,10 +43,8 @@ export function windowOf(windowMs: number): number {
   if (windowMs === 0) return DEFAULT_WINDOW_MS
   if (windowMs >= MIN_WINDOW_MS && windowMs <= MAX_WINDOW_MS) return windowMs
   const range = `${MIN_WINDOW_MS} to ${MAX_WINDOW_MS}`
-  throw new ConnectError(
-    `window_ms must be ${range} milliseconds, or 0 for a minute, not ${windowMs}`,
-    Code.InvalidArgument,
-  )
+  const sentence = `window_ms must be ${range} milliseconds, or 0 for a minute, not ${windowMs}`
+  throw invalid("WINDOW_OUT_OF_RANGE", "window_ms", sentence)
 }
 
 /**
@@ -61,10 +59,8 @@ export async function stat(
 ): Promise<MessageInitShape<typeof StatResponseSchema>> {
   const windowMs = windowOf(request.windowMs)
   if (request.from !== undefined && request.to !== undefined) {
-    throw new ConnectError(
-      "from and to cannot be asked together: target with one of them names both ends",
-      Code.InvalidArgument,
-    )
+    const sentence = "from and to cannot be asked together: target with one of them names both ends"
+    throw invalid("CONTRADICTION", "from", sentence)
   }
   const target = select(store, request.target, "target")
   const from = request.from === undefined ? null : select(store, request.from, "from")
