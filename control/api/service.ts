@@ -2,14 +2,8 @@
 import type { MessageInitShape } from "@bufbuild/protobuf"
 import { Code, type ConnectRouter } from "@connectrpc/connect"
 import { connectNodeAdapter } from "@connectrpc/connect-node"
-import {
-  ApiService,
-  file_conduit_api_v1_error,
-  grpcHealthV1,
-  grpcReflectionV1,
-  grpcReflectionV1alpha,
-  type VersionResponseSchema,
-} from "../../protos/mod.ts"
+import { grpcHealthV1, grpcReflectionV1, grpcReflectionV1alpha } from "../../protos/grpc/mod.ts"
+import { ApiService, file_conduit_api_v1_error, type VersionResponseSchema } from "../../protos/mod.ts"
 import type { ClusterStore, Problem } from "../cluster/mod.ts"
 import type { Reviews } from "../kubernetes/mod.ts"
 import { POLICY_DEFAULTS, type PolicyOptions } from "../policy/mod.ts"
@@ -20,6 +14,7 @@ import {
   explainBadJson,
   health,
   keepsDeadlines,
+  otherPaths,
   reflection,
   StandingStreams,
 } from "../rpc/mod.ts"
@@ -125,6 +120,7 @@ export function serveApi(
     port,
     onRequest: connectNodeAdapter({
       routes: methods,
+      fallback: otherPaths,
       readMaxBytes: MAX_API_REQUEST_BYTES,
       contextValues: contextOf,
       // A field that is spelt wrong must not be one that was not asked for.

@@ -6,11 +6,11 @@ import {
   ApiService,
   createApiClient,
   ErrorDetailSchema,
-  grpcHealthV1,
   MAX_PAGE_ROWS,
   rowsOf,
   wholeLists,
 } from "../../protos/mod.ts"
+import { grpcHealthV1 } from "../../protos/grpc/mod.ts"
 import { serveApi } from "../api/mod.ts"
 import { ClusterStore, readManifestFile } from "../cluster/mod.ts"
 import type { Listening } from "../serve/mod.ts"

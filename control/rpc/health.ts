@@ -1,6 +1,6 @@
 // gRPC health (grpc.health.v1): whether a service answers, for probes and load balancers.
 import { Code, type ServiceImpl } from "@connectrpc/connect"
-import { grpcHealthV1 } from "../../protos/mod.ts"
+import { grpcHealthV1 } from "../../protos/grpc/mod.ts"
 import { apiError } from "./error_detail.ts"
 import type { StandingStreams } from "./standing_streams.ts"
 
