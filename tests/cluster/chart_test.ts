@@ -5,14 +5,14 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { parseAllDocuments } from "yaml"
 import { type AuthorityPem, makeAuthority } from "../../deploy/identity/mod.ts"
-import { ensureHelm } from "./helm.ts"
+import { ensureTool } from "./go_tools.ts"
 
 const ROOT = join(import.meta.dir, "../..")
 let helm = ""
 let authority: AuthorityPem
 
 beforeAll(async () => {
-  helm = await ensureHelm()
+  helm = await ensureTool("helm")
   const names = { trustDomain: "example.test", controlNamespace: "mesh" }
   authority = await makeAuthority({ ...names, nowMs: Date.now() })
 }, 30 * 60_000)

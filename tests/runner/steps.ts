@@ -14,6 +14,7 @@ const BESIDE = new Set([
   "cluster/api",
   "cluster/chart",
   "cluster/check",
+  "cluster/grpcurl",
   "cluster/install",
   "cluster/kubernetes_source",
   "cluster/policy_status",
