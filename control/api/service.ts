@@ -24,7 +24,9 @@ import type { Certified, MeshNames } from "../tls/mod.ts"
 import { accessGate, contextOf } from "./access.ts"
 import { check } from "./check.ts"
 import { edges } from "./edges.ts"
+import { config } from "./config.ts"
 import { endpoints } from "./endpoints.ts"
+import { EventRing } from "./events.ts"
 import { explain } from "./explain.ts"
 import { identities } from "./identities.ts"
 import { learn } from "./learn.ts"
@@ -33,6 +35,7 @@ import type { ProxyOptions } from "./proxies.ts"
 import { proxyMetrics } from "./proxy_metrics.ts"
 import { routes } from "./routes.ts"
 import { stat } from "./stat.ts"
+import { topology } from "./topology.ts"
 import { whatIf } from "./what_if.ts"
 
 /** Largest request that is taken: the policies of a large mesh, to be tried. */
@@ -79,13 +82,14 @@ const SERVICES = [
  *
  * @throws Error with a sentence for a person when the port cannot be listened on
  */
-export function serveApi(
+export async function serveApi(
   store: ClusterStore,
   queries: TelemetryQueries,
   options: ApiOptions,
 ): Promise<Listening> {
   const { host, port, policy = POLICY_DEFAULTS, nowMs = Date.now, proxies, tls } = options
   const { certified = () => null, problems = () => [], reviews, onMistake = () => {} } = options
+  const changes = new EventRing(store, nowMs)
   const methods = (router: ConnectRouter): void => {
     router.service(ApiService, {
       version: () => version(queries, options.version),
@@ -100,6 +104,13 @@ export function serveApi(
       learn: request => learn(known(store), queries, request, nowMs()),
       explain: (request, { signal }) => explain(known(store), request, signal, proxies),
       check: request => check(known(store), { policy, nowMs, certified, problems }, request),
+      topology: request => topology(known(store), queries, request),
+      events: request => {
+        known(store)
+        return changes.since(request, nowMs())
+      },
+      config: () =>
+        config({ version: options.version, policy, names: options.names, checked: reviews !== undefined }),
     })
     const readiness = {
       get ready() {
@@ -115,7 +126,7 @@ export function serveApi(
     router.service(grpcReflectionV1alpha.ServerReflection, { serverReflectionInfo: reflect })
     explainBadJson(router)
   }
-  return listen({
+  const listening = await listen({
     host,
     port,
     onRequest: connectNodeAdapter({
@@ -130,6 +141,13 @@ export function serveApi(
     }),
     tls,
   })
+  return {
+    port: listening.port,
+    close: () => {
+      changes.stop()
+      listening.close()
+    },
+  }
 }
 
 /** The store, once it is filled: an empty answer from an unread cluster would be a lie. */

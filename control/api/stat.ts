@@ -9,7 +9,7 @@ import type {
   TcpFiguresSchema,
 } from "../../protos/mod.ts"
 import { telemetryQueryV1 } from "../../protos/mod.ts"
-import type { ClusterStore } from "../cluster/mod.ts"
+import type { ClusterStore, PodRecord } from "../cluster/mod.ts"
 import { invalid } from "../rpc/mod.ts"
 import {
   FigureSum,
@@ -90,11 +90,7 @@ export async function stat(
     }
   }
 
-  const pods = countPods(
-    store,
-    target,
-    new Set(reporters.filter(known => known.live).map(known => podKey(known.pod))),
-  )
+  const pods = countPods(store, reporters, pod => resourcesOfPod(store, pod, target.kind))
   const rows = [...target.resources.values()]
     .sort(compareResources)
     .map((resource): MessageInitShape<typeof StatRowSchema> => {
@@ -144,18 +140,23 @@ function selected(selection: Selection, resources: readonly ResourceName[]): boo
   return resources.some(resource => selection.resources.has(resourceKey(resource)))
 }
 
-/** Pods per resource: all that run, and those of them that carry a proxy which is ready or reports. */
-function countPods(
+/**
+ * Pods per resource: all that run, and those of them that carry a proxy which is ready or reports.
+ *
+ * @param resourcesOf  resources that a pod belongs to
+ */
+export function countPods(
   store: ClusterStore,
-  target: Selection,
-  reporting: ReadonlySet<string>,
+  reporters: readonly telemetryQueryV1.ProxyReporter[],
+  resourcesOf: (pod: PodRecord) => Iterable<ResourceName>,
 ): Map<string, { meshed: number; total: number }> {
+  const reporting = new Set(reporters.filter(known => known.live).map(known => podKey(known.pod)))
   const counts = new Map<string, { meshed: number; total: number }>()
   for (const pod of store.pods()) {
     if (pod.finished || pod.terminating) continue
     const meshed =
       pod.meshed && (pod.ready || reporting.has(podKey({ namespace: pod.namespace, pod: pod.name })))
-    for (const resource of resourcesOfPod(store, pod, target.kind)) {
+    for (const resource of resourcesOf(pod)) {
       const key = resourceKey(resource)
       const count = counts.get(key) ?? { meshed: 0, total: 0 }
       counts.set(key, count)

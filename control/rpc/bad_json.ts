@@ -53,7 +53,7 @@ async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
 /** What a complaint of the reader of JSON is about; all but its sentence is best effort. */
 function readComplaint(message: string, { input, parent }: Handler["method"]) {
   const unknown = /message (\S+) from JSON: key "([^"]*)" is unknown/.exec(message)
-  const messages = [input, ...parent.file.messages]
+  const messages = [parent.file, ...parent.file.dependencies].flatMap(file => file.messages)
   if (unknown !== null) {
     const schema = messages.find(one => one.typeName === unknown[1])
     const names = schema?.fields.map(field => field.jsonName).join(", ")

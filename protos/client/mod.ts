@@ -7,8 +7,7 @@ import { type ErrorDetail, ErrorDetailSchema } from "../gen/conduit/api/v1/error
 import { wholeLists } from "../paging.ts"
 
 export type { ApiClient } from "../api_client.ts"
-export * from "../gen/conduit/api/v1/api_pb.ts"
-export * from "../gen/conduit/api/v1/error_pb.ts"
+export * from "../api_v1.ts"
 export { Code, ConnectError }
 
 /** The longest an answer is waited for, in milliseconds, unless told otherwise. */

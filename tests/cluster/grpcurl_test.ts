@@ -43,6 +43,7 @@ test("it describes a call and its messages, those of other files too", async () 
   )
   const message = await ask(["describe", "conduit.api.v1.StatRequest"])
   expect(message.stdout).toContain(".google.protobuf.FieldMask fields = 15")
+  expect((await ask(["describe", "google.protobuf.FieldMask"])).stdout).toContain("repeated string paths = 1")
   expect(await ask(["describe", "conduit.api.v1.Nothing"])).toMatchObject({ status: 1 })
 })
 
