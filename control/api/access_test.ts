@@ -1,8 +1,11 @@
 // Who may ask the public API in a cluster.
 import { expect, test } from "bun:test"
+import { createSecureContext } from "node:tls"
 import { Code, ConnectError } from "@connectrpc/connect"
 import { createConnectTransport } from "@connectrpc/connect-node"
 import { createApiClient } from "../../protos/mod.ts"
+import { createClient } from "../../protos/client/mod.ts"
+import { makeServerCertificate } from "../../deploy/identity/mod.ts"
 import { ClusterStore } from "../cluster/mod.ts"
 import type { Access, TokenVerdict } from "../kubernetes/mod.ts"
 import { localQueries, TelemetryStore } from "../telemetry/mod.ts"
@@ -136,6 +139,37 @@ test("every call is held to it, with the bearer token of the request, also where
       "/conduit.api.v1.ApiService/Version",
       "/conduit.api.v1.ApiService/Identities",
     ])
+  } finally {
+    server.close()
+  }
+})
+
+test("conduit/client proves a service account over TLS, by the name that the API's certificate bears", async () => {
+  const name = "conduit-api.conduit.serviceaccount.identity.conduit.cluster.local"
+  const lifetimeMs = 60_000
+  const pair = await makeServerCertificate({ name: "api", dnsNames: [name], nowMs: Date.now(), lifetimeMs })
+  const context = createSecureContext({ cert: pair.certificate, key: pair.key })
+  const { reviews, seen } = cluster("get /conduit.api.v1.ApiService/Version")
+  const queries = localQueries(new TelemetryStore(0), () => 0)
+  const server = await serveApi(new ClusterStore(), queries, {
+    ...{ host: "127.0.0.1", port: 0, version: "1", reviews },
+    tls: {
+      context: () => context,
+      names: null,
+      client: "optional",
+      plaintext: "served",
+      onRefused: () => {},
+    },
+  })
+  const url = `https://127.0.0.1:${server.port}`
+  try {
+    const known = { url, ca: pair.certificate, serverName: name }
+    const answer = await createClient({ ...known, token: async () => "good" }).version({})
+    expect(answer.controlPlane).toBe("1")
+    expect(seen).toHaveLength(1)
+    const other = createClient({ ...known, serverName: "conduit-api.conduit", token: "good" })
+    await expect(other.version({})).rejects.toThrow("does not match certificate's altnames")
+    expect(seen).toHaveLength(1)
   } finally {
     server.close()
   }

@@ -21,7 +21,10 @@ export interface ClientOptions {
   readonly token?: string | (() => string | Promise<string>)
   /** Certificates that the mesh trusts, PEM; for https. Default: those of the machine. */
   readonly ca?: string
-  /** Name that the API's certificate bears, where it is not the host of the address. */
+  /**
+   * Name that the API's certificate bears, where it is not the host of the address: in a pod
+   * `conduit-api.conduit.serviceaccount.identity.conduit.cluster.local`, or what the installation calls them.
+   */
   readonly serverName?: string
   /** Default DEFAULT_TIMEOUT_MS; a call may give its own. */
   readonly timeoutMs?: number
