@@ -1,8 +1,7 @@
 // A request in JSON that cannot be read: which field is wrong, as a detail of the error. Connect reads requests before
 // anything of ours sees them, so its answer is completed on the way out.
-import { toBinary, create } from "@bufbuild/protobuf"
 import type { ConnectRouter } from "@connectrpc/connect"
-import { ErrorDetailSchema } from "../../protos/mod.ts"
+import { detailJson } from "./error_detail.ts"
 
 type Handler = ConnectRouter["handlers"][number]
 type Answer = Awaited<ReturnType<Handler>>
@@ -36,10 +35,7 @@ async function complete(answer: Answer, { method }: Handler): Promise<Answer> {
     return same
   }
   if (error.code !== "invalid_argument" || error.details !== undefined) return same
-  const detail = create(ErrorDetailSchema, readComplaint(error.message ?? "", method))
-  const { reason, field, hint } = detail
-  const value = Buffer.from(toBinary(ErrorDetailSchema, detail)).toString("base64").replace(/=+$/, "")
-  error.details = [{ type: ErrorDetailSchema.typeName, value, debug: { reason, field, hint } }]
+  error.details = [detailJson(readComplaint(error.message ?? "", method))]
   const completed = Buffer.from(JSON.stringify(error))
   const header = new Headers(answer.header)
   header.set("content-length", String(completed.length))

@@ -1,5 +1,6 @@
 // Errors of the public API: a code for clients in general, a reason that stays as it is for programs, a sentence and a
 // hint for people (conduit.api.v1.ErrorDetail).
+import { create, toBinary } from "@bufbuild/protobuf"
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect"
 import { type ErrorDetail, ErrorDetailSchema } from "../../protos/mod.ts"
 
@@ -24,6 +25,13 @@ export function apiError(code: Code, sentence: string, why: Why, cause?: unknown
 /** The request is wrong. @param field  of the request, such as `target.kind` */
 export function invalid(reason: string, field: string, sentence: string, hint = ""): ConnectError {
   return apiError(Code.InvalidArgument, sentence, { reason, field, hint })
+}
+
+/** A detail as Connect writes it into the JSON of an error, for answers that Connect does not make. */
+export function detailJson({ reason, field = "", hint = "" }: Why) {
+  const bytes = toBinary(ErrorDetailSchema, create(ErrorDetailSchema, { reason, field, hint }))
+  const value = Buffer.from(bytes).toString("base64").replace(/=+$/, "")
+  return { type: ErrorDetailSchema.typeName, value, debug: { reason, field, hint } }
 }
 
 /** Reason of an error that has no better one: the name of its code, `InvalidArgument` as `INVALID_ARGUMENT`. */

@@ -1,5 +1,6 @@
 // What the API's port answers beside calls: its OpenAPI document, and where to find the calls.
 import { OPENAPI_JSON } from "../../protos/openapi/mod.ts"
+import { detailJson } from "./error_detail.ts"
 
 /** Path of the OpenAPI document; for whoever reaches the port, as its content is public. */
 export const OPENAPI_PATH = "/openapi.json"
@@ -28,8 +29,11 @@ export function otherPaths(request: Asked, response: Answering): void {
   }
   // The code is what Connect's clients make of this status: of a call that a newer API has.
   const message = `nothing is served at ${request.method} ${path.slice(0, 200)}; calls are POST /conduit.api.v1.ApiService/NAME, GET ${OPENAPI_PATH} lists them`
-  const detail = { type: "conduit.api.v1.ErrorDetail", value: "", debug: { reason: "UNKNOWN_PATH" } }
-  answer(response, 404, JSON.stringify({ code: "unimplemented", message, details: [detail] }))
+  answer(
+    response,
+    404,
+    JSON.stringify({ code: "unimplemented", message, details: [detailJson({ reason: "UNKNOWN_PATH" })] }),
+  )
 }
 
 function answer(response: Answering, status: number, body: string | Uint8Array): void {
