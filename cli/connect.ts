@@ -1,7 +1,8 @@
 // Finds the control plane and calls its public API: an address given, a running local mesh, or a cluster.
 import { Code, ConnectError, type Transport } from "@connectrpc/connect"
-import { type ApiClient, createApiClient } from "../protos/mod.ts"
-import { Failure, UsageError } from "./failure.ts"
+import manifest from "../package.json" with { type: "json" }
+import { type ApiClient, createApiClient, ErrorDetailSchema, wholeLists } from "../protos/mod.ts"
+import { Failure, UsageError, unknownRequest } from "./failure.ts"
 import { type GlobalArgs, namespaceOf } from "./flags.ts"
 import { type Kubernetes, planeNamespace } from "./kubernetes.ts"
 import { say } from "./output.ts"
@@ -179,6 +180,8 @@ export class ApiConnection implements AsyncDisposable {
       if (!(error instanceof ConnectError)) throw error
       const lost = way.lost()
       if (lost !== null || error.code === Code.Unavailable) this.close()
+      if (lost === null && error.code === Code.Unimplemented)
+        throw unknownRequest(plane.what, manifest.version, await versionAt(way))
       if (lost === null) throw told(error, plane, way)
       throw new Failure(`the connection to ${way.end} was lost (${lost})`, { cause: error })
     }
@@ -226,6 +229,7 @@ async function byAddress(url: string): Promise<Way> {
     baseUrl: url,
     httpVersion: "1.1",
     defaultTimeoutMs: CALL_TIMEOUT_MS,
+    interceptors: [wholeLists],
   })
   return { transport, end: url, lost: () => null, close: () => {} }
 }
@@ -235,19 +239,24 @@ async function throughCluster({ kubernetes, controlNamespace }: ClusterPlane): P
   return await wayToApi(kubernetes, controlNamespace)
 }
 
+/** Version of the control plane; null where it does not say. */
+async function versionAt({ transport }: Way): Promise<string | null> {
+  try {
+    return (await createApiClient(transport).version({})).controlPlane || null
+  } catch {
+    return null
+  }
+}
+
 function told(error: ConnectError, plane: ControlPlane, way: Way): Failure | UsageError {
-  const said = error.rawMessage
+  const hint = error.findDetails(ErrorDetailSchema)[0]?.hint ?? ""
+  const said = hint === "" ? error.rawMessage : `${error.rawMessage}; ${hint}`
   switch (error.code) {
     case Code.InvalidArgument:
       return new UsageError(said)
     case Code.NotFound:
     case Code.FailedPrecondition:
       return new Failure(said, { cause: error })
-    case Code.Unimplemented:
-      return new Failure(
-        `${plane.what} does not know this request: its control plane is older than this conduit`,
-        { cause: error },
-      )
     case Code.Unauthenticated:
     case Code.PermissionDenied:
       return new Failure(`the API at ${way.end} refuses: ${said}`, { cause: error })

@@ -1,5 +1,10 @@
 // The search for the control plane.
 import { expect, test } from "bun:test"
+import { createServer } from "node:http"
+import type { AddressInfo } from "node:net"
+import { connectNodeAdapter } from "@connectrpc/connect-node"
+import manifest from "../package.json" with { type: "json" }
+import { ApiService } from "../protos/mod.ts"
 import { ApiConnection, findControlPlane, type LocalMesh } from "./connect.ts"
 import { UsageError } from "./failure.ts"
 import type { GlobalArgs } from "./flags.ts"
@@ -85,4 +90,46 @@ test("a namespace is that of the flags, else the context's", () => {
     "web",
     "",
   ])
+})
+
+/** What a request is answered with by an API of another release, which knows its version and no more. */
+async function toldBy(controlPlane: string): Promise<string> {
+  const version = () => ({ controlPlane })
+  const routes = connectNodeAdapter({ routes: router => router.service(ApiService, { version }) })
+  const server = createServer((request, response) => {
+    // One of a release before Version had its name does not serve its path at all.
+    if (controlPlane !== "") return routes(request, response)
+    response.statusCode = 404
+    response.end()
+  })
+  await new Promise<void>(resolve => server.listen(0, "127.0.0.1", resolve))
+  const plane = {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    what: 'the local mesh "dev"',
+  }
+  await using connection = new ApiConnection({}, plane, async () => plane)
+  try {
+    return await connection
+      .call(api => api.check({}))
+      .then(
+        () => "answered",
+        (error: Error) => error.message,
+      )
+  } finally {
+    server.closeAllConnections()
+    server.close()
+  }
+}
+
+test("what an API does not know says which of the two is older, and what to do", async () => {
+  const own = manifest.version
+  const begin = 'the local mesh "dev" does not know this request'
+  expect(await toldBy("0.0.9")).toBe(
+    `${begin}: its control plane is older (0.0.9) than this conduit (${own}); conduit upgrade prints what brings it up to date, and npx conduit@0.0.9 is of its release`,
+  )
+  expect(await toldBy("99.10.0")).toBe(
+    `${begin}: this conduit is older (${own}) than its control plane (99.10.0), which gave it up; npx conduit@99.10.0 is of the same release`,
+  )
+  expect(await toldBy(own)).toContain(`though its control plane is of the same release (${own})`)
+  expect(await toldBy("")).toStartWith(`${begin}: its control plane is older than this conduit (${own})`)
 })

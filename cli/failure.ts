@@ -48,3 +48,28 @@ function exitCodeOf(error: Error): number | null {
   if (!("exitCode" in error) || typeof error.exitCode !== "number") return null
   return error.exitCode
 }
+
+/**
+ * Why a control plane does not know a request: it and this program are of different releases. Says which is older, and what
+ * to do about it.
+ *
+ * @param what  the control plane, such as `the local mesh "dev"`
+ * @param own  version of this program
+ * @param theirs  version of the control plane; null where it does not say
+ */
+export function unknownRequest(what: string, own: string, theirs: string | null): Failure {
+  const begin = `${what} does not know this request`
+  const order = theirs === null ? -1 : Bun.semver.order(theirs, own)
+  if (order > 0)
+    return new Failure(
+      `${begin}: this conduit is older (${own}) than its control plane (${theirs}), which gave it up; npx conduit@${theirs} is of the same release`,
+    )
+  if (order === 0)
+    return new Failure(
+      `${begin}, though its control plane is of the same release (${own}): something else answers there, or a build of another day`,
+    )
+  const older = theirs === null ? "older" : `older (${theirs})`
+  return new Failure(
+    `${begin}: its control plane is ${older} than this conduit (${own}); conduit upgrade prints what brings it up to date${theirs === null ? "" : `, and npx conduit@${theirs} is of its release`}`,
+  )
+}

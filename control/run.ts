@@ -254,6 +254,10 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
         policy: settings.policy,
         ...(api === null ? {} : { reviews: new Reviews(api, () => performance.now()) }),
         ...tls("api"),
+        onMistake: (call: string, error: unknown) =>
+          log.warn(
+            `${call} failed by mistake: ${(error instanceof Error ? (error.stack ?? error.message) : String(error)).replaceAll(/\s*\n\s*/g, " ")}`,
+          ),
       }
       parts.push({ name: "api", listening: await serveApi(known.store, queries, options) })
     }

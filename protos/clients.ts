@@ -1,14 +1,11 @@
 // Client factories: every part of Conduit, and every tool outside it, reaches the control plane through these.
 import { type Client, createClient, type Transport } from "@connectrpc/connect"
-import { ApiService } from "./gen/conduit/api/v1/api_pb.ts"
 import { DestinationService } from "./gen/conduit/destination/v1/destination_pb.ts"
 import { IdentityService } from "./gen/conduit/identity/v1/identity_pb.ts"
 import { PolicyService } from "./gen/conduit/policy/v1/policy_pb.ts"
 import { QueryService } from "./gen/conduit/telemetry/v1/query_pb.ts"
 import { TelemetryService } from "./gen/conduit/telemetry/v1/telemetry_pb.ts"
 
-/** Client of the public API. */
-export type ApiClient = Client<typeof ApiService>
 /** Client of the destination service. */
 export type DestinationClient = Client<typeof DestinationService>
 /** Client of the identity service. */
@@ -19,11 +16,6 @@ export type PolicyClient = Client<typeof PolicyService>
 export type TelemetryClient = Client<typeof TelemetryService>
 /** Client of the telemetry service's questions. */
 export type TelemetryQueryClient = Client<typeof QueryService>
-
-/** Public API over any Connect transport (Node, Bun or browser). */
-export function createApiClient(transport: Transport): ApiClient {
-  return createClient(ApiService, transport)
-}
 
 /** Destination service; needs a transport with bidirectional streams (HTTP/2). */
 export function createDestinationClient(transport: Transport): DestinationClient {

@@ -10,6 +10,7 @@ import { connect as connectTls } from "node:tls"
 import { createConnectTransport } from "@connectrpc/connect-node"
 import { ANCHORS_NAME, COMPONENT_LABEL, CONFIG_NAME } from "../../deploy/install/mod.ts"
 import { connectToPod, KubeError, kernelSocket, NO_CREDENTIALS } from "../../deploy/kubernetes/mod.ts"
+import { wholeLists } from "../../protos/mod.ts"
 import { CALL_TIMEOUT_MS, type Way } from "../connect.ts"
 import { Failure } from "../failure.ts"
 import { type Kubernetes, refusal } from "../kubernetes.ts"
@@ -143,6 +144,7 @@ function over(socket: Socket, tls: boolean, end: string, beneath: Duplex): Way {
     baseUrl: `${tls ? "https" : "http"}://${DEPLOYMENT}`,
     httpVersion: "2",
     defaultTimeoutMs: CALL_TIMEOUT_MS,
+    interceptors: [wholeLists],
     nodeOptions: { createConnection: () => socket },
   })
   return { transport, end, lost, close: () => void socket.destroy() }

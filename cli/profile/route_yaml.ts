@@ -110,15 +110,19 @@ function grpcMatch({ service, method }: GrpcOperation): object {
   return { method: { service, method } }
 }
 
+/** What the API refuses in a path that is no regular expression (HTTPPathMatch, its validation rules). */
+const NOT_EXACT = /\/\/|\/\.\.?(\/|$)|%2[fF]|#/
+
 function httpMatch({ method, path }: HttpOperation): object {
-  const value = path.includes("{") ? expression(path) : path
+  const exact = !path.includes("{") && !NOT_EXACT.test(path)
+  const value = exact ? path : expression(path)
   if (value.length > PATH_LENGTH_MAX) {
     throw new Failure(
       `the path "${path.slice(0, 60)}..." is longer than the ${PATH_LENGTH_MAX} characters that a route may have`,
     )
   }
   return {
-    path: { type: path.includes("{") ? "RegularExpression" : "Exact", value },
+    path: { type: exact ? "Exact" : "RegularExpression", value },
     ...(method === "" ? {} : { method }),
   }
 }

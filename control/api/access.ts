@@ -9,15 +9,18 @@
 import type { IncomingMessage } from "node:http"
 import type { Http2ServerRequest } from "node:http2"
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt"
-import {
-  Code,
-  ConnectError,
-  createContextKey,
-  createContextValues,
-  type Interceptor,
-} from "@connectrpc/connect"
+import { Code, createContextKey, createContextValues, type HandlerContext } from "@connectrpc/connect"
+import { grpcHealthV1, grpcReflectionV1, grpcReflectionV1alpha } from "../../protos/grpc/mod.ts"
 import type { Reviews } from "../kubernetes/mod.ts"
+import { apiError } from "../rpc/mod.ts"
 import { type Peer, peerOf } from "../tls/mod.ts"
+
+/** Services for whoever reaches the port: probes prove nothing, and the API's shape is in this repository. */
+const OPEN_SERVICES: ReadonlySet<string> = new Set([
+  grpcHealthV1.Health.typeName,
+  grpcReflectionV1.ServerReflection.typeName,
+  grpcReflectionV1alpha.ServerReflection.typeName,
+])
 
 /** Audience of tokens that prove a caller; a token for the API server itself is not taken, so that nobody sends one. */
 export const API_AUDIENCE = "api.conduit.io"
@@ -55,15 +58,14 @@ export function askerOf(request: IncomingMessage | Http2ServerRequest): Asker {
 }
 
 /**
- * Lets in who may ask; others get Unauthenticated or PermissionDenied, with a sentence that says what to do.
+ * Lets in who may ask, before anything of the request is read; others get Unauthenticated or PermissionDenied, with a
+ * sentence that says what to do.
  */
-export function accessInterceptor(reviews: Pick<Reviews, "token" | "access">): Interceptor {
-  return next => async request => {
-    const { service, method } = request
+export function accessGate(reviews: Pick<Reviews, "token" | "access">) {
+  return async ({ service, method, values }: HandlerContext): Promise<void> => {
+    if (OPEN_SERVICES.has(service.typeName)) return
     const changes = method.idempotency !== MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS
-    const asker = request.contextValues.get(ASKER)
-    await admit(reviews, asker, `/${service.typeName}/${method.name}`, changes)
-    return await next(request)
+    await admit(reviews, values.get(ASKER), `/${service.typeName}/${method.name}`, changes)
   }
 }
 
@@ -82,28 +84,33 @@ export async function admit(
 ): Promise<void> {
   if (local && !changes && peer === null && token === null) return
   if (!local && !secure)
-    throw new ConnectError("from outside of its pod this API is served over TLS only", Code.Unauthenticated)
+    throw refused("from outside of its pod this API is served over TLS only", "TLS_REQUIRED")
   const account = peer ?? (await accountOf(reviews, token))
   const { namespace, serviceAccount } = account
   const user = `system:serviceaccount:${namespace}:${serviceAccount}`
   const groups = ["system:serviceaccounts", `system:serviceaccounts:${namespace}`, "system:authenticated"]
   const verb = changes ? "post" : "get"
   const { allowed } = await asked(reviews.access({ user, groups, verb, path }))
-  if (!allowed)
-    throw new ConnectError(
-      `service account ${namespace}/${serviceAccount} may not "${verb}" the nonResourceURL ${path}; a ClusterRole that grants it is to be bound to it`,
-      Code.PermissionDenied,
-    )
+  if (allowed) return
+  throw apiError(
+    Code.PermissionDenied,
+    `service account ${namespace}/${serviceAccount} may not "${verb}" the nonResourceURL ${path}; a ClusterRole that grants it is to be bound to it`,
+    { reason: "NOT_GRANTED" },
+  )
+}
+
+function refused(sentence: string, reason: string) {
+  return apiError(Code.Unauthenticated, sentence, { reason })
 }
 
 async function accountOf(reviews: Pick<Reviews, "token">, token: string | null) {
   if (token === null)
-    throw new ConnectError(
+    throw refused(
       `the caller did not prove who it is: by a certificate of the mesh, or by a service account's token of audience ${API_AUDIENCE}`,
-      Code.Unauthenticated,
+      "NO_PROOF",
     )
   const verdict = await asked(reviews.token(token, API_AUDIENCE))
-  if (!verdict.holds) throw new ConnectError(`the token does not hold: ${verdict.why}`, Code.Unauthenticated)
+  if (!verdict.holds) throw refused(`the token does not hold: ${verdict.why}`, "TOKEN_INVALID")
   return verdict
 }
 
@@ -112,12 +119,7 @@ async function asked<T>(review: Promise<T>): Promise<T> {
     return await review
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
-    throw new ConnectError(
-      `the Kubernetes API did not say who may ask (${reason}); try again`,
-      Code.Unavailable,
-      undefined,
-      undefined,
-      error,
-    )
+    const sentence = `the Kubernetes API did not say who may ask (${reason}); try again`
+    throw apiError(Code.Unavailable, sentence, { reason: "REVIEW_FAILED" }, error)
   }
 }

@@ -1,8 +1,11 @@
 // Who may ask the public API in a cluster.
 import { expect, test } from "bun:test"
+import { createSecureContext } from "node:tls"
 import { Code, ConnectError } from "@connectrpc/connect"
 import { createConnectTransport } from "@connectrpc/connect-node"
 import { createApiClient } from "../../protos/mod.ts"
+import { createClient } from "../../protos/client/mod.ts"
+import { makeServerCertificate } from "../../deploy/identity/mod.ts"
 import { ClusterStore } from "../cluster/mod.ts"
 import type { Access, TokenVerdict } from "../kubernetes/mod.ts"
 import { localQueries, TelemetryStore } from "../telemetry/mod.ts"
@@ -90,6 +93,27 @@ test("an API server that does not answer admits nobody", async () => {
   await expect(asking).rejects.toMatchObject({ code: Code.Unavailable })
 })
 
+test("probes and tools that ask what is served prove nothing; calls of the mesh do, before they are read", async () => {
+  const { reviews, seen } = cluster()
+  const queries = localQueries(new TelemetryStore(0), () => 0)
+  const options = { host: "127.0.0.1", port: 0, version: "1", reviews }
+  const server = await serveApi(new ClusterStore(), queries, options)
+  // A token makes the caller somebody, whom RBAC grants nothing here, also where it comes from loopback.
+  const post = async (path: string, body: string): Promise<number> => {
+    const headers = { "content-type": "application/json", authorization: "Bearer good" }
+    const answer = await fetch(`http://127.0.0.1:${server.port}${path}`, { method: "POST", headers, body })
+    return answer.status
+  }
+  try {
+    expect(await post("/grpc.health.v1.Health/Check", "{}")).toBe(200)
+    expect(seen).toEqual([])
+    expect(await post(STAT, "{")).toBe(403)
+    expect(seen).toHaveLength(1)
+  } finally {
+    server.close()
+  }
+})
+
 test("every call is held to it, with the bearer token of the request, also where the answer is a stream", async () => {
   const { reviews, seen } = cluster("get /conduit.api.v1.ApiService/Version")
   const queries = localQueries(new TelemetryStore(0), () => 0)
@@ -115,6 +139,37 @@ test("every call is held to it, with the bearer token of the request, also where
       "/conduit.api.v1.ApiService/Version",
       "/conduit.api.v1.ApiService/Identities",
     ])
+  } finally {
+    server.close()
+  }
+})
+
+test("conduit/client proves a service account over TLS, by the name that the API's certificate bears", async () => {
+  const name = "conduit-api.conduit.serviceaccount.identity.conduit.cluster.local"
+  const lifetimeMs = 60_000
+  const pair = await makeServerCertificate({ name: "api", dnsNames: [name], nowMs: Date.now(), lifetimeMs })
+  const context = createSecureContext({ cert: pair.certificate, key: pair.key })
+  const { reviews, seen } = cluster("get /conduit.api.v1.ApiService/Version")
+  const queries = localQueries(new TelemetryStore(0), () => 0)
+  const server = await serveApi(new ClusterStore(), queries, {
+    ...{ host: "127.0.0.1", port: 0, version: "1", reviews },
+    tls: {
+      context: () => context,
+      names: null,
+      client: "optional",
+      plaintext: "served",
+      onRefused: () => {},
+    },
+  })
+  const url = `https://127.0.0.1:${server.port}`
+  try {
+    const known = { url, ca: pair.certificate, serverName: name }
+    const answer = await createClient({ ...known, token: async () => "good" }).version({})
+    expect(answer.controlPlane).toBe("1")
+    expect(seen).toHaveLength(1)
+    const other = createClient({ ...known, serverName: "conduit-api.conduit", token: "good" })
+    await expect(other.version({})).rejects.toThrow("does not match certificate's altnames")
+    expect(seen).toHaveLength(1)
   } finally {
     server.close()
   }

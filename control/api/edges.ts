@@ -1,6 +1,6 @@
 // Edges: who calls whom, as the callers' proxies counted it, and whether the way between is secured.
 import type { MessageInitShape } from "@bufbuild/protobuf"
-import type { EdgesRequest, EdgesResponseSchema } from "../../protos/mod.ts"
+import type { EdgeSchema, EdgesRequest, EdgesResponseSchema } from "../../protos/mod.ts"
 import { telemetryQueryV1 } from "../../protos/mod.ts"
 import type { ClusterStore } from "../cluster/mod.ts"
 import { AccessSum, FigureSum, type TelemetryQueries } from "../telemetry/mod.ts"
@@ -57,7 +57,27 @@ export async function edges(
     queries.traffic(windowMs, telemetryQueryV1.Direction.OUTBOUND),
     queries.access(windowMs),
   ])
+  const touched = (end: ResourceName): boolean => target.resources.has(resourceKey(end))
+  return { edges: edgesOf(store, traffic, accesses, target.kind, touched) }
+}
+
+/**
+ * Who calls whom, ordered.
+ *
+ * @param traffic  outbound, by the callers' proxies
+ * @param accesses  by the called sides' proxies
+ * @param kind  what ends are shown as; empty: as their own workloads
+ * @param touched  says of each end whether its edges are wanted; one end suffices
+ */
+export function edgesOf(
+  store: ClusterStore,
+  traffic: readonly telemetryQueryV1.Traffic[],
+  accesses: readonly telemetryQueryV1.Access[],
+  kind: string,
+  touched: (end: ResourceName) => boolean,
+): (MessageInitShape<typeof EdgeSchema> & { readonly from: ResourceName; readonly to: ResourceName })[] {
   const found = new Map<string, EdgeSum>()
+  const callerKind = kind === "service" ? "" : kind
   const edgeOf = (
     from: ResourceName | undefined,
     to: ResourceName | undefined,
@@ -65,7 +85,7 @@ export async function edges(
     reason: string,
   ): EdgeSum | undefined => {
     if (from === undefined || to === undefined) return undefined
-    if (!target.resources.has(resourceKey(from)) && !target.resources.has(resourceKey(to))) return undefined
+    if (!touched(from) && !touched(to)) return undefined
     const secured = reason === ""
     const key = [resourceKey(from), resourceKey(to), clientId, serverId, secured].join(" ")
     const sums = { sum: new FigureSum(), called: new AccessSum() }
@@ -80,9 +100,9 @@ export async function edges(
   const ordered = [...traffic.filter(row => !reachedNobody(row)), ...traffic.filter(reachedNobody)]
   for (const row of ordered) {
     if (row.reporter === undefined || row.dst === undefined) continue
-    const from = endOf(store, row.reporter, target.kind === "service" ? "" : target.kind)
+    const from = endOf(store, row.reporter, callerKind)
     const to =
-      calledBy(store, row, target.kind)[0] ?? endOf(store, row.dst, "") ?? calledBy(store, row, "service")[0]
+      calledBy(store, row, kind)[0] ?? endOf(store, row.dst, "") ?? calledBy(store, row, "service")[0]
     const called = from === undefined ? "" : serviceCalled(from, row)
     const known = reachedNobody(row) ? throughService.get(called) : undefined
     const edge = known ?? edgeOf(from, to, row, reasonOf(store, row))
@@ -101,23 +121,20 @@ export async function edges(
       workloadKind: workload.kind,
       workload: workload.name,
     }
-    const kind = target.kind === "service" ? "" : target.kind
-    const to = access.reporter === undefined ? undefined : endOf(store, access.reporter, target.kind)
+    const to = access.reporter === undefined ? undefined : endOf(store, access.reporter, kind)
     edgeOf(
-      endOf(store, caller, kind),
+      endOf(store, caller, callerKind),
       to ?? calledSide(store, access) ?? undefined,
       { clientId: "", serverId: "" },
       CALLER_UNMESHED,
     )?.called.add(access)
   }
-  return {
-    edges: [...found.values()].sort(compareEdges).map(({ sum, called, reasons, ...edge }) => ({
-      ...edge,
-      reason: [...reasons].sort().join("; "),
-      calledRps: called.rps,
-      ...figuresOf(sum),
-    })),
-  }
+  return [...found.values()].sort(compareEdges).map(({ sum, called, reasons, ...edge }) => ({
+    ...edge,
+    reason: [...reasons].sort().join("; "),
+    calledRps: called.rps,
+    ...figuresOf(sum),
+  }))
 }
 
 function compareEdges(a: EdgeSum, b: EdgeSum): number {
@@ -158,7 +175,8 @@ function reasonOf(store: ClusterStore, row: telemetryQueryV1.Traffic): string {
     : "the called side is not meshed"
 }
 
-function endOf(store: ClusterStore, pod: PodName, kind: string): ResourceName | undefined {
+/** The resource of a kind, or (empty) the workload, that a pod belongs to; undefined where none is known. */
+export function endOf(store: ClusterStore, pod: PodName, kind: string): ResourceName | undefined {
   const [asked] = kind === "" ? [] : resourcesOfName(store, pod, kind)
   if (asked !== undefined) return asked
   if (pod.workload !== "") return { namespace: pod.namespace, kind: pod.workloadKind, name: pod.workload }

@@ -1,6 +1,5 @@
 // Endpoints: what the destination service gives proxies for a Service's ports, for people to look at.
 import type { MessageInitShape } from "@bufbuild/protobuf"
-import { Code, ConnectError } from "@connectrpc/connect"
 import type { EndpointInfoSchema, EndpointsRequest, EndpointsResponseSchema } from "../../protos/mod.ts"
 import {
   type ClusterStore,
@@ -10,7 +9,7 @@ import {
   type ServingAddress,
 } from "../cluster/mod.ts"
 import { type MeshNames, workloadDnsName } from "../tls/mod.ts"
-import { compareResources } from "./resources.ts"
+import { compareResources, unknownObject } from "./resources.ts"
 
 /**
  * Answers an Endpoints request.
@@ -29,7 +28,7 @@ export function endpoints(
     .sort(compareResources)
   if (name !== "" && found.length === 0) {
     const where = namespace === "" ? "" : ` in namespace "${namespace}"`
-    throw new ConnectError(`service "${name}" is not known${where}`, Code.NotFound)
+    throw unknownObject(`service "${name}" is not known${where}`, "service")
   }
   const services = found.flatMap(service =>
     service.ports
@@ -44,7 +43,7 @@ export function endpoints(
   )
   if (name !== "" && port !== 0 && services.length === 0) {
     const ports = found[0]?.ports.map(candidate => candidate.port).join(", ")
-    throw new ConnectError(`service "${name}" has no TCP port ${port}; its ports: ${ports}`, Code.NotFound)
+    throw unknownObject(`service "${name}" has no TCP port ${port}; its ports: ${ports}`, "port")
   }
   return { services }
 }

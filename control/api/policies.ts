@@ -1,6 +1,5 @@
 // Policies: what decides who may call each workload, and what each policy decided within a window.
 import type { MessageInitShape } from "@bufbuild/protobuf"
-import { Code, ConnectError } from "@connectrpc/connect"
 import { ACTION_ALLOW, DEFAULT_POLICY_NAMES } from "../../protos/authorization/mod.ts"
 import type {
   DecisionFiguresSchema,
@@ -18,6 +17,7 @@ import {
   policiesOf,
   policyProblems,
 } from "../policy/mod.ts"
+import { invalid } from "../rpc/mod.ts"
 import { AccessSum, type TelemetryQueries } from "../telemetry/mod.ts"
 import {
   compareResources,
@@ -93,10 +93,8 @@ export async function policies(
   const windowMs = windowOf(request.windowMs)
   const target = select(store, request.target, "target")
   if (target.kind === "service" || target.kind === "namespace") {
-    throw new ConnectError(
-      `target: policies hold on workloads and pods, not on a ${target.kind}`,
-      Code.InvalidArgument,
-    )
+    const sentence = `target: policies hold on workloads and pods, not on a ${target.kind}`
+    throw invalid("KIND_NOT_SUPPORTED", "target.kind", sentence)
   }
   const { accesses } = await queries.access(windowMs)
   const decisions = new Map<string, WorkloadDecisions>()

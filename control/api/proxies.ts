@@ -1,7 +1,8 @@
 // Questions to the admin ports of the proxies of a selection, a few at a time.
-import { Code, ConnectError } from "@connectrpc/connect"
+import { Code } from "@connectrpc/connect"
 import type { ResourceSelector } from "../../protos/mod.ts"
 import type { ClusterStore, PodRecord } from "../cluster/mod.ts"
+import { apiError } from "../rpc/mod.ts"
 import { compareResources, resourceKey, resourcesOfPod, select } from "./resources.ts"
 
 /** Admin port of a proxy (the contract with the outside). */
@@ -57,7 +58,8 @@ export async function* askProxies(
       resourcesOfPod(store, pod, target.kind).some(resource => target.resources.has(resourceKey(resource))),
     )
     .sort(compareResources)
-  if (pods.length === 0) throw new ConnectError("no pod of the selection carries a proxy", Code.NotFound)
+  if (pods.length === 0)
+    throw apiError(Code.NotFound, "no pod of the selection carries a proxy", { reason: "NO_PROXY" })
   for (let begin = 0; begin < pods.length && !signal.aborted; begin += PROXIES_AT_ONCE) {
     const some = pods.slice(begin, begin + PROXIES_AT_ONCE)
     yield* await Promise.all(some.map(pod => ask(pod, question, signal, options)))

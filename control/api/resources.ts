@@ -1,7 +1,8 @@
 // From selectors to resources, and from pods to the resources that they belong to.
-import { Code, ConnectError } from "@connectrpc/connect"
+import { Code, type ConnectError } from "@connectrpc/connect"
 import type { ResourceSelector } from "../../protos/mod.ts"
 import { type ClusterStore, type PodRecord, WORKLOAD_KINDS, type WorkloadKind } from "../cluster/mod.ts"
+import { apiError, invalid } from "../rpc/mod.ts"
 import { type LabelMatcher, parseLabelSelector } from "./label_selector.ts"
 
 /** A resource by name. */
@@ -58,19 +59,18 @@ export function select(
   const { kind = "", namespace = "", name = "", labelSelector = "" } = selector ?? {}
   if (!RESOURCE_KINDS.includes(kind)) {
     const known = RESOURCE_KINDS.join(", ")
-    throw new ConnectError(
+    throw invalid(
+      kind === "" ? "KIND_MISSING" : "UNKNOWN_KIND",
+      `${field}.kind`,
       `${field}: ${kind === "" ? "a kind is missing" : `unknown kind "${kind}"`}; known kinds: ${known}`,
-      Code.InvalidArgument,
     )
   }
   let matches: LabelMatcher
   try {
     matches = parseLabelSelector(labelSelector)
   } catch (error) {
-    throw new ConnectError(
-      `${field}: ${error instanceof Error ? error.message : String(error)}`,
-      Code.InvalidArgument,
-    )
+    const sentence = `${field}: ${error instanceof Error ? error.message : String(error)}`
+    throw invalid("BAD_LABEL_SELECTOR", `${field}.label_selector`, sentence)
   }
   const resources = new Map<string, ResourceName>()
   for (const object of objectsOf(store, kind, kind === "namespace" ? "" : namespace)) {
@@ -82,9 +82,14 @@ export function select(
   if (name !== "" && resources.size === 0) {
     const where = namespace === "" || kind === "namespace" ? "" : ` in namespace "${namespace}"`
     const labels = labelSelector === "" ? "" : ` with labels ${labelSelector}`
-    throw new ConnectError(`${kind} "${name}"${labels} is not known${where}`, Code.NotFound)
+    throw unknownObject(`${kind} "${name}"${labels} is not known${where}`, `${field}.name`)
   }
   return { kind, resources }
+}
+
+/** Nothing of that name is there. @param field  of the request that names it */
+export function unknownObject(sentence: string, field: string): ConnectError {
+  return apiError(Code.NotFound, sentence, { reason: "NOT_KNOWN", field })
 }
 
 function objectsOf(

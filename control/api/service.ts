@@ -1,19 +1,33 @@
 // The public API on its port: conduit.api.v1 as Connect, gRPC-web (HTTP/1.1) and gRPC (HTTP/2), all on one.
 import type { MessageInitShape } from "@bufbuild/protobuf"
-import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect"
+import { Code, type ConnectRouter } from "@connectrpc/connect"
 import { connectNodeAdapter } from "@connectrpc/connect-node"
-import { ApiService, type VersionResponseSchema } from "../../protos/mod.ts"
+import { grpcHealthV1, grpcReflectionV1, grpcReflectionV1alpha } from "../../protos/grpc/mod.ts"
+import { ApiService, file_conduit_api_v1_error, type VersionResponseSchema } from "../../protos/mod.ts"
 import type { ClusterStore, Problem } from "../cluster/mod.ts"
 import type { Reviews } from "../kubernetes/mod.ts"
 import { POLICY_DEFAULTS, type PolicyOptions } from "../policy/mod.ts"
+import {
+  apiError,
+  cutsLists,
+  detailedErrors,
+  explainBadJson,
+  health,
+  keepsDeadlines,
+  otherPaths,
+  reflection,
+  StandingStreams,
+} from "../rpc/mod.ts"
 import { type Listening, listen, type TlsOptions } from "../serve/mod.ts"
 import type { TelemetryQueries } from "../telemetry/mod.ts"
 import type { Certified, MeshNames } from "../tls/mod.ts"
-import { accessInterceptor, contextOf } from "./access.ts"
+import { accessGate, contextOf } from "./access.ts"
 import type { CallMetrics } from "./call_metrics.ts"
 import { check } from "./check.ts"
 import { edges } from "./edges.ts"
+import { config } from "./config.ts"
 import { endpoints } from "./endpoints.ts"
+import { EventRing } from "./events.ts"
 import { explain } from "./explain.ts"
 import { identities } from "./identities.ts"
 import { learn } from "./learn.ts"
@@ -22,6 +36,7 @@ import type { ProxyOptions } from "./proxies.ts"
 import { proxyMetrics } from "./proxy_metrics.ts"
 import { routes } from "./routes.ts"
 import { stat } from "./stat.ts"
+import { topology } from "./topology.ts"
 import { whatIf } from "./what_if.ts"
 
 /** Largest request that is taken: the policies of a large mesh, to be tried. */
@@ -53,20 +68,31 @@ export interface ApiOptions {
   readonly calls?: CallMetrics
   /** Who may ask, see access.ts. Default: whoever reaches the port, as in a local mesh. */
   readonly reviews?: Pick<Reviews, "token" | "access">
+  /** Told of what a call threw by mistake, which its caller does not see. Default: nobody is. */
+  readonly onMistake?: (call: string, error: unknown) => void
 }
+
+/** What is served. */
+const SERVICES = [
+  ApiService,
+  grpcHealthV1.Health,
+  grpcReflectionV1.ServerReflection,
+  grpcReflectionV1alpha.ServerReflection,
+] as const
 
 /**
  * Serves the public API.
  *
  * @throws Error with a sentence for a person when the port cannot be listened on
  */
-export function serveApi(
+export async function serveApi(
   store: ClusterStore,
   queries: TelemetryQueries,
   options: ApiOptions,
 ): Promise<Listening> {
   const { host, port, policy = POLICY_DEFAULTS, nowMs = Date.now, proxies, tls } = options
-  const { certified = () => null, problems = () => [] } = options
+  const { certified = () => null, problems = () => [], reviews, onMistake = () => {} } = options
+  const changes = new EventRing(store, nowMs)
   const methods = (router: ConnectRouter): void => {
     router.service(ApiService, {
       version: () => version(queries, options.version),
@@ -81,31 +107,62 @@ export function serveApi(
       learn: request => learn(known(store), queries, request, nowMs()),
       explain: (request, { signal }) => explain(known(store), request, signal, proxies),
       check: request => check(known(store), { policy, nowMs, certified, problems }, request),
+      topology: request => topology(known(store), queries, request),
+      events: request => {
+        known(store)
+        return changes.since(request, nowMs())
+      },
+      config: () =>
+        config({ version: options.version, policy, names: options.names, checked: reviews !== undefined }),
     })
+    const readiness = {
+      get ready() {
+        return store.synced
+      },
+      whenReady: (callback: () => void) => store.whenSynced(callback),
+    }
+    const streams = new StandingStreams()
+    const reflect = reflection(SERVICES, [file_conduit_api_v1_error], streams)
+    const names = SERVICES.map(({ typeName }) => typeName)
+    router.service(grpcHealthV1.Health, health(names, readiness, streams))
+    router.service(grpcReflectionV1.ServerReflection, { serverReflectionInfo: reflect })
+    router.service(grpcReflectionV1alpha.ServerReflection, { serverReflectionInfo: reflect })
+    explainBadJson(router)
   }
-  return listen({
+  const listening = await listen({
     host,
     port,
     onRequest: connectNodeAdapter({
       routes: methods,
+      fallback: otherPaths,
       readMaxBytes: MAX_API_REQUEST_BYTES,
       contextValues: contextOf,
+      // A field that is spelt wrong must not be one that was not asked for.
+      jsonOptions: { ignoreUnknownFields: false },
       interceptors: [
         ...(options.calls === undefined ? [] : [options.calls.interceptor]),
-        ...(options.reviews === undefined ? [] : [accessInterceptor(options.reviews)]),
+        detailedErrors(onMistake),
+        keepsDeadlines,
+        cutsLists,
       ],
+      ...(reviews === undefined ? {} : { requestGate: accessGate(reviews) }),
     }),
     tls,
   })
+  return {
+    port: listening.port,
+    close: () => {
+      changes.stop()
+      listening.close()
+    },
+  }
 }
 
 /** The store, once it is filled: an empty answer from an unread cluster would be a lie. */
 function known(store: ClusterStore): ClusterStore {
   if (store.synced) return store
-  throw new ConnectError(
-    "the control plane has not read the cluster yet; try again in a moment",
-    Code.Unavailable,
-  )
+  const sentence = "the control plane has not read the cluster yet; try again in a moment"
+  throw apiError(Code.Unavailable, sentence, { reason: "NOT_SYNCED" })
 }
 
 async function version(

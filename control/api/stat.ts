@@ -1,7 +1,6 @@
 // Stat: traffic figures per resource. Counted by the resource's own proxies on their inbound side; between two
 // parties, and for Services, by the callers' proxies, since only they know whom they called.
 import type { MessageInitShape } from "@bufbuild/protobuf"
-import { Code, ConnectError } from "@connectrpc/connect"
 import type {
   HttpFiguresSchema,
   StatRequest,
@@ -10,7 +9,8 @@ import type {
   TcpFiguresSchema,
 } from "../../protos/mod.ts"
 import { telemetryQueryV1 } from "../../protos/mod.ts"
-import type { ClusterStore } from "../cluster/mod.ts"
+import type { ClusterStore, PodRecord } from "../cluster/mod.ts"
+import { invalid } from "../rpc/mod.ts"
 import {
   FigureSum,
   type HttpFigures,
@@ -43,10 +43,8 @@ export function windowOf(windowMs: number): number {
   if (windowMs === 0) return DEFAULT_WINDOW_MS
   if (windowMs >= MIN_WINDOW_MS && windowMs <= MAX_WINDOW_MS) return windowMs
   const range = `${MIN_WINDOW_MS} to ${MAX_WINDOW_MS}`
-  throw new ConnectError(
-    `window_ms must be ${range} milliseconds, or 0 for a minute, not ${windowMs}`,
-    Code.InvalidArgument,
-  )
+  const sentence = `window_ms must be ${range} milliseconds, or 0 for a minute, not ${windowMs}`
+  throw invalid("WINDOW_OUT_OF_RANGE", "window_ms", sentence)
 }
 
 /**
@@ -61,10 +59,8 @@ export async function stat(
 ): Promise<MessageInitShape<typeof StatResponseSchema>> {
   const windowMs = windowOf(request.windowMs)
   if (request.from !== undefined && request.to !== undefined) {
-    throw new ConnectError(
-      "from and to cannot be asked together: target with one of them names both ends",
-      Code.InvalidArgument,
-    )
+    const sentence = "from and to cannot be asked together: target with one of them names both ends"
+    throw invalid("CONTRADICTION", "from", sentence)
   }
   const target = select(store, request.target, "target")
   const from = request.from === undefined ? null : select(store, request.from, "from")
@@ -94,11 +90,7 @@ export async function stat(
     }
   }
 
-  const pods = countPods(
-    store,
-    target,
-    new Set(reporters.filter(known => known.live).map(known => podKey(known.pod))),
-  )
+  const pods = countPods(store, reporters, pod => resourcesOfPod(store, pod, target.kind))
   const rows = [...target.resources.values()]
     .sort(compareResources)
     .map((resource): MessageInitShape<typeof StatRowSchema> => {
@@ -148,18 +140,23 @@ function selected(selection: Selection, resources: readonly ResourceName[]): boo
   return resources.some(resource => selection.resources.has(resourceKey(resource)))
 }
 
-/** Pods per resource: all that run, and those of them that carry a proxy which is ready or reports. */
-function countPods(
+/**
+ * Pods per resource: all that run, and those of them that carry a proxy which is ready or reports.
+ *
+ * @param resourcesOf  resources that a pod belongs to
+ */
+export function countPods(
   store: ClusterStore,
-  target: Selection,
-  reporting: ReadonlySet<string>,
+  reporters: readonly telemetryQueryV1.ProxyReporter[],
+  resourcesOf: (pod: PodRecord) => Iterable<ResourceName>,
 ): Map<string, { meshed: number; total: number }> {
+  const reporting = new Set(reporters.filter(known => known.live).map(known => podKey(known.pod)))
   const counts = new Map<string, { meshed: number; total: number }>()
   for (const pod of store.pods()) {
     if (pod.finished || pod.terminating) continue
     const meshed =
       pod.meshed && (pod.ready || reporting.has(podKey({ namespace: pod.namespace, pod: pod.name })))
-    for (const resource of resourcesOfPod(store, pod, target.kind)) {
+    for (const resource of resourcesOf(pod)) {
       const key = resourceKey(resource)
       const count = counts.get(key) ?? { meshed: 0, total: 0 }
       counts.set(key, count)

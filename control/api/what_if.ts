@@ -1,7 +1,6 @@
 // WhatIf: the live traffic of a window under proposed policies. Both clusters, the one that is and the one that would be,
 // are judged by the proxies' own code (judge.ts), so that nothing else differs but the policies.
 import type { MessageInitShape } from "@bufbuild/protobuf"
-import { Code, ConnectError } from "@connectrpc/connect"
 import {
   PolicyChange,
   type telemetryQueryV1,
@@ -11,6 +10,7 @@ import {
 } from "../../protos/mod.ts"
 import { type ClusterStore, objectKey, type PolicyRecord, readManifestFile } from "../cluster/mod.ts"
 import { type PolicyOptions, type PolicyProblem, policyProblems } from "../policy/mod.ts"
+import { invalid } from "../rpc/mod.ts"
 import { AccessSum, type TelemetryQueries } from "../telemetry/mod.ts"
 import { calledSide, callerOf } from "./callers.ts"
 import { type Decision, Judge } from "./judge.ts"
@@ -49,10 +49,8 @@ export async function whatIf(
   const windowMs = windowOf(request.windowMs)
   const { files, namespace } = request
   if (files.length === 0 || files.length > MAX_WHAT_IF_FILES) {
-    throw new ConnectError(
-      `1 to ${MAX_WHAT_IF_FILES} files can be tried, not ${files.length}`,
-      Code.InvalidArgument,
-    )
+    const sentence = `1 to ${MAX_WHAT_IF_FILES} files can be tried, not ${files.length}`
+    throw invalid(files.length === 0 ? "NO_FILES" : "TOO_MANY_FILES", "files", sentence)
   }
   const read = files.map(file => readManifestFile(file.name, file.content, namespace || "default"))
   const problems = read.flatMap(file => file.problems.map(problemOf))
@@ -62,7 +60,7 @@ export async function whatIf(
     (object): object is PolicyRecord => object.kind === "authorizationpolicy",
   )
   if (policies.length === 0) {
-    throw new ConnectError("the files hold no AuthorizationPolicy to try", Code.InvalidArgument)
+    throw invalid("NO_POLICIES", "files", "the files hold no AuthorizationPolicy to try")
   }
   const proposed = store.with([...objects.values()].map(put => ({ put })))
   const names = new Set(policies.map(nameOf))

@@ -13,12 +13,19 @@ export const MAX_GRPC_REQUEST_BYTES = 64 * 1024
  */
 export const MAX_UNREAD_BYTES = 8 * 1024 * 1024
 
-/** gRPC status codes that are used here. */
+// Status codes of gRPC (grpc.io, statuscodes.md), as `finish` takes them.
+
+/** The stream ended as it should. */
 export const GRPC_OK = 0
+/** The peer sent what is no request: it will not be better at another try. */
 export const GRPC_INVALID_ARGUMENT = 3
+/** The peer is not who it says it is, or not one of those that are served. */
 export const GRPC_PERMISSION_DENIED = 7
+/** The peer asks for more than is given to one. */
 export const GRPC_RESOURCE_EXHAUSTED = 8
+/** The peer uses a part of the protocol that is not served. */
 export const GRPC_UNIMPLEMENTED = 12
+/** Not now: another try, perhaps elsewhere, may do. */
 export const GRPC_UNAVAILABLE = 14
 
 const NO_BYTES: Buffer = Buffer.alloc(0)
@@ -42,6 +49,11 @@ export class GrpcStream {
   private statusMessage = ""
   private over = false
 
+  /**
+   * Answers a request, and reads from it.
+   *
+   * @param handler  told of what comes; made at once, before anything does
+   */
   constructor(stream: ServerHttp2Stream, handler: (stream: GrpcStream) => GrpcStreamHandler) {
     this.stream = stream
     stream.respond({ ":status": 200, "content-type": "application/grpc" }, { waitForTrailers: true })
@@ -96,7 +108,12 @@ export class GrpcStream {
     this.waitingBytes += frame.length
   }
 
-  /** Ends the stream with a status, after what was sent. */
+  /**
+   * Ends the stream with a status, after what was sent.
+   *
+   * @param status  one of the codes above
+   * @param message  a sentence for the peer's log; empty for GRPC_OK
+   */
   finish(status: number, message: string): void {
     if (this.over) return
     this.flush()

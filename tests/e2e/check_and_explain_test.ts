@@ -1,11 +1,13 @@
 // A person asks a local mesh what is wrong with it, and why a request was refused: `conduit check` and `conduit explain`.
+// And a pipeline asks it how a release does, as API.md shows.
 import { afterAll, beforeAll, expect, test } from "bun:test"
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { CheckReport } from "../../cli/check/print.ts"
 import type { RefusalLine } from "../../cli/inspect/explain.ts"
-import { conduit, DevMesh } from "../lab/dev_mesh.ts"
+import { runningMeshes } from "../../deploy/mod.ts"
+import { conduit, DevMesh, PROJECT_ROOT, run } from "../lab/dev_mesh.ts"
 
 const SERVER = `
 Bun.serve({ hostname: "0.0.0.0", port: 8080, fetch: () => new Response("ok") })
@@ -179,6 +181,70 @@ test("an id that no proxy knows says what is kept", async () => {
   expect(status).toBe(1)
   expect(stderr).toContain('knows a refusal "00000000": each keeps its latest 256')
 }, 60_000)
+
+/** A block of code of API.md. */
+function blockOf(language: string): string {
+  const page = readFileSync(join(PROJECT_ROOT, "API.md"), "utf8")
+  return new RegExp(`\n\`\`\`${language}\n([^]*?)\n\`\`\`\n`).exec(page)?.[1] ?? ""
+}
+
+test("API.md's pipeline runs as written: by curl, in Bun, and in Node.js with the package as it is published", async () => {
+  const url = (await runningMeshes()).find(({ name }) => name === mesh.name)?.apiAddr
+  const asking = (...cmd: string[]) => run(["env", `CONDUIT_API=http://${url}`, ...cmd])
+  const calls = "for i in $(seq 20); do curl -sS -o /dev/null http://cart.shop/; done"
+  expect((await mesh.exec("shop", "web", ["sh", "-c", calls])).status).toBe(0)
+  const end = performance.now() + 30_000
+  let shell = await asking("sh", "-c", blockOf("sh"))
+  while (shell.status !== 0 && performance.now() < end) shell = await asking("sh", "-c", blockOf("sh"))
+  expect(shell).toMatchObject({
+    status: 0,
+    stdout: expect.stringMatching(/^cart: 0 of \d+ responses failed$/m),
+  })
+
+  const packed = await run(["npm", "pack", "--silent", `--pack-destination=${folder}`])
+  expect(packed).toMatchObject({ status: 0 })
+  const modules = join(folder, "node_modules")
+  mkdirSync(join(modules, "conduit"), { recursive: true })
+  const tarball = join(folder, packed.stdout.trim().split("\n").at(-1) ?? "")
+  await run([
+    "tar",
+    "--extract",
+    `--file=${tarball}`,
+    "--strip-components=1",
+    `--directory=${join(modules, "conduit")}`,
+  ])
+  for (const name of ["@bufbuild", "@connectrpc", "@types", "undici-types"])
+    symlinkSync(join(PROJECT_ROOT, "node_modules", name), join(modules, name))
+  writeFileSync(join(folder, "package.json"), '{ "type": "module" }')
+  writeFileSync(join(folder, "release.ts"), blockOf("ts"))
+  // The example bears no types of its own, so that what a compiler makes of it is itself.
+  writeFileSync(join(folder, "release.mjs"), blockOf("ts"))
+  const said = {
+    status: 0,
+    stdout: expect.stringMatching(
+      /^cart: 0 of \d+ responses failed, p99 [\d.]+ ms\nweb calls cart, secured$/m,
+    ),
+  }
+  expect(await asking(process.execPath, join(folder, "release.ts"))).toMatchObject(said)
+  expect(await asking("node", join(folder, "release.mjs"))).toMatchObject(said)
+  const strict = [
+    "--ignoreConfig",
+    "--strict",
+    "--noEmit",
+    "--module",
+    "nodenext",
+    "--target",
+    "es2022",
+    "--types",
+    "node",
+  ]
+  const types = await run([
+    join(PROJECT_ROOT, "node_modules/.bin/tsc"),
+    ...strict,
+    join(folder, "release.ts"),
+  ])
+  expect(types).toMatchObject({ status: 0, stdout: "" })
+}, 120_000)
 
 test("a policy that names nobody and a route that leads nowhere are warned of, and a pod that never gets ready fails", async () => {
   const file = join(folder, "wrong.json")

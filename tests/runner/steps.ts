@@ -17,6 +17,7 @@ const BESIDE = new Set([
   "cluster/cli",
   "cluster/cni",
   "cluster/conformance",
+  "cluster/grpcurl",
   "cluster/images",
   "cluster/injector",
   "cluster/install",

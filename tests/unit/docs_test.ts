@@ -7,7 +7,7 @@ import manifest from "../../package.json" with { type: "json" }
 import { DEBIAN_PACKAGES } from "../programs/every_program.ts"
 
 const ROOT = join(import.meta.dir, "../..")
-const DOCUMENTS = ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHECKS.md"]
+const DOCUMENTS = ["README.md", "API.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHECKS.md"]
 
 function textOf(document: string): string {
   return readFileSync(join(ROOT, document), "utf8")
