@@ -173,5 +173,8 @@ test("an id that nobody knows says how many are kept and whom could not be asked
 })
 
 test("without an id nothing is asked", async () => {
-  expect(await explain()).toMatchObject({ code: 2, err: expect.stringContaining("--id ID is missing") })
+  expect(await explain()).toMatchObject({
+    code: 2,
+    err: expect.stringContaining("FROM and TO are missing, or --id ID"),
+  })
 })
