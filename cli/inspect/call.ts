@@ -224,9 +224,26 @@ export interface CallLook {
   readonly colour: boolean
 }
 
-/** The answer for people: a line per decision, below it why, where, and what would change it. */
-export function callText(answer: ExplainCallResponse, look: CallLook, find: PlaceFinder): string {
-  const lines = answer.steps.flatMap(step => stepLines(step, look, find))
+/**
+ * The answer for people: a line per decision, below it why, where, and what would change it.
+ *
+ * @param headline  what was asked
+ */
+export function callText(
+  answer: ExplainCallResponse,
+  headline: string,
+  look: CallLook,
+  find: PlaceFinder,
+): string {
+  const lines = [headline]
+  // The same object again tells nothing new, unless another field of it decides.
+  let before = ""
+  for (const step of answer.steps) {
+    const { object } = step
+    const place = object === undefined ? "" : placeText(object, find(object))
+    lines.push(...stepLines(step, look, place === before ? "" : place))
+    if (place !== "") before = place
+  }
   const { verdict } = answer
   const good = isAnswered(answer)
   const mark = good ? MARKS.success : MARKS.failure
@@ -247,9 +264,9 @@ export function isAnswered({ verdict }: ExplainCallResponse): boolean {
 const NAME_WIDTH = "endpoints".length
 
 function stepLines(
-  { name, outcome, decision, reason, object, details, change }: CallStep,
+  { name, outcome, decision, reason, details, change }: CallStep,
   look: CallLook,
-  find: PlaceFinder,
+  place: string,
 ): string[] {
   const { mark } = OUTCOMES[outcome] ?? UNKNOWN
   const head = paint(look.ticks ? mark.tick : mark.word, mark.colour, look)
@@ -257,7 +274,7 @@ function stepLines(
   const below = `${margin(look)}${" ".repeat(NAME_WIDTH + 2)}`
   if (reason !== "") lines.push(`${below}${reason}`)
   for (const detail of details) lines.push(`${below}- ${detail}`)
-  if (object !== undefined) lines.push(`${below}${paint(`at ${placeText(object, find(object))}`, 2, look)}`)
+  if (place !== "") lines.push(`${below}${paint(`at ${place}`, 2, look)}`)
   if (change !== "") lines.push(`${below}${look.ticks ? "→" : "->"} ${change}`)
   return lines
 }

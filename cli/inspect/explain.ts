@@ -4,7 +4,7 @@
 import type { ArgsDef } from "citty"
 import type { RefusalStory } from "../../protos/mod.ts"
 import { command } from "../command_line/command.ts"
-import { withApi } from "../connect.ts"
+import { openApi, withApi } from "../connect.ts"
 import { Failure, UsageError } from "../failure.ts"
 import { flagValues, GLOBAL_FLAGS, type GlobalArgs } from "../flags.ts"
 import { ago, colourOn, formatOf, renderData, say, writeOut } from "../output.ts"
@@ -92,6 +92,12 @@ const CALL_FLAGS = {
   },
   port: { type: "string", valueHint: "PORT", description: "port of TO, where that does not name it" },
   protocol: { type: "string", valueHint: "PROTOCOL", description: "http1, http2, grpc, tcp or tls" },
+  file: {
+    type: "string",
+    alias: ["f", "filename"] as string[],
+    valueHint: "FILE",
+    description: "manifests in which to look for the lines that decide (default: those of the local mesh)",
+  },
 } as const satisfies ArgsDef
 
 /** `conduit explain`. */
@@ -144,12 +150,8 @@ export const explain = command({
     if (args._.length > 0) {
       if (args.id !== undefined)
         throw new UsageError("conduit explain: --id ID stands alone, without FROM and TO")
-      await explainCall(
-        args,
-        args._,
-        (await flagValues(CALL_FLAGS, rawArgs, "header")).map(parseHeader),
-        format,
-      )
+      const headers = (await flagValues(CALL_FLAGS, rawArgs, "header")).map(parseHeader)
+      await explainCall(args, args._, headers, await flagValues(CALL_FLAGS, rawArgs, "file"), format)
       return
     }
     // People copy the whole field.
@@ -190,6 +192,7 @@ async function explainCall(
   args: CallFlags,
   words: readonly string[],
   headers: readonly { readonly name: string; readonly value: string }[],
+  files: readonly string[],
   format: "table" | "json" | "yaml",
 ): Promise<void> {
   const { from, to, typed } = parseCall(words)
@@ -199,9 +202,10 @@ async function explainCall(
       `conduit explain: "${typed[1]}" names port ${to.party.port}, and --port says ${port}`,
     )
   }
-  const answer = await withApi(args, (api, namespace) =>
+  await using mesh = await openApi(args)
+  const answer = await mesh.call(api =>
     api.explainCall({
-      from: { ...from, namespace: from.namespace || namespace },
+      from: { ...from, namespace: from.namespace || mesh.namespace },
       to: { ...to.party, port: to.party.port || port },
       protocol: protocol || to.protocol,
       method: method.toUpperCase(),
@@ -209,17 +213,25 @@ async function explainCall(
       headers: headers.map(field => ({ ...field })),
     }),
   )
-  const find = await placeFinder(args)
+  const find = await placeFinder(files, mesh.url)
   if (format === "table") {
     const terminal = process.stdout.isTTY === true
-    writeOut(callText(answer, { ticks: terminal, colour: colourOn(process.stdout, process.env) }, find))
+    const asked = `${typed[0]}${answer.fromPod === "" ? "" : ` (pod ${answer.fromPod})`} calls ${typed[1]}`
+    const what = [method.toUpperCase(), path || to.path].filter(word => word !== "").join(" ")
+    const headline = `${asked}${what === "" ? "" : `: ${what}`}\n`
+    writeOut(
+      callText(answer, headline, { ticks: terminal, colour: colourOn(process.stdout, process.env) }, find),
+    )
   } else writeOut(await renderData(reportOf(answer, typed, find), format))
   if (!isAnswered(answer)) process.exitCode = 1
 }
 
-/** Finds lines in the files that a local mesh was started with. */
-async function placeFinder(_args: GlobalArgs): Promise<PlaceFinder> {
-  return () => null
+/** Finds lines in the files that were named, else in those that a local mesh follows. */
+async function placeFinder(files: readonly string[], url: string | null): Promise<PlaceFinder> {
+  const { placesIn, runningMeshes } = await import("../../deploy/mod.ts")
+  if (files.length > 0 || url === null) return placesIn(files)
+  const mesh = (await runningMeshes()).find(({ apiAddr }) => `http://${apiAddr}` === url)
+  return placesIn(mesh?.state.sources ?? [])
 }
 
 function storyText(story: RefusalStory): string {

@@ -805,7 +805,7 @@ export const CASES: readonly ExplainCase[] = [
     step: "policy",
     outcome: "fail",
     object: "AuthorizationPolicy shop/get spec.rules[0]",
-    change: /this method in spec\.rules\[0\]\.to/,
+    change: /add this method to spec\.rules\[0\]\.to/,
     answered: 0,
     status: 403,
     error: "denied",

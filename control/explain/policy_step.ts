@@ -118,8 +118,8 @@ function byWhom({ verdict, misses }: Judgement): string {
       return "the pod's probes"
     case "not-allowed":
       return misses.length === 1 && misses[0] !== undefined
-        ? `AuthorizationPolicy ${misses[0].namespace}/${misses[0].name}, which allows others`
-        : `${misses.length} AuthorizationPolicies, which allow others`
+        ? `AuthorizationPolicy ${misses[0].namespace}/${misses[0].name}, which does not allow it`
+        : `${misses.length} AuthorizationPolicies, none of which allows it`
     default:
       return "its path"
   }
@@ -198,10 +198,10 @@ function changeOf(call: AdmittedCall, one: Met, { verdict, misses }: Judgement):
     if (nearest === undefined) return ""
     const at = `AuthorizationPolicy ${nearest.namespace}/${nearest.name}`
     const field = `spec.rules[${Math.max(0, nearest.rule)}]`
-    if (nearest.failed === "methods") return `this method in ${field}.to of ${at}`
-    if (nearest.failed === "paths") return `this path in ${field}.to of ${at}`
-    if (nearest.failed === "http") return `a rule without \`to\` in ${at}, or a port that is not opaque`
-    return `a rule in ${at} with from: ${source}`
+    if (nearest.failed === "methods") return `add this method to ${field}.to of ${at}`
+    if (nearest.failed === "paths") return `add this path to ${field}.to of ${at}`
+    if (nearest.failed === "http") return `add a rule without \`to\` to ${at}, or let the port not be opaque`
+    return `add a rule to ${at} with from: ${source}`
   }
   if (verdict.cause === "default") {
     return verdict.allowed
@@ -211,7 +211,7 @@ function changeOf(call: AdmittedCall, one: Met, { verdict, misses }: Judgement):
   if (verdict.cause === "policy") {
     return verdict.allowed
       ? `without this rule only what others allow would pass`
-      : `this rule: Deny beats every Allow`
+      : "take this rule out, or narrow it: Deny beats every Allow"
   }
   return ""
 }
