@@ -11,7 +11,7 @@ import {
   resolveOutbound,
   servicePortProtocol,
 } from "../destination/mod.ts"
-import { type Called, calledBy } from "./called.ts"
+import { calledBy } from "./called.ts"
 import { type Caller, callerOf, placeOf, textOf, workloadPlace } from "./caller.ts"
 import { Chain, type Place, percent, type Step, type Verdict } from "./chain.ts"
 import { identityStep } from "./identity_step.ts"
@@ -19,6 +19,7 @@ import { count, whyNone } from "./no_endpoint.ts"
 import { policyStep } from "./policy_step.ts"
 import type { Question, Wire, World } from "./question.ts"
 import { type Leg, legName, routeSteps } from "./route_step.ts"
+import type { Called } from "./service_step.ts"
 import { type Bypass, bypassOf, endpointsMet, type Met, metText } from "./way.ts"
 
 const { TCP, TLS, HTTP1, HTTP2, UNSPECIFIED } = destinationV1.Protocol

@@ -6,7 +6,7 @@ import {
   type ServicePort,
   type ServiceRecord,
 } from "../cluster/mod.ts"
-import { OWN_PORTS } from "./called.ts"
+import { OWN_PORTS } from "./service_step.ts"
 import { placeOf, textOf } from "./caller.ts"
 import type { Place } from "./chain.ts"
 
