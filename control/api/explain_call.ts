@@ -63,15 +63,7 @@ export async function explainCallOf(
     const before = headers.get(key)
     headers.set(key, before === undefined ? value : `${before},${value}`)
   }
-  const known = new Map<PodRecord, Promise<CertificateView>>()
-  const certificate = (pod: PodRecord): Promise<CertificateView> => {
-    let view = known.get(pod)
-    if (view === undefined) {
-      view = certificateOf(store, pod, signal, nowMs, proxies)
-      known.set(pod, view)
-    }
-    return view
-  }
+  const certificate = (pod: PodRecord) => certificateOf(store, pod, signal, nowMs, proxies)
   const { steps, verdict, fromPod } = await explainCall(
     { store, policy, names, clusterDomain: "cluster.local", certificate },
     {

@@ -401,6 +401,26 @@ export const CASES: readonly ExplainCase[] = [
     error: "no-route",
   },
   {
+    name: "no rule matches: the one that lacks least is named",
+    objects: [
+      route("cart", [
+        { matches: [{ ...prefix("/items"), method: "POST" }], backendRefs: [{ name: "cart", port: 80 }] },
+        {
+          matches: [{ ...prefix("/"), headers: [{ name: "x-canary", value: "yes" }] }],
+          backendRefs: [{ name: "cart", port: 80 }],
+        },
+        { matches: [{ ...prefix("/none"), method: "PUT" }], backendRefs: [{ name: "cart", port: 80 }] },
+      ]),
+    ],
+    step: "route",
+    outcome: "fail",
+    object: "HTTPRoute shop/cart spec.rules[1].matches",
+    change: /wants header x-canary: yes/,
+    answered: 0,
+    status: 404,
+    error: "no-route",
+  },
+  {
     name: "a header decides between rules",
     objects: [
       route("cart", [
@@ -642,6 +662,20 @@ export const CASES: readonly ExplainCase[] = [
     error: "no-endpoint",
   },
   {
+    name: "the selector matches nothing: the pod that lacks least is named",
+    objects: [
+      service("cart", "10.96.0.1", { selector: { app: "cart", tier: "back", zone: "a" } }),
+      ...workload("other", "other-1", "10.0.0.3", { labels: { tier: "back", zone: "a" } }),
+    ],
+    step: "endpoints",
+    outcome: "fail",
+    object: "Service shop/cart spec.selector",
+    change: /pod shop\/other-1 comes nearest: its label app is other, not cart/,
+    answered: 0,
+    status: 503,
+    error: "no-endpoint",
+  },
+  {
     name: "no pod at all",
     objects: [service("empty", "10.96.0.7")],
     to: { host: "empty" },
@@ -741,6 +775,17 @@ export const CASES: readonly ExplainCase[] = [
     outcome: "warn",
     object: "AuthorizationPolicy shop/none",
     says: /is not enforced/,
+  },
+  {
+    name: "policies on a port that bypasses the proxy are not enforced",
+    objects: [
+      ...workload("cart", "cart-1", "10.0.0.2", { annotations: { [`${CONFIG}skip-inbound-ports`]: "8080" } }),
+      policy("none", "Deny", [{ from: [{ networks: ["0.0.0.0/0"] }] }]),
+    ],
+    step: "policy",
+    outcome: "warn",
+    object: "AuthorizationPolicy shop/none",
+    says: /port 8080 bypasses the proxy of pod shop\/cart-1/,
   },
   {
     name: "mutual TLS is required, and the called side is not meshed",
@@ -858,6 +903,23 @@ export const CASES: readonly ExplainCase[] = [
     outcome: "fail",
     object: "AuthorizationPolicy shop/get spec.rules[0]",
     change: /add this method to spec\.rules\[0\]\.to/,
+    answered: 0,
+    status: 403,
+    error: "denied",
+  },
+  {
+    name: "of the rules that do not allow it the nearest is named",
+    objects: [
+      policy("get", "Allow", [
+        { from: [{ deployments: ["shop/other"] }] },
+        { from: [{ deployments: ["shop/web"] }], to: [{ paths: ["/items/*"] }] },
+        { from: [{ namespaces: ["desk"] }] },
+      ]),
+    ],
+    step: "policy",
+    outcome: "fail",
+    object: "AuthorizationPolicy shop/get spec.rules[1]",
+    change: /add this path to spec\.rules\[1\]\.to/,
     answered: 0,
     status: 403,
     error: "denied",
