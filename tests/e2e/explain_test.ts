@@ -43,11 +43,14 @@ const OBJECTS = [
   { apiVersion: "v1", kind: "Namespace", metadata: { name: "shop" } },
   deployment("web", IDLE),
   deployment("plain", IDLE, { "conduit.io/inject": "disabled" }),
+  deployment("strict", IDLE, { "config.conduit.io/outbound-mtls": "required" }),
+  deployment("bare", SERVER, { "conduit.io/inject": "disabled" }),
   deployment("cart", SERVER),
   deployment("aside", SERVER, { "config.conduit.io/skip-inbound-ports": "8080" }),
   service("cart"),
   service("aside"),
   service("routed", "cart"),
+  service("bare"),
   service("nobody"),
   {
     apiVersion: GATEWAY,
@@ -124,24 +127,30 @@ async function foretold(from: string, to: string, path: string) {
 }
 
 test.each([
-  ["web", "cart", "/", "cart"],
-  ["web", "cart.shop.svc.cluster.local", "/admin", "cart"],
-  ["plain", "cart", "/", "cart"],
-  ["web", "aside", "/", "aside"],
-  ["plain", "aside", "/", "aside"],
-  ["web", "routed", "/items/7", "cart"],
-  ["web", "routed", "/nothing", ""],
-  ["web", "routed", "/gone", ""],
-  ["web", "routed", "/old", ""],
-  ["web", "nobody", "/", ""],
-  ["web", "cart:9999", "/", ""],
-  ["web", "carts", "/", ""],
-  ["cart", "cart", "/", "cart"],
-] as const)("%s calls http://%s%s: what is foretold is met", async (from, to, path) => {
-  const { report, code } = await foretold(from, to, path)
-  const { answered, status, error } = report.verdict
-  expect(code).toBe(answered === 1 ? 0 : 1)
-  expect(answered === 1 ? { status: 200, error: null } : { status: status ?? 0, error }).toEqual(
-    await met(from, to, path),
-  )
-})
+  ["web", "cart", "/"],
+  ["web", "cart.shop.svc.cluster.local", "/admin"],
+  ["plain", "cart", "/"],
+  ["web", "aside", "/"],
+  ["plain", "aside", "/"],
+  ["web", "routed", "/items/7"],
+  ["web", "routed", "/nothing"],
+  ["web", "routed", "/gone"],
+  ["web", "routed", "/old"],
+  ["web", "bare", "/"],
+  ["strict", "bare", "/"],
+  ["web", "nobody", "/"],
+  ["web", "cart:9999", "/"],
+  ["web", "carts", "/"],
+  ["cart", "cart", "/"],
+] as const)(
+  "%s calls http://%s%s: what is foretold is met",
+  async (from, to, path) => {
+    const { report, code } = await foretold(from, to, path)
+    const { answered, status, error } = report.verdict
+    expect(code).toBe(answered === 1 ? 0 : 1)
+    expect(answered === 1 ? { status: 200, error: null } : { status: status ?? 0, error }).toEqual(
+      await met(from, to, path),
+    )
+  },
+  60_000,
+)
