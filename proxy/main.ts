@@ -241,7 +241,6 @@ function createMesh(config: Config, log: Logger, registry: Registry): MeshTls {
   const mesh = new MeshTls({
     identity,
     required: config.outboundMtls === "required",
-    own: { namespace: config.namespace, pod: config.pod },
     registry,
     clock,
     log,

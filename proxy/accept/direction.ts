@@ -61,7 +61,7 @@ export function createSide(options: DirectionOptions, rules: DirectionRules): Si
           ? dial(address, port, handler, { connectTimeoutMs })
           : dialThrough(address, port, handler, mesh.gate(endpoint, carries, connectTimeoutMs, encrypted))
       tracker.dialled(conn, () =>
-        labels.of(endpoint, conn.peer === null ? tlsOfPlaintext(endpoint, mesh) : "true"),
+        labels.of(endpoint, conn.peer === null ? tlsOfPlaintext(endpoint, mesh !== null) : "true"),
       )
       return conn
     },
@@ -79,9 +79,8 @@ export function createSide(options: DirectionOptions, rules: DirectionRules): Si
 }
 
 /** Label of a connection without TLS of the mesh: whose lack of an identity it is. */
-function tlsOfPlaintext({ info }: Endpoint, mesh: DirectionOptions["mesh"] | null): TlsLabel {
-  if (mesh?.isOwn(info) === true) return "loopback"
-  const peerCould = mesh != null ? info.identity !== "" : info.meshed
+function tlsOfPlaintext({ info }: Endpoint, haveIdentity: boolean): TlsLabel {
+  const peerCould = haveIdentity ? info.identity !== "" : info.meshed
   return peerCould ? "disabled" : "no_identity"
 }
 

@@ -122,8 +122,6 @@ export interface MeshTlsOptions {
   readonly identity: Identity
   /** `required`: nothing of the cluster is dialled in plaintext. */
   readonly required: boolean
-  /** The proxy's own pod. What it dials there reaches the application itself: no redirect takes the loopback interface. */
-  readonly own: { readonly namespace: string; readonly pod: string }
   readonly registry: Registry
   readonly clock: Clock
   readonly log: Logger
@@ -145,15 +143,13 @@ export class MeshTls {
   /** Clients that spoke without it. */
   readonly plainClients = new PlainClients()
   private readonly required: boolean
-  private readonly own: MeshTlsOptions["own"]
   private accepting: AcceptTerms | null = null
   private readonly byEndpoint = new WeakMap<Endpoint, Map<Carries, DialTerms>>()
   private readonly control = new Map<string, DialTerms>()
 
-  constructor({ identity, required, own, registry, clock, log, wallClock }: MeshTlsOptions) {
+  constructor({ identity, required, registry, clock, log, wallClock }: MeshTlsOptions) {
     this.identity = identity
     this.required = required
-    this.own = own
     this.wallClock = wallClock
     this.inbound = new HandshakeCounts("inbound", registry, clock, log)
     this.outbound = new HandshakeCounts("outbound", registry, clock, log)
@@ -177,7 +173,6 @@ export class MeshTls {
 
   /** How a connection to an endpoint that is made now is secured, for metrics. */
   tlsOf(info: EndpointInfo): TlsLabel {
-    if (this.isOwn(info)) return "loopback"
     if (info.identity === "") return "no_identity"
     return this.fallsBack ? "disabled" : "true"
   }
@@ -190,10 +185,6 @@ export class MeshTls {
    */
   gate(endpoint: Endpoint, carries: Carries, connectTimeoutMs: number, encrypted: boolean): DialGate {
     return (go, refuse) => {
-      if (this.isOwn(endpoint.info)) {
-        go({ connectTimeoutMs })
-        return
-      }
       if (endpoint.info.identity === "") {
         // Where nothing is known of an address it may well be of the cluster.
         if (!this.required || endpoint.outside || encrypted) go({ connectTimeoutMs })
@@ -235,11 +226,6 @@ export class MeshTls {
       if (anonymous) dial()
       else this.identity.whenCertified(dial, false)
     }
-  }
-
-  /** Whether the proxy's own pod stands behind an endpoint. */
-  isOwn({ namespace, pod }: EndpointInfo): boolean {
-    return pod === this.own.pod && namespace === this.own.namespace && pod !== ""
   }
 
   private refused(endpoint: Endpoint, reason: string): string {

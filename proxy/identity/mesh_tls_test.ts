@@ -60,7 +60,7 @@ async function fixture(required: boolean, away = false) {
     random: () => 0.5,
     wallClock,
   })
-  const mesh = new MeshTls({ identity, required, own: OWN, registry: new Registry(), clock, log, wallClock })
+  const mesh = new MeshTls({ identity, required, registry: new Registry(), clock, log, wallClock })
   identity.start()
   return {
     mesh,
@@ -97,7 +97,6 @@ function attempt({ mesh }: Fixture, endpoint: Endpoint, encrypted = false) {
 }
 
 const meshed = () => new Endpoint("10.0.0.1", 80, { ...UNKNOWN_ENDPOINT, identity: WEB, meshed: true })
-const OWN = { namespace: "shop", pod: "web-1" }
 const bare = () => new Endpoint("10.0.0.2", 80)
 const certified = ({ identity }: Fixture) =>
   new Promise<void>(resolve => identity.whenCertified(resolve, false))
@@ -115,18 +114,6 @@ test("an endpoint with an identity is dialled in TLS 1.3, by its name, with the 
   expect(Buffer.from(tls?.ALPNProtocols ?? []).toString("latin1")).toBe("\rconduit.http1")
   expect(tls?.cert).toContain("BEGIN CERTIFICATE")
   expect(attempt(one, bare()).went?.tls).toBeUndefined()
-  one.identity.stop()
-})
-
-test("the own pod is called in plaintext, even where TLS is required: no redirect takes its loopback interface", async () => {
-  const one = await fixture(true)
-  await certified(one)
-  const { info } = meshed()
-  const own = new Endpoint("10.0.0.1", 80, { ...info, ...OWN })
-  expect(attempt(one, own)).toEqual({ went: { connectTimeoutMs: 1000 }, refused: "" })
-  expect(one.mesh.tlsOf(own.info)).toBe("loopback")
-  const namesake = new Endpoint("10.0.0.1", 80, { ...info, ...OWN, namespace: "desk" })
-  expect(attempt(one, namesake).went?.tls).toBeDefined()
   one.identity.stop()
 })
 
