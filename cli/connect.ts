@@ -146,6 +146,8 @@ export class ApiConnection implements AsyncDisposable {
   readonly namespace: string
   /** The cluster around the control plane; null for one that has an address. */
   readonly cluster: ClusterPlane | null
+  /** Base address of the API; null for one in a cluster. */
+  readonly url: string | null
   private plane: ControlPlane | null
   private readonly find: () => Promise<ControlPlane>
   private way: Way | null = null
@@ -155,6 +157,7 @@ export class ApiConnection implements AsyncDisposable {
     this.what = plane.what
     this.namespace = namespaceOf(args, plane.kubernetes?.namespace)
     this.cluster = plane.kubernetes === undefined ? null : plane
+    this.url = plane.kubernetes === undefined ? plane.url : null
     this.plane = plane
     this.find = find
   }

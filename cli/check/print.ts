@@ -1,4 +1,5 @@
 // How checks are shown: lines for people, with ticks and colours on a terminal, and data for programs.
+import { MARKS, paint } from "../marks.ts"
 import type { Made } from "./run.ts"
 
 /** A check of `conduit check -o json`. */
@@ -39,13 +40,6 @@ export interface Look {
 export function linkOf(id: string): string {
   return `CHECKS.md#${id}`
 }
-
-const MARKS = {
-  success: { tick: "✔", word: "[ok]  ", colour: 32 },
-  warning: { tick: "!", word: "[warn]", colour: 33 },
-  failure: { tick: "✘", word: "[fail]", colour: 31 },
-  skipped: { tick: "-", word: "[skip]", colour: 2 },
-} as const
 
 /** Prints checks as they are made. */
 export class Printer {
@@ -129,8 +123,4 @@ function lineOf({ check: { id, about }, finding, needed }: Made): CheckLine {
   }
   const { state, why, todo } = finding
   return { id, about, result: state, detail: null, why, todo, link: linkOf(id) }
-}
-
-function paint(text: string, code: number, { colour }: Look): string {
-  return colour ? `\u001b[${code}m${text}\u001b[0m` : text
 }

@@ -1,11 +1,15 @@
-// `conduit explain --id ID`: why a proxy refused what it refused.
+// `conduit explain FROM TO`: what a call would meet, decision by decision (call.ts). `conduit explain --id ID`: why a proxy
+// refused what it refused.
+
+import type { ArgsDef } from "citty"
 import type { RefusalStory } from "../../protos/mod.ts"
 import { command } from "../command_line/command.ts"
-import { withApi } from "../connect.ts"
+import { openApi, withApi } from "../connect.ts"
 import { Failure, UsageError } from "../failure.ts"
-import { GLOBAL_FLAGS } from "../flags.ts"
-import { ago, formatOf, renderData, say, writeOut } from "../output.ts"
-import { resourceText } from "../resource.ts"
+import { flagValues, GLOBAL_FLAGS, type GlobalArgs } from "../flags.ts"
+import { ago, colourOn, formatOf, renderData, say, writeOut } from "../output.ts"
+import { KIND_WORDS, resourceText } from "../resource.ts"
+import { callText, isAnswered, type PlaceFinder, parseCall, parseHeader, reportOf } from "./call.ts"
 
 /** A resource as data. */
 interface Named {
@@ -65,19 +69,52 @@ const REASONS: Readonly<Record<string, string>> = {
   timeout: "a deadline passed before the answer came",
 }
 
+/** What describes a call. */
+const CALL_FLAGS = {
+  from: {
+    type: "positional",
+    valueHint: "FROM",
+    description: "who calls: deploy/web, shop/deploy/web, pod/web-1, or an address outside of the mesh",
+    required: false,
+  },
+  to: {
+    type: "positional",
+    valueHint: "TO",
+    description: "what is called: web.shop:8080, svc/web:http, deploy/web, an address, a URL",
+    required: false,
+  },
+  method: { type: "string", valueHint: "METHOD", description: "method of the request (default: GET)" },
+  path: { type: "string", valueHint: "PATH", description: "path and query of the request (default: /)" },
+  header: {
+    type: "string",
+    valueHint: "'NAME: VALUE'",
+    description: "header field of the request; may come several times",
+  },
+  port: { type: "string", valueHint: "PORT", description: "port of TO, where that does not name it" },
+  protocol: { type: "string", valueHint: "PROTOCOL", description: "http1, http2, grpc, tcp or tls" },
+  file: {
+    type: "string",
+    alias: ["f", "filename"] as string[],
+    valueHint: "FILE",
+    description: "manifests in which to look for the lines that decide (default: those of the local mesh)",
+  },
+} as const satisfies ArgsDef
+
 /** `conduit explain`. */
 export const explain = command({
   meta: {
     name: "explain",
-    description: "Why a proxy refused: the story behind an id of conduit-proxy-error",
+    description:
+      "What a call would meet, decision by decision, and why; or why a proxy refused, by the id of conduit-proxy-error",
   },
   args: {
     ...GLOBAL_FLAGS,
+    ...CALL_FLAGS,
     namespace: {
       type: "string",
       alias: "n",
       valueHint: "NAMESPACE",
-      description: "namespace of the pods whose proxies are asked (default: all)",
+      description: "namespace of FROM; with --id of the pods whose proxies are asked (default: all)",
     },
     id: {
       type: "string",
@@ -86,16 +123,37 @@ export const explain = command({
     },
     output: { type: "string", alias: "o", valueHint: "FORMAT", description: "table, json or yaml" },
   },
-  offers: { output: ["table", "json", "yaml"] },
+  variadic: true,
+  offers: {
+    output: ["table", "json", "yaml"],
+    protocol: ["http1", "http2", "grpc", "tcp", "tls"],
+    from: KIND_WORDS,
+    to: KIND_WORDS,
+  },
   examples: [
+    {
+      line: "conduit explain deploy/web cart.shop:80 --path /items",
+      why: "where the request would go, who would let it in, and which object says so",
+    },
+    {
+      line: "conduit explain deploy/web svc/cart:http --method POST --header 'x-canary: yes' -o json",
+      why: "another request, for a program; exit code 1 unless an application answers",
+    },
     {
       line: "conduit explain --id 7h2k9m4x",
       why: "what stood behind `conduit-proxy-error: denied; id=7h2k9m4x`",
     },
     { line: "conduit explain --id 7h2k9m4x -n shop -o json", why: "asks the proxies of one namespace only" },
   ],
-  async run({ args }) {
+  async run({ args, rawArgs }) {
     const format = formatOf(args.output, ["table", "json", "yaml"])
+    if (args._.length > 0) {
+      if (args.id !== undefined)
+        throw new UsageError("conduit explain: --id ID stands alone, without FROM and TO")
+      const headers = (await flagValues(CALL_FLAGS, rawArgs, "header")).map(parseHeader)
+      await explainCall(args, args._, headers, await flagValues(CALL_FLAGS, rawArgs, "file"), format)
+      return
+    }
     // People copy the whole field.
     const id =
       args.id
@@ -103,7 +161,9 @@ export const explain = command({
         .replace(/^.*\bid=/, "")
         .toLowerCase() ?? ""
     if (id === "")
-      throw new UsageError("conduit explain: --id ID is missing; conduit explain --help shows how")
+      throw new UsageError(
+        "conduit explain: FROM and TO are missing, or --id ID; conduit explain --help shows how",
+      )
     const namespace = args["all-namespaces"] ? "" : (args.namespace ?? "")
     const answer = await withApi(args, api => api.explain({ id, namespace }))
     for (const sentence of answer.unanswered) say(`conduit: could not ask ${sentence}`)
@@ -119,6 +179,60 @@ export const explain = command({
     else writeOut(await renderData(answer.refusals.map(refusalLine), format))
   },
 })
+
+/** What the flags say of a call. */
+interface CallFlags extends GlobalArgs {
+  readonly method?: string | undefined
+  readonly path?: string | undefined
+  readonly port?: string | undefined
+  readonly protocol?: string | undefined
+}
+
+async function explainCall(
+  args: CallFlags,
+  words: readonly string[],
+  headers: readonly { readonly name: string; readonly value: string }[],
+  files: readonly string[],
+  format: "table" | "json" | "yaml",
+): Promise<void> {
+  const { from, to, typed } = parseCall(words)
+  const { port = "", method = "", path = "", protocol = "" } = args
+  if (port !== "" && to.party.port !== "" && to.party.port !== port) {
+    throw new UsageError(
+      `conduit explain: "${typed[1]}" names port ${to.party.port}, and --port says ${port}`,
+    )
+  }
+  await using mesh = await openApi(args)
+  const answer = await mesh.call(api =>
+    api.explainCall({
+      from: { ...from, namespace: from.namespace || mesh.namespace },
+      to: { ...to.party, port: to.party.port || port },
+      protocol: protocol || to.protocol,
+      method: method.toUpperCase(),
+      path: path || to.path,
+      headers: headers.map(field => ({ ...field })),
+    }),
+  )
+  const find = await placeFinder(files, mesh.url)
+  if (format === "table") {
+    const terminal = process.stdout.isTTY === true
+    const asked = `${typed[0]}${answer.fromPod === "" ? "" : ` (pod ${answer.fromPod})`} calls ${typed[1]}`
+    const what = [method.toUpperCase(), path || to.path].filter(word => word !== "").join(" ")
+    const headline = `${asked}${what === "" ? "" : `: ${what}`}\n`
+    writeOut(
+      callText(answer, headline, { ticks: terminal, colour: colourOn(process.stdout, process.env) }, find),
+    )
+  } else writeOut(await renderData(reportOf(answer, typed, find), format))
+  if (!isAnswered(answer)) process.exitCode = 1
+}
+
+/** Finds lines in the files that were named, else in those that a local mesh follows. */
+async function placeFinder(files: readonly string[], url: string | null): Promise<PlaceFinder> {
+  const { placesIn, runningMeshes } = await import("../../deploy/mod.ts")
+  if (files.length > 0 || url === null) return placesIn(files)
+  const mesh = (await runningMeshes()).find(({ apiAddr }) => `http://${apiAddr}` === url)
+  return placesIn(mesh?.state.sources ?? [])
+}
 
 function storyText(story: RefusalStory): string {
   const { namespace, pod, workload, reason, status, timeMs, direction } = story

@@ -4,7 +4,7 @@ import { createServer, type Server } from "node:http"
 import type { AddressInfo } from "node:net"
 import { fileURLToPath } from "node:url"
 import { connectNodeAdapter } from "@connectrpc/connect-node"
-import { ApiService, type ExplainRequest } from "../../protos/mod.ts"
+import { ApiService, CallOutcome, type ExplainCallRequest, type ExplainRequest } from "../../protos/mod.ts"
 
 const MAIN = fileURLToPath(new URL("../main.ts", import.meta.url))
 const CART = { namespace: "shop", kind: "deployment", name: "cart" }
@@ -32,6 +32,8 @@ const DENIED = {
 let server: Server
 let asked: ExplainRequest | null = null
 let answer: object = {}
+let call: ExplainCallRequest | null = null
+let callAnswer: object = {}
 
 beforeAll(async () => {
   server = createServer(
@@ -41,6 +43,10 @@ beforeAll(async () => {
           explain: request => {
             asked = request
             return answer
+          },
+          explainCall: request => {
+            call = request
+            return callAnswer
           },
         })
       },
@@ -173,5 +179,57 @@ test("an id that nobody knows says how many are kept and whom could not be asked
 })
 
 test("without an id nothing is asked", async () => {
-  expect(await explain()).toMatchObject({ code: 2, err: expect.stringContaining("--id ID is missing") })
+  expect(await explain()).toMatchObject({
+    code: 2,
+    err: expect.stringContaining("FROM and TO are missing, or --id ID"),
+  })
+})
+
+test("FROM and TO ask of a call, and the exit code says whether an application answers it", async () => {
+  const steps = [{ name: "name", outcome: CallOutcome.OK, decision: "cart is Service shop/cart" }]
+  callAnswer = { steps, verdict: { answered: 1, summary: "answered by 1 endpoint" }, fromPod: "web-1" }
+  const words = [
+    "deploy",
+    "web",
+    "svc/cart",
+    "--port",
+    "http",
+    "--method",
+    "post",
+    "--path",
+    "/items",
+    "-n",
+    "shop",
+  ]
+  const { out, err, code } = await explain(...words, "--header", "X-Canary: yes", "--header", "host: cart")
+  expect({ err, code }).toEqual({ err: "", code: 0 })
+  expect(out).toBe(
+    "deploy/web (pod web-1) calls svc/cart: POST /items\n\n[ok]   name       cart is Service shop/cart\n\n[ok]   answered by 1 endpoint\n",
+  )
+  expect(call).toMatchObject({
+    from: { namespace: "shop", kind: "deployment", name: "web" },
+    to: { namespace: "", kind: "service", name: "cart", port: "http" },
+    method: "POST",
+    path: "/items",
+    headers: [
+      { name: "X-Canary", value: "yes" },
+      { name: "host", value: "cart" },
+    ],
+  })
+  callAnswer = { steps, verdict: { answered: 0.5, summary: "half" } }
+  expect(await explain("deploy/web", "cart", "-o", "json")).toMatchObject({ code: 1, err: "" })
+})
+
+test("what contradicts itself is wrong usage", async () => {
+  for (const [words, sentence] of [
+    [["deploy/web", "cart", "--id", "7h2k9m4x"], "--id ID stands alone"],
+    [["deploy/web", "cart:80", "--port", "90"], "names port 80, and --port says 90"],
+    [["deploy/web", "cart", "--header", "canary"], "write it as in HTTP"],
+  ] as const) {
+    expect(await explain(...words)).toMatchObject({
+      code: 2,
+      out: "",
+      err: expect.stringContaining(sentence),
+    })
+  }
 })

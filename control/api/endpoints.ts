@@ -8,7 +8,8 @@ import {
   type ServiceRecord,
   type ServingAddress,
 } from "../cluster/mod.ts"
-import { type MeshNames, workloadDnsName } from "../tls/mod.ts"
+import { identityAt } from "../destination/mod.ts"
+import type { MeshNames } from "../tls/mod.ts"
 import { compareResources, unknownObject } from "./resources.ts"
 
 /**
@@ -67,6 +68,6 @@ function infoOf(
     pod: pod.name,
     workload: { namespace: pod.namespace, kind: workload.kind, name: workload.name },
     meshed: pod.meshed,
-    identity: names === undefined || !pod.meshed ? "" : workloadDnsName(pod, names),
+    identity: identityAt(pod, port, names),
   }
 }

@@ -1,15 +1,8 @@
 // Judges recorded traffic by the decision code of the proxies, with the policies of a cluster as it is or as it would be.
-import {
-  ACTION_ALLOW,
-  explain,
-  type FailedClause,
-  PolicySet,
-  type Verdict,
-  type WorkloadPolicy,
-} from "../../protos/authorization/mod.ts"
+import { PolicySet, type Verdict, type WorkloadPolicy } from "../../protos/authorization/mod.ts"
 import type { telemetryQueryV1 } from "../../protos/mod.ts"
 import type { ClusterStore, PodRecord } from "../cluster/mod.ts"
-import { ClientPods, compilePod, type PolicyOptions } from "../policy/mod.ts"
+import { CLAUSES, ClientPods, compilePod, judge, type PolicyOptions } from "../policy/mod.ts"
 import { spiffeIdOf } from "./callers.ts"
 
 /** A decision, as people read it. */
@@ -22,19 +15,6 @@ export interface Decision {
 
 /** A path that can be read in different ways stands for all of them: they are refused alike. */
 const AMBIGUOUS_TARGET = "/;"
-
-const CLAUSES: Readonly<Record<FailedClause, string>> = {
-  "": "matches",
-  action: "has an action that is not known",
-  port: "is for other ports",
-  from: "has no rule for this caller",
-  http: "has rules about requests only",
-  methods: "has no rule for this method",
-  paths: "has no rule for this path",
-}
-
-/** Clauses in the order in which a rule is read: the later one fails, the nearer the rule came. */
-const NEARNESS: readonly FailedClause[] = ["action", "port", "from", "http", "methods", "paths"]
 
 interface Compiled {
   readonly policy: WorkloadPolicy
@@ -64,17 +44,10 @@ export class Judge {
     const compiled = this.compile(access)
     if (compiled === null) return null
     const client = { address: access.clientIp, spiffeId: spiffeIdOf(access.clientId) }
-    const rules = compiled.set.connection(client, access.port)
-    const request = requestOf(access)
-    const verdict = request === null ? rules.raw : rules.request(request.method, request.target)
+    const { verdict, misses } = judge(compiled.policy, client, access.port, requestOf(access), compiled.set)
     if (verdict.cause !== "not-allowed") return told(verdict)
-    const { policies } = explain(compiled.policy, client, access.port, request)
-    const failed = policies.filter(policy => policy.action === ACTION_ALLOW && policy.targetsPort)
-    const nearest = failed.map(({ namespace, name, rules }) => {
-      const nearness = Math.max(...rules.map(rule => NEARNESS.indexOf(rule.failed)))
-      return `${namespace}/${name} ${CLAUSES[NEARNESS[nearness] ?? "from"]}`
-    })
-    const policy = failed.map(({ namespace, name }) => `${namespace}/${name}`).join(", ")
+    const nearest = misses.map(({ namespace, name, failed }) => `${namespace}/${name} ${CLAUSES[failed]}`)
+    const policy = misses.map(({ namespace, name }) => `${namespace}/${name}`).join(", ")
     return { allowed: false, policy, reason: nearest.join("; ") || "no policy allows it" }
   }
 

@@ -29,6 +29,7 @@ import { config } from "./config.ts"
 import { endpoints } from "./endpoints.ts"
 import { EventRing } from "./events.ts"
 import { explain } from "./explain.ts"
+import { explainCallOf } from "./explain_call.ts"
 import { identities } from "./identities.ts"
 import { learn } from "./learn.ts"
 import { policies } from "./policies.ts"
@@ -106,6 +107,8 @@ export async function serveApi(
       whatIf: request => whatIf(known(store), queries, policy, request),
       learn: request => learn(known(store), queries, request, nowMs()),
       explain: (request, { signal }) => explain(known(store), request, signal, proxies),
+      explainCall: (request, { signal }) =>
+        explainCallOf(known(store), request, signal, { policy, names: options.names, nowMs, proxies }),
       check: request => check(known(store), { policy, nowMs, certified, problems }, request),
       topology: request => topology(known(store), queries, request),
       events: request => {

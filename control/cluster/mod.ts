@@ -1,5 +1,5 @@
 // The model of the cluster: records, the indexed store, and the sources that fill it.
-export { bytesToIp, ipFamily, ipToBytes } from "./ip_address.ts"
+export { bytesToIp, canonicalIp, ipFamily, ipToBytes } from "./ip_address.ts"
 export { readManifestFile } from "./manifest_file.ts"
 export { ManifestsSource } from "./manifests.ts"
 export {

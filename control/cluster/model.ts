@@ -87,6 +87,12 @@ export interface PodRecord {
   readonly ports: readonly ContainerPort[]
   /** Carries a proxy of ours. */
   readonly meshed: boolean
+  /** Ports of its own that bypass its proxy; as its init container was told, else its annotation. */
+  readonly skipInboundPorts: readonly PortRange[] | null
+  /** Ports of destinations that bypass its proxy; likewise. */
+  readonly skipOutboundPorts: readonly PortRange[] | null
+  /** Sends nothing in plaintext to the mesh (`config.conduit.io/outbound-mtls: required`). */
+  readonly mtlsRequired: boolean
   /** From its own annotation; null when it is absent (its namespace decides then). */
   readonly opaquePorts: readonly PortRange[] | null
   /** From its own annotation; empty when it is absent (its namespace decides then). */

@@ -55,8 +55,10 @@ export interface ReadObject {
 
 const DEFAULT_INBOUND_POLICY = "config.conduit.io/default-inbound-policy"
 const OPAQUE_PORTS = "config.conduit.io/opaque-ports"
+const OUTBOUND_MTLS = "config.conduit.io/outbound-mtls"
 const CONTROL_PLANE_LABEL = "conduit.io/control-plane-ns"
 const PROXY_CONTAINER = "conduit-proxy"
+const REDIRECT_CONTAINERS: readonly string[] = ["conduit-init", "conduit-validate"]
 const ZONE_LABEL = "topology.kubernetes.io/zone"
 
 /** A node of the object's tree that knows where it stands, so that every complaint names its field. */
@@ -155,7 +157,7 @@ const READERS: Readonly<Record<string, (root: Field, warnings: Warnings) => Clus
     namespace: "",
     name: nameOf(root),
     labels: labelsOf(root),
-    opaquePorts: opaquePortsOf(root, warnings),
+    opaquePorts: portsOf(root, warnings, OPAQUE_PORTS),
     defaultInboundPolicy: defaultPolicyOf(root, warnings),
   }),
   Node: root => ({
@@ -221,8 +223,8 @@ function labelsOf(root: Field): Map<string, string> {
   return root.at("metadata").at("labels").strings()
 }
 
-function opaquePortsOf(root: Field, warnings: Warnings): PortRange[] | null {
-  const field = root.at("metadata").at("annotations").at(OPAQUE_PORTS)
+function portsOf(root: Field, warnings: Warnings, annotation: string): PortRange[] | null {
+  const field = root.at("metadata").at("annotations").at(annotation)
   if (field.absent) return null
   try {
     return parsePortList(field.text())
@@ -231,6 +233,25 @@ function opaquePortsOf(root: Field, warnings: Warnings): PortRange[] | null {
     warnings.push(new FieldError(field.path, `${reason}; the field is ignored`))
     return null
   }
+}
+
+/** What the container that makes or proves the redirect was told: its namespace's annotation is in it too. */
+function skippedPorts(root: Field, warnings: Warnings, side: "inbound" | "outbound"): PortRange[] | null {
+  const flag = `--skip-${side}-ports=`
+  for (const container of root.at("spec").at("initContainers").list()) {
+    if (!REDIRECT_CONTAINERS.includes(container.at("name").text())) continue
+    const told = container
+      .at("args")
+      .list()
+      .find(arg => arg.text().startsWith(flag))
+    try {
+      if (told !== undefined) return parsePortList(told.text().slice(flag.length))
+    } catch {
+      // Such a container ends with an error, and the pod does not start.
+      return null
+    }
+  }
+  return portsOf(root, warnings, `config.conduit.io/skip-${side}-ports`)
 }
 
 function defaultPolicyOf(root: Field, warnings: Warnings): string {
@@ -357,7 +378,10 @@ function readPod(root: Field, warnings: Warnings): PodRecord {
     meshed:
       labels.has(CONTROL_PLANE_LABEL) &&
       containers.some(container => container.at("name").text() === PROXY_CONTAINER),
-    opaquePorts: opaquePortsOf(root, warnings),
+    skipInboundPorts: skippedPorts(root, warnings, "inbound"),
+    skipOutboundPorts: skippedPorts(root, warnings, "outbound"),
+    mtlsRequired: root.at("metadata").at("annotations").at(OUTBOUND_MTLS).value === "required",
+    opaquePorts: portsOf(root, warnings, OPAQUE_PORTS),
     defaultInboundPolicy: defaultPolicyOf(root, warnings),
     probes: distinct(containers.filter(isApplication).flatMap(probesOf)),
     createdMs: Number.isNaN(created) ? 0 : created,
@@ -411,7 +435,7 @@ function readService(root: Field, warnings: Warnings): ServiceRecord {
     selector: selector.size === 0 ? null : selector,
     ports,
     publishNotReadyAddresses: spec.at("publishNotReadyAddresses").flag(),
-    opaquePorts: opaquePortsOf(root, warnings),
+    opaquePorts: portsOf(root, warnings, OPAQUE_PORTS),
     traffic,
   }
 }

@@ -94,3 +94,51 @@ test("Services that disagree about a pod's port leave it to detection", () => {
 test("a pod that is not known yet has no hint", () => {
   expect(resolveInbound(new ClusterStore(), "default", "web-1", 8080)).toBe(UNSPECIFIED)
 })
+
+test("behind a port that bypasses its proxy a pod proves no identity", () => {
+  const names = { trustDomain: "cluster.local", controlNamespace: "conduit" }
+  const meshed = (skipped: object) => ({
+    ...(pod(skipped) as object),
+    metadata: {
+      name: "web-1",
+      labels: { app: "web", "conduit.io/control-plane-ns": "conduit" },
+      annotations: skipped,
+    },
+    spec: { containers: [{ name: "conduit-proxy" }] },
+  })
+  const identity = (skipped: object) => {
+    const found = resolveOutbound(
+      storeOf(service("web", "10.96.0.1", ""), meshed(skipped)),
+      "10.96.0.1",
+      80,
+      "",
+      {
+        names,
+      },
+    )
+    return found.kind === "service" ? found.endpoints[0]?.identity : null
+  }
+  expect(identity({})).toBe("default.default.serviceaccount.identity.conduit.cluster.local")
+  expect(identity({ "config.conduit.io/skip-inbound-ports": "8000-8100" })).toBe("")
+})
+
+test("what the init container was told of bypassing ports counts before the annotation", () => {
+  const names = { trustDomain: "cluster.local", controlNamespace: "conduit" }
+  const told = {
+    ...(pod() as object),
+    metadata: {
+      name: "web-1",
+      labels: { app: "web", "conduit.io/control-plane-ns": "conduit" },
+      annotations: { "config.conduit.io/skip-inbound-ports": "8080" },
+    },
+    spec: {
+      containers: [{ name: "conduit-proxy" }],
+      initContainers: [{ name: "conduit-init", args: ["--inbound-port=4143", "--skip-inbound-ports=9000"] }],
+    },
+  }
+  const found = resolveOutbound(storeOf(service("web", "10.96.0.1", ""), told), "10.96.0.1", 80, "", {
+    names,
+  })
+  expect(found.kind === "service" ? found.endpoints[0]?.identity : null).not.toBe("")
+  expect(storeOf(told).pod("default", "web-1")?.skipInboundPorts).toEqual([{ first: 9000, last: 9000 }])
+})

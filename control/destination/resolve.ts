@@ -4,6 +4,7 @@ import { destinationV1 } from "../../protos/mod.ts"
 import {
   type ClusterStore,
   endpointsOf,
+  hasPort,
   ipFamily,
   ipToBytes,
   objectKey,
@@ -14,7 +15,7 @@ import {
 } from "../cluster/mod.ts"
 import { type MeshNames, workloadDnsName } from "../tls/mod.ts"
 import { opaquePodPort, podPortProtocol, servicePortProtocol } from "./protocol_hint.ts"
-import { portRoutes, trafficFields } from "./routes.ts"
+import { portRoutes, type RuleOrigin, trafficFields } from "./routes.ts"
 
 /** An endpoint in plain data. */
 export type EndpointInit = MessageInitShape<typeof destinationV1.EndpointSchema>
@@ -36,6 +37,8 @@ export type Resolution =
         readonly info: BackendInit
         readonly endpoints: readonly EndpointInit[]
       }[]
+      /** Where each rule is written, by its index in `service.routes`. */
+      readonly origins: readonly RuleOrigin[]
       /** Keys of all Services that it was made from. */
       readonly dependsOn: readonly string[]
     }
@@ -89,6 +92,7 @@ export function resolveOutbound(
         },
         endpoints: serviceEndpoints(store, backend.service, backend.port, family, options),
       })),
+      origins: routes?.origins ?? [],
       dependsOn: [objectKey(service), ...(routes?.dependsOn ?? [])],
     }
   }
@@ -160,11 +164,22 @@ function endpointOf(
     zone: address.zone,
     protocol,
   }
-  return pod === null ? base : { ...base, ...podFields(store, pod, names) }
+  return pod === null ? base : { ...base, ...podFields(store, pod, address.port, names) }
 }
 
-/** A pod's part of an endpoint, with the name that its proxy will prove. */
-function podFields(store: ClusterStore, pod: PodRecord, names: MeshNames | undefined): EndpointInit {
+/** Name that a pod's proxy will prove on a port; empty where there is no proxy, and behind a port that bypasses it. */
+export function identityAt(pod: PodRecord, port: number, names: MeshNames | undefined): string {
+  if (names === undefined || !pod.meshed || hasPort(pod.skipInboundPorts, port)) return ""
+  return workloadDnsName(pod, names)
+}
+
+/** A pod's part of an endpoint. */
+function podFields(
+  store: ClusterStore,
+  pod: PodRecord,
+  port: number,
+  names: MeshNames | undefined,
+): EndpointInit {
   const workload = store.workloadOf(pod)
   return {
     namespace: pod.namespace,
@@ -173,6 +188,6 @@ function podFields(store: ClusterStore, pod: PodRecord, names: MeshNames | undef
     workload: workload.name,
     meshed: pod.meshed,
     serviceAccount: pod.serviceAccount,
-    identity: names === undefined || !pod.meshed ? "" : workloadDnsName(pod, names),
+    identity: identityAt(pod, port, names),
   }
 }

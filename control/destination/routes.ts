@@ -22,10 +22,19 @@ type MatchInit = MessageInitShape<typeof destinationV1.RouteMatchSchema>
 type FiltersInit = MessageInitShape<typeof destinationV1.RouteFiltersSchema>
 type PathInit = MessageInitShape<typeof destinationV1.PathModifierSchema>
 
+/** Where a rule is written. */
+export interface RuleOrigin {
+  readonly route: Route
+  /** Place in `spec.rules`. */
+  readonly index: number
+}
+
 /** Routes of a port in plain data, and the Services that they send to besides the port's own. */
 export interface PortRoutes {
   readonly kind: destinationV1.RouteKind
   readonly rules: readonly RuleInit[]
+  /** Where each rule is written. */
+  readonly origins: readonly RuleOrigin[]
   /** By number, from 1. */
   readonly backends: readonly { readonly service: ServiceRecord; readonly port: ServicePort }[]
   /** Keys of the Services that any rule refers to, there or not: a change of one may change the routes. */
@@ -111,14 +120,17 @@ class Flattening {
       })
     }
     const rules: RuleInit[] = []
+    const origins: RuleOrigin[] = []
     for (const route of routes) {
-      for (const rule of route.rules) {
+      for (const [index, rule] of route.rules.entries()) {
         const own = matches.get(rule) ?? []
         // A rule that nothing can meet says nothing to a proxy.
-        if (raw ? rules.length === 0 : own.length > 0) rules.push(this.rule(route, rule, own))
+        if (raw ? rules.length > 0 : own.length === 0) continue
+        rules.push(this.rule(route, rule, own))
+        origins.push({ route, index })
       }
     }
-    return { kind: KINDS[kind], rules, backends: this.backends, dependsOn: [...this.dependsOn] }
+    return { kind: KINDS[kind], rules, origins, backends: this.backends, dependsOn: [...this.dependsOn] }
   }
 
   private rule(route: Route, rule: RouteRule, matches: MatchInit[]): RuleInit {

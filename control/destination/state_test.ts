@@ -16,6 +16,7 @@ function service(endpoints: readonly EndpointInit[], name = "web"): Resolution {
     service: { namespace: "shop", name, port: 80 },
     endpoints,
     backends: [],
+    origins: [],
     dependsOn: ["service/shop/web"],
   }
 }

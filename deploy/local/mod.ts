@@ -15,6 +15,7 @@ export { rotatedLog } from "./log_rotation.ts"
 export { MACHINE_CHECKS, type MachineCheck, preflight } from "./machine_checks.ts"
 export { type KubeObject, objectKey } from "./objects/kube_object.ts"
 export { type LoadOptions, loadManifests, ManifestError, type Manifests } from "./objects/load.ts"
+export { type FieldOfObject, type FileLine, placesIn } from "./objects/places.ts"
 export { PreflightError } from "./preflight.ts"
 export { culprit, isWell, type MeshReport, Patience, type PodReport } from "./report.ts"
 export {

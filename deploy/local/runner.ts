@@ -1,7 +1,7 @@
 // The runner: one process that holds a local mesh. It builds our programs, makes the network, starts the control
 // plane and the user's objects, serves `conduit dev`, follows edited files, and takes everything down again.
 import { mkdirSync, writeFileSync } from "node:fs"
-import { join } from "node:path"
+import { join, resolve } from "node:path"
 import { makeAuthority, TokenIssuer } from "../identity/mod.ts"
 import { INIT_IMAGE, PROXY_IMAGE } from "../inject/mod.ts"
 import { bundle } from "./bundle.ts"
@@ -118,6 +118,7 @@ async function startLocked(options: RunnerOptions, lock: MeshLock): Promise<Runn
     conduitNamespace: options.conduitNamespace,
     controlSocket: join(folder, "control.sock"),
     relaySocket: join(folder, "relay.sock"),
+    sources: options.sources.map(source => resolve(source)),
   }
   const mesh = new Mesh(options, folder, state, lock)
   try {

@@ -30,6 +30,8 @@ export interface MeshState {
   readonly conduitNamespace: string
   readonly controlSocket: string
   readonly relaySocket: string
+  /** Files and folders that it follows, absolute; those of an older runner are not known. */
+  readonly sources?: readonly string[]
 }
 
 /** A mesh that runs on this machine. */

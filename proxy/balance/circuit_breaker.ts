@@ -1,13 +1,9 @@
 // Leaves out an endpoint that fails, and lets it prove that it is well again: by failures in a row, or by its success
 // rate over a window (Linkerd's two failure accruals). One request at a time is the probe.
 
-/** When endpoints are left out after failures. */
-export interface AccrualConfig {
-  /** Failures in a row; 0: never. */
-  readonly maxFailures: number
-  readonly minPenaltyMs: number
-  readonly maxPenaltyMs: number
-}
+import type { AccrualConfig } from "../../protos/routes/mod.ts"
+
+export type { AccrualConfig }
 
 /** Share of successes over the window below which an endpoint is left out (Linkerd's figure). */
 export const MIN_SUCCESS_RATE = 0.8

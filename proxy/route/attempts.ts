@@ -1,7 +1,8 @@
 // Whether the request of one exchange is sent once more: joins the rule, the method, the budget and the deadline. The
 // engines say what happened and whether what was sent of the body is still here; this says how long to wait.
+
+import { PUSHBACK_NEVER, PUSHBACK_NONE, type RetryRule } from "../../protos/routes/mod.ts"
 import { hasTimeFor, NO_DEADLINE } from "./deadline.ts"
-import { PUSHBACK_NEVER, PUSHBACK_NONE, type RetryRule } from "./retry.ts"
 import type { RetryBudget } from "./retry_budget.ts"
 
 /** Pass on what came: the request is not sent again. */

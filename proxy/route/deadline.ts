@@ -1,6 +1,7 @@
 // How long a request and its attempts may take: the route's timeouts and the caller's own grpc-timeout, the shorter one.
+
+import type { TimeoutsConfig } from "../../protos/routes/mod.ts"
 import { NO_GRPC_TIMEOUT } from "./grpc_timeout.ts"
-import type { TimeoutsConfig } from "./route_config.ts"
 
 /** No deadline. */
 export const NO_DEADLINE = Number.POSITIVE_INFINITY

@@ -8,6 +8,7 @@ import {
   BACKOFF_MAX_FACTOR,
   formatGrpcTimeout,
   NO_BACKEND,
+  NO_FILTERS,
   NO_GRPC_TIMEOUT,
   NO_TIMEOUTS,
   NOT_AGAIN,
@@ -224,4 +225,11 @@ test("the shorter of the route's and the caller's timeout holds", () => {
   expect(requestDeadlineMs(timeouts, 5, NO_GRPC_TIMEOUT)).toBe(105)
   expect(requestDeadlineMs(timeouts, 5, 30)).toBe(35)
   expect(requestDeadlineMs(NO_TIMEOUTS, 5, NO_GRPC_TIMEOUT)).toBe(Number.POSITIVE_INFINITY)
+})
+
+test("shares are those of the weights, and none is of what has no weight", () => {
+  const backend = (weight: number) => ({ weight, backend: 0, filters: NO_FILTERS, fault: "" })
+  const pick = new WeightedPick([backend(3), backend(0), backend(1)])
+  expect([0, 1, 2, 3].map(index => pick.share(index))).toEqual([0.75, 0, 0.25, 0])
+  expect(new WeightedPick([backend(0)]).share(0)).toBe(0)
 })

@@ -1,6 +1,5 @@
 // Routes out of conduit.destination.v1. Field numbers are those of destination.proto; tests hold them to the generated code.
-import type { AccrualConfig } from "../balance/mod.ts"
-import { ProtoError, type ProtoReader } from "../control_plane/mod.ts"
+
 import {
   type FieldMatchConfig,
   type FiltersConfig,
@@ -19,7 +18,9 @@ import {
   type RuleBackendConfig,
   type RuleConfig,
   type TimeoutsConfig,
-} from "./route_config.ts"
+} from "../../protos/routes/mod.ts"
+import type { AccrualConfig } from "../balance/mod.ts"
+import { ProtoError, type ProtoReader } from "../control_plane/mod.ts"
 
 const KEPT: PathModifierConfig = { kind: PATH_KEPT, value: "" }
 

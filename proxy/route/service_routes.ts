@@ -1,11 +1,17 @@
 // The routes of one service as a proxy holds them: the compiled table, the endpoints of the backends that it names, and
 // the retry budget. Lives as long as the routes do not change; endpoints come and go in place.
+
+import {
+  NO_BACKEND,
+  RetryRule,
+  ROUTE_KIND_TCP,
+  ROUTE_KIND_TLS,
+  type RoutesConfig,
+  RouteTable,
+  type Rule,
+} from "../../protos/routes/mod.ts"
 import { type AccrualConfig, EndpointSet, type EndpointSource, type EndpointUpdate } from "../balance/mod.ts"
-import { RetryRule } from "./retry.ts"
 import { RetryBudget } from "./retry_budget.ts"
-import { ROUTE_KIND_TCP, ROUTE_KIND_TLS, type RoutesConfig } from "./route_config.ts"
-import { RouteTable, type Rule } from "./route_table.ts"
-import { NO_BACKEND } from "./weighted_pick.ts"
 
 /** A port of another Service that rules send to. */
 export interface BackendInfo {

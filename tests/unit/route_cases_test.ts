@@ -1,7 +1,10 @@
 // The table of route cases, decided without a socket: what people write on one side, what a proxy does on the other.
 import { describe, expect, test } from "bun:test"
+import { resolveOutbound } from "../../control/destination/resolve.ts"
+import { routesConfigOf } from "../../control/explain/routes_config.ts"
+import { NO_ROUTES } from "../../protos/routes/mod.ts"
 import { manifestsOf, ROUTE_CASES } from "../routes/cases.ts"
-import { decide, destinationOf, storeOf } from "../routes/decide.ts"
+import { CASE_ADDRESS, decide, destinationOf, storeOf } from "../routes/decide.ts"
 
 for (const { name, routes, requests } of ROUTE_CASES) {
   describe(name, () => {
@@ -22,4 +25,21 @@ for (const { name, routes, requests } of ROUTE_CASES) {
 
 test("the table is as large as it should be", () => {
   expect(ROUTE_CASES.reduce((sum, { requests }) => sum + requests.length, 0)).toBeGreaterThan(100)
+})
+
+test("who explains a call reads the very routes that proxies decode from bytes", () => {
+  for (const { routes, requests } of ROUTE_CASES) {
+    const store = storeOf(manifestsOf(routes))
+    for (const namespace of new Set(
+      requests.map(([given]) => (typeof given === "string" ? "shop" : (given.from ?? "shop"))),
+    )) {
+      const found = resolveOutbound(store, CASE_ADDRESS, 80, namespace)
+      if (found.kind !== "service") throw new Error(`the case's Service is ${found.kind}`)
+      const decoded = destinationOf(store, namespace).routes?.config ?? NO_ROUTES
+      expect(routesConfigOf(found.service)).toEqual(decoded)
+      expect(found.origins.map(({ route, index }) => route.rules[index]?.name)).toEqual(
+        decoded.rules.map(rule => rule.name),
+      )
+    }
+  }
 })

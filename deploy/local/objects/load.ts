@@ -46,8 +46,8 @@ export function loadManifests(paths: readonly string[], options: LoadOptions = {
   const manifests: Manifests = { objects: [], notes: [], files: [] }
   const seen = new Map<string, string>()
   const policies: PlacedPolicy[] = []
-  for (const path of paths.flatMap(path => expand(path, problems))) {
-    const text = read(path, options, problems)
+  for (const path of paths.flatMap(path => expandFiles(path, problems))) {
+    const text = readText(path, options, problems)
     if (text === null) continue
     manifests.files.push(path)
     parseFile(path, text, options, manifests, seen, policies, problems)
@@ -92,7 +92,8 @@ function checkPorts(
   }
 }
 
-function expand(path: string, problems: string[]): string[] {
+/** Files that a path stands for: itself, those of a folder, or `-`; complains into `problems`. */
+export function expandFiles(path: string, problems: string[]): string[] {
   if (path === "-") return [path]
   try {
     if (!statSync(path).isDirectory()) return [path]
@@ -107,7 +108,8 @@ function expand(path: string, problems: string[]): string[] {
   }
 }
 
-function read(path: string, options: LoadOptions, problems: string[]): string | null {
+/** Text of a file; null, with a complaint in `problems`, where it cannot be read. */
+export function readText(path: string, options: LoadOptions, problems: string[]): string | null {
   if (path === "-") {
     if (options.stdin === undefined) problems.push("-: standard input cannot be read here; give a file")
     return options.stdin ?? null
@@ -147,9 +149,10 @@ function parseFile(
       continue
     }
     if (value === null || value === undefined) continue
-    for (const [object, base] of flatten(value)) {
+    for (const [object, base] of flattenLists(value)) {
       found++
-      const line = (at: readonly (string | number)[]) => lineOf(document.contents, [...base, ...at], lines)
+      const line = (at: readonly (string | number)[]) =>
+        documentLine(document.contents, [...base, ...at], lines)
       const complaints = validate(object, options.namespace)
       for (const { path: at, message } of complaints) problems.push(`${where(line(at))}: ${message}`)
       if (complaints.length > 0) continue
@@ -185,11 +188,15 @@ function parseFile(
   if (found === 0 && problems.length === 0) manifests.notes.push(`${path}: holds no object`)
 }
 
-function flatten(value: unknown, base: readonly (string | number)[] = []): [unknown, (string | number)[]][] {
+/** The objects of a document, those of lists one by one, each with its path in it. */
+export function flattenLists(
+  value: unknown,
+  base: readonly (string | number)[] = [],
+): [unknown, (string | number)[]][] {
   const items = (value as { items?: unknown }).items
   const kind = (value as { kind?: unknown }).kind
   if (typeof kind === "string" && kind.endsWith("List") && Array.isArray(items)) {
-    return items.flatMap((item, index) => flatten(item, [...base, "items", index]))
+    return items.flatMap((item, index) => flattenLists(item, [...base, "items", index]))
   }
   return [[value, [...base]]]
 }
@@ -205,7 +212,11 @@ function annotationPath(object: KubeObject, annotation: string): (string | numbe
 }
 
 /** Line (from 1) of the deepest node on the path that exists. */
-function lineOf(root: Node | null, path: readonly (string | number)[], lines: LineCounter): number {
+export function documentLine(
+  root: Node | null,
+  path: readonly (string | number)[],
+  lines: LineCounter,
+): number {
   let node: unknown = root
   let offset = root?.range?.[0] ?? 0
   for (const step of path) {

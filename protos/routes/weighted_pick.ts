@@ -25,6 +25,14 @@ export class WeightedPick {
     this.indexes = Int32Array.from(indexes)
   }
 
+  /** Share of picks that a backend has, 0 to 1; by its index among the rule's. */
+  share(backend: number): number {
+    const at = this.indexes.indexOf(backend)
+    if (at < 0) return 0
+    // Both arrays are of one length.
+    return (this.cumulative[at]! - (at === 0 ? 0 : this.cumulative[at - 1]!)) / this.total
+  }
+
   /**
    * Index of a backend among the rule's, or NO_BACKEND.
    *

@@ -1,6 +1,6 @@
 // Which rule a request meets: the matches of all routes of a service's port, compiled once, then asked for each request.
 // Exact paths are found in a map, prefixes by cutting the path segment by segment; what is left is a few candidates.
-import { Regex } from "../../protos/regex/mod.ts"
+import { Regex } from "../regex/mod.ts"
 import { HeaderModifier } from "./header_modifier.ts"
 import { PathModifier } from "./path_modifier.ts"
 import { queryValueMatches } from "./query.ts"

@@ -1,7 +1,5 @@
 // Routes as the control plane sends them: plain data, from which RouteTable compiles what requests are matched with.
 
-import type { AccrualConfig } from "../balance/mod.ts"
-
 /** One of `conduit.destination.v1.RouteKind`: no route binds the port. */
 export const ROUTE_KIND_NONE = 0
 /** HTTPRoutes. */
@@ -137,6 +135,14 @@ export interface RuleConfig {
   readonly retry: RetryConfig | null
   /** Why every request gets 500; "" for nothing. */
   readonly fault: string
+}
+
+/** When endpoints are left out after failures. */
+export interface AccrualConfig {
+  /** Failures in a row; 0: never. */
+  readonly maxFailures: number
+  readonly minPenaltyMs: number
+  readonly maxPenaltyMs: number
 }
 
 /** All routes of a service's port. */
