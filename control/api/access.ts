@@ -17,6 +17,7 @@ import {
   type Interceptor,
 } from "@connectrpc/connect"
 import type { Reviews } from "../kubernetes/mod.ts"
+import { fromLoopback } from "../serve/mod.ts"
 import { type Peer, peerOf } from "../tls/mod.ts"
 
 /** Audience of tokens that prove a caller; a token for the API server itself is not taken, so that nobody sends one. */
@@ -45,9 +46,8 @@ export function contextOf(request: IncomingMessage | Http2ServerRequest) {
 export function askerOf(request: IncomingMessage | Http2ServerRequest): Asker {
   const session = "stream" in request ? request.stream.session : undefined
   const { authorization = "" } = request.headers
-  const { remoteAddress = "" } = session?.socket ?? request.socket
   return {
-    local: /^(::ffff:)?127\.|^::1$/.test(remoteAddress),
+    local: fromLoopback(request),
     secure: session?.encrypted === true,
     peer: peerOf(session),
     token: /^bearer +(\S+)$/i.exec(authorization)?.[1] ?? null,

@@ -1,5 +1,6 @@
 // Who may ask the public API in a cluster, as RBAC (control/api/access.ts asks for it): what the API itself needs for that,
 // and roles for who asks.
+import { API_SERVICE, DASHBOARD_CALLS } from "../web/mod.ts"
 import { clusterRights } from "./rights.ts"
 import { commented, NAMESPACE, type Tree, text } from "./template.ts"
 
@@ -25,6 +26,17 @@ export function apiAccess(configMaps: readonly string[], labels: Tree): Tree[] {
     ...clusterRights("authorizer", AUTHORIZER_RULES, ["conduit-api"], labels),
     ...viewerRoles(configMaps, labels),
   ]
+}
+
+/** Right of the dashboard: the calls that it makes for its page, and no other. */
+export function dashboardRights(labels: Tree): Tree[] {
+  const rules = [
+    commented("Figures and facts for whoever may forward to its pod; no call that shows requests.", {
+      nonResourceURLs: DASHBOARD_CALLS.map(name => `/${API_SERVICE}/${name}`),
+      verbs: ["get"],
+    }),
+  ]
+  return clusterRights("dashboard", rules, ["conduit-web"], labels)
 }
 
 /** Roles that are bound to nobody: administrators bind them to who looks at the mesh. */
@@ -61,7 +73,7 @@ function viewerRoles(configMaps: readonly string[], labels: Tree): Tree[] {
       metadata: { name: text("conduit-", NAMESPACE, "-api-caller"), labels },
       rules: [
         commented("The API asked from another pod, by a service account.", {
-          nonResourceURLs: ["/conduit.api.v1.ApiService/*"],
+          nonResourceURLs: [`/${API_SERVICE}/*`],
           verbs: ["get"],
         }),
       ],

@@ -27,6 +27,8 @@ export interface MeshState {
   readonly startedAt: string
   /** `127.0.0.1:PORT` of the public API, "" until it listens. */
   readonly apiAddr: string
+  /** `127.0.0.1:PORT` of the dashboard, "" until it listens. */
+  readonly webAddr: string
   readonly conduitNamespace: string
   readonly controlSocket: string
   readonly relaySocket: string
