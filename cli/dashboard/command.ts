@@ -21,8 +21,9 @@ export const dashboard = command({
       valueHint: "PORT",
       description: `port of 127.0.0.1 (default: ${USUAL_PORT}, or any if that is taken)`,
     },
-    "no-open": {
+    open: {
       type: "boolean",
+      default: true,
       description: "open no browser: print the address, and serve until interrupted",
     },
   },
@@ -58,7 +59,7 @@ export const dashboard = command({
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => ended.resolve())
     const url = `http://127.0.0.1:${way.port}/`
     writeOut(`${url}\n`)
-    const unopened = args["no-open"] ? null : openBrowser(url)
+    const unopened = args.open ? openBrowser(url) : null
     if (unopened !== null) say(`conduit: no browser was opened: ${unopened}; open ${url} yourself`)
     say(`The dashboard of ${what}; Ctrl-C ends it.`)
     await ended.promise
