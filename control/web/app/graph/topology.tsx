@@ -7,7 +7,6 @@ import {
   type Edge as FlowEdge,
   EdgeLabelRenderer,
   type EdgeProps,
-  getBezierPath,
   Handle,
   type Node as FlowNode,
   type NodeProps,
@@ -16,7 +15,7 @@ import {
 } from "@xyflow/react"
 import "@xyflow/react/dist/base.css"
 import "../style/graph.css"
-import { useEffect, useMemo, useState } from "react"
+import { useEffect, useMemo, useRef, useState } from "react"
 import { percent, plain, rate } from "../mesh/format.ts"
 import { usePlace, useSetPlace } from "../mesh/live.ts"
 import { type Mesh, useMesh } from "../mesh/mesh.ts"
@@ -27,15 +26,21 @@ import { Name } from "../parts/name.tsx"
 import { Empty, Shown } from "../parts/state.tsx"
 import { type Column, Table } from "../parts/table.tsx"
 import { Icon } from "../shell/icons.tsx"
-import { layOut, NODE, type Placed } from "./layout.ts"
+import { type Layout, layOut, NODE, type Placed, type Point, pathOf } from "./layout.ts"
 import { type PictureEdge, type PictureNode, pictureOf } from "./picture.ts"
+
+/** On screens that are not as wide as this the graph goes down instead of right, pixels. */
+const NARROW_PX = 700
 
 /** From so many workloads on, namespaces are collapsed at first. */
 const COLLAPSE_FROM = 60
 
 type WorkloadFlowNode = FlowNode<{ readonly node: PictureNode }, "workload">
 type GroupFlowNode = FlowNode<{ readonly name: string }, "namespace">
-type CallFlowEdge = FlowEdge<{ readonly edge: PictureEdge }, "call">
+type CallFlowEdge = FlowEdge<
+  { readonly edge: PictureEdge; readonly path: string; readonly label: Point },
+  "call"
+>
 
 /** The page of the topology. */
 export function TopologyPage() {
@@ -61,7 +66,7 @@ function Topology({ mesh }: { readonly mesh: Mesh }) {
     return new Set(mesh.workloads.length >= COLLAPSE_FROM && ns === "" ? mesh.namespaces : [])
   }, [asked, ns, mesh.workloads.length, mesh.namespaces])
   const picture = useMemo(() => pictureOf(mesh, collapsed, ns), [mesh, collapsed, ns])
-  const placed = useLayout(picture.nodes, picture.edges)
+  const layout = useLayout(picture.nodes, picture.edges)
   const toggle = (namespace: string): void => {
     const next = new Set(collapsed)
     if (!next.delete(namespace)) next.add(namespace)
@@ -73,8 +78,7 @@ function Topology({ mesh }: { readonly mesh: Mesh }) {
         <p>No workload runs {ns === "" ? "yet" : `in namespace ${plain(ns)}`}.</p>
       </Empty>
     )
-  const nodes = flowNodes(picture.nodes, placed)
-  const ids = new Set(nodes.map(({ id }) => id))
+  const nodes = flowNodes(picture.nodes, layout?.nodes ?? null)
   return (
     <>
       <div className="form-row">
@@ -97,12 +101,12 @@ function Topology({ mesh }: { readonly mesh: Mesh }) {
         ))}
       </div>
       <div className="graph">
-        {placed === null ? (
+        {layout === null ? (
           <p className="quiet graph-wait">Drawing {picture.nodes.length} nodes …</p>
         ) : (
           <ReactFlow
             nodes={nodes}
-            edges={picture.edges.filter(({ from, to }) => ids.has(from) && ids.has(to)).map(flowEdge)}
+            edges={picture.edges.flatMap(edge => flowEdge(edge, layout))}
             nodeTypes={NODE_TYPES}
             edgeTypes={EDGE_TYPES}
             nodesDraggable={false}
@@ -146,38 +150,45 @@ function Topology({ mesh }: { readonly mesh: Mesh }) {
   }
 }
 
-/** Places of the nodes; null until there are any. Made anew when nodes or edges come or go, and only then. */
-function useLayout(
-  nodes: readonly PictureNode[],
-  edges: readonly PictureEdge[],
-): ReadonlyMap<string, Placed> | null {
-  const [placed, setPlaced] = useState<ReadonlyMap<string, Placed> | null>(null)
-  // Edges that fell silent for a while must not move anything: what was once drawn goes on having its place.
-  const shape = JSON.stringify([nodes.map(({ id }) => id), nodes.map(({ collapsed }) => collapsed)])
+/** Where things stand; null until it is known. Made anew when nodes or edges come, and only then. */
+function useLayout(nodes: readonly PictureNode[], edges: readonly PictureEdge[]): Layout | null {
+  const [layout, setLayout] = useState<Layout | null>(null)
+  // An edge that falls silent keeps its place: nothing moves when it speaks again.
+  const known = useRef(new Map<string, PictureEdge>())
+  const ids = nodes.map(({ id }) => id)
+  const present = new Set(ids)
+  for (const edge of edges) known.current.set(edge.id, edge)
+  for (const [id, { from, to }] of known.current)
+    if (!present.has(from) || !present.has(to)) known.current.delete(id)
+  const shape = JSON.stringify([ids, [...known.current.keys()].sort()])
   // biome-ignore lint/correctness/useExhaustiveDependencies: figures change every second, and move nothing
   useEffect(() => {
     let over = false
     const boxes = nodes.map(({ id, namespace, collapsed }) => ({ id, group: collapsed ? null : namespace }))
-    layOut(boxes, edges).then(
+    const drawn = [...known.current.values()].sort((a, b) => (a.id < b.id ? -1 : 1))
+    layOut(window.innerWidth < NARROW_PX ? "DOWN" : "RIGHT", boxes, drawn).then(
       done => {
-        if (!over) setPlaced(done)
+        if (!over) setLayout(done)
       },
       // Without a layout engine the nodes still stand somewhere, and the table says the rest.
       () => {
-        if (!over) setPlaced(rowOf(nodes))
+        if (!over) setLayout(inRows(nodes))
       },
     )
     return () => {
       over = true
     }
   }, [shape])
-  return placed
+  return layout
 }
 
-function rowOf(nodes: readonly PictureNode[]): ReadonlyMap<string, Placed> {
-  return new Map(
-    nodes.map(({ id }, index) => [id, { x: (index % 5) * 260, y: Math.floor(index / 5) * 120, ...NODE }]),
-  )
+function inRows(nodes: readonly PictureNode[]): Layout {
+  const place = (index: number) => ({ x: (index % 5) * 260, y: Math.floor(index / 5) * 120, ...NODE })
+  return {
+    nodes: new Map(nodes.map(({ id }, index) => [id, place(index)])),
+    ways: new Map(),
+    labels: new Map(),
+  }
 }
 
 function flowNodes(
@@ -214,8 +225,12 @@ function flowNodes(
   ]
 }
 
-function flowEdge(edge: PictureEdge): CallFlowEdge {
-  return { id: edge.id, source: edge.from, target: edge.to, type: "call", data: { edge } }
+/** An edge that has a way; one that just came gets it with the next layout. */
+function flowEdge(edge: PictureEdge, { ways, labels }: Layout): CallFlowEdge[] {
+  const { id, from, to } = edge
+  const [way, label] = [ways.get(id), labels.get(id)]
+  if (way === undefined || label === undefined) return []
+  return [{ id, source: from, target: to, type: "call", data: { edge, path: pathOf(way), label } }]
 }
 
 function WorkloadNode({ data: { node } }: NodeProps<WorkloadFlowNode>) {
@@ -243,10 +258,9 @@ function NamespaceNode({ data: { name } }: NodeProps<GroupFlowNode>) {
   )
 }
 
-function CallEdge(props: EdgeProps<CallFlowEdge>) {
-  const [path, x, y] = getBezierPath(props)
-  const { edge } = props.data ?? {}
-  if (edge === undefined) return null
+function CallEdge({ data }: EdgeProps<CallFlowEdge>) {
+  if (data === undefined) return null
+  const { edge, path, label } = data
   const { level, secured, rps, tcpOnly } = edge
   return (
     <>
@@ -258,7 +272,7 @@ function CallEdge(props: EdgeProps<CallFlowEdge>) {
       <EdgeLabelRenderer>
         <span
           className={`call-label ${level}`}
-          style={{ transform: `translate(-50%, -50%) translate(${x}px, ${y}px)` }}
+          style={{ transform: `translate(-50%, -50%) translate(${label.x}px, ${label.y}px)` }}
         >
           {tcpOnly ? "TCP" : rate(rps)}
         </span>

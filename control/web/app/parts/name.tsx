@@ -3,9 +3,17 @@ import { Link } from "@tanstack/react-router"
 import { plain } from "../mesh/format.ts"
 import type { Workload } from "../mesh/mesh.ts"
 
+/** A name that may not have the room that it needs. */
+const LONG_NAME = 32
+
 /** A name, apart from the direction of the text around it. */
 export function Name({ children }: { readonly children: string }) {
-  return <bdi className="name">{plain(children)}</bdi>
+  const shown = plain(children)
+  return (
+    <bdi className="name" title={shown.length > LONG_NAME ? shown : undefined}>
+      {shown}
+    </bdi>
+  )
 }
 
 /** A workload as a link to its page. */

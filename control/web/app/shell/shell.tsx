@@ -69,10 +69,14 @@ export function Shell() {
             <Logo />
             <span>Conduit</span>
           </Link>
-          <button type="button" className="search-button" onClick={() => setPalette(true)}>
+          <button
+            type="button"
+            className="search-button"
+            aria-label="Search Ctrl K"
+            onClick={() => setPalette(true)}
+          >
             <Icon name="search" />
-            <span className="search-words">Search</span>
-            <kbd>Ctrl K</kbd>
+            <span className="search-words">Search</span> <kbd>Ctrl K</kbd>
           </button>
           <TimeControls />
         </header>
