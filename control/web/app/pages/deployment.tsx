@@ -126,7 +126,7 @@ function Charts({ of }: { readonly of: string }) {
           title="Success"
           times={times}
           unit={percent}
-          top={1}
+          share
           lines={[{ label: "success", values: points.map(({ success }) => success) }]}
         />
         <Chart

@@ -20,20 +20,22 @@ export interface ChartProps {
   readonly lines: readonly ChartLine[]
   /** A value as people read it. */
   readonly unit: (value: number | undefined) => string
-  /** The upper end of the scale; default: the largest value. */
-  readonly top?: number
+  /** Values are shares: the scale ends at 1, and begins where it must for the lowest to be seen. */
+  readonly share?: boolean
 }
 
 /** A chart; the latest values stand beside its title, those of a moment where the pointer is. */
-export function Chart({ title, times, lines, unit, top }: ChartProps) {
+export function Chart({ title, times, lines, unit, share = false }: ChartProps) {
   const [at, setAt] = useState<number | null>(null)
   const id = useId()
   const shown = at === null ? times.length - 1 : Math.min(at, times.length - 1)
   const [first = 0] = times
   const last = times.at(-1) ?? first
-  const highest = Math.max(1e-9, top ?? 0, ...lines.flatMap(({ values }) => values.filter(Number.isFinite)))
+  const all = lines.flatMap(({ values }) => values.filter(Number.isFinite))
+  const highest = share ? 1 : Math.max(1e-9, ...all)
+  const lowest = share ? Math.max(0, Math.min(0.9, ...all.map(value => value - 0.05))) : 0
   const x = (index: number): number => (((times[index] ?? first) - first) / Math.max(1, last - first)) * WIDTH
-  const y = (value: number): number => HEIGHT - 4 - (value / highest) * (HEIGHT - 12)
+  const y = (value: number): number => HEIGHT - 4 - ((value - lowest) / (highest - lowest)) * (HEIGHT - 12)
   return (
     <figure className="chart">
       <figcaption id={id}>
@@ -52,19 +54,22 @@ export function Chart({ title, times, lines, unit, top }: ChartProps) {
         <span className="scale quiet" aria-hidden="true">
           {unit(highest)}
         </span>
+        <span className="scale low quiet" aria-hidden="true">
+          {unit(lowest)}
+        </span>
         <svg
           viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
           preserveAspectRatio="none"
           aria-hidden="true"
           onPointerMove={event => {
             const box = event.currentTarget.getBoundingClientRect()
-            const share = (event.clientX - box.left) / box.width
-            setAt(nearest(times, first + share * (last - first)))
+            const at = (event.clientX - box.left) / box.width
+            setAt(nearest(times, first + at * (last - first)))
           }}
           onPointerLeave={() => setAt(null)}
         >
-          {[0.25, 0.5, 0.75].map(share => (
-            <line key={share} className="grid" x1="0" x2={WIDTH} y1={HEIGHT * share} y2={HEIGHT * share} />
+          {[0.25, 0.5, 0.75].map(part => (
+            <line key={part} className="grid" x1="0" x2={WIDTH} y1={HEIGHT * part} y2={HEIGHT * part} />
           ))}
           {lines.map(({ label, values }, index) => (
             <path key={label} className={`line-${index}`} d={pathOf(values, x, y)} />

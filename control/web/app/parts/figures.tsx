@@ -24,12 +24,12 @@ export function httpColumns<Row>(of: (row: Row) => HttpFigures | undefined): Col
       by: row => of(row)?.rps,
     },
     {
-      ...{ id: "p50", title: "p50", right: true, minor: true },
+      ...{ id: "p50", title: "p50", right: true, minor: "mid" },
       cell: row => duration(of(row)?.latencyMs?.p50),
       by: row => of(row)?.latencyMs?.p50,
     },
     {
-      ...{ id: "p95", title: "p95", right: true, minor: true },
+      ...{ id: "p95", title: "p95", right: true, minor: "mid" },
       cell: row => duration(of(row)?.latencyMs?.p95),
       by: row => of(row)?.latencyMs?.p95,
     },

@@ -13,8 +13,8 @@ export interface Column<Row> {
   readonly by?: (row: Row) => number | string | undefined
   /** Numbers stand right. */
   readonly right?: boolean
-  /** It is left out on narrow screens, or on all but wide ones: the row's own page has it. */
-  readonly minor?: boolean | "wide"
+  /** It is left out on narrow screens, on those of tablets too, or on all but wide ones: the row's own page has it. */
+  readonly minor?: boolean | "mid" | "wide"
 }
 
 /** What is shown. */
@@ -98,8 +98,8 @@ export function Table<Row>({
   )
 }
 
-function classes(right = false, minor: boolean | "wide" = false): string {
-  return `${right ? "right" : ""}${minor === false ? "" : minor === "wide" ? " wide" : " minor"}`.trim()
+function classes(right = false, minor: boolean | "mid" | "wide" = false): string {
+  return `${right ? "right" : ""}${minor === false ? "" : minor === true ? " minor" : ` ${minor}`}`.trim()
 }
 
 /** Orders two values; what is not there comes last, whichever way. */
