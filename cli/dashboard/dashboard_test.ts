@@ -1,9 +1,12 @@
 import { afterEach, expect, test } from "bun:test"
-import { connect, createServer, type Server } from "node:net"
-import type { AddressInfo } from "node:net"
+import { type AddressInfo, connect, createServer, type Server } from "node:net"
+import { fileURLToPath } from "node:url"
+import { FakeApiServer } from "../../deploy/kubernetes/lab.ts"
 import { openBrowser } from "./browser.ts"
 import { type LocalPort, leadTo } from "./local_port.ts"
 
+const MAIN = fileURLToPath(new URL("../main.ts", import.meta.url))
+const WORDS = ["dashboard", "--no-open", "--port", "0"]
 const servers: Server[] = []
 const ports: LocalPort[] = []
 
@@ -59,3 +62,36 @@ test("the usual port gives way to another; one that was asked for does not", asy
 test("where there is no display no browser is looked for", () => {
   expect(openBrowser("http://127.0.0.1:1/", {}, "linux")).toBe("this session has no display")
 })
+
+test("in a cluster the page comes from a pod of conduit-web, and from the next when that one goes", async () => {
+  await using cluster = await FakeApiServer.start()
+  const pod = (name: string): object => ({
+    metadata: { name, namespace: "conduit" },
+    spec: { containers: [{ ports: [{ name: "api", containerPort: 8084 }] }] },
+    status: { phase: "Running", conditions: [{ type: "Ready", status: "True" }] },
+  })
+  const runs = async (name: string): Promise<void> => {
+    cluster.answers.set("/api/v1/namespaces/conduit/pods", { items: [pod(name)] })
+    cluster.pods.clear()
+    cluster.pods.set(`conduit/${name}:8084`, await dashboardThatSays(answer(name)))
+  }
+  await runs("conduit-web-1")
+  const child = Bun.spawn({
+    cmd: [process.execPath, MAIN, ...WORDS, "--kubeconfig", cluster.kubeconfig()],
+    env: { PATH: process.env.PATH ?? "", HOME: cluster.folder },
+    ...{ stdin: "ignore", stdout: "pipe", stderr: "pipe", timeout: 25_000 },
+  })
+  const { value } = await child.stdout.getReader().read()
+  const line = new TextDecoder().decode(value)
+  expect(line).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/\n$/)
+  const ask = async () => await (await fetch(line.trim(), { keepalive: false })).text()
+  expect(await ask()).toBe("conduit-web-1")
+  await runs("conduit-web-2")
+  expect(await ask()).toBe("conduit-web-2")
+  cluster.answers.set("/api/v1/namespaces/conduit/pods", { items: [] })
+  expect(await ask()).toContain("conduit: conduit is not installed")
+  await runs("conduit-web-3")
+  expect(await ask()).toBe("conduit-web-3")
+  child.kill("SIGINT")
+  expect(await child.exited).toBe(0)
+}, 30_000)

@@ -47,11 +47,14 @@ function viewerRoles(configMaps: readonly string[], labels: Tree): Tree[] {
       kind: "Role",
       metadata: { name: "conduit-viewer", namespace: NAMESPACE, labels },
       rules: [
-        commented("The way of conduit stat, edges and so on to the API: a connection to its pod.", {
-          apiGroups: [""],
-          resources: ["pods/portforward"],
-          verbs: ["get", "create"],
-        }),
+        commented(
+          "The way of conduit stat, edges, dashboard and so on to the API and the dashboard: a connection to a pod.",
+          {
+            apiGroups: [""],
+            resources: ["pods/portforward"],
+            verbs: ["get", "create"],
+          },
+        ),
         commented("Which pods there are.", { apiGroups: [""], resources: ["pods"], verbs: ["list"] }),
         commented("What the API's certificate is checked by.", {
           apiGroups: [""],
@@ -59,10 +62,10 @@ function viewerRoles(configMaps: readonly string[], labels: Tree): Tree[] {
           resourceNames: [...configMaps],
           verbs: ["get"],
         }),
-        commented("Whether it is installed at all.", {
+        commented("Whether they are installed at all.", {
           apiGroups: ["apps"],
           resources: ["deployments"],
-          resourceNames: ["conduit-api"],
+          resourceNames: ["conduit-api", "conduit-web"],
           verbs: ["get"],
         }),
       ],
