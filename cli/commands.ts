@@ -74,6 +74,11 @@ export const COMMANDS: readonly Entry[] = [
     load: async () => (await import("./inspect/metrics.ts")).metrics,
   },
   {
+    name: "dashboard",
+    summary: "opens the web UI",
+    load: async () => (await import("./dashboard/command.ts")).dashboard,
+  },
+  {
     name: "inject",
     summary: "puts the proxy into manifests",
     load: async () => (await import("./inject/inject.ts")).inject,

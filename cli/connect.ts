@@ -16,6 +16,8 @@ export interface LocalMesh {
   readonly name: string
   /** Address of its API on this machine, `127.0.0.1:PORT`. */
   readonly apiAddr: string
+  /** Address of its dashboard on this machine, `127.0.0.1:PORT`; absent or "" where it has none. */
+  readonly webAddr?: string
 }
 
 /** A control plane whose API has an address. */
@@ -24,6 +26,8 @@ export interface AddressedPlane {
   readonly url: string
   /** For sentences: `the local mesh "dev"` or `127.0.0.1:8085`. */
   readonly what: string
+  /** `host:port` of its dashboard; absent where only the API's address is known. */
+  readonly webAddr?: string
   readonly kubernetes?: undefined
 }
 
@@ -106,7 +110,8 @@ function inCluster(kubernetes: Kubernetes, args: GlobalArgs, env: Surroundings["
 }
 
 function local(mesh: LocalMesh): AddressedPlane {
-  return { url: `http://${mesh.apiAddr}`, what: `the local mesh "${mesh.name}"` }
+  const { name, apiAddr, webAddr = "" } = mesh
+  return { url: `http://${apiAddr}`, webAddr, what: `the local mesh "${name}"` }
 }
 
 function addressed(address: string): AddressedPlane {

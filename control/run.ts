@@ -1,4 +1,5 @@
 // The services of a control-plane process, put together from its settings. main.ts is the process around it.
+import { createGrpcTransport } from "@connectrpc/connect-node"
 import { KubeApi, kubeconfigCredentials, serviceAccountCredentials } from "../deploy/kubernetes/mod.ts"
 import project from "../package.json" with { type: "json" }
 import { CallMetrics, serveApi } from "./api/mod.ts"
@@ -9,7 +10,7 @@ import { serveIdentity } from "./identity/mod.ts"
 import { type InjectorProcess, startInjector } from "./injector/mod.ts"
 import { KubernetesSource, type Resource, Reviews } from "./kubernetes/mod.ts"
 import type { Log } from "./log.ts"
-import { joinMesh, type MeshMember } from "./mesh_member.ts"
+import { joinMesh, type MeshMember, PEER_TIMEOUT_MS } from "./mesh_member.ts"
 import { policyConditions, policyProblems, servePolicy } from "./policy/mod.ts"
 import { routeConditions, routeProblems } from "./routing/mod.ts"
 import { type Listening, type Metric, ProcessMetrics, serveAdmin } from "./serve/mod.ts"
@@ -21,6 +22,7 @@ import {
   type TelemetryQueries,
   TelemetryStore,
 } from "./telemetry/mod.ts"
+import { serveWeb } from "./web/mod.ts"
 
 /**
  * From the pod's end to the injector's: API servers call it for as long as its address is among the Service's, which
@@ -261,6 +263,28 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
       }
       parts.push({ name: "api", listening: await serveApi(known.store, queries, options) })
     }
+    if (settings.web !== null) {
+      const { apiAddress } = settings.web
+      const plain = { baseUrl: `http://${apiAddress}`, httpVersion: "2" } as const
+      const transport =
+        member?.transportTo("api")(apiAddress) ??
+        constant(createGrpcTransport({ ...plain, defaultTimeoutMs: PEER_TIMEOUT_MS }))
+      const web = await serveWeb({ ...settings.web, host, port: ports.web, transport })
+      parts.push({ name: "web", listening: web })
+      const counter = (name: string, help: string, value: number): Metric => ({
+        ...{ name, help, value },
+        type: "counter",
+      })
+      figures.push(() => [
+        counter("web_requests_total", "Requests of pages.", web.counts.requests),
+        counter("web_calls_total", "Calls passed on to the API.", web.counts.calls),
+        counter(
+          "web_refused_total",
+          "Requests refused: another's host or origin, or not forwarded.",
+          web.counts.refused,
+        ),
+      ])
+    }
     const admin = await serveAdmin({
       host,
       port: settings.adminPort,
@@ -286,6 +310,10 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
     },
     stop,
   }
+}
+
+function constant<T>(value: T): () => T {
+  return () => value
 }
 
 async function openApi({

@@ -6,6 +6,7 @@ import type { IdentitySettings } from "./identity/mod.ts"
 import { type InjectorSettings, injectorSettings } from "./injector/mod.ts"
 import { identitySettings, type MeshSettings, meshSettings } from "./mesh_settings.ts"
 import { POLICY_DEFAULTS, type PolicyOptions } from "./policy/mod.ts"
+import { type WebSettings, webSettings } from "./web/mod.ts"
 
 /** Services of the control plane with their ports (the contract with the outside). */
 export const SERVICE_PORTS = {
@@ -15,6 +16,7 @@ export const SERVICE_PORTS = {
   telemetry: 8087,
   api: 8085,
   injector: 8443,
+  web: 8084,
 } as const
 /** Admin port of every process. */
 export const ADMIN_PORT = 9990
@@ -53,6 +55,8 @@ export interface Settings {
   readonly identity: IdentitySettings | null
   /** The injector; null where it does not run. */
   readonly injector: InjectorSettings | null
+  /** The dashboard; null where it does not run. */
+  readonly web: WebSettings | null
   /** What the installation decides about policies. */
   readonly policy: PolicyOptions
 }
@@ -80,9 +84,9 @@ export function parseSettings(
   const identity =
     service === "identity" || (all && mesh !== null) ? identitySettings(env, mesh, asksApi) : null
   if (typeof identity === "string") return identity
-  // `all` is a mesh in one process, and those are without an API server that would call a webhook.
+  // `all` is a mesh in one process, and those are without an API server that would call a webhook, and without a page.
   const every = SERVICE_NAMES.filter(
-    name => name !== "injector" && (name !== "identity" || identity !== null),
+    name => name !== "injector" && name !== "web" && (name !== "identity" || identity !== null),
   )
   const services = new Set(all ? every : [service as ServiceName])
   if (cluster === null && NEED_CLUSTER.some(name => services.has(name))) {
@@ -96,6 +100,8 @@ export function parseSettings(
   if (injector !== null && cluster?.from !== "kubernetes") {
     return "injector needs --kubernetes: the cluster whose API server calls it (or --kubeconfig FILE)"
   }
+  const web = services.has("web") ? webSettings(env) : null
+  if (typeof web === "string") return web
   const telemetryAddress = services.has("telemetry") ? "" : (env.CONDUIT_TELEMETRY_ADDR ?? "")
   if (services.has("api") && !services.has("telemetry") && telemetryAddress === "") {
     return "api needs CONDUIT_TELEMETRY_ADDR: host:port of the telemetry service"
@@ -125,6 +131,7 @@ export function parseSettings(
     mesh,
     identity,
     injector,
+    web,
     policy,
   }
 }

@@ -8,13 +8,13 @@ import type { Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import { connect as connectTls } from "node:tls"
 import { createConnectTransport } from "@connectrpc/connect-node"
-import { ANCHORS_NAME, COMPONENT_LABEL, CONFIG_NAME } from "../../deploy/install/mod.ts"
-import { connectToPod, KubeError, kernelSocket, NO_CREDENTIALS } from "../../deploy/kubernetes/mod.ts"
+import { ANCHORS_NAME, CONFIG_NAME } from "../../deploy/install/mod.ts"
+import { KubeError, kernelSocket, NO_CREDENTIALS } from "../../deploy/kubernetes/mod.ts"
 import { wholeLists } from "../../protos/mod.ts"
 import { CALL_TIMEOUT_MS, type Way } from "../connect.ts"
 import { Failure } from "../failure.ts"
 import { type Kubernetes, refusal } from "../kubernetes.ts"
-import { isReady, type Pod, podsOf, stateOf } from "./pods.ts"
+import { connectToService } from "./plane_pod.ts"
 
 const DEPLOYMENT = "conduit-api"
 /** Port of the API where its pod does not name one. */
@@ -30,14 +30,20 @@ export const TLS_TIMEOUT_MS = 10_000
 export async function wayToApi(kubernetes: Kubernetes, namespace: string): Promise<Way> {
   const attempt = `reach the API of the control plane in namespace "${namespace}"`
   try {
-    const [pods, anchors, config] = await Promise.all([
-      podsOf(kubernetes.api, namespace, `${COMPONENT_LABEL}=api`),
+    const connecting = connectToService(kubernetes, namespace, { component: "api", port: API_PORT })
+    // It may fail first, and is asked below.
+    connecting.catch(() => {})
+    const [anchors, config] = await Promise.all([
       configMap(kubernetes, namespace, ANCHORS_NAME),
       configMap(kubernetes, namespace, CONFIG_NAME),
-    ])
-    const ready = pods.filter(isReady)
-    if (ready.length === 0) throw await whyNone(kubernetes, namespace, pods)
-    const { connection, pod } = await connectToOne(kubernetes, namespace, ready)
+    ]).catch(async (error: unknown) => {
+      await connecting.then(
+        ({ connection }) => connection.destroy(),
+        () => {},
+      )
+      throw error
+    })
+    const { connection, pod } = await connecting
     const end = `pod ${namespace}/${pod.metadata.name}`
     const ca = anchors?.["ca-bundle.crt"] ?? ""
     const socket = await kernelSocket(connection)
@@ -51,23 +57,6 @@ export async function wayToApi(kubernetes: Kubernetes, namespace: string): Promi
   }
 }
 
-/** Any ready one does; a node that cannot be reached must not hide the others. */
-async function connectToOne(kubernetes: Kubernetes, namespace: string, pods: readonly Pod[]) {
-  let failure: unknown
-  for (const pod of pods) {
-    const { name } = pod.metadata
-    const ports = pod.spec.containers.flatMap(container => container.ports ?? [])
-    const port = ports.find(one => one.name === "api")?.containerPort ?? API_PORT
-    try {
-      return { connection: await connectToPod(kubernetes.api, { namespace, pod: name, port }), pod }
-    } catch (error) {
-      failure = error
-      if (error instanceof KubeError && error.status === 403) break
-    }
-  }
-  throw failure
-}
-
 async function configMap({ api }: Kubernetes, namespace: string, name: string) {
   try {
     const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/configmaps/${name}`
@@ -76,25 +65,6 @@ async function configMap({ api }: Kubernetes, namespace: string, name: string) {
     if (error instanceof KubeError && error.status === 404) return null
     throw error
   }
-}
-
-async function whyNone(kubernetes: Kubernetes, namespace: string, pods: readonly Pod[]): Promise<Failure> {
-  const path = `/apis/apps/v1/namespaces/${encodeURIComponent(namespace)}/deployments/${DEPLOYMENT}`
-  const missing = await kubernetes.api.call({ path }).then(
-    () => false,
-    (error: unknown) => error instanceof KubeError && error.status === 404,
-  )
-  if (missing && pods.length === 0)
-    return new Failure(
-      `conduit is not installed in namespace "${namespace}" of ${kubernetes.what}: ` +
-        "conduit install | kubectl apply -f - installs it (-c NAMESPACE names another)",
-    )
-  const states = pods.map(pod => `${pod.metadata.name}: ${stateOf(pod)}`)
-  const why = states.length === 0 ? "it has none" : states.join("; ")
-  return new Failure(
-    `no pod of ${DEPLOYMENT} in namespace "${namespace}" is ready (${why}): ` +
-      `kubectl describe pods -n ${namespace} -l ${COMPONENT_LABEL}=api tells more`,
-  )
 }
 
 /** The name that the API's certificate bears (ARCHITECTURE.md, "Identity of the control plane"). */

@@ -96,3 +96,8 @@ export function aliasesOf(flag: NamedArgument): readonly string[] {
 export function takesValue(flag: NamedArgument): boolean {
   return flag.type !== "boolean"
 }
+
+/** A flag as people type it: a switch that is on by itself is only ever turned off, which its description is about. */
+export function typedName(flag: NamedArgument): string {
+  return flag.type === "boolean" && flag.default === true ? `no-${flag.name}` : flag.name
+}

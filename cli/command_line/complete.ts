@@ -7,6 +7,7 @@ import {
   type NamedArgument,
   subCommandsOf,
   takesValue,
+  typedName,
 } from "./command.ts"
 
 /** A word to offer, with what it does. */
@@ -56,7 +57,7 @@ export async function complete(
   const matching = (list: readonly Candidate[]): Candidate[] => list.filter(one => one.word.startsWith(typed))
   if (pending !== null) return matching(offered(current, pending))
   if (typed.startsWith("-")) {
-    return matching(flags.map(flag => ({ word: `--${flag.name}`, about: flag.description ?? "" })))
+    return matching(flags.map(flag => ({ word: `--${typedName(flag)}`, about: flag.description ?? "" })))
   }
   if (below.length > 0) return matching(below.map(entry => ({ word: entry.name, about: entry.summary })))
   if (current === null) return []

@@ -8,6 +8,7 @@ import {
   type NamedArgument,
   subCommandsOf,
   takesValue,
+  typedName,
 } from "./command.ts"
 import { hintOf } from "./parse.ts"
 
@@ -97,10 +98,11 @@ export async function renderHelp(
 }
 
 function flagRow(flag: NamedArgument): [string, string] {
-  const spellings = [...aliasesOf(flag).map(dashed), dashed(flag.name)].join(", ")
+  const spellings = [...aliasesOf(flag).map(dashed), dashed(typedName(flag))].join(", ")
   const short = aliasesOf(flag)[0]?.length === 1
   const value = takesValue(flag) ? ` ${hintOf(flag)}` : ""
-  const standard = flag.default === undefined || flag.default === false ? "" : ` (default: ${flag.default})`
+  const standard =
+    flag.default === undefined || typeof flag.default === "boolean" ? "" : ` (default: ${flag.default})`
   return [`${short ? "" : "    "}${spellings}${value}`, `${flag.description ?? ""}${standard}`]
 }
 

@@ -162,9 +162,9 @@ async function foreground(mesh: RunningMesh, timeoutMs: number, progress: Progre
   const begunMs = performance.now()
   const outcome = await settle(async () => mesh.report(), timeoutMs, progress)
   progress.end()
-  const { name, apiAddr } = mesh.state
+  const { name, apiAddr, webAddr } = mesh.state
   if (outcome.unwell.length > 0) {
-    const live: LocalMesh = { name, apiAddr, state: mesh.state, folder: meshFolder(name) }
+    const live: LocalMesh = { name, apiAddr, webAddr, state: mesh.state, folder: meshFolder(name) }
     progress.line(unwellText(live, outcome.unwell))
     progress.line("the others run; conduit: edit the manifests to try again, Ctrl-C ends the mesh")
     return

@@ -16,7 +16,7 @@ import {
   resourceText,
   SELECTOR_FLAG,
 } from "../resource.ts"
-import { learnedYaml } from "./learned_yaml.ts"
+import { learnedYaml } from "../../deploy/policy/mod.ts"
 
 /** Figures are kept for this long. */
 const MAX_FOR_MS = 3_600_000

@@ -13,6 +13,7 @@ import { Code, createContextKey, createContextValues, type HandlerContext } from
 import { grpcHealthV1, grpcReflectionV1, grpcReflectionV1alpha } from "../../protos/grpc/mod.ts"
 import type { Reviews } from "../kubernetes/mod.ts"
 import { apiError } from "../rpc/mod.ts"
+import { fromLoopback } from "../serve/mod.ts"
 import { type Peer, peerOf } from "../tls/mod.ts"
 
 /** Services for whoever reaches the port: probes prove nothing, and the API's shape is in this repository. */
@@ -48,9 +49,8 @@ export function contextOf(request: IncomingMessage | Http2ServerRequest) {
 export function askerOf(request: IncomingMessage | Http2ServerRequest): Asker {
   const session = "stream" in request ? request.stream.session : undefined
   const { authorization = "" } = request.headers
-  const { remoteAddress = "" } = session?.socket ?? request.socket
   return {
-    local: /^(::ffff:)?127\.|^::1$/.test(remoteAddress),
+    local: fromLoopback(request),
     secure: session?.encrypted === true,
     peer: peerOf(session),
     token: /^bearer +(\S+)$/i.exec(authorization)?.[1] ?? null,

@@ -12,6 +12,7 @@ export {
 } from "./grpc_stream.ts"
 export { type KeepaliveOptions, PING_INTERVAL_MS, PING_TIMEOUT_MS } from "./keepalive.ts"
 export { type Listening, listen, type RequestHandler } from "./listener.ts"
+export { fromLoopback } from "./loopback.ts"
 export { refuseClaim } from "./pod_claim.ts"
 export { ProcessMetrics } from "./process_metrics.ts"
 export { listenForStreams } from "./stream_port.ts"

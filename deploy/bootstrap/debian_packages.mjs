@@ -37,6 +37,8 @@ const FOREIGN = {
 
 /** What tests look at the wire with. */
 const WIRE = { tcpdump: "tcpdump" }
+/** What tests look at the dashboard with; without a font its pictures would show boxes. */
+const BROWSER = { chromium: "/usr/bin/chromium", "fonts-dejavu-core": "/usr/share/fonts/truetype/dejavu" }
 /** What runs pods beside Kubernetes' own programs (tests/cluster), which are built from Go modules. */
 const CLUSTER = {
   ...MESH,
@@ -52,7 +54,7 @@ const CLUSTER = {
 /** What each purpose needs. */
 export const PURPOSES = {
   demo: MESH,
-  test: { ...MESH, ...FOREIGN, ...WIRE },
+  test: { ...MESH, ...FOREIGN, ...WIRE, ...BROWSER },
   cluster: CLUSTER,
   // Debian's own tools are not to be had elsewhere.
   images: { dpkg: "dpkg-deb" },

@@ -5,6 +5,7 @@ import { homedir } from "node:os"
 import { dirname, join } from "node:path"
 import manifest from "../../package.json" with { type: "json" }
 import { type BunProgram, bunProgram } from "./bun_program.ts"
+import { buildWeb, compressed } from "../web/mod.ts"
 import { BASE_PACKAGES, type ImagePlan, PROJECT_ROOT } from "./catalog.ts"
 import { type DebianPackage, DebianSource } from "./debian_files.ts"
 import { type Architecture, imageArchive, type Layer, layerOf } from "./oci.ts"
@@ -94,9 +95,9 @@ async function buildImage(
   const program = await bundleProgram(plan.entry)
   const commands = await bundled(plan.commands)
   const programs = await bundled(plan.programs)
-  const packages = [
-    ...new Set([program, ...[...commands, ...programs].map(one => one.program)].flatMap(one => one.packages)),
-  ].sort()
+  const page = plan.page === true ? await buildWeb() : { files: [], packages: [] }
+  const parts = [program, ...[...commands, ...programs].map(one => one.program), page]
+  const packages = [...new Set(parts.flatMap(one => one.packages))].sort()
   const components = [
     ...packages.map(bundledComponent),
     ...bunComponents(bun.package, bun.version),
@@ -117,6 +118,11 @@ async function buildImage(
       content: bytes,
     })),
     { path: app, mode: 0o644, content: program.bytes },
+    ...compressed(page.files).map(({ path, bytes }) => ({
+      path: `app/web/${path}`,
+      mode: 0o644,
+      content: bytes,
+    })),
     {
       path: "usr/share/doc/conduit/copyright",
       mode: 0o644,

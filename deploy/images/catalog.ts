@@ -17,6 +17,8 @@ export interface ImagePlan {
   readonly commands?: Readonly<Record<string, string>>
   /** Programs that the program itself reads, as `/app/<name>.js`; each a program as `entry`. */
   readonly programs?: Readonly<Record<string, string>>
+  /** Whether the dashboard's page is in it, as `/app/web`. */
+  readonly page?: boolean
   /** Debian packages besides the C library, and the files of each that the program uses. */
   readonly packages?: Readonly<Record<string, readonly string[]>>
 }
@@ -63,6 +65,7 @@ export const IMAGES: readonly ImagePlan[] = [
     user: "2102:2102",
   },
   { name: "control", what: "the control plane", entry: "control/main.ts", user: NOBODY },
+  { name: "web", what: "the dashboard", entry: "control/main.ts", page: true, user: NOBODY },
   { name: "cli", what: "the command line", entry: "cli/main.ts", user: NOBODY },
   {
     name: "init",

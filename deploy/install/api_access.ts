@@ -1,5 +1,6 @@
 // Who may ask the public API in a cluster, as RBAC (control/api/access.ts asks for it): what the API itself needs for that,
 // and roles for who asks.
+import { API_SERVICE, DASHBOARD_CALLS } from "../web/mod.ts"
 import { clusterRights } from "./rights.ts"
 import { commented, NAMESPACE, type Tree, text } from "./template.ts"
 
@@ -27,6 +28,17 @@ export function apiAccess(configMaps: readonly string[], labels: Tree): Tree[] {
   ]
 }
 
+/** Right of the dashboard: the calls that it makes for its page, and no other. */
+export function dashboardRights(labels: Tree): Tree[] {
+  const rules = [
+    commented("Figures and facts for whoever may forward to its pod; no call that shows requests.", {
+      nonResourceURLs: DASHBOARD_CALLS.map(name => `/${API_SERVICE}/${name}`),
+      verbs: ["get"],
+    }),
+  ]
+  return clusterRights("dashboard", rules, ["conduit-web"], labels)
+}
+
 /** Roles that are bound to nobody: administrators bind them to who looks at the mesh. */
 function viewerRoles(configMaps: readonly string[], labels: Tree): Tree[] {
   return [
@@ -35,11 +47,14 @@ function viewerRoles(configMaps: readonly string[], labels: Tree): Tree[] {
       kind: "Role",
       metadata: { name: "conduit-viewer", namespace: NAMESPACE, labels },
       rules: [
-        commented("The way of conduit stat, edges and so on to the API: a connection to its pod.", {
-          apiGroups: [""],
-          resources: ["pods/portforward"],
-          verbs: ["get", "create"],
-        }),
+        commented(
+          "The way of conduit stat, edges, dashboard and so on to the API and the dashboard: a connection to a pod.",
+          {
+            apiGroups: [""],
+            resources: ["pods/portforward"],
+            verbs: ["get", "create"],
+          },
+        ),
         commented("Which pods there are.", { apiGroups: [""], resources: ["pods"], verbs: ["list"] }),
         commented("What the API's certificate is checked by.", {
           apiGroups: [""],
@@ -47,10 +62,10 @@ function viewerRoles(configMaps: readonly string[], labels: Tree): Tree[] {
           resourceNames: [...configMaps],
           verbs: ["get"],
         }),
-        commented("Whether it is installed at all.", {
+        commented("Whether they are installed at all.", {
           apiGroups: ["apps"],
           resources: ["deployments"],
-          resourceNames: ["conduit-api"],
+          resourceNames: ["conduit-api", "conduit-web"],
           verbs: ["get"],
         }),
       ],
@@ -61,7 +76,7 @@ function viewerRoles(configMaps: readonly string[], labels: Tree): Tree[] {
       metadata: { name: text("conduit-", NAMESPACE, "-api-caller"), labels },
       rules: [
         commented("The API asked from another pod, by a service account.", {
-          nonResourceURLs: ["/conduit.api.v1.ApiService/*"],
+          nonResourceURLs: [`/${API_SERVICE}/*`],
           verbs: ["get"],
         }),
       ],

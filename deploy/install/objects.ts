@@ -1,6 +1,6 @@
 // The control plane as Kubernetes objects, described once: `conduit install` fills in values, the Helm chart has the
 // same holes as templates.
-import { apiAccess } from "./api_access.ts"
+import { apiAccess, dashboardRights } from "./api_access.ts"
 import { cniTrees } from "./cni.ts"
 import { crds } from "./crds.ts"
 import { INJECTOR_ENV, injectorMounts, type Mount, webhookTree } from "./injector.ts"
@@ -47,6 +47,8 @@ interface Component {
   readonly roles: readonly Role[]
   /** Several may run side by side. The windows of telemetry live in one process. */
   readonly several: boolean
+  /** Its image; default `control`. */
+  readonly image?: string
   /** It runs only where this value is set. */
   readonly onlyIf?: string
   /** Port of its Service; default `port`. */
@@ -73,6 +75,7 @@ export const COMPONENTS: readonly Component[] = [
     env: INJECTOR_ENV,
     mounts: injectorMounts(ANCHORS_NAME),
   },
+  { name: "web", port: 8084, image: "web", roles: [], several: true, onlyIf: "web.enabled" },
 ]
 
 const LABELS = { [PART_OF_LABEL]: "conduit", [PLANE_LABEL]: NAMESPACE }
@@ -110,6 +113,7 @@ export function objectTrees(): Tree[] {
       }),
     ),
     ...apiAccess([ANCHORS_NAME, CONFIG_NAME], LABELS),
+    ...dashboardRights(LABELS).map(tree => when("web.enabled", tree)),
     ...COMPONENTS.flatMap(component => componentTrees(component).map(tree => only(component.onlyIf, tree))),
     only("injector.enabled", webhookTree(LABELS, COMPONENT_LABEL)),
     ...COMPONENTS.filter(({ several }) => several).map(({ name, onlyIf }) =>
@@ -235,8 +239,9 @@ function identityEnv(component: string): Tree[] {
     { name: "CONDUIT_TOKEN_FILE", value: `${TOKEN_FOLDER}/token` },
     { name: "CONDUIT_REQUIRE_TLS", value: "true" },
   ]
+  const api = component === "web" ? [{ name: "CONDUIT_API_ADDR", value: addressOf("api") }] : []
   if (component !== "identity")
-    return [...env, { name: "CONDUIT_IDENTITY_ADDR", value: addressOf("identity") }]
+    return [...env, { name: "CONDUIT_IDENTITY_ADDR", value: addressOf("identity") }, ...api]
   return [
     ...env,
     { name: "CONDUIT_IDENTITY_ISSUER_DIR", value: ISSUER_FOLDER },
@@ -252,7 +257,14 @@ function addressOf(component: string): Tree {
 }
 
 function containerTree(component: Component): Tree {
-  const { name, port, roles, env = identityEnv(name), mounts = membership(name) } = component
+  const {
+    name,
+    port,
+    roles,
+    image = "control",
+    env = identityEnv(name),
+    mounts = membership(name),
+  } = component
   const probe = (path: string): { [field: string]: Tree } => ({
     httpGet: { path, port: ADMIN_PORT, scheme: "HTTP" },
   })
@@ -260,8 +272,8 @@ function containerTree(component: Component): Tree {
     name,
     image: when(
       "image.version",
-      text(value("image.registry"), "/control:", value("image.version")),
-      text(value("image.registry"), "/control:", VERSION),
+      text(value("image.registry"), `/${image}:`, value("image.version")),
+      text(value("image.registry"), `/${image}:`, VERSION),
     ),
     imagePullPolicy: value("image.pullPolicy"),
     args: roles.length > 0 ? [name, "--kubernetes"] : [name],

@@ -70,6 +70,7 @@ const RULES: Readonly<Record<string, Rule>> = {
     {},
     "labels of the namespaces that are looked at; all where none is given",
   ),
+  "web.enabled": flag(true, "the dashboard, which conduit dashboard opens"),
   logFormat: oneOf("plain", ["plain", "json"], "how log lines look"),
   ha: flag(false, "three of every service that can be several, spread over nodes, with disruption budgets"),
   networkPolicies: flag(false, "let nothing else reach the control plane's pods"),

@@ -99,7 +99,7 @@ export function logFile(mesh: LocalMesh, namespace: string, pod: string, contain
 export async function endMesh(name: string): Promise<boolean> {
   const state = readState(name)
   if (state !== null && isRunning(state)) {
-    const mesh = { name, apiAddr: state.apiAddr, state, folder: meshFolder(name) }
+    const mesh = { name, apiAddr: state.apiAddr, webAddr: state.webAddr, state, folder: meshFolder(name) }
     // One that does not answer yet is still starting: it ends at once, and what it made is removed below.
     await call(mesh, "POST", "/v1/down", {}).catch(() => signal(state.runner.pid, "SIGTERM"))
     for (let waited = 0; waited < DOWN_TIMEOUT_MS && isRunning(state); waited += 20) await Bun.sleep(20)

@@ -4,6 +4,9 @@ import type { EnvVar, Volume } from "../inject/mod.ts"
 import { CLUSTER_DOMAIN } from "./net/dns_zone.ts"
 import type { KubeObject } from "./objects/kube_object.ts"
 
+/** Port of the dashboard. */
+export const WEB_PORT = 8084
+
 /** Services of the control plane that a local mesh runs, with their ports. */
 export const CONTROL_SERVICES = [
   { name: "identity", port: 8080 },
@@ -11,10 +14,14 @@ export const CONTROL_SERVICES = [
   { name: "policy", port: 8090 },
   { name: "telemetry", port: 8087 },
   { name: "api", port: 8085 },
+  { name: "web", port: WEB_PORT },
 ] as const
 
 /** Port of /live, /ready and /metrics of each. */
 export const CONTROL_ADMIN_PORT = 9990
+
+/** Services that do not answer from the cluster's objects. */
+const WITHOUT_CLUSTER: ReadonlySet<string> = new Set(["identity", "web"])
 
 /** Image name that the local cluster maps to the control plane's bundle. */
 export const CONTROL_IMAGE = "conduit/control"
@@ -77,10 +84,16 @@ export function identityObjects(namespace: string, identity: ControlPlaneIdentit
   ]
 }
 
-/** All objects of the control plane. @param manifests  folder that stands for the Kubernetes API */
+/**
+ * All objects of the control plane.
+ *
+ * @param manifests  folder that stands for the Kubernetes API
+ * @param web  folder with the dashboard's files
+ */
 export function controlPlaneObjects(
   namespace: string,
   manifests: string,
+  web: string,
   version: string,
   identity: ControlPlaneIdentity,
 ): KubeObject[] {
@@ -121,7 +134,7 @@ export function controlPlaneObjects(
                 {
                   name,
                   image: `${CONTROL_IMAGE}:${version}`,
-                  args: name === "identity" ? [name] : [name, "--manifests", manifests],
+                  args: WITHOUT_CLUSTER.has(name) ? [name] : [name, "--manifests", manifests],
                   volumeMounts: mounted.map(({ volume, mountPath }) => ({
                     name: volume.name,
                     mountPath,
@@ -134,6 +147,7 @@ export function controlPlaneObjects(
                       value: `conduit-telemetry.${namespace}.svc.cluster.local:8087`,
                     },
                     ...identityEnvironment(name, namespace, identity),
+                    ...(name === "web" ? webEnvironment(namespace, web) : []),
                   ],
                   ports: [
                     { name: "api", containerPort: port },
@@ -155,6 +169,15 @@ export function controlPlaneObjects(
     ]
   })
   return [...identityObjects(namespace, identity), ...services]
+}
+
+/** Whoever reaches the dashboard of a local mesh reaches its API, too. */
+function webEnvironment(namespace: string, files: string): EnvVar[] {
+  return [
+    { name: "CONDUIT_API_ADDR", value: `conduit-api.${namespace}.svc.${CLUSTER_DOMAIN}:8085` },
+    { name: "CONDUIT_WEB_FILES", value: files },
+    { name: "CONDUIT_WEB_VIEWERS", value: "reachable" },
+  ]
 }
 
 function volumesOf(service: string): { volume: Volume; mountPath: string }[] {

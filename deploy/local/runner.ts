@@ -4,9 +4,10 @@ import { mkdirSync, writeFileSync } from "node:fs"
 import { join, resolve } from "node:path"
 import { makeAuthority, TokenIssuer } from "../identity/mod.ts"
 import { INIT_IMAGE, PROXY_IMAGE } from "../inject/mod.ts"
+import { buildWeb, writeFiles } from "../web/mod.ts"
 import { bundle } from "./bundle.ts"
 import { Cluster } from "./cluster.ts"
-import { CONTROL_IMAGE, controlPlaneObjects, TRUST_DOMAIN } from "./control_plane.ts"
+import { CONTROL_IMAGE, controlPlaneObjects, TRUST_DOMAIN, WEB_PORT } from "./control_plane.ts"
 import { type ExecContext, serveControl } from "./control_server.ts"
 import type { GivenIdentity } from "./given_identity.ts"
 import { LOG_CHECK_MS, rotateLogs } from "./log_rotation.ts"
@@ -29,6 +30,9 @@ import { watchFiles } from "./watch_files.ts"
 
 /** On `down` a pod has at most this long; people wait, and nothing here outlives the mesh anyway. */
 export const DOWN_GRACE_MS = 2_000
+
+/** Forwards that every mesh has: to its API and its dashboard. */
+const OWN_FORWARDS = 2
 
 /** `iss` of the tokens of a local mesh. */
 const TOKEN_ISSUER = "https://conduit.local"
@@ -115,6 +119,7 @@ async function startLocked(options: RunnerOptions, lock: MeshLock): Promise<Runn
     runner: thisRunner(),
     startedAt: new Date().toISOString(),
     apiAddr: "",
+    webAddr: "",
     conduitNamespace: options.conduitNamespace,
     controlSocket: join(folder, "control.sock"),
     relaySocket: join(folder, "relay.sock"),
@@ -183,6 +188,7 @@ class Mesh implements RunningMesh {
     const build = join(this.#folder, "build")
     const bun = join(this.#folder, "bin", "bun")
     writeFileSync(bun, "", { mode: 0o755 })
+    const web = join(this.#folder, "web")
     const [proxy, control, network] = await allOrNone([
       bundle("proxy/main.ts", build, "proxy"),
       bundle("control/main.ts", build, "control"),
@@ -198,6 +204,7 @@ class Mesh implements RunningMesh {
         this.#network = network
         return network
       }),
+      buildWeb().then(({ files }) => writeFiles(web, files)),
     ])
     const images: readonly (readonly [string, readonly string[]])[] = [
       // No --smol: under the demo's load it changed neither memory nor CPU (interleaved runs: 9.8 and 10.1 MB
@@ -236,7 +243,7 @@ class Mesh implements RunningMesh {
     this.#cluster = cluster
     const manifests = join(this.#folder, "manifests")
     cluster.apply([
-      ...controlPlaneObjects(options.conduitNamespace, manifests, options.version, {
+      ...controlPlaneObjects(options.conduitNamespace, manifests, web, options.version, {
         trustAnchors: anchor,
         issuer,
         issuerKey,
@@ -254,16 +261,13 @@ class Mesh implements RunningMesh {
       execContext: (namespace, pod, container) => this.#execContext(namespace, pod, container),
       down: () => options.onEnd(),
     })
-    const api = this.#forward({
-      localPort: 0,
-      namespace: options.conduitNamespace,
-      service: "conduit-api",
-      port: 8085,
-    })
+    const ofPlane = { localPort: 0, namespace: options.conduitNamespace }
+    const api = this.#forward({ ...ofPlane, service: "conduit-api", port: 8085 })
+    const dashboard = this.#forward({ ...ofPlane, service: "conduit-web", port: WEB_PORT })
     for (const request of options.forwards) this.#forward(request)
     if (options.sources.length > 0) this.#follow()
     this.#rotation = setInterval(() => rotateLogs(join(this.#folder, "logs")), LOG_CHECK_MS)
-    this.state = { ...state, apiAddr: `127.0.0.1:${api.port}` }
+    this.state = { ...state, apiAddr: `127.0.0.1:${api.port}`, webAddr: `127.0.0.1:${dashboard.port}` }
     writeState(this.state)
     return this.state
   }
@@ -274,7 +278,9 @@ class Mesh implements RunningMesh {
       name: this.state.name,
       apiAddr: this.state.apiAddr,
       pods: cluster === null ? [] : cluster.pods.map(pod => reportOf(pod, cluster)),
-      forwards: this.#forwards.slice(1).map(({ forward, target }) => ({ port: forward.port, target })),
+      forwards: this.#forwards
+        .slice(OWN_FORWARDS)
+        .map(({ forward, target }) => ({ port: forward.port, target })),
     }
   }
 

@@ -27,6 +27,8 @@ export interface MeshState {
   readonly startedAt: string
   /** `127.0.0.1:PORT` of the public API, "" until it listens. */
   readonly apiAddr: string
+  /** `127.0.0.1:PORT` of the dashboard, "" until it listens. */
+  readonly webAddr: string
   readonly conduitNamespace: string
   readonly controlSocket: string
   readonly relaySocket: string
@@ -39,6 +41,8 @@ export interface LocalMesh {
   readonly name: string
   /** Address of its public API on this machine, `127.0.0.1:PORT`. */
   readonly apiAddr: string
+  /** Address of its dashboard on this machine, `127.0.0.1:PORT`. */
+  readonly webAddr: string
   readonly state: MeshState
   readonly folder: string
 }
@@ -120,7 +124,7 @@ export function meshNames(): string[] {
 export function findLocalMesh(name = "dev"): LocalMesh | null {
   const state = readState(name)
   if (state === null || !isRunning(state)) return null
-  return { name, apiAddr: state.apiAddr, state, folder: meshFolder(name) }
+  return { name, apiAddr: state.apiAddr, webAddr: state.webAddr, state, folder: meshFolder(name) }
 }
 
 /** All meshes that run on this machine and whose API can be reached, by name. */

@@ -18,6 +18,7 @@ export {
   type TargetKind,
   type TargetPort,
 } from "./authorization_policy.ts"
+export { learnedYaml } from "./learned_yaml.ts"
 export {
   type DeclaredPort,
   dottedField,

@@ -213,6 +213,42 @@ test("who has no right to it is told which one is missing; the role conduit-view
   expect(elsewhere.err).toContain('in the namespace "elsewhere"')
 }, 90_000)
 
+test("the dashboard is a forward to its pod, asks the API by its own right, and serves nobody who comes another way", async () => {
+  const child = started("dashboard --no-open --port 0")
+  try {
+    const { value } = await child.stdout.getReader().read()
+    const url = new TextDecoder().decode(value).trim()
+    const page = await fetch(url, { headers: { "accept-encoding": "br" } })
+    expect([page.status, page.headers.get("content-encoding")]).toEqual([200, "br"])
+    expect(await page.text()).toContain('<div id="root">')
+    const ask = async (call: string, body: object): Promise<[number, string]> => {
+      const headers = { "content-type": "application/json" }
+      const path = `${url}conduit.api.v1.ApiService/${call}`
+      const answer = await fetch(path, { method: "POST", headers, body: JSON.stringify(body) })
+      return [answer.status, await answer.text()]
+    }
+    const [status, stat] = await ask("Stat", { target: { kind: "deployment" } })
+    expect([status, stat]).toEqual([200, expect.stringContaining('"conduit-web"')])
+    expect((await ask("ProxyMetrics", {}))[0]).toBe(404)
+  } finally {
+    child.kill("SIGINT")
+  }
+  expect(await child.exited).toBe(0)
+  const look = `fetch("http://conduit-web.conduit:8084/", { headers: { host: "127.0.0.1" } })
+    .then(async answer => console.log(answer.status, await answer.text()))`
+  const other = await cluster.kubectl([
+    "exec",
+    "deployment/web",
+    "-c",
+    "app",
+    "--",
+    "/usr/bin/bun",
+    "-e",
+    look,
+  ])
+  expect(other).toContain("403 conduit: the dashboard shows the whole mesh")
+}, 60_000)
+
 test("in a pod the cluster around it is asked, as the pod's service account", async () => {
   const idle = ["/usr/bin/bun", "-e", "setInterval(() => {}, 1_000_000)"]
   const image = `conduit/cli:${TEST_TAG}`

@@ -77,6 +77,11 @@ export class DemoMesh {
     return `http://${this.#mesh?.apiAddr}`
   }
 
+  /** Address of the dashboard; once the mesh is ready. */
+  get dashboardUrl(): string {
+    return `http://${this.#mesh?.webAddr}/`
+  }
+
   /** Ends the mesh. @throws MeshError when something is left of it */
   async end(): Promise<void> {
     this.#runner.kill("SIGTERM")

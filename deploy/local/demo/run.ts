@@ -72,7 +72,12 @@ async function main(): Promise<number> {
   try {
     const apiUrl = await mesh.ready(interrupted.signal)
     if (interrupted.signal.aborted) status = 130
-    else status = await show(mesh, { name, apiUrl, forMs, paint, terminal, signal: interrupted.signal })
+    else
+      status = await show(mesh, {
+        ...{ name, apiUrl, forMs, paint, terminal },
+        dashboardUrl: mesh.dashboardUrl,
+        signal: interrupted.signal,
+      })
   } catch (error) {
     say(`demo: ${reasonOf(error)}`)
   }
@@ -93,6 +98,8 @@ interface Showing {
   readonly name: string
   /** `http://HOST:PORT` of the public API. */
   readonly apiUrl: string
+  /** `http://HOST:PORT/` of the dashboard. */
+  readonly dashboardUrl: string
   /** How long, in milliseconds; null for until interrupted. */
   readonly forMs: number | null
   readonly paint: Paint
@@ -116,6 +123,7 @@ async function show(mesh: DemoMesh, showing: Showing): Promise<number> {
   const elapsedMs = () => performance.now() - startMs
   const screen = new Screen(process.stdout)
   const print = (lines: readonly string[]) => process.stdout.write(`${lines.join("\n")}\n`)
+  if (!terminal) process.stderr.write(`The dashboard: ${showing.dashboardUrl}\n`)
   let told = ""
   while (!signal.aborted && (forMs === null || elapsedMs() < forMs)) {
     const left = forMs === null ? Number.POSITIVE_INFINITY : forMs - elapsedMs()
@@ -199,8 +207,9 @@ function tables(figures: Figures, paint: Paint): string[] {
   ]
 }
 
-function whatToTry({ name, apiUrl, paint }: Showing): string[] {
+function whatToTry({ name, apiUrl, dashboardUrl, paint }: Showing): string[] {
   return [
+    `${paint.bold("The dashboard:")} ${dashboardUrl}`,
     paint.dim("In another terminal:"),
     `  npx conduit stat deploy -A --mesh ${name}`,
     `  npx conduit edges deploy -n shop --mesh ${name}`,

@@ -1,0 +1,347 @@
+// The topology: who calls whom, drawn. Figures move; what is drawn stays where it was.
+import { useNavigate } from "@tanstack/react-router"
+import {
+  BaseEdge,
+  Background,
+  Controls,
+  type Edge as FlowEdge,
+  EdgeLabelRenderer,
+  type EdgeProps,
+  Handle,
+  type Node as FlowNode,
+  type NodeProps,
+  Position,
+  ReactFlow,
+} from "@xyflow/react"
+import "@xyflow/react/dist/base.css"
+import "../style/graph.css"
+import { useEffect, useMemo, useRef, useState } from "react"
+import { percent, plain, rate } from "../mesh/format.ts"
+import { usePlace, useSetPlace } from "../mesh/live.ts"
+import { type Mesh, useMesh } from "../mesh/mesh.ts"
+import { Commands, shellWord } from "../parts/commands.tsx"
+import { PageHead } from "../parts/figures.tsx"
+import { LevelMark } from "../parts/level.tsx"
+import { Name } from "../parts/name.tsx"
+import { Empty, Shown } from "../parts/state.tsx"
+import { type Column, Table } from "../parts/table.tsx"
+import { Icon } from "../shell/icons.tsx"
+import { type Layout, layOut, NODE, type Placed, type Point, pathOf } from "./layout.ts"
+import { type PictureEdge, type PictureNode, pictureOf } from "./picture.ts"
+
+/** On screens that are not as wide as this the graph goes down instead of right, pixels. */
+const NARROW_PX = 700
+
+/** From so many workloads on, namespaces are collapsed at first. */
+const COLLAPSE_FROM = 60
+
+type WorkloadFlowNode = FlowNode<{ readonly node: PictureNode }, "workload">
+type GroupFlowNode = FlowNode<{ readonly name: string }, "namespace">
+type CallFlowEdge = FlowEdge<
+  { readonly edge: PictureEdge; readonly path: string; readonly label: Point },
+  "call"
+>
+
+/** The page of the topology. */
+export function TopologyPage() {
+  const { mesh, error } = useMesh()
+  return (
+    <>
+      <PageHead title="Topology">
+        Who calls whom. Dashed calls are in plaintext; the table below says why.
+      </PageHead>
+      <Shown of={{ data: mesh, error }} what="calls">
+        {found => <Topology mesh={found} />}
+      </Shown>
+    </>
+  )
+}
+
+function Topology({ mesh }: { readonly mesh: Mesh }) {
+  const { ns = "", collapsed: asked } = usePlace()
+  const setPlace = useSetPlace()
+  const navigate = useNavigate()
+  const collapsed = useMemo(() => {
+    if (asked !== undefined) return new Set(asked.split(",").filter(one => one !== "-"))
+    return new Set(mesh.workloads.length >= COLLAPSE_FROM && ns === "" ? mesh.namespaces : [])
+  }, [asked, ns, mesh.workloads.length, mesh.namespaces])
+  const picture = useMemo(() => pictureOf(mesh, collapsed, ns), [mesh, collapsed, ns])
+  const layout = useLayout(picture.nodes, picture.edges)
+  const toggle = (namespace: string): void => {
+    const next = new Set(collapsed)
+    if (!next.delete(namespace)) next.add(namespace)
+    setPlace({ collapsed: [...next].sort().join(",") || "-" })
+  }
+  if (picture.nodes.length === 0)
+    return (
+      <Empty title="Nothing to draw">
+        <p>No workload runs {ns === "" ? "yet" : `in namespace ${plain(ns)}`}.</p>
+      </Empty>
+    )
+  const nodes = flowNodes(picture.nodes, layout?.nodes ?? null)
+  return (
+    <>
+      <div className="form-row">
+        <label>
+          Namespace{" "}
+          <select value={ns} onChange={({ target }) => setPlace({ ns: target.value })}>
+            <option value="">All</option>
+            {mesh.namespaces.map(one => (
+              <option key={one} value={one}>
+                {plain(one)}
+              </option>
+            ))}
+          </select>
+        </label>
+        {mesh.namespaces.map(namespace => (
+          <label key={namespace} className="check">
+            <input type="checkbox" checked={!collapsed.has(namespace)} onChange={() => toggle(namespace)} />
+            <Name>{namespace}</Name>
+          </label>
+        ))}
+      </div>
+      <div className="graph">
+        {layout === null ? (
+          <p className="quiet graph-wait">Drawing {picture.nodes.length} nodes …</p>
+        ) : (
+          <ReactFlow
+            nodes={nodes}
+            edges={picture.edges.flatMap(edge => flowEdge(edge, layout))}
+            nodeTypes={NODE_TYPES}
+            edgeTypes={EDGE_TYPES}
+            nodesDraggable={false}
+            nodesConnectable={false}
+            edgesFocusable={false}
+            minZoom={0.1}
+            fitView
+            fitViewOptions={{ padding: 0.08, maxZoom: 1.1 }}
+            proOptions={{ hideAttribution: true }}
+            preventScrolling={false}
+            onNodeClick={(_event, node) => open(node)}
+          >
+            <Background gap={24} />
+            <Controls showInteractive={false} />
+          </ReactFlow>
+        )}
+      </div>
+      <Legend />
+      <section>
+        <h2>The same as a table</h2>
+        <Table
+          caption="Calls"
+          columns={CALLS}
+          rows={picture.edges}
+          rowKey={({ id }) => id}
+          empty={<p className="quiet">Nobody calls anybody in this time.</p>}
+        />
+      </section>
+      <Commands lines={[`conduit edges deploy ${ns === "" ? "-A" : `-n ${shellWord(ns)}`} -o wide`]} />
+    </>
+  )
+
+  function open(node: FlowNode): void {
+    const { node: drawn } = node.data as { node?: PictureNode }
+    if (drawn === undefined) return
+    if (drawn.collapsed) toggle(drawn.namespace)
+    else if (drawn.workload !== null) {
+      const { namespace, kind, name } = drawn.workload
+      void navigate({ to: "/deployments/$namespace/$kind/$name", params: { namespace, kind, name } })
+    }
+  }
+}
+
+/** Where things stand; null until it is known. Made anew when nodes or edges come, and only then. */
+function useLayout(nodes: readonly PictureNode[], edges: readonly PictureEdge[]): Layout | null {
+  const [layout, setLayout] = useState<Layout | null>(null)
+  // An edge that falls silent keeps its place: nothing moves when it speaks again.
+  const known = useRef(new Map<string, PictureEdge>())
+  const ids = nodes.map(({ id }) => id)
+  const present = new Set(ids)
+  for (const edge of edges) known.current.set(edge.id, edge)
+  for (const [id, { from, to }] of known.current)
+    if (!present.has(from) || !present.has(to)) known.current.delete(id)
+  const shape = JSON.stringify([ids, [...known.current.keys()].sort()])
+  // biome-ignore lint/correctness/useExhaustiveDependencies: figures change every second, and move nothing
+  useEffect(() => {
+    let over = false
+    const boxes = nodes.map(({ id, namespace, collapsed }) => ({ id, group: collapsed ? null : namespace }))
+    const drawn = [...known.current.values()].sort((a, b) => (a.id < b.id ? -1 : 1))
+    layOut(window.innerWidth < NARROW_PX ? "DOWN" : "RIGHT", boxes, drawn).then(
+      done => {
+        if (!over) setLayout(done)
+      },
+      // Without a layout engine the nodes still stand somewhere, and the table says the rest.
+      () => {
+        if (!over) setLayout(inRows(nodes))
+      },
+    )
+    return () => {
+      over = true
+    }
+  }, [shape])
+  return layout
+}
+
+function inRows(nodes: readonly PictureNode[]): Layout {
+  const place = (index: number) => ({ x: (index % 5) * 260, y: Math.floor(index / 5) * 120, ...NODE })
+  return {
+    nodes: new Map(nodes.map(({ id }, index) => [id, place(index)])),
+    ways: new Map(),
+    labels: new Map(),
+  }
+}
+
+function flowNodes(
+  nodes: readonly PictureNode[],
+  placed: ReadonlyMap<string, Placed> | null,
+): (WorkloadFlowNode | GroupFlowNode)[] {
+  if (placed === null) return []
+  const groups = [...new Set(nodes.filter(({ collapsed }) => !collapsed).map(({ namespace }) => namespace))]
+  return [
+    ...groups.flatMap((name): GroupFlowNode[] => {
+      const place = placed.get(`group ${name}`)
+      if (place === undefined) return []
+      const { x, y, width, height } = place
+      return [
+        {
+          ...{ id: `group ${name}`, type: "namespace", position: { x, y }, data: { name } },
+          ...{ width, height, selectable: false, focusable: false, zIndex: -1 },
+        },
+      ]
+    }),
+    ...nodes.flatMap((node): WorkloadFlowNode[] => {
+      const place = placed.get(node.id)
+      if (place === undefined) return []
+      const group = `group ${node.namespace}`
+      const { x, y, width, height } = place
+      return [
+        {
+          ...{ id: node.id, type: "workload", position: { x, y }, data: { node }, width, height },
+          ...(node.collapsed || !placed.has(group) ? {} : { parentId: group }),
+          ariaLabel: `${plain(node.name)}, ${node.level}`,
+        },
+      ]
+    }),
+  ]
+}
+
+/** An edge that has a way; one that just came gets it with the next layout. */
+function flowEdge(edge: PictureEdge, { ways, labels }: Layout): CallFlowEdge[] {
+  const { id, from, to } = edge
+  const [way, label] = [ways.get(id), labels.get(id)]
+  if (way === undefined || label === undefined) return []
+  return [{ id, source: from, target: to, type: "call", data: { edge, path: pathOf(way), label } }]
+}
+
+function WorkloadNode({ data: { node } }: NodeProps<WorkloadFlowNode>) {
+  return (
+    <div className={`node ${node.level}${node.collapsed ? " collapsed" : ""}`}>
+      <Handle type="target" position={Position.Left} isConnectable={false} />
+      <p className="node-name">
+        <LevelMark level={node.level} word={false} />
+        <Name>{node.name}</Name>
+      </p>
+      <p className="quiet">
+        {node.collapsed ? `${node.about}, ` : ""}
+        {node.rps === undefined ? "no requests" : `${percent(node.success)}, ${rate(node.rps)}`}
+      </p>
+      <Handle type="source" position={Position.Right} isConnectable={false} />
+    </div>
+  )
+}
+
+function NamespaceNode({ data: { name } }: NodeProps<GroupFlowNode>) {
+  return (
+    <div className="node-group">
+      <Name>{name}</Name>
+    </div>
+  )
+}
+
+function CallEdge({ data }: EdgeProps<CallFlowEdge>) {
+  if (data === undefined) return null
+  const { edge, path, label } = data
+  const { level, secured, rps, tcpOnly } = edge
+  return (
+    <>
+      <BaseEdge
+        path={path}
+        className={`call ${level}${secured ? "" : " plaintext"}`}
+        style={{ strokeWidth: 1.5 + Math.min(4, Math.log10(1 + rps)) }}
+      />
+      <EdgeLabelRenderer>
+        <span
+          className={`call-label ${level}`}
+          style={{ transform: `translate(-50%, -50%) translate(${label.x}px, ${label.y}px)` }}
+        >
+          {tcpOnly ? "TCP" : rate(rps)}
+        </span>
+      </EdgeLabelRenderer>
+    </>
+  )
+}
+
+const NODE_TYPES = { workload: WorkloadNode, namespace: NamespaceNode }
+const EDGE_TYPES = { call: CallEdge }
+
+const CALLS: readonly Column<PictureEdge>[] = [
+  { ...{ id: "from", title: "Caller" }, cell: ({ from }) => <Name>{shownId(from)}</Name> },
+  { ...{ id: "to", title: "Called" }, cell: ({ to }) => <Name>{shownId(to)}</Name> },
+  {
+    ...{ id: "rps", title: "Requests", right: true },
+    cell: ({ rps, tcpOnly }) => (tcpOnly ? "TCP" : rate(rps)),
+  },
+  {
+    ...{ id: "success", title: "Success", right: true },
+    cell: ({ success, level }) => <span className={`share ${level}`}>{percent(success)}</span>,
+  },
+  {
+    ...{ id: "secured", title: "mTLS" },
+    cell: ({ secured, reason }) =>
+      secured ? (
+        <span className="secured">
+          <Icon name="lock" /> secured
+        </span>
+      ) : (
+        <span className="unsecured">
+          <Icon name="unlocked" /> plaintext: <span className="quiet">{plain(reason)}</span>
+        </span>
+      ),
+  },
+]
+
+function shownId(id: string): string {
+  const [namespace = "", , ...rest] = id.split("/")
+  return rest.length === 0 ? id : `${namespace}/${rest.join("/")}`
+}
+
+function Legend() {
+  return (
+    <ul className="legend-row">
+      <li>
+        <svg viewBox="0 0 40 8" aria-hidden="true">
+          <path className="call well" d="M0 4h40" />
+        </svg>
+        mutual TLS
+      </li>
+      <li>
+        <svg viewBox="0 0 40 8" aria-hidden="true">
+          <path className="call well plaintext" d="M0 4h40" />
+        </svg>
+        plaintext
+      </li>
+      <li>
+        <LevelMark level="well" />
+      </li>
+      <li>
+        <LevelMark level="degraded" />
+      </li>
+      <li>
+        <LevelMark level="failing" />
+      </li>
+      <li>
+        <LevelMark level="idle" />
+      </li>
+    </ul>
+  )
+}

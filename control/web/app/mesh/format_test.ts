@@ -1,0 +1,35 @@
+import { expect, test } from "bun:test"
+import { byteRate, duration, percent, plain, rate, short, span } from "./format.ts"
+
+test("a hundred per cent is said only where nothing failed", () => {
+  expect([percent(1), percent(0.99999), percent(0.5), percent(0), percent(undefined)]).toEqual([
+    "100 %",
+    "99.99 %",
+    "50.00 %",
+    "0.00 %",
+    "–",
+  ])
+})
+
+test("figures are short, and say their unit", () => {
+  expect([rate(0.254), rate(12.34), rate(1234), rate(0)]).toEqual(["0.25/s", "12.3/s", "1.2k/s", "0/s"])
+  expect([duration(0.42), duration(12.4), duration(1234), duration(90_000)]).toEqual([
+    "0.4 ms",
+    "12 ms",
+    "1.2 s",
+    "2 min",
+  ])
+  expect([byteRate(12), byteRate(1234), byteRate(5_000_000)]).toEqual(["12 B/s", "1.2 kB/s", "5.0 MB/s"])
+  expect([short(0.001), span(8000), span(23 * 3_600_000), span(10 * 365 * 86_400_000)]).toEqual([
+    "<0.01",
+    "8 s",
+    "23 h 0 min",
+    "10 years",
+  ])
+})
+
+test("signs that would turn a name around are named, and a name without end is cut", () => {
+  expect(plain("a\u202eb\u0000")).toBe("a⟨U+202E⟩b⟨U+0000⟩")
+  expect(plain("x".repeat(10_000))).toHaveLength(261)
+  expect(plain("<img src=x onerror=alert(1)>")).toBe("<img src=x onerror=alert(1)>")
+})

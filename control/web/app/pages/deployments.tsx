@@ -1,0 +1,94 @@
+// All workloads with their golden signals.
+import { byteRate, count } from "../mesh/format.ts"
+import { type Mesh, useMesh, type Workload } from "../mesh/mesh.ts"
+import { levelOf } from "../mesh/trouble.ts"
+import { Commands, shellWord } from "../parts/commands.tsx"
+import { httpColumns, PageHead } from "../parts/figures.tsx"
+import { LevelMark } from "../parts/level.tsx"
+import { Name, WorkloadLink } from "../parts/name.tsx"
+import { Spark } from "../parts/spark.tsx"
+import { Empty, Shown } from "../parts/state.tsx"
+import { type Column, Filters, NothingFits, Table, useFilter } from "../parts/table.tsx"
+import { usePlace } from "../mesh/live.ts"
+
+const ORDER = ["failing", "degraded", "well", "idle"]
+
+const COLUMNS: readonly Column<Workload>[] = [
+  { ...{ id: "name", title: "Name" }, cell: row => <WorkloadLink workload={row} />, by: row => row.name },
+  {
+    ...{ id: "namespace", title: "Namespace", minor: true },
+    cell: row => <Name>{row.namespace}</Name>,
+    by: row => row.namespace,
+  },
+  {
+    ...{ id: "state", title: "State" },
+    cell: row => <LevelMark level={levelOf(row.http)} />,
+    by: row => ORDER.indexOf(levelOf(row.http)),
+  },
+  {
+    ...{ id: "meshed", title: "Meshed", right: true, minor: true },
+    cell: row => `${row.meshed}/${row.total}`,
+    by: row => row.meshed - row.total,
+  },
+  ...httpColumns<Workload>(row => row.http),
+  { ...{ id: "spark", title: "Since opened", minor: true }, cell: row => <Spark of={row.key} /> },
+  {
+    ...{ id: "tcp", title: "TCP", right: true, minor: "wide" },
+    cell: row => (row.tcp === undefined ? "–" : count(Number(row.tcp.open), "connection")),
+    by: row => (row.tcp === undefined ? undefined : Number(row.tcp.open)),
+  },
+  {
+    ...{ id: "bytes", title: "Traffic", right: true, minor: "wide" },
+    cell: row => byteRate(bytesOf(row)),
+    by: bytesOf,
+  },
+]
+
+function bytesOf({ tcp }: Workload): number | undefined {
+  return tcp === undefined ? undefined : tcp.readBytesPerSec + tcp.writeBytesPerSec
+}
+
+/** The table of workloads. */
+export function DeploymentsPage() {
+  const { mesh, error } = useMesh()
+  return (
+    <>
+      <PageHead title="Deployments">What each answered, as its own proxies counted it.</PageHead>
+      <Shown of={{ data: mesh, error }} what="Deployments">
+        {found => <Deployments mesh={found} />}
+      </Shown>
+    </>
+  )
+}
+
+function Deployments({ mesh }: { readonly mesh: Mesh }) {
+  const fits = useFilter()
+  const { ns = "" } = usePlace()
+  if (mesh.workloads.length === 0)
+    return (
+      <Empty title="No Deployments yet">
+        <p>What the cluster runs is shown here as soon as it is there.</p>
+      </Empty>
+    )
+  const rows = mesh.workloads.filter(({ namespace, name, kind }) => fits(namespace, `${name} ${kind}`))
+  return (
+    <>
+      <Filters namespaces={mesh.namespaces} what="Deployments" />
+      <Table
+        caption="Deployments"
+        columns={COLUMNS}
+        rows={rows}
+        rowKey={row => row.key}
+        sortedBy="name"
+        sortable
+        empty={<NothingFits />}
+      />
+      <Commands
+        lines={[
+          `conduit stat deploy ${ns === "" ? "-A" : `-n ${shellWord(ns)}`} -o wide`,
+          `kubectl get deploy ${ns === "" ? "-A" : `-n ${shellWord(ns)}`}`,
+        ]}
+      />
+    </>
+  )
+}

@@ -1,0 +1,63 @@
+// Every place of the dashboard. A page's code comes with the first one but for the graph's, which is large.
+import {
+  createRootRoute,
+  createRoute,
+  createRouter,
+  lazyRouteComponent,
+  retainSearchParams,
+} from "@tanstack/react-router"
+import { readSearch } from "./mesh/live.ts"
+import { CertificatesPage } from "./pages/certificates.tsx"
+import { DeploymentPage } from "./pages/deployment.tsx"
+import { DeploymentsPage } from "./pages/deployments.tsx"
+import { HealthPage } from "./pages/health.tsx"
+import { NotFoundPage } from "./pages/not_found.tsx"
+import { OverviewPage } from "./pages/overview.tsx"
+import { RoutesPage } from "./pages/routes.tsx"
+import { SettingsPage } from "./pages/settings.tsx"
+import { BrokenPage } from "./shell/broken_page.tsx"
+import { Shell } from "./shell/shell.tsx"
+
+const rootRoute = createRootRoute({
+  validateSearch: readSearch,
+  // Time and namespace stay the same wherever one goes.
+  search: { middlewares: [retainSearchParams(["w", "paused", "ns"])] },
+  component: Shell,
+  notFoundComponent: NotFoundPage,
+})
+
+const page = <const Path extends string>(path: Path, component: () => React.ReactNode) =>
+  createRoute({ getParentRoute: () => rootRoute, path, component })
+
+const routeTree = rootRoute.addChildren([
+  page("/", OverviewPage),
+  page("/deployments", DeploymentsPage),
+  page("/deployments/$namespace/$kind/$name", DeploymentPage),
+  createRoute({
+    getParentRoute: () => rootRoute,
+    path: "/topology",
+    component: lazyRouteComponent(() => import("./graph/topology.tsx"), "TopologyPage"),
+  }),
+  page("/routes", RoutesPage),
+  createRoute({
+    getParentRoute: () => rootRoute,
+    path: "/policies",
+    component: lazyRouteComponent(() => import("./pages/policies.tsx"), "PoliciesPage"),
+  }),
+  page("/certificates", CertificatesPage),
+  page("/health", HealthPage),
+  page("/settings", SettingsPage),
+])
+
+/** The router. */
+export const router = createRouter({
+  routeTree,
+  defaultErrorComponent: BrokenPage,
+  defaultPendingMs: 200,
+})
+
+declare module "@tanstack/react-router" {
+  interface Register {
+    router: typeof router
+  }
+}

@@ -1,0 +1,44 @@
+// The places that the navigation and the palette lead to.
+import type { IconName } from "./icons.tsx"
+
+/** A place. */
+export interface NavEntry {
+  readonly to:
+    | "/"
+    | "/deployments"
+    | "/topology"
+    | "/routes"
+    | "/policies"
+    | "/certificates"
+    | "/health"
+    | "/settings"
+  readonly label: string
+  readonly icon: IconName
+}
+
+/** Every place, by what a person comes for. */
+export const NAV: readonly { readonly group: string; readonly entries: readonly NavEntry[] }[] = [
+  {
+    group: "Application",
+    entries: [
+      { to: "/", label: "Overview", icon: "overview" },
+      { to: "/deployments", label: "Deployments", icon: "deployments" },
+      { to: "/topology", label: "Topology", icon: "topology" },
+      { to: "/routes", label: "Routes", icon: "routes" },
+    ],
+  },
+  {
+    group: "Security",
+    entries: [
+      { to: "/policies", label: "Policies", icon: "policies" },
+      { to: "/certificates", label: "Certificates", icon: "certificates" },
+    ],
+  },
+  {
+    group: "Mesh",
+    entries: [
+      { to: "/health", label: "Health", icon: "health" },
+      { to: "/settings", label: "Settings", icon: "settings" },
+    ],
+  },
+]

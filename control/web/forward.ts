@@ -1,0 +1,51 @@
+// The public API for the page: calls of DASHBOARD_CALLS go on to conduit-api by this process's own identity.
+import { Code, ConnectError, type ConnectRouter, type Transport } from "@connectrpc/connect"
+import { API_SERVICE, DASHBOARD_CALLS } from "../../deploy/web/mod.ts"
+import { ApiService, createApiClient } from "../../protos/mod.ts"
+
+/** Path that the API's calls begin with. */
+export const API_PATH = `/${API_SERVICE}/`
+
+/** The API as this process reaches it. @param transport  of the moment; throws a ConnectError while there is none */
+export function forwarded(transport: () => Transport): (router: ConnectRouter) => void {
+  return router => {
+    for (const method of ApiService.methods) {
+      if (!(DASHBOARD_CALLS as readonly string[]).includes(method.name)) continue
+      const local = method.localName as keyof ReturnType<typeof createApiClient>
+      const ask = (request: unknown, signal: AbortSignal): unknown => {
+        const call = createApiClient(transport())[local] as (request: unknown, options: object) => unknown
+        return call(request, { signal })
+      }
+      const unary = async (request: unknown, { signal }: { signal: AbortSignal }): Promise<unknown> => {
+        try {
+          return await ask(request, signal)
+        } catch (error) {
+          throw told(error)
+        }
+      }
+      async function* stream(request: unknown, { signal }: { signal: AbortSignal }): AsyncGenerator<unknown> {
+        try {
+          yield* ask(request, signal) as AsyncIterable<unknown>
+        } catch (error) {
+          throw told(error)
+        }
+      }
+      // Each method's own types are the API's: what comes in and goes out is passed on as it is.
+      router.rpc(method, (method.methodKind === "unary" ? unary : stream) as never)
+    }
+  }
+}
+
+/** The API's own answer goes to the page as it is; the way to it is ours to describe. */
+function told(error: unknown): ConnectError {
+  if (error instanceof ConnectError && error.code !== Code.Internal && error.code !== Code.Unknown)
+    return new ConnectError(error.rawMessage, error.code)
+  const reason = error instanceof Error ? error.message : String(error)
+  return new ConnectError(
+    `the API cannot be reached: ${reason}`,
+    Code.Unavailable,
+    undefined,
+    undefined,
+    error,
+  )
+}

@@ -1,0 +1,22 @@
+// What the dashboard may ask of the public API: calls that read figures and facts, and none that shows requests.
+
+/** The service that the calls are of. */
+export const API_SERVICE = "conduit.api.v1.ApiService"
+
+/**
+ * Names of the calls. Whoever is let to the dashboard gets their answers by the dashboard's own identity, so a call that
+ * shows what single requests hold has no place here: that needs a right of the person who looks.
+ */
+export const DASHBOARD_CALLS = [
+  "Version",
+  "Stat",
+  "Routes",
+  "Edges",
+  "Endpoints",
+  "Identities",
+  "Policies",
+  "WhatIf",
+  "Learn",
+  "Check",
+  "Explain",
+] as const
