@@ -44,6 +44,11 @@ export const COMMANDS: readonly Entry[] = [
     load: async () => (await import("./traffic/edges.ts")).edges,
   },
   {
+    name: "gate",
+    summary: "exits 0 only if live traffic holds what a release must hold; for pipelines",
+    load: async () => (await import("./traffic/gate.ts")).gate,
+  },
+  {
     name: "identity",
     summary: "certificates in use, and when they end",
     load: async () => (await import("./inspect/identity.ts")).identity,

@@ -14,6 +14,7 @@ import { check } from "./check.ts"
 import { edges } from "./edges.ts"
 import { endpoints } from "./endpoints.ts"
 import { explain } from "./explain.ts"
+import { gate } from "./gate.ts"
 import { identities } from "./identities.ts"
 import { learn } from "./learn.ts"
 import { policies } from "./policies.ts"
@@ -77,6 +78,7 @@ export function serveApi(
       whatIf: request => whatIf(known(store), queries, policy, request),
       learn: request => learn(known(store), queries, request, nowMs()),
       explain: (request, { signal }) => explain(known(store), request, signal, proxies),
+      gate: request => gate(known(store), queries, request, nowMs()),
       check: request => check(known(store), { policy, nowMs, certified, problems }, request),
     })
   }
