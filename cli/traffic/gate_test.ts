@@ -30,7 +30,10 @@ async function wait(answers: (GateResponse | Error)[]) {
     if (next instanceof Error) throw next
     return next === undefined ? [] : [next]
   }
-  const clock = { nowMs: () => nowMs, sleep: async (ms: number) => void (nowMs += ms) }
+  const sleep = async (ms: number): Promise<void> => {
+    nowMs += ms
+  }
+  const clock = { nowMs: () => nowMs, sleep }
   const news = { line: (text: string) => void told.push(text), progress: () => {} }
   const lines = await waitAtGate(ask, "deploy/web", clock, news).catch((error: unknown) => error as Error)
   return { lines, begins, told, waitedMs: nowMs }

@@ -266,7 +266,8 @@ export const RoutesResponseSchema: GenMessage<RoutesResponse> = /*@__PURE__*/
  */
 export type RouteRow = Message<"conduit.api.v1.RouteRow"> & {
   /**
-   * Name of the rule; `default` for requests that met none because the Service has no routes.
+   * Name of the rule. Of a Service without routes a learned one: `GET /users/{id}`, the path of a gRPC method, `other` for
+   * those beyond what is told apart; `default` where there was no traffic.
    *
    * @generated from field: string route = 1;
    */
