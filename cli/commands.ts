@@ -64,6 +64,11 @@ export const COMMANDS: readonly Entry[] = [
     load: async () => (await import("./inspect/explain.ts")).explain,
   },
   {
+    name: "profile",
+    summary: "HTTPRoute or GRPCRoute of a Service from OpenAPI, protobuf or live traffic",
+    load: async () => (await import("./profile/profile.ts")).profile,
+  },
+  {
     name: "endpoints",
     summary: "endpoints of Services, as proxies get them",
     load: async () => (await import("./inspect/endpoints.ts")).endpoints,
