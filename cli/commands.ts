@@ -79,6 +79,11 @@ export const COMMANDS: readonly Entry[] = [
     load: async () => (await import("./inspect/metrics.ts")).metrics,
   },
   {
+    name: "diagnostics",
+    summary: "what a proxy believes against what the control plane says, and raw metrics",
+    load: async () => (await import("./inspect/diagnostics.ts")).diagnostics,
+  },
+  {
     name: "inject",
     summary: "puts the proxy into manifests",
     load: async () => (await import("./inject/inject.ts")).inject,

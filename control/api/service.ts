@@ -19,6 +19,7 @@ import { identities } from "./identities.ts"
 import { learn } from "./learn.ts"
 import { policies } from "./policies.ts"
 import type { ProxyOptions } from "./proxies.ts"
+import { proxyDiscovery } from "./proxy_discovery.ts"
 import { proxyMetrics } from "./proxy_metrics.ts"
 import { routes } from "./routes.ts"
 import { stat } from "./stat.ts"
@@ -78,6 +79,7 @@ export function serveApi(
       whatIf: request => whatIf(known(store), queries, policy, request),
       learn: request => learn(known(store), queries, request, nowMs()),
       explain: (request, { signal }) => explain(known(store), request, signal, proxies),
+      proxyDiscovery: (request, { signal }) => proxyDiscovery(known(store), request, signal, proxies),
       gate: request => gate(known(store), queries, request, nowMs()),
       check: request => check(known(store), { policy, nowMs, certified, problems }, request),
     })
