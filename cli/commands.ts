@@ -44,6 +44,11 @@ export const COMMANDS: readonly Entry[] = [
     load: async () => (await import("./traffic/edges.ts")).edges,
   },
   {
+    name: "gate",
+    summary: "exits 0 only if live traffic holds what a release must hold; for pipelines",
+    load: async () => (await import("./traffic/gate.ts")).gate,
+  },
+  {
     name: "identity",
     summary: "certificates in use, and when they end",
     load: async () => (await import("./inspect/identity.ts")).identity,
@@ -77,6 +82,11 @@ export const COMMANDS: readonly Entry[] = [
     name: "dashboard",
     summary: "opens the web UI",
     load: async () => (await import("./dashboard/command.ts")).dashboard,
+  },
+  {
+    name: "diagnostics",
+    summary: "what a proxy believes against what the control plane says, and raw metrics",
+    load: async () => (await import("./inspect/diagnostics.ts")).diagnostics,
   },
   {
     name: "inject",

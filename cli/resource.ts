@@ -57,6 +57,10 @@ export function kindOf(word: string): string {
   for (const [kind, words] of Object.entries(KINDS)) {
     if (kind === typed || words.includes(typed)) return kind
   }
+  if (["route", "routes", "httproute", "grpcroute"].includes(typed))
+    throw new UsageError(
+      `"${word}" has no figures of its own here; conduit routes svc/NAME shows traffic per route`,
+    )
   const known = Object.entries(KINDS).flatMap(([kind, words]) => [...words, kind])
   throw new UsageError(
     `no resource is called "${word}"${didYouMean(typed, known)}; try ${KIND_WORDS.join(", ")}`,

@@ -62,3 +62,8 @@ test("told nothing, commands that list take every Deployment, and sentences name
   expect(resourcesText(resourcesOrDeployments([]))).toBe("deploy")
   expect(resourcesText(resourcesOrDeployments(["sts/db", "deploy/web"]))).toBe("sts/db, deploy/web")
 })
+
+test("who asks for routes is told which command shows them", () => {
+  for (const word of ["route", "HTTPRoute", "grpcroute.gateway.networking.k8s.io"])
+    expect(() => parseResources([word])).toThrow("conduit routes svc/NAME shows traffic per route")
+})

@@ -205,6 +205,7 @@ function run(config: Config, log: Logger): void {
     },
     identity: () => mesh?.identity.describe() ?? null,
     refusals: id => telemetry.refusals.json(id),
+    discovery: () => discovery.describe(),
     shutdown: () => lifecycle.terminate("POST /shutdown"),
   })
   outbound.listen()

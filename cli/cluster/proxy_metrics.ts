@@ -30,6 +30,7 @@ export interface ProxyMetrics {
  * Asks every meshed pod of a resource, in the order of their names.
  *
  * @param namespace  "" for all
+ * @param path  of the admin port. Default: /metrics
  * @throws Failure when the API server refuses the list of pods; UsageError for a label selector on another kind than pods
  */
 export async function* proxyMetrics(
@@ -38,6 +39,7 @@ export async function* proxyMetrics(
   { kind, name }: ResourceArgument,
   namespace: string,
   selector: string | undefined,
+  path = "/metrics",
 ): AsyncGenerator<ProxyMetrics> {
   if (selector !== undefined && kind !== "pod")
     throw new UsageError(`-l selects pods here: write conduit metrics pod -l ${selector}`)
@@ -57,7 +59,9 @@ export async function* proxyMetrics(
   }
   const meant = pods.filter(pod => pod.status?.phase === "Running" && backs(pod))
   for (let begin = 0; begin < meant.length; begin += PROXIES_AT_ONCE)
-    yield* await Promise.all(meant.slice(begin, begin + PROXIES_AT_ONCE).map(pod => ask(kubernetes, pod)))
+    yield* await Promise.all(
+      meant.slice(begin, begin + PROXIES_AT_ONCE).map(pod => ask(kubernetes, pod, path)),
+    )
 }
 
 /** Which pods belong to a resource. */
@@ -92,12 +96,12 @@ async function membership(
     })
 }
 
-async function ask(kubernetes: Kubernetes, { metadata }: Pod): Promise<ProxyMetrics> {
+async function ask(kubernetes: Kubernetes, { metadata }: Pod, path: string): Promise<ProxyMetrics> {
   const { namespace, name: pod } = metadata
   const limits = { timeoutMs: PROXY_TIMEOUT_MS, maxBytes: MAX_METRICS_BYTES }
   try {
     const target = { namespace, pod, port: PROXY_ADMIN_PORT }
-    return { namespace, pod, error: "", text: await getFromPod(kubernetes.api, target, "/metrics", limits) }
+    return { namespace, pod, error: "", text: await getFromPod(kubernetes.api, target, path, limits) }
   } catch (error) {
     return { namespace, pod, text: "", error: error instanceof Error ? error.message : String(error) }
   }

@@ -54,7 +54,8 @@ export const metrics = command({
   },
 })
 
-interface Answer {
+/** What one proxy answered. */
+export interface ProxyAnswer {
   readonly namespace: string
   readonly pod: string
   readonly text: string
@@ -62,22 +63,33 @@ interface Answer {
 }
 
 /** In a cluster each proxy is asked by itself; a local mesh's are asked by the API. */
-async function answersOf(
+export async function answersOf(
   mesh: ApiConnection,
   target: ResourceArgument,
   selector: string | undefined,
-  take: (answer: Answer) => void,
+  take: (answer: ProxyAnswer) => void,
+  question: "metrics" | "discovery" = "metrics",
 ): Promise<void> {
   const { namespace, cluster } = mesh
   if (cluster === null) {
     const request = { target: queryOf(target, namespace, selector) }
     await mesh.call(async api => {
-      for await (const answer of api.proxyMetrics(request)) take(answer)
+      for await (const answer of question === "metrics"
+        ? api.proxyMetrics(request)
+        : api.proxyDiscovery(request))
+        take(answer)
     })
     return
   }
   const { proxyMetrics } = await import("../cluster/proxy_metrics.ts")
   const { kubernetes, controlNamespace } = cluster
-  for await (const answer of proxyMetrics(kubernetes, controlNamespace, target, namespace, selector))
+  for await (const answer of proxyMetrics(
+    kubernetes,
+    controlNamespace,
+    target,
+    namespace,
+    selector,
+    `/${question}`,
+  ))
     take(answer)
 }

@@ -22,8 +22,10 @@ import {
 } from "./resources.ts"
 import { httpInit, windowOf } from "./stat.ts"
 
-/** Name of the route of requests that met no rule, because the Service has none. */
+/** Name of the route of requests that met no rule, and of which no route was learnt. */
 const DEFAULT_ROUTE = "default"
+/** Name of the route of requests whose route was not learnt, because there are too many. */
+const OTHER_ROUTE = "other"
 
 /**
  * Answers a Routes request: rules that had no traffic too, so that people see what there is.
@@ -77,7 +79,7 @@ function isOf(selection: Selection, resources: readonly ResourceName[]): boolean
   return resources.some(resource => selection.resources.has(resourceKey(resource)))
 }
 
-/** Names of a Service's routes: its rules as they stand, then others that were seen, `default` last. */
+/** Names of a Service's routes: its rules as they stand, then those that were learnt or seen, `other` and `default` last. */
 function namesOf(
   store: ClusterStore,
   { namespace, name }: ResourceName,
@@ -85,9 +87,19 @@ function namesOf(
 ): Set<string> {
   const service = store.service(namespace, name)
   const names = new Set(service === undefined ? [] : rulesOf(store, service))
-  for (const route of [...seen.keys()].sort()) if (route !== DEFAULT_ROUTE) names.add(route)
+  const last = (route: string): boolean => route === DEFAULT_ROUTE || route === OTHER_ROUTE
+  for (const route of [...seen.keys()].sort(byPath)) if (!last(route)) names.add(route)
+  if (seen.has(OTHER_ROUTE)) names.add(OTHER_ROUTE)
   if (names.size === 0 || seen.has(DEFAULT_ROUTE)) names.add(DEFAULT_ROUTE)
   return names
+}
+
+/** Learned routes (`GET /users/{id}`) by path, then method; other names as text. */
+function byPath(a: string, b: string): number {
+  const key = (name: string): string => name.slice(name.indexOf(" ") + 1)
+  const [left, right] = [key(a), key(b)]
+  if (left !== right) return left < right ? -1 : 1
+  return a < b ? -1 : a > b ? 1 : 0
 }
 
 function* rulesOf(store: ClusterStore, service: ServiceRecord): Generator<string> {

@@ -120,3 +120,34 @@ test("of one sender only", async () => {
   expect((await rowsOf("service", "cart", "batch")).slice(0, 1)).toEqual([["write", "cart", 30, 0.5]])
   expect(rowsOf("service", "cart", "nobody")).rejects.toThrow('deployment "nobody" is not known')
 })
+
+test("learned routes of a Service stand by path, with what was not told apart last", async () => {
+  const store = new TelemetryStore(START - 1)
+  const about = { namespace: "shop", pod: "web-1", workloadKind: "deployment", workload: "web" }
+  const stream = store.openStream(
+    create(telemetryV1.ReporterSchema, { ...about, startedAtMs: BigInt(START) }),
+  )
+  const names = ["other", "POST /a", "GET /b/{id}", "GET /a"]
+  const labels = {
+    direction: "outbound",
+    dst_service: "other",
+    dst_namespace: "shop",
+    classification: "success",
+  }
+  const series = names.map((rt_route, index) => ({
+    id: index + 1,
+    metric: "route_response_total",
+    labels: { ...labels, rt_route },
+  }))
+  const samples = names.map((_, index) => ({ seriesId: index + 1, value: 10 }))
+  stream?.take(create(telemetryV1.ReportRequestSchema, { series, samples }), NOW)
+  const request = create(RoutesRequestSchema, {
+    target: { namespace: "shop", kind: "service", name: "other" },
+  })
+  const { rows = [] } = await routes(
+    cluster(),
+    localQueries(store, () => NOW),
+    request,
+  )
+  expect(rows.map(({ route }) => route)).toEqual(["GET /a", "POST /a", "GET /b/{id}", "other"])
+})

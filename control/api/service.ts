@@ -30,10 +30,12 @@ import { endpoints } from "./endpoints.ts"
 import { EventRing } from "./events.ts"
 import { explain } from "./explain.ts"
 import { explainCallOf } from "./explain_call.ts"
+import { gate } from "./gate.ts"
 import { identities } from "./identities.ts"
 import { learn } from "./learn.ts"
 import { policies } from "./policies.ts"
 import type { ProxyOptions } from "./proxies.ts"
+import { proxyDiscovery } from "./proxy_discovery.ts"
 import { proxyMetrics } from "./proxy_metrics.ts"
 import { routes } from "./routes.ts"
 import { stat } from "./stat.ts"
@@ -109,6 +111,8 @@ export async function serveApi(
       explain: (request, { signal }) => explain(known(store), request, signal, proxies),
       explainCall: (request, { signal }) =>
         explainCallOf(known(store), request, signal, { policy, names: options.names, nowMs, proxies }),
+      proxyDiscovery: (request, { signal }) => proxyDiscovery(known(store), request, signal, proxies),
+      gate: request => gate(known(store), queries, request, nowMs()),
       check: request => check(known(store), { policy, nowMs, certified, problems }, request),
       topology: request => topology(known(store), queries, request),
       events: request => {

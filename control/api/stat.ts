@@ -57,7 +57,46 @@ export async function stat(
   queries: TelemetryQueries,
   request: StatRequest,
 ): Promise<MessageInitShape<typeof StatResponseSchema>> {
-  const windowMs = windowOf(request.windowMs)
+  const { target, sums, pods } = await traffic(store, queries, request, windowOf(request.windowMs))
+  const rows = [...target.resources.values()]
+    .sort(compareResources)
+    .map((resource): MessageInitShape<typeof StatRowSchema> => {
+      const key = resourceKey(resource)
+      const sum = sums.get(key)
+      const { meshed = 0, total = 0 } = pods.get(key) ?? {}
+      return { resource, meshedPods: meshed, totalPods: total, ...figuresOf(sum) }
+    })
+  return { rows }
+}
+
+/** Pods of a resource that run. */
+export interface PodCount {
+  /** All of them. */
+  total: number
+  /** Those that carry a proxy. */
+  injected: number
+  /** Those of them that are ready or report. */
+  meshed: number
+}
+
+/** What a window holds of the selected resources, by resource key. */
+export interface SelectedTraffic {
+  readonly target: Selection
+  readonly sums: ReadonlyMap<string, FigureSum>
+  readonly pods: ReadonlyMap<string, PodCount>
+}
+
+/**
+ * Adds up the traffic of a window per selected resource.
+ *
+ * @throws ConnectError for what cannot be selected, or when telemetry cannot be asked
+ */
+export async function traffic(
+  store: ClusterStore,
+  queries: TelemetryQueries,
+  request: Pick<StatRequest, "target" | "from" | "to">,
+  windowMs: number,
+): Promise<SelectedTraffic> {
   if (request.from !== undefined && request.to !== undefined) {
     const sentence = "from and to cannot be asked together: target with one of them names both ends"
     throw invalid("CONTRADICTION", "from", sentence)
@@ -67,13 +106,13 @@ export async function stat(
   const to = request.to === undefined ? null : select(store, request.to, "to")
   const seenByCallers = from !== null || (to === null && target.kind === "service")
   const direction = seenByCallers || to !== null ? OUTBOUND : INBOUND
-  const [{ traffic }, { reporters }] = await Promise.all([
+  const [{ traffic: counted }, { reporters }] = await Promise.all([
     queries.traffic(windowMs, direction),
     queries.reporters(),
   ])
 
   const sums = new Map<string, FigureSum>()
-  for (const row of traffic) {
+  for (const row of counted) {
     const { reporter } = row
     if (reporter === undefined) continue
     if (from !== null && !selected(from, resourcesOfName(store, reporter, from.kind))) continue
@@ -91,15 +130,7 @@ export async function stat(
   }
 
   const pods = countPods(store, reporters, pod => resourcesOfPod(store, pod, target.kind))
-  const rows = [...target.resources.values()]
-    .sort(compareResources)
-    .map((resource): MessageInitShape<typeof StatRowSchema> => {
-      const key = resourceKey(resource)
-      const sum = sums.get(key)
-      const { meshed = 0, total = 0 } = pods.get(key) ?? {}
-      return { resource, meshedPods: meshed, totalPods: total, ...figuresOf(sum) }
-    })
-  return { rows }
+  return { target, sums, pods }
 }
 
 /** Figures of a row in the API's shape; absent where there was no traffic. */
@@ -149,18 +180,19 @@ export function countPods(
   store: ClusterStore,
   reporters: readonly telemetryQueryV1.ProxyReporter[],
   resourcesOf: (pod: PodRecord) => Iterable<ResourceName>,
-): Map<string, { meshed: number; total: number }> {
+): Map<string, PodCount> {
   const reporting = new Set(reporters.filter(known => known.live).map(known => podKey(known.pod)))
-  const counts = new Map<string, { meshed: number; total: number }>()
+  const counts = new Map<string, PodCount>()
   for (const pod of store.pods()) {
     if (pod.finished || pod.terminating) continue
     const meshed =
       pod.meshed && (pod.ready || reporting.has(podKey({ namespace: pod.namespace, pod: pod.name })))
     for (const resource of resourcesOf(pod)) {
       const key = resourceKey(resource)
-      const count = counts.get(key) ?? { meshed: 0, total: 0 }
+      const count = counts.get(key) ?? { meshed: 0, injected: 0, total: 0 }
       counts.set(key, count)
       count.total++
+      if (pod.meshed) count.injected++
       if (meshed) count.meshed++
     }
   }

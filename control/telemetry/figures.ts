@@ -1,6 +1,6 @@
 // Figures of a group of traffic rows (a Deployment's pods, an edge's callers): sums, rates and quantiles.
 import type { telemetryQueryV1 } from "../../protos/mod.ts"
-import { BUCKETS, quantile } from "./histogram_edges.ts"
+import { BUCKETS, countAbove, quantile } from "./histogram_edges.ts"
 
 /** HTTP figures of a group. */
 export interface HttpFigures {
@@ -51,14 +51,11 @@ export class FigureSum {
   http(): HttpFigures | null {
     let successes = 0
     let failures = 0
-    const latency = new Float64Array(BUCKETS)
     for (const row of this.rows) {
       successes += Number(row.successes)
       failures += Number(row.failures)
-      for (const [bucket, count] of row.latencyCounts.entries()) {
-        if (bucket < BUCKETS) latency[bucket] = (latency[bucket] ?? 0) + Number(count)
-      }
     }
+    const latency = this.latency()
     const responses = successes + failures
     if (responses === 0) return null
     return {
@@ -70,6 +67,11 @@ export class FigureSum {
     }
   }
 
+  /** How many responses took longer than this; interpolated within buckets as the quantiles are. */
+  slower(limitMs: number): number {
+    return countAbove(this.latency(), limitMs)
+  }
+
   /** TCP figures; null when no connections were reported. */
   tcp(): TcpFigures | null {
     if (!this.rows.some(row => row.hasTcp)) return null
@@ -78,6 +80,16 @@ export class FigureSum {
       readBytesPerSec: perSecond(this.rows, row => row.readBytes),
       writeBytesPerSec: perSecond(this.rows, row => row.writeBytes),
     }
+  }
+
+  private latency(): Float64Array {
+    const latency = new Float64Array(BUCKETS)
+    for (const row of this.rows) {
+      for (const [bucket, count] of row.latencyCounts.entries()) {
+        if (bucket < BUCKETS) latency[bucket] = (latency[bucket] ?? 0) + Number(count)
+      }
+    }
+    return latency
   }
 }
 

@@ -45,3 +45,21 @@ export function quantile(counts: ArrayLike<number>, share: number): number {
   }
   return 0
 }
+
+/**
+ * How many observations are above a latency, interpolated linearly within its bucket; the counterpart of `quantile`.
+ *
+ * @param counts observations per bucket, BUCKETS of them
+ * @param limitMs up to the last edge; a histogram knows nothing of what lies above
+ */
+export function countAbove(counts: ArrayLike<number>, limitMs: number): number {
+  let above = 0
+  for (let bucket = 0; bucket < counts.length; bucket++) {
+    const low = EDGES_MS[bucket - 1] ?? 0
+    const high = EDGES_MS[bucket] ?? Number.POSITIVE_INFINITY
+    const count = counts[bucket] ?? 0
+    if (low >= limitMs) above += count
+    else if (high > limitMs) above += (count * (high - limitMs)) / (high - low)
+  }
+  return above
+}

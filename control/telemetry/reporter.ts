@@ -63,8 +63,8 @@ interface SeriesState {
 
 /** What a reporter asks of the store around it. */
 export interface PeerBudget {
-  /** Makes room for one more peer; false when there is none. */
-  take(): boolean
+  /** Makes room for one more peer, or route; false when there is none. */
+  take(route: boolean): boolean
   /** Gives back the room of `count` peers. */
   give(count: number): void
 }
@@ -267,7 +267,7 @@ export class Reporter {
     const id = Object.values(kept).join("\0")
     const known = this.peers.get(id)
     if (known !== undefined) return known
-    if (!this.budget.take()) return null
+    if (!this.budget.take(kept.route !== "")) return null
     const peer: Peer = { key: kept, ring: new WindowRing(), open: 0, hasTcp: false, activeMs: 0, series: 0 }
     this.peers.set(id, peer)
     return peer

@@ -13,6 +13,8 @@ export const MAX_REPORTERS = 20_000
  * this bounds the figures to about 340 MB; a mesh of 1,000 pods with five peers and five routes each needs 10,000.
  */
 export const MAX_PEERS = 12_288
+/** Of these, routes at most: learned ones never take the room of who calls whom. */
+export const MAX_ROUTE_PEERS = MAX_PEERS / 2
 
 /** What could not be kept. */
 export interface LossCounts {
@@ -61,7 +63,7 @@ export class TelemetryStore {
         return null
       }
       const peers = {
-        take: () => this.takePeer(),
+        take: (route: boolean) => this.takePeer(route),
         give: (count: number) => {
           this.peers -= count
         },
@@ -170,8 +172,8 @@ export class TelemetryStore {
     return true
   }
 
-  private takePeer(): boolean {
-    if (this.peers >= MAX_PEERS) {
+  private takePeer(route: boolean): boolean {
+    if (this.peers >= (route ? MAX_ROUTE_PEERS : MAX_PEERS)) {
       this.losses.leftOutPeers++
       return false
     }

@@ -28,6 +28,11 @@ export function tierOf(windowMs: number): number {
   return found < 0 ? TIERS.length - 1 : found
 }
 
+/** Length of the slots that a window is answered from, milliseconds. */
+export function slotMsOf(windowMs: number): number {
+  return TIERS[tierOf(windowMs)]?.slotMs ?? MAX_WINDOW_MS
+}
+
 /** Offsets of a slot's counts. */
 const SUCCESSES = 0
 const FAILURES = 1

@@ -37,6 +37,8 @@ export interface AdminOptions {
   readonly identity: () => string | null
   /** Refusals of an id as JSON; of every one where it is empty. */
   readonly refusals: (id: string) => string
+  /** What is known of destinations, JSON; names no more than /metrics does. */
+  readonly discovery: () => string
   /** Begins an orderly shutdown. */
   readonly shutdown: () => void
 }
@@ -109,6 +111,13 @@ function adminRoutes(options: AdminOptions): ReadonlyMap<string, Route> {
             return { status: 403, body: "/refusals without ?id= is answered within the pod only\n" }
           return { status: 200, body: options.refusals(id), contentType: "application/json" }
         },
+      },
+    ],
+    [
+      "/discovery",
+      {
+        methods: ["GET", "HEAD"],
+        answer: () => ({ status: 200, body: options.discovery(), contentType: "application/json" }),
       },
     ],
     [

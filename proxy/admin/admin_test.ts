@@ -18,6 +18,7 @@ const serve = (address: string) =>
     metrics: () => "up 1\n",
     metricsContentType: "text/plain; version=0.0.4",
     identity: () => '{"identity":"web"}\n',
+    discovery: () => '{"connected":true}',
     refusals: id => JSON.stringify({ id }),
     shutdown: () => shutdowns++,
   })

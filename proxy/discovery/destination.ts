@@ -46,6 +46,8 @@ export class Destination {
   generation = 0
   /** Reading of the clock at the last lookup; belongs to `Discovery`. */
   usedMs: number
+  /** Reading of the clock at the last answer about it, NaN before the first; belongs to `Discovery`. */
+  answeredMs = Number.NaN
   /** Reading of the clock when it was first asked about. */
   readonly createdMs: number
   /** No answer came in time: connections no longer wait for it, until it comes. */

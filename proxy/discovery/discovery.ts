@@ -130,6 +130,27 @@ export class Discovery implements ControlLinkHandler {
     return subject
   }
 
+  /** What is known of destinations, JSON: `{connected, destinations: [{address, port, kind, service, ageMs, endpoints}]}`. */
+  describe(): string {
+    const now = this.clock.nowMs
+    const destinations = [...this.destinations()].map(
+      ({ address, port, kind, service, answeredMs, endpoints }) => ({
+        address,
+        port,
+        kind,
+        service:
+          service === null ? null : { namespace: service.namespace, name: service.name, port: service.port },
+        ageMs: Number.isNaN(answeredMs) ? null : Math.round(now - answeredMs),
+        endpoints: [...(endpoints?.endpoints() ?? [])].map(({ address: ip, port: at, info }) => ({
+          address: ip,
+          port: at,
+          pod: info.pod,
+        })),
+      }),
+    )
+    return JSON.stringify({ connected: this.answered && !this.lost, destinations })
+  }
+
   /** All outbound destinations, for diagnostics. */
   *destinations(): Generator<Destination> {
     for (const { subject } of this.byTarget.values()) if (subject instanceof Destination) yield subject
@@ -165,6 +186,7 @@ export class Discovery implements ControlLinkHandler {
 
   private applyOutbound(destination: Destination, update: WatchUpdate): void {
     const now = this.clock.nowMs
+    destination.answeredMs = now
     switch (update.kind) {
       case "service":
         destination.setService(

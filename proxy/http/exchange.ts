@@ -43,6 +43,8 @@ export class Exchange {
   endpoint: Endpoint | null = null
   private readonly context: HttpContext
   private readonly scope: HttpScope
+  /** Where it is counted as a route: the rule's scope, or that of a learned route. */
+  private readonly route: HttpScope
   private readonly authority: AuthorityLabel
   private readonly isGrpc: boolean
   private readonly startedMs: number
@@ -65,6 +67,7 @@ export class Exchange {
   constructor(
     context: HttpContext,
     scope: HttpScope,
+    route: HttpScope,
     authority: AuthorityLabel,
     request: RequestView,
     refusal: Refusal | null,
@@ -73,6 +76,7 @@ export class Exchange {
     this.routing = routing
     this.context = context
     this.scope = scope
+    this.route = route
     this.authority = authority
     this.request = request
     this.refusal = refusal
@@ -116,7 +120,7 @@ export class Exchange {
     this.endpoint = endpoint
     this.pickedMs = now
     this.count(endpoint)
-    if (this.scope.labels.direction === 1) this.context.telemetry.http.route(this.scope).sent()
+    if (this.scope.labels.direction === 1) this.context.telemetry.http.route(this.route).sent()
     return endpoint
   }
 
@@ -286,7 +290,7 @@ export class Exchange {
     if (series.dropped) series = context.telemetry.http.requests(this.scope, endpoint, this.authority)
     series.response(this.status, grpc, failure, error, latencyMs)
     if (this.scope.labels.direction === 1) {
-      context.telemetry.http.route(this.scope).response(this.status, grpc, failure, error, latencyMs)
+      context.telemetry.http.route(this.route).response(this.status, grpc, failure, error, latencyMs)
     }
   }
 
@@ -329,7 +333,7 @@ export class Exchange {
     if (this.counted) return
     this.counted = true
     series.request()
-    if (this.scope.labels.direction === 1) http.route(this.scope).request()
+    if (this.scope.labels.direction === 1) http.route(this.route).request()
   }
 
   /** An endpoint that lets a request wait and then fails is as slow as it let it wait, at least. */

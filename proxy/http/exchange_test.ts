@@ -116,7 +116,7 @@ test("a request is counted at its head, its response at its end, with the latenc
   expect(metrics("response_latency_ms_sum")).toEqual([
     `response_latency_ms_sum{${labels},status_code="200"} 100`,
   ])
-  expect(metrics("route_request_total")[0]).toContain('rt_route="default"} 1')
+  expect(metrics("route_request_total")[0]).toContain('rt_route="GET /vote"} 1')
   expect(metrics("route_actual_request_total")[0]).toEndWith(" 1")
 })
 

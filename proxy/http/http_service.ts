@@ -149,11 +149,22 @@ export class HttpContext implements HttpService {
     const label = this.telemetry.authorities.of(authority)
     const { routes } = this.target
     if (routes === null || refusal !== null)
-      return new Exchange(this, this.scope, label, request, refusal, null)
+      return new Exchange(this, this.scope, this.learned(request), label, request, refusal, null)
     const { source, port } = this.target
     const routing = new Routing(routes, source, request, port, this.clock.nowMs, this.random())
-    const scope = routing.rule === null ? this.scope : this.scopeOf(routes, routing.rule)
-    return new Exchange(this, scope, label, request, routing.refusal, routing)
+    const { rule } = routing
+    if (rule !== null) {
+      const scope = this.scopeOf(routes, rule)
+      return new Exchange(this, scope, scope, label, request, routing.refusal, routing)
+    }
+    const route = routing.refusal === null ? this.learned(request) : this.scope
+    return new Exchange(this, this.scope, route, label, request, routing.refusal, routing)
+  }
+
+  /** The route of a request that no rule takes. */
+  private learned({ method, path, isGrpc }: RequestView): HttpScope {
+    const { learned } = this.scope
+    return learned === null ? this.scope : learned.of(method, path, isGrpc)
   }
 
   private scopeOf(routes: ServiceRoutes, rule: Rule): HttpScope {

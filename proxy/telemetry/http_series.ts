@@ -2,6 +2,7 @@
 // endpoint: recording a request builds no string and allocates nothing.
 import type { Endpoint, EndpointInfo } from "../balance/mod.ts"
 import type { AuthorityLabel } from "./authority_labels.ts"
+import { LearnedBudget, LearnedRoutes } from "./learned_routes.ts"
 import type { Registry } from "./registry.ts"
 import { type Histogram, type Labels, type Metric, type Scalar, SeriesGroup } from "./series.ts"
 
@@ -63,10 +64,13 @@ export class HttpScope {
   readonly id: number
   readonly labels: ScopeLabels
   route: RouteSeries | null = null
+  /** Routes that are learnt from requests; null where none are: inbound, for rules, and without a Service. */
+  readonly learned: LearnedRoutes | null
 
-  constructor(id: number, labels: ScopeLabels) {
+  constructor(id: number, labels: ScopeLabels, learned: LearnedRoutes | null = null) {
     this.id = id
     this.labels = labels
+    this.learned = learned
   }
 }
 
@@ -228,6 +232,9 @@ export class HttpMetrics {
   /** The same by identity: targets share one object among all their connections. */
   private readonly scopeOf = new WeakMap<ScopeLabels, HttpScope>()
   private nextScopeId = 0
+  /** By namespace and name of the Service. */
+  private readonly learned = new Map<string, LearnedRoutes>()
+  private readonly learnedBudget = new LearnedBudget()
   /** How connections to an endpoint are secured; replaced where the proxy has an identity. */
   tlsOf: (info: EndpointInfo) => TlsLabel = tlsWithoutIdentity
 
@@ -243,11 +250,28 @@ export class HttpMetrics {
     let scope = this.scopes.get(key)
     if (scope === undefined) {
       if (this.scopes.size >= MAX_SCOPES) this.scopes.clear()
-      scope = new HttpScope(this.nextScopeId++, labels)
+      scope = new HttpScope(this.nextScopeId++, labels, this.learnedOf(labels))
       this.scopes.set(key, scope)
     }
     this.scopeOf.set(labels, scope)
     return scope
+  }
+
+  /** Forgets learned routes whose series went; to be called after the registry's sweep. */
+  sweep(): void {
+    for (const learned of this.learned.values()) learned.sweep()
+  }
+
+  private learnedOf(labels: ScopeLabels): LearnedRoutes | null {
+    const { direction, dstService, dstNamespace, route } = labels
+    if (direction === INBOUND || dstService === "" || route !== "") return null
+    const key = `${dstNamespace}/${dstService}`
+    let learned = this.learned.get(key)
+    if (learned === undefined && this.learned.size < MAX_SCOPES) {
+      learned = new LearnedRoutes(labels, this.learnedBudget)
+      this.learned.set(key, learned)
+    }
+    return learned ?? null
   }
 
   /** Series of requests to an endpoint; null for a request that never got one. */

@@ -1,5 +1,5 @@
 // Paths of requests as routes: `/users/41/orders` and `/users/42/orders` are both `/users/{id}/orders`. Feeds the access
-// records (access_records.ts); memory is bounded whatever clients send, and what does not fit has no template.
+// records (access_records.ts) and learned routes (learned_routes.ts); memory is bounded whatever clients send, and what does not fit has no template.
 
 /** Distinct segments kept as they are below one prefix; an API has a few routes there, a set of names has many. */
 export const MAX_EXACT_SEGMENTS = 24
@@ -59,6 +59,12 @@ export class PathTemplates {
   private readonly bare = new Node("")
   private readonly grpcPaths = new Map<string, PathTemplate>()
   private nodes = 2
+  private readonly maxNodes: number
+
+  /** @param maxNodes  bound of the tree. Default: MAX_PATH_NODES */
+  constructor(maxNodes: number = MAX_PATH_NODES) {
+    this.maxNodes = maxNodes
+  }
 
   /** Nodes kept. */
   get size(): number {
@@ -128,7 +134,7 @@ export class PathTemplates {
     const children = node.children
     if (children !== null && children.size >= MAX_EXACT_SEGMENTS)
       return this.opened(node, prefix + ID_SEGMENT)
-    if (this.nodes >= MAX_PATH_NODES) return node.open
+    if (this.nodes >= this.maxNodes) return node.open
     this.nodes++
     const made = new Node(node.text + prefix + segment)
     if (children !== null) children.set(segment, made)
@@ -138,7 +144,7 @@ export class PathTemplates {
 
   private opened(node: Node, segment: string): Node | null {
     if (node.open !== null) return node.open
-    if (this.nodes >= MAX_PATH_NODES) return null
+    if (this.nodes >= this.maxNodes) return null
     this.nodes++
     node.open = new Node(node.text + segment)
     return node.open

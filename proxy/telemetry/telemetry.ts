@@ -107,6 +107,7 @@ export class Telemetry {
   /** Drops series without change for ten minutes; to be called every `SWEEP_INTERVAL_MS`. */
   sweep(): void {
     this.registry.sweep(this.clock.nowMs)
+    this.http.sweep()
     this.access.sweep(this.clock.nowMs)
     const used = new Set<string>()
     for (const group of this.registry.allGroups()) {
