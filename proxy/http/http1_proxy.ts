@@ -33,7 +33,9 @@ import type { HttpService } from "./http_service.ts"
 import { renderAnswer, renderRedirect } from "./http1_answer.ts"
 import { ClientSide, ENDING, PAUSE_BACKPRESSURE, PAUSE_CONNECT, PAUSE_PIPELINE } from "./http1_client.ts"
 import { KeptRequest } from "./http1_kept_request.ts"
+import { Http1Mirrors } from "./http1_mirror.ts"
 import { poolOf, type Upstream, type UpstreamUser } from "./http1_pool.ts"
+import { CLOSE_LINE, DROP_PROXY_ERROR, droppedOf, requestBytes } from "./http1_request_bytes.ts"
 import {
   neverReached,
   PROXY_ERROR_FIELD,
@@ -77,12 +79,6 @@ const DETACH_KEEP = 0
 const DETACH_CLOSE = 1
 const DETACH_RESET = 2
 
-const CLOSE_LINE = "Connection: close\r\n"
-const DROP_NOTHING: readonly string[] = []
-const DROP_PROXY_ERROR: readonly string[] = [PROXY_ERROR_FIELD]
-const DROP_CONNECTION: readonly string[] = ["connection", "keep-alive", "proxy-connection"]
-const DROP_BOTH: readonly string[] = [...DROP_CONNECTION, PROXY_ERROR_FIELD]
-
 class Http1Server extends ClientSide implements UpstreamUser {
   private exchange: Exchange | null = null
   private endpoint: Endpoint | null = null
@@ -103,6 +99,8 @@ class Http1Server extends ClientSide implements UpstreamUser {
   private discardBytes = 0
   /** The client's connection has become a tunnel to the server. */
   private isTunnel = false
+  /** Copies of a request that is not complete; null where its route has no mirror. */
+  private mirrors: Http1Mirrors | null = null
   /** Of deadlines and of pauses between attempts; null until a route asks for one. */
   private timer: AttemptTimer | null = null
   /** The pause before another attempt is not over. */
@@ -145,38 +143,24 @@ class Http1Server extends ClientSide implements UpstreamUser {
       }
       if (requestBody.done) routing.requestEnded(this.env.clock.nowMs)
     }
-    this.kept.begin(this.firstBytes(bytes, headEnd, end), end - headEnd, this.service.replay)
+    const stripError = head.hasProxyError && this.service.direction === 1
+    const first = requestBytes(head, bytes, headEnd, end, stripError, routing)
+    this.kept.begin(first, end - headEnd, this.service.replay)
+    if (routing !== null && routing.mirrors.length > 0) this.mirror(exchange, first)
     this.connect(false)
   }
 
-  /** Head and early body as they are to be sent: the slice itself unless a field must change. */
-  private firstBytes(bytes: Uint8Array, headEnd: number, end: number): Uint8Array {
-    const { head } = this
-    const stripError = head.hasProxyError && this.service.direction === 1
-    // There while a request is under way.
-    const { routing } = this.exchange!
-    const routed = routing?.changesRequest === true ? routing : null
-    if (!stripError && !head.hasSuspectBody && routed === null) {
-      return head.start === 0 && end === bytes.length ? bytes : bytes.subarray(head.start, end)
-    }
-    let dropped = droppedOf(head.hasSuspectBody, stripError)
-    let added = head.hasSuspectBody ? CLOSE_LINE : ""
-    let firstLine = ""
-    if (routed !== null) {
-      const { target, path } = routed
-      if (path !== null) firstLine = `${head.method} ${path.apply(head.path)} HTTP/1.${head.minor}\r\n`
-      const headers = target?.requestHeaders ?? null
-      if (headers !== null) {
-        dropped = [...dropped, ...headers.dropped]
-        added += headers.lines
-      }
-      if (target !== null && target.hostname !== "") {
-        dropped = [...dropped, "host"]
-        added = `Host: ${target.hostname}\r\n${added}`
-      }
-    }
-    const rewritten = spliceHead(head, dropped, added, firstLine)
-    return end === headEnd ? rewritten : Buffer.concat([rewritten, bytes.subarray(headEnd, end)])
+  /** What becomes a tunnel is not copied: its bytes would be half of a conversation. */
+  private mirror(exchange: Exchange, first: Uint8Array): void {
+    const { head, requestBody, service, env } = this
+    if (head.methodNumber === METHOD_CONNECT || head.wantsUpgrade) return
+    this.mirrors = new Http1Mirrors(exchange, first, head.methodNumber, service.mirrorTerms(env))
+    if (requestBody.done) this.endMirrors(true)
+  }
+
+  private endMirrors(complete: boolean): void {
+    this.mirrors?.end(complete)
+    this.mirrors = null
   }
 
   /** @param fresh  no connection at rest will do: one has just failed that way */
@@ -231,6 +215,10 @@ class Http1Server extends ClientSide implements UpstreamUser {
       return
     }
     this.kept.keep(chunk, end, this.service.replay)
+    if (this.mirrors !== null) {
+      this.mirrors.write(chunk.subarray(0, end))
+      if (requestBody.done) this.endMirrors(true)
+    }
     const routing = this.exchange?.routing ?? null
     if (routing !== null) {
       routing.active(this.env.clock.nowMs)
@@ -678,6 +666,7 @@ class Http1Server extends ClientSide implements UpstreamUser {
   /** Ready for the next request, or closes. */
   private finish(): void {
     this.kept.forget()
+    if (this.mirrors !== null) this.endMirrors(false)
     this.endpoint = null
     if (this.keepDownstream && this.requestBody.done) this.readNext()
     else this.close()
@@ -711,6 +700,7 @@ class Http1Server extends ClientSide implements UpstreamUser {
 
   private cut(outcome: Outcome): void {
     this.endExchange(outcome)
+    if (this.mirrors !== null) this.endMirrors(false)
     this.detach(DETACH_RESET)
     this.state = ENDING
     this.conn.reset()
@@ -734,14 +724,9 @@ class Http1Server extends ClientSide implements UpstreamUser {
     this.endExchange(OUTCOME_CLIENT_GONE)
     this.detach(DETACH_RESET)
     this.kept.forget()
+    if (this.mirrors !== null) this.endMirrors(false)
     this.close()
   }
-}
-
-/** Names whose fields go: of the connection, the proxy's error, or both. */
-function droppedOf(connection: boolean, proxyError: boolean): readonly string[] {
-  if (connection) return proxyError ? DROP_BOTH : DROP_CONNECTION
-  return proxyError ? DROP_PROXY_ERROR : DROP_NOTHING
 }
 
 /** The timer of a connection's exchanges: made once, when a route first asks for one. */

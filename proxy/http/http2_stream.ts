@@ -32,8 +32,9 @@ import type { Exchange } from "./exchange.ts"
 import { answerFields } from "./http2_answer.ts"
 import type { Http2Downstream } from "./http2_downstream.ts"
 import { modifiedFields, routedFields, withField } from "./http2_fields.ts"
+import { Http2Mirrors } from "./http2_mirror.ts"
 import { poolOf } from "./http2_pool.ts"
-import type { Http2Upstream } from "./http2_upstream.ts"
+import { type StreamOwner, UpstreamStream } from "./http2_upstream_stream.ts"
 import {
   neverReached,
   PROXY_ERROR_FIELD,
@@ -50,25 +51,8 @@ import { isIdempotentMethod, type Redirect, type Routing } from "./routing.ts"
 /** Times that a request which no server looked at is sent anew, connects that failed aside. */
 export const MAX_RESENDS = 2
 
-/** The stream towards the server. */
-export class UpstreamStream extends Stream {
-  readonly down: DownstreamStream
-  /** The connection it is on or waits for; null while none is chosen. */
-  upstream: Http2Upstream | null = null
-  /** Clock reading when it began to wait for room in its pool. */
-  waitingSinceMs = 0
-
-  constructor(down: DownstreamStream) {
-    super()
-    this.down = down
-    this.peer = down
-    this.keepQueue = true
-    this.bodyless = down.isHead
-  }
-}
-
 /** The stream towards the client, and the exchange as a whole. */
-export class DownstreamStream extends Stream implements RequestView {
+export class DownstreamStream extends Stream implements RequestView, StreamOwner {
   readonly owner: Http2Downstream
   readonly isGrpc: boolean
   /** The head as it is sent on. */
@@ -99,6 +83,8 @@ export class DownstreamStream extends Stream implements RequestView {
   private next: UpstreamStream | null = null
   /** Octets of both bodies that had been sent when the timer fired last. */
   private sentBefore = 0
+  /** Copies of the request that are being sent; null where its route has no mirror. */
+  private mirrors: Http2Mirrors | null = null
   /** Trailers of the request, while it may have to be sent again. */
   private trailersSent: HeaderField[] | null = null
 
@@ -167,12 +153,19 @@ export class DownstreamStream extends Stream implements RequestView {
       }
       if (routing.changesRequest) this.fields = routedFields(this.fields, routing, this.owner.shared.fields)
       if (this.endsWithHead) routing.requestEnded(this.owner.shared.env.clock.nowMs)
+      if (routing.mirrors.length > 0 && this.method !== "CONNECT") this.mirror()
     }
-    const up = new UpstreamStream(this)
+    const up = new UpstreamStream(this, this)
     if (!this.endsWithHead) up.replay = this.owner.service.replay.take()
     this.up = up
     this.peer = up
     this.dispatch(up)
+  }
+
+  private mirror(): void {
+    const { shared, service } = this.owner
+    this.mirrors = new Http2Mirrors(this.exchange, this, shared, service.mirrorTerms(shared.env))
+    this.tap = this.mirrors
   }
 
   /** Chooses an endpoint and hands the request to its pool. */
@@ -343,7 +336,7 @@ export class DownstreamStream extends Stream implements RequestView {
 
   /** Another stream to the server in the place of one that nobody looked at, with the request as it was. */
   private renew(up: UpstreamStream): UpstreamStream {
-    const next = new UpstreamStream(this)
+    const next = new UpstreamStream(this, this)
     next.takeBody(up)
     if (this.trailersSent !== null) {
       next.queueEnd = END_TRAILERS
@@ -417,6 +410,7 @@ export class DownstreamStream extends Stream implements RequestView {
 
   /** Trailers of the request came. */
   requestTrailers(fields: HeaderField[]): void {
+    if (this.mirrors !== null) this.mirrors.trailers(fields)
     const up = this.up
     if (up === null) return
     if (!this.answered) this.trailersSent = fields
@@ -438,7 +432,7 @@ export class DownstreamStream extends Stream implements RequestView {
     this.stopTimer()
     this.exchange.end(OUTCOME_COMPLETE, this.grpcStatus)
     // The server's stream is over, the client's is not: nobody takes the rest of the request.
-    if (!this.remoteEnded && this.up !== null && this.up.closed) this.owner.session.reset(this, NO_ERROR)
+    if (!this.remoteEnded && this.up !== null && this.up.closed) this.rejectRest()
   }
 
   /** The server reset its stream. */
@@ -454,7 +448,13 @@ export class DownstreamStream extends Stream implements RequestView {
   /** The response is complete, and the rest of the request is not wanted (RFC 9113 section 8.1). */
   private uploadEnded(up: UpstreamStream): void {
     discardQueue(up)
-    if (this.localEnded) this.owner.session.reset(this, NO_ERROR)
+    if (this.localEnded) this.rejectRest()
+  }
+
+  /** The response is out, and nobody takes what is left of the request. */
+  private rejectRest(): void {
+    if (this.mirrors !== null) this.mirrors.abandon()
+    this.owner.session.reset(this, NO_ERROR)
   }
 
   /** The server broke the protocol. */
@@ -499,6 +499,8 @@ export class DownstreamStream extends Stream implements RequestView {
     this.owner.session.reset(this, INADEQUATE_SECURITY)
   }
 
+  upstreamClosed(): void {}
+
   private stopTimer(): void {
     this.next = null
     if (this.timer !== null) this.owner.shared.env.timers.cancel(this.timer)
@@ -516,6 +518,7 @@ export class DownstreamStream extends Stream implements RequestView {
 
   private cancelUpstream(code: number): void {
     this.stopTimer()
+    if (this.mirrors !== null) this.mirrors.abandon()
     const up = this.up
     if (up === null) return
     // `peer` stays: what waits here came from there, and is given back there. What still comes is dropped.

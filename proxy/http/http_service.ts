@@ -5,7 +5,9 @@ import { type Clock, formatAddress } from "../net/mod.ts"
 import type { Rule, ServiceRoutes } from "../route/mod.ts"
 import type { Direction, HttpScope, ScopeLabels, Telemetry } from "../telemetry/mod.ts"
 import { ReplayBudget } from "../wire/mod.ts"
+import type { HttpEnv } from "./env.ts"
 import { Exchange } from "./exchange.ts"
+import { MirrorBudget, type MirrorTerms } from "./mirror.ts"
 import { newErrorId, proxyErrorValue, REFUSAL_DENIED, REFUSAL_OVERLOAD, type Refusal } from "./refusal.ts"
 import type { RequestGuard } from "./request_guard.ts"
 import type { RequestView } from "./request_view.ts"
@@ -23,6 +25,8 @@ export class Admission {
   readonly limit: number
   /** Of the bodies that are kept to be sent again. */
   readonly replay: ReplayBudget
+  /** Of the copies that mirrors get. */
+  readonly mirrors = new MirrorBudget()
 
   constructor(limit: number = MAX_REQUESTS_IN_FLIGHT, replay: ReplayBudget = new ReplayBudget()) {
     this.limit = limit
@@ -50,6 +54,8 @@ export interface HttpService {
   readonly direction: Direction
   /** What bodies that are kept to be sent again may take. */
   readonly replay: ReplayBudget
+  /** What copies of requests need. */
+  mirrorTerms(env: HttpEnv): MirrorTerms
   /** Starts the exchange of a request. Never throws. */
   begin(request: RequestView): Exchange
   /** Whether a request under way may go on, after the rules have changed. */
@@ -144,6 +150,11 @@ export class HttpContext implements HttpService {
     const routing = new Routing(routes, source, request, port, this.clock.nowMs, this.random())
     const scope = routing.rule === null ? this.scope : this.scopeOf(routes, routing.rule)
     return new Exchange(this, scope, label, request, routing.refusal, routing)
+  }
+
+  mirrorTerms(env: HttpEnv): MirrorTerms {
+    const { admission, telemetry, random } = this
+    return { budget: admission.mirrors, counts: telemetry.mirrors, env, random }
   }
 
   private scopeOf(routes: ServiceRoutes, rule: Rule): HttpScope {

@@ -4,9 +4,13 @@ import type { EndpointSource } from "../balance/mod.ts"
 import {
   Attempts,
   attemptDeadlineMs,
+  isMirrored,
+  type MirrorConfig,
+  mirrorsOf,
   NO_BACKEND,
   NO_DEADLINE,
   NO_GRPC_TIMEOUT,
+  NO_MIRRORS,
   type PathModifier,
   parseGrpcTimeout,
   ROUTE_KIND_GRPC,
@@ -44,6 +48,9 @@ export class Routing {
   /** Endpoints of its backend. */
   readonly source: EndpointSource
   readonly attempts: Attempts
+  /** Where copies of it may go. */
+  readonly mirrors: readonly MirrorConfig[]
+  private readonly routes: ServiceRoutes
   private readonly timeouts: TimeoutsConfig
   /** Readings of the clock by which something must have happened; NO_DEADLINE for none. */
   private readonly requestDueMs: number
@@ -94,6 +101,8 @@ export class Routing {
     this.refusal = refusal
     this.redirect = redirect
     this.source = chosen
+    this.routes = routes
+    this.mirrors = rule === null || target === null ? NO_MIRRORS : mirrorsOf(rule, target)
     this.timeouts = rule === null ? timeouts : rule.config.timeouts
     const grpcTimeout = request.isGrpc ? parseGrpcTimeout(request.header("grpc-timeout")) : NO_GRPC_TIMEOUT
     this.callerDueMs = grpcTimeout === NO_GRPC_TIMEOUT ? NO_DEADLINE : nowMs + grpcTimeout
@@ -110,6 +119,13 @@ export class Routing {
     return (
       this.path !== null || (target !== null && (target.hostname !== "" || target.requestHeaders !== null))
     )
+  }
+
+  /** Where copies go this time; null for a mirror that is not there. Once. @param random  uniform, 0 to 1 */
+  drawMirrors(random: () => number): (EndpointSource | null)[] {
+    return this.mirrors
+      .filter(mirror => isMirrored(mirror, random()))
+      .map(({ backend }) => this.routes.endpoints(backend))
   }
 
   /** An attempt begins. */
