@@ -17,7 +17,7 @@ import {
   type ServicePort,
   type ServiceRecord,
 } from "../cluster/mod.ts"
-import { type PolicyOptions, policyProblems } from "../policy/mod.ts"
+import { allPolicyProblems, type PolicyOptions } from "../policy/mod.ts"
 import { routeProblems } from "../routing/mod.ts"
 import type { Certified } from "../tls/mod.ts"
 import { compareResources } from "./resources.ts"
@@ -77,11 +77,11 @@ export function check(
 }
 
 function policyFaults(store: ClusterStore, options: PolicyOptions, namespace: string): Fault[] {
-  return policyProblems(store, options)
+  return allPolicyProblems(store, options)
     .filter(problem => namespace === "" || problem.namespace === namespace)
-    .map(({ namespace: where, name, field, message }) => ({
+    .map(({ kind, namespace: where, name, field, message }) => ({
       kind: FaultKind.POLICY,
-      where: `AuthorizationPolicy ${where}/${name}`,
+      where: `${kind} ${where}/${name}`,
       message: `${field}: ${message}`,
     }))
 }

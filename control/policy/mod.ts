@@ -11,5 +11,10 @@ export {
   spiffeId,
 } from "./compile.ts"
 export { policyConditions } from "./conditions.ts"
-export { type PolicyProblem, type PolicyProblemReason, policyProblems } from "./problems.ts"
+export {
+  allPolicyProblems,
+  type PolicyProblem,
+  type PolicyProblemReason,
+  policyProblems,
+} from "./problems.ts"
 export { type PolicyServer, servePolicy } from "./service.ts"

@@ -11,6 +11,7 @@ import {
   REFUSAL_NO_ENDPOINT,
   type Refusal,
 } from "./refusal.ts"
+import type { GuardAnswer } from "./request_guard.ts"
 import type { RequestView } from "./request_view.ts"
 import type { Routing } from "./routing.ts"
 
@@ -33,6 +34,8 @@ export class Exchange {
   readonly routing: Routing | null
   /** The endpoint picked last, null before. */
   endpoint: Endpoint | null = null
+  /** What the guard that refused it adds to the answer. */
+  guardAnswer: GuardAnswer | null = null
   private readonly context: HttpContext
   private readonly scope: HttpScope
   private readonly authority: AuthorityLabel
@@ -233,7 +236,7 @@ export class Exchange {
     return this.context.refuseExchange(
       refusal,
       this.request,
-      detail === "" ? this.connectError : detail,
+      detail === "" ? (this.guardAnswer?.detail ?? this.connectError) : detail,
       this.endpoint,
     )
   }

@@ -37,6 +37,7 @@ import { Http1Mirrors } from "./http1_mirror.ts"
 import { poolOf, type Upstream, type UpstreamUser } from "./http1_pool.ts"
 import { CLOSE_LINE, DROP_PROXY_ERROR, droppedOf, requestBytes } from "./http1_request_bytes.ts"
 import {
+  isByPolicy,
   neverReached,
   PROXY_ERROR_FIELD,
   REFUSAL_DENIED,
@@ -46,6 +47,7 @@ import {
   REFUSAL_UPSTREAM_MALFORMED,
   type Refusal,
 } from "./refusal.ts"
+import type { GuardAnswer } from "./request_guard.ts"
 import type { Redirect, Routing } from "./routing.ts"
 
 /** How long a client may go on sending a body whose answer it already has, before it is cut. */
@@ -592,7 +594,7 @@ class Http1Server extends ClientSide implements UpstreamUser {
       !(this.service.direction === 0 && (this.draining || this.env.draining))
     const proxyError =
       exchange === null ? this.service.refuse(refusal, detail) : exchange.refuse(refusal, detail)
-    this.answer(refusal, proxyError, detail, head.methodNumber === METHOD_HEAD)
+    this.answer(refusal, proxyError, detail, head.methodNumber === METHOD_HEAD, exchange?.guardAnswer)
     this.endExchange(OUTCOME_REFUSED)
     this.detach(DETACH_RESET)
     if (!discards || !this.keepDownstream) {
@@ -627,7 +629,7 @@ class Http1Server extends ClientSide implements UpstreamUser {
   private mayDiscard(refusal: Refusal): boolean {
     const { head, requestBody } = this
     return (
-      refusal === REFUSAL_DENIED &&
+      isByPolicy(refusal) &&
       !requestBody.done &&
       this.pending === null &&
       head.contentLength <= DISCARD_BODY_MAX_BYTES &&
@@ -651,7 +653,13 @@ class Http1Server extends ClientSide implements UpstreamUser {
     this.finish()
   }
 
-  private answer(refusal: Refusal, proxyError: string, text: string, withoutBody: boolean): void {
+  private answer(
+    refusal: Refusal,
+    proxyError: string,
+    text: string,
+    withoutBody: boolean,
+    guardAnswer?: GuardAnswer | null,
+  ): void {
     this.conn.write(
       renderAnswer(refusal, {
         proxyError,
@@ -659,6 +667,7 @@ class Http1Server extends ClientSide implements UpstreamUser {
         close: !this.keepDownstream,
         confirmKeepAlive: this.head.minor === 0,
         withoutBody,
+        fields: guardAnswer?.fields ?? [],
       }),
     )
   }

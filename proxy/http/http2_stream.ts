@@ -480,7 +480,12 @@ export class DownstreamStream extends Stream implements RequestView, StreamOwner
     this.cancelUpstream(CANCEL)
     const session = this.owner.session
     const ending = refusal === REFUSAL_CONNECT_FAILED && this.isEnding()
-    session.sendHead(this, answerFields(this.owner.shared.fields, refusal, value, this.isGrpc, ending), true)
+    const more = this.exchange.guardAnswer?.fields
+    session.sendHead(
+      this,
+      answerFields(this.owner.shared.fields, refusal, value, this.isGrpc, ending, more),
+      true,
+    )
     // The rest of the request is not wanted (RFC 9113 section 8.1).
     session.reset(this, NO_ERROR)
   }

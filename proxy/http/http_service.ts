@@ -8,7 +8,14 @@ import { ReplayBudget } from "../wire/mod.ts"
 import type { HttpEnv } from "./env.ts"
 import { Exchange } from "./exchange.ts"
 import { MirrorBudget, type MirrorTerms } from "./mirror.ts"
-import { newErrorId, proxyErrorValue, REFUSAL_DENIED, REFUSAL_OVERLOAD, type Refusal } from "./refusal.ts"
+import {
+  isByPolicy,
+  newErrorId,
+  proxyErrorValue,
+  REFUSAL_LIMITED,
+  REFUSAL_OVERLOAD,
+  type Refusal,
+} from "./refusal.ts"
 import type { RequestGuard } from "./request_guard.ts"
 import type { RequestView } from "./request_view.ts"
 import { Routing } from "./routing.ts"
@@ -144,8 +151,11 @@ export class HttpContext implements HttpService {
     this.admission.inFlight++
     const label = this.telemetry.authorities.of(authority)
     const { routes } = this.target
-    if (routes === null || refusal !== null)
-      return new Exchange(this, this.scope, label, request, refusal, null)
+    if (routes === null || refusal !== null) {
+      const exchange = new Exchange(this, this.scope, label, request, refusal, null)
+      if (denied !== null && guard !== null) exchange.guardAnswer = guard.answer
+      return exchange
+    }
     const { source, port } = this.target
     const routing = new Routing(routes, source, request, port, this.clock.nowMs, this.random())
     const scope = routing.rule === null ? this.scope : this.scopeOf(routes, routing.rule)
@@ -208,7 +218,7 @@ export class HttpContext implements HttpService {
   refuseExchange(refusal: Refusal, request: RequestView, detail: string, endpoint: Endpoint | null): string {
     const id = newErrorId()
     this.keep(id, refusal, request, detail, endpoint)
-    const reasons = refusal === REFUSAL_DENIED && this.guard !== null ? this.guard.refusedFields() : NO_FIELDS
+    const reasons = isByPolicy(refusal) && this.guard !== null ? this.guard.refusedFields() : NO_FIELDS
     if (reasons === null) return proxyErrorValue(refusal, id)
     this.log.info(`refused: ${refusal.reason}`, {
       ...this.fields,
@@ -227,12 +237,13 @@ export class HttpContext implements HttpService {
   /** Keeps the whole story of a refusal for whoever asks about its id. */
   private keep(
     id: string,
-    { reason, status }: Refusal,
+    refusal: Refusal,
     request: RequestView | null,
     detail: string,
     endpoint: Endpoint | null,
   ): void {
     const { guard } = this
+    const { reason, status } = refusal
     const { peer = "", dst = "" } = this.fields
     this.telemetry.refusals.add({
       id,
@@ -247,7 +258,7 @@ export class HttpContext implements HttpService {
       clientId: guard?.clientId ?? "",
       destination: String(dst),
       endpoint: endpoint === null ? "" : formatAddress(endpoint.address, endpoint.port),
-      verdict: reason === REFUSAL_DENIED.reason ? (guard?.refused ?? null) : null,
+      verdict: isByPolicy(refusal) && refusal !== REFUSAL_LIMITED ? (guard?.refused ?? null) : null,
       detail,
     })
   }

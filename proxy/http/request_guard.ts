@@ -5,6 +5,14 @@ import type { LogFields } from "../log.ts"
 import type { Refusal } from "./refusal.ts"
 import type { RequestView } from "./request_view.ts"
 
+/** More of a refusal than its reason. */
+export interface GuardAnswer {
+  /** Fields of the answer, names in lower case. */
+  readonly fields: readonly (readonly [name: string, value: string])[]
+  /** What happened, for people. */
+  readonly detail: string
+}
+
 /** Guards the requests of one connection. */
 export interface RequestGuard {
   /** Decides on a request, once, and counts it. Null lets it through. */
@@ -15,6 +23,8 @@ export interface RequestGuard {
   readonly clientId: string
   /** What decided on the request refused last; null before one was. */
   readonly refused: Verdict | null
+  /** What `refuse` adds to its answer and to what is told of it; null for nothing. */
+  readonly answer: GuardAnswer | null
   /** What the log says of the request refused last; null where a flood of them has used up the log's share. */
   refusedFields(): LogFields | null
 }
