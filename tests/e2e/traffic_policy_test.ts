@@ -1,0 +1,202 @@
+// Mirrors, rate limits and egress policies on a local mesh, with real processes: from the object to what callers, servers,
+// metrics and commands say of it.
+import { afterAll, beforeAll, expect, test } from "bun:test"
+import { DevMesh } from "../lab/dev_mesh.ts"
+
+const TEST_MS = 60_000
+
+/** Answers its name, and says at `/count` how many requests it saw, and what the last body was. */
+const server = (name: string) => `
+let count = 0
+let body = ""
+Bun.serve({
+  hostname: "0.0.0.0",
+  port: 8080,
+  async fetch(request) {
+    if (new URL(request.url).pathname === "/count") return Response.json({ count, body })
+    count++
+    body = await request.text()
+    return new Response("${name}")
+  },
+})`
+
+/** One call of gRPC over HTTP/2 with prior knowledge: prints the fields of the answer's head. */
+const GRPC = `
+const session = require("node:http2").connect(process.argv[1])
+const stream = session.request({ ":method": "POST", ":path": "/a.B/C", "content-type": "application/grpc" })
+stream.on("response", fields => { console.log(JSON.stringify(fields)); session.destroy() })
+stream.end()`
+
+/** Says a ClientHello for a name to an address, and prints how that ends. */
+const TLS = `
+const [host, port, servername] = process.argv.slice(1)
+const socket = require("node:tls").connect({ host, port: Number(port), servername, timeout: 4000 })
+socket.on("error", error => console.log(error.code)).on("timeout", () => { console.log("timeout"); socket.destroy() })`
+
+function deployment(name: string, command: readonly string[], ports: readonly object[] = []): object {
+  return {
+    apiVersion: "apps/v1",
+    kind: "Deployment",
+    metadata: { name, namespace: "shop" },
+    spec: {
+      replicas: 1,
+      selector: { matchLabels: { app: name } },
+      template: {
+        metadata: { labels: { app: name } },
+        spec: { serviceAccountName: name, containers: [{ name: "app", image: "app", command, ports }] },
+      },
+    },
+  }
+}
+
+const run = (name: string) =>
+  deployment(name, [process.execPath, "-e", server(name)], [{ name: "http", containerPort: 8080 }])
+
+function service(name: string): object {
+  return {
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: { name, namespace: "shop" },
+    spec: { selector: { app: name }, ports: [{ name: "http", port: 80, targetPort: 8080 }] },
+  }
+}
+
+function policy(kind: string, name: string, spec: object): object {
+  return { apiVersion: "policy.conduit.io/v1alpha1", kind, metadata: { name, namespace: "shop" }, spec }
+}
+
+const MIRROR = {
+  apiVersion: "gateway.networking.k8s.io/v1",
+  kind: "HTTPRoute",
+  metadata: { name: "mirror", namespace: "shop" },
+  spec: {
+    parentRefs: [{ group: "", kind: "Service", name: "web", port: 80 }],
+    rules: [
+      {
+        filters: [
+          { type: "RequestMirror", requestMirror: { backendRef: { name: "shadow", port: 80 } } },
+          { type: "RequestMirror", requestMirror: { backendRef: { name: "dead", port: 80 } } },
+        ],
+        backendRefs: [{ name: "web", port: 80 }],
+      },
+    ],
+  },
+}
+
+let mesh: DevMesh
+
+beforeAll(async () => {
+  mesh = await DevMesh.up({
+    name: "traffic",
+    objects: [
+      { apiVersion: "v1", kind: "Namespace", metadata: { name: "shop" } },
+      ...["web", "shadow"].flatMap(name => [run(name), service(name)]),
+      // Nobody listens behind this one.
+      service("dead"),
+      deployment("client", ["sleep", "infinity"]),
+      MIRROR,
+      policy("RateLimitPolicy", "shadow", {
+        target: { kind: "Deployment", name: "shadow", ports: ["http"] },
+        limits: [{ name: "burst", requests: 6, per: "1h", by: "Header", header: "x-user" }],
+      }),
+      policy("EgressPolicy", "out", {
+        target: { kind: "Deployment", name: "client" },
+        action: "Deny",
+        rules: [{ hosts: ["*.denied.example"] }, { networks: ["198.51.100.0/24"] }],
+      }),
+    ],
+  })
+}, 180_000)
+
+afterAll(async () => {
+  await mesh?.[Symbol.asyncDispose]()
+})
+
+async function curl(...words: string[]): Promise<string> {
+  const { stdout } = await mesh.exec("shop", "client", ["curl", "-sSi", "-m", "10", ...words])
+  return stdout
+}
+
+async function seenBy(name: string): Promise<{ count: number; body: string }> {
+  const { stdout } = await mesh.exec("shop", name, ["curl", "-sS", "http://127.0.0.1:8080/count"])
+  return JSON.parse(stdout)
+}
+
+async function until<T>(ask: () => Promise<T>, holds: (found: T) => boolean): Promise<T> {
+  for (const end = Date.now() + 30_000; ; await Bun.sleep(200)) {
+    const found = await ask()
+    if (holds(found)) return found
+    if (Date.now() > end) throw new Error(`waited in vain; last: ${JSON.stringify(found)}`)
+  }
+}
+
+test(
+  "a mirror sees the request with its body, and a mirror that is dead is nothing to the caller",
+  async () => {
+    expect(await curl("-d", "a body", "http://web/")).toMatch(/^HTTP\/1.1 200 OK[^]*web$/)
+    expect(
+      await until(
+        () => seenBy("shadow"),
+        ({ count }) => count > 0,
+      ),
+    ).toEqual({ count: 1, body: "a body" })
+    expect((await seenBy("web")).count).toBe(1)
+    const metrics = await mesh.metrics("shop", "client")
+    expect(metrics).toContain('request_mirror_total{outcome="answered"} 1')
+    expect(metrics).toContain('request_mirror_total{outcome="failed"} 1')
+  },
+  TEST_MS,
+)
+
+test(
+  "requests over the limit get 429 with what to wait for, gRPC calls 8, and others go on",
+  async () => {
+    const ask = async (user: string): Promise<string> => curl("-H", `x-user: ${user}`, "http://shadow/")
+    const answers: string[] = []
+    for (let i = 0; i < 8; i++) answers.push(await ask("a"))
+    expect(answers.map(answer => answer.slice(9, 12))).toEqual([...Array(6).fill("200"), "429", "429"])
+    const [over = ""] = answers.slice(-1)
+    expect(over.toLowerCase()).toMatch(/conduit-proxy-error: limited; id=[a-z0-9]{8}\r\n/)
+    expect(over.toLowerCase()).toMatch(/ratelimit-policy: "burst";q=6;w=3600\r\n/)
+    expect(over.toLowerCase()).toMatch(/ratelimit: "burst";r=0;t=\d+\r\n/)
+    expect(over.toLowerCase()).toMatch(/retry-after: \d+\r\n/)
+    expect((await ask("b")).slice(9, 12)).toBe("200")
+    const { stdout } = await mesh.exec("shop", "client", [
+      ...[
+        "sh",
+        "-c",
+        `for i in 1 2 3 4 5 6 7; do "$0" -e '${GRPC}' http://shadow:80; done`,
+        process.execPath,
+      ],
+    ])
+    expect(stdout.trim().split("\n").at(-1)).toContain('"grpc-status":"8"')
+    const limited = /inbound_http_rate_limit_total\{[^}]*limit="burst"[^}]*decision="limit"\} (\d+)/
+    expect(Number(limited.exec(await mesh.metrics("shop", "shadow"))?.[1])).toBeGreaterThanOrEqual(3)
+    const id = /conduit-proxy-error: limited; id=([a-z0-9]+)/i.exec(over)?.[1] ?? ""
+    const explained = await mesh.cli("explain", "--id", id)
+    expect(explained.stdout).toContain('RateLimitPolicy shop/shadow, limit "burst"')
+  },
+  TEST_MS,
+)
+
+test(
+  "what is called outside is denied by host, by network and by server name, and the rest passes",
+  async () => {
+    const denied = await curl("-H", "Host: api.denied.example", "http://192.0.2.10/")
+    expect(denied).toMatch(/^HTTP\/1.1 403 Forbidden\r\nconduit-proxy-error: egress-denied; id=/)
+    expect(await curl("http://198.51.100.7/")).toContain("egress-denied")
+    // Nobody is there: but it is not the policy that says so.
+    expect(await curl("-H", "Host: api.example", "http://192.0.2.10/")).toContain("connect-failed")
+    const tls = async (name: string) =>
+      (await mesh.exec("shop", "client", [process.execPath, "-e", TLS, "192.0.2.10", "443", name])).stdout
+    expect(await tls("api.denied.example")).toContain("ECONNRESET")
+    await tls("api.example")
+    const metrics = await mesh.metrics("shop", "client")
+    const decided = (labels: string): number =>
+      Number(new RegExp(`outbound_egress_total\\{${labels}[^}]*\\} (\\d+)`).exec(metrics)?.[1] ?? 0)
+    expect(decided('protocol="http",decision="deny",egress_namespace="shop",egress_name="out"')).toBe(2)
+    expect(decided('protocol="tls",decision="deny"')).toBe(1)
+    expect(decided('protocol="tls",decision="allow"')).toBe(1)
+  },
+  TEST_MS,
+)
