@@ -35,6 +35,7 @@ const EXPLANATIONS: Readonly<Record<string, string>> = {
   "no-backend": "the route leads to no backend that could take the request",
   limited: "too many requests",
   timeout: "the deadline passed",
+  "fault-injected": "the Service asks for faults by its annotations fault.conduit.io/*",
 }
 
 /** How to put an answer. */

@@ -133,11 +133,12 @@ class Http1Server extends ClientSide implements UpstreamUser {
       this.pending = bytes.subarray(end)
       this.pause(PAUSE_PIPELINE)
     }
+    const { routing } = exchange
+    if (routing !== null && routing.delayMs > 0) this.delay(routing)
     if (exchange.refusal !== null) {
-      this.refuse(exchange.refusal, "")
+      if (!this.isPausing) this.refuse(exchange.refusal, "")
       return
     }
-    const { routing } = exchange
     if (routing !== null) {
       if (routing.redirect !== null) {
         this.redirect(routing.redirect)
@@ -149,7 +150,13 @@ class Http1Server extends ClientSide implements UpstreamUser {
     const first = requestBytes(head, bytes, headEnd, end, stripError, routing)
     this.kept.begin(first, end - headEnd, this.service.replay)
     if (routing !== null && routing.mirrors.length > 0) this.mirror(exchange, first)
-    this.connect(false)
+    if (!this.isPausing) this.connect(false)
+  }
+
+  /** An injected fault: nothing is done with the request for so long. What the client goes on sending waits. */
+  private delay(routing: Routing): void {
+    if (!this.requestBody.done) this.pause(PAUSE_CONNECT)
+    this.pauseFor(Math.min(routing.delayMs, routing.dueMs - this.env.clock.nowMs))
   }
 
   /** What becomes a tunnel is not copied: its bytes would be half of a conversation. */
@@ -359,11 +366,14 @@ class Http1Server extends ClientSide implements UpstreamUser {
       kind !== BODY_UNTIL_CLOSE &&
       (request.minor === 1 || (head.connection & CONNECTION_KEEP_ALIVE) !== 0)
     const changes = routing === null || routing.target === null ? null : routing.target.responseHeaders
-    if (sayClose || stripError || changes !== null) {
+    const session = routing === null ? null : routing.sessionField(this.endpoint)
+    if (sayClose || stripError || changes !== null || session !== null) {
       if (at > from) this.toClient(upstream, bytes.subarray(from, at))
       let dropped = droppedOf(sayClose, stripError)
       if (changes !== null) dropped = [...dropped, ...changes.dropped]
-      const rewritten = spliceHead(head, dropped, (sayClose ? CLOSE_LINE : "") + (changes?.lines ?? ""))
+      const told = session === null ? "" : `${session[0]}: ${session[1]}\r\n`
+      const added = (sayClose ? CLOSE_LINE : "") + (changes?.lines ?? "") + told
+      const rewritten = spliceHead(head, dropped, added)
       this.toClient(
         upstream,
         end > headEnd ? Buffer.concat([rewritten, bytes.subarray(headEnd, end)]) : rewritten,
@@ -458,13 +468,15 @@ class Http1Server extends ClientSide implements UpstreamUser {
   attemptTimer(): void {
     const { exchange } = this
     if (exchange === null || exchange.routing === null) return
-    if (this.isPausing) {
-      this.isPausing = false
-      this.connect(false)
-      return
-    }
     const { routing } = exchange
     const now = this.env.clock.nowMs
+    if (this.isPausing) {
+      this.isPausing = false
+      if (exchange.refusal !== null) this.refuse(exchange.refusal, "")
+      else if (!routing.isOver(now)) this.connect(false)
+      else this.timedOut("the request took longer than its route allows")
+      return
+    }
     if (routing.isOver(now)) this.timedOut("the request took longer than its route allows")
     else if (!routing.attemptIsOver(now)) this.watchTime(routing)
     else if (this.responding || !this.sendAgainAfterSilence())

@@ -31,7 +31,7 @@ import {
 import type { Exchange } from "./exchange.ts"
 import { answerFields } from "./http2_answer.ts"
 import type { Http2Downstream } from "./http2_downstream.ts"
-import { modifiedFields, routedFields, withField } from "./http2_fields.ts"
+import { responseFields, routedFields, withField } from "./http2_fields.ts"
 import { Http2Mirrors } from "./http2_mirror.ts"
 import { poolOf } from "./http2_pool.ts"
 import { type StreamOwner, UpstreamStream } from "./http2_upstream_stream.ts"
@@ -141,11 +141,13 @@ export class DownstreamStream extends Stream implements RequestView, StreamOwner
   start(): void {
     const exchange = this.owner.service.begin(this)
     this.exchange = exchange
+    const { routing } = exchange
+    const isDelayed = routing !== null && routing.delayMs > 0
     if (exchange.refusal !== null) {
-      this.answer(exchange.refusal)
+      if (isDelayed) this.delay(routing, new UpstreamStream(this, this))
+      else this.answer(exchange.refusal)
       return
     }
-    const { routing } = exchange
     if (routing !== null) {
       if (routing.redirect !== null) {
         this.answerRedirect(routing.redirect)
@@ -159,7 +161,16 @@ export class DownstreamStream extends Stream implements RequestView, StreamOwner
     if (!this.endsWithHead) up.replay = this.owner.service.replay.take()
     this.up = up
     this.peer = up
-    this.dispatch(up)
+    if (isDelayed) this.delay(routing, up)
+    else this.dispatch(up)
+  }
+
+  /** An injected fault: nothing is done with the request for so long. */
+  private delay(routing: Routing, next: UpstreamStream): void {
+    const { timers, clock } = this.owner.shared.env
+    this.next = next
+    this.timer ??= new AttemptTimer(this)
+    timers.schedule(this.timer, Math.min(routing.delayMs, routing.dueMs - clock.nowMs))
   }
 
   private mirror(): void {
@@ -212,12 +223,14 @@ export class DownstreamStream extends Stream implements RequestView, StreamOwner
     const { routing } = this.exchange
     if (routing === null || this.over) return
     const { next } = this
+    const now = this.owner.shared.env.clock.nowMs
     if (next !== null) {
       this.next = null
-      this.dispatch(next)
+      if (this.exchange.refusal !== null) this.answer(this.exchange.refusal)
+      else if (!routing.isOver(now)) this.dispatch(next)
+      else this.timedOut("the request took longer than its route allows")
       return
     }
-    const now = this.owner.shared.env.clock.nowMs
     const up = this.up
     // Bodies pass without asking here: whether any did is seen by what was sent.
     const sent = this.bodySent + (up === null ? 0 : up.bodySent)
@@ -379,10 +392,10 @@ export class DownstreamStream extends Stream implements RequestView, StreamOwner
       up.releaseReplay()
       this.trailersSent = null
     }
-    const changes = scan.status < 200 ? null : (this.exchange.routing?.target?.responseHeaders ?? null)
+    const routing = scan.status < 200 ? null : this.exchange.routing
     this.owner.session.sendHead(
       this,
-      changes === null ? passed : modifiedFields(passed, changes, this.owner.shared.fields),
+      routing === null ? passed : responseFields(passed, routing, this.endpoint, this.owner.shared.fields),
       endStream,
     )
   }

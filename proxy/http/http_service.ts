@@ -157,7 +157,7 @@ export class HttpContext implements HttpService {
       return exchange
     }
     const { source, port } = this.target
-    const routing = new Routing(routes, source, request, port, this.clock.nowMs, this.random())
+    const routing = new Routing(routes, source, request, port, this.clock.nowMs, this.random)
     const scope = routing.rule === null ? this.scope : this.scopeOf(routes, routing.rule)
     return new Exchange(this, scope, label, request, routing.refusal, routing)
   }

@@ -1,8 +1,8 @@
 // Copies of requests for mirrors, in both engines: what the mirror gets, and that whatever it does is nothing to the
 // client.
 import { afterEach, describe, expect, test } from "bun:test"
-import { EndpointSet, UNKNOWN_ENDPOINT } from "../balance/mod.ts"
-import { type MirrorConfig, NO_FILTERS, NO_TIMEOUTS, ROUTE_KIND_HTTP, ServiceRoutes } from "../route/mod.ts"
+import { UNKNOWN_ENDPOINT } from "../balance/mod.ts"
+import { type MirrorConfig, NO_FILTERS, ROUTE_KIND_HTTP, ServiceRoutes } from "../route/mod.ts"
 import * as frame from "../wire/http2/frame.ts"
 import {
   CLIENT_HELLO,
@@ -17,7 +17,7 @@ import { roundRobin, startLoopbackProxy } from "./http2_loopback.ts"
 import { wireClient, wireServer } from "./http2_wire_peer.ts"
 import { MIRROR_HELD_BYTES, MAX_MIRRORS_IN_FLIGHT } from "./mirror.ts"
 import { rawClient, rawServer } from "./raw_peer.ts"
-import { setOf, settings } from "./route_fixture.ts"
+import { ruleForAll, setOf, settings } from "./route_fixture.ts"
 
 const GET = "GET / HTTP/1.1\r\nHost: web\r\n\r\n"
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
@@ -34,20 +34,21 @@ afterEach(() => {
 function mirroring(port: number, mirrorPorts: readonly number[], share = ALL): ServiceRoutes {
   const own = setOf(UNKNOWN_ENDPOINT, [port], () => 0)
   const backends = mirrorPorts.map((mirrorPort, i) => ({
-    info: { namespace: "shop", name: `m${i}`, port: 80, fqdn: "", protocol: 0, accrual: null },
+    info: {
+      namespace: "shop",
+      name: `m${i}`,
+      port: 80,
+      fqdn: "",
+      protocol: 0,
+      accrual: null,
+      balancing: null,
+    },
     endpoints: mirrorPort === 0 ? [] : [{ address: "127.0.0.1", port: mirrorPort, info: UNKNOWN_ENDPOINT }],
   }))
-  const rule = {
-    name: "all",
-    matches: [{ rank: 0, pathKind: 1, path: "", method: "", headers: [], query: [] }],
-    filters: { ...NO_FILTERS, mirrors: mirrorPorts.map((_, i) => ({ backend: i + 1, ...share })) },
-    backends: [{ weight: 1, backend: 0, filters: NO_FILTERS, fault: "" }],
-    timeouts: NO_TIMEOUTS,
-    retry: null,
-    fault: "",
-  }
+  const mirrors = mirrorPorts.map((_, i) => ({ backend: i + 1, ...share }))
+  const rule = ruleForAll({ filters: { ...NO_FILTERS, mirrors } })
   const config = settings({ kind: ROUTE_KIND_HTTP, rules: [rule] })
-  return ServiceRoutes.replace(null, config, backends, own ?? new EndpointSet(() => 0), () => 0, 0)
+  return ServiceRoutes.replace(null, config, backends, own, 0)
 }
 
 const counted = (text: string, outcome: string): number =>

@@ -56,6 +56,25 @@ export function isByPolicy(refusal: Refusal): boolean {
   return refusal === REFUSAL_DENIED || refusal === REFUSAL_EGRESS_DENIED || refusal === REFUSAL_LIMITED
 }
 
+/** Reason of answers that a Service's injected faults are. */
+export const FAULT_INJECTED = "fault-injected"
+
+/** The answer that an injected fault is. @param status  of HTTP; gRPC callers get what it stands for there */
+export function injectedFault(status: number): Refusal {
+  // "HTTP to gRPC Status Code Mapping" of gRPC's documents.
+  const grpc: Readonly<Record<number, number>> = {
+    400: 13,
+    401: 16,
+    403: 7,
+    404: 12,
+    429: 14,
+    502: 14,
+    503: 14,
+    504: 14,
+  }
+  return { status, grpcStatus: grpc[status] ?? 2, reason: FAULT_INJECTED }
+}
+
 /**
  * Whether the value of another proxy's conduit-proxy-error field says that nothing of the request reached the
  * application behind it, so that it may be sent elsewhere whatever its method. True of one reason only.

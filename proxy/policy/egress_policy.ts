@@ -5,7 +5,14 @@ import { newErrorId, REFUSAL_EGRESS_DENIED, type Refusal, type RequestView } fro
 import type { LogFields, Logger } from "../log.ts"
 import { type Clock, formatAddress } from "../net/mod.ts"
 import type { RefusalRing } from "../refusal_ring.ts"
-import { compact, type Labels, type Metric, type Registry, type Scalar, SeriesGroup } from "../telemetry/mod.ts"
+import {
+  compact,
+  type Labels,
+  type Metric,
+  type Registry,
+  type Scalar,
+  SeriesGroup,
+} from "../telemetry/mod.ts"
 import { auditFields, DecisionLog, verdictFields } from "./decision_log.ts"
 import { EgressRules, hostOf } from "./egress_rules.ts"
 import type { PolicyWatch } from "./policy_watch.ts"

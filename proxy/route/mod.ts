@@ -2,6 +2,7 @@
 // randomness passed in. Nothing here knows a socket.
 export * from "./attempts.ts"
 export * from "./deadline.ts"
+export * from "./fault.ts"
 export * from "./grpc_timeout.ts"
 export * from "./header_modifier.ts"
 export * from "./mirror.ts"
@@ -13,4 +14,5 @@ export * from "./route_codec.ts"
 export * from "./route_config.ts"
 export * from "./route_table.ts"
 export * from "./service_routes.ts"
+export * from "./session.ts"
 export * from "./weighted_pick.ts"

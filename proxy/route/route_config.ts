@@ -1,6 +1,6 @@
 // Routes as the control plane sends them: plain data, from which RouteTable compiles what requests are matched with.
 
-import type { AccrualConfig } from "../balance/mod.ts"
+import type { AccrualConfig, BalancingConfig } from "../balance/mod.ts"
 
 /** One of `conduit.destination.v1.RouteKind`: no route binds the port. */
 export const ROUTE_KIND_NONE = 0
@@ -127,6 +127,27 @@ export interface RetryConfig {
   readonly anyMethod: boolean
 }
 
+/** Requests of a session go to one endpoint; exactly one name is set. */
+export interface SessionConfig {
+  /** Name of the cookie, or "". */
+  readonly cookie: string
+  /** Name of the header field in lower case, or "". */
+  readonly header: string
+  /** Seconds that the cookie is kept; 0 for as long as the client's own session. */
+  readonly maxAgeS: number
+}
+
+/** Faults that requests to the service are to meet. */
+export interface FaultConfig {
+  readonly delayMs: number
+  /** Percent of requests. */
+  readonly delayPercent: number
+  /** HTTP status. */
+  readonly abortStatus: number
+  /** Percent of requests. */
+  readonly abortPercent: number
+}
+
 /** A rule. */
 export interface RuleConfig {
   readonly name: string
@@ -135,6 +156,7 @@ export interface RuleConfig {
   readonly backends: readonly RuleBackendConfig[]
   readonly timeouts: TimeoutsConfig
   readonly retry: RetryConfig | null
+  readonly session: SessionConfig | null
   /** Why every request gets 500; "" for nothing. */
   readonly fault: string
 }
@@ -148,6 +170,8 @@ export interface RoutesConfig {
   readonly timeouts: TimeoutsConfig
   readonly retry: RetryConfig | null
   readonly accrual: AccrualConfig | null
+  readonly balancing: BalancingConfig | null
+  readonly injected: FaultConfig | null
 }
 
 /** Filters that do nothing. */
@@ -166,4 +190,6 @@ export const NO_ROUTES: RoutesConfig = {
   timeouts: NO_TIMEOUTS,
   retry: null,
   accrual: null,
+  balancing: null,
+  injected: null,
 }

@@ -133,7 +133,7 @@ async function until<T>(ask: () => Promise<T>, holds: (found: T) => boolean): Pr
 test(
   "a mirror sees the request with its body, and a mirror that is dead is nothing to the caller",
   async () => {
-    expect(await curl("-d", "a body", "http://web/")).toMatch(/^HTTP\/1.1 200 OK[^]*web$/)
+    expect(await curl("-d", "a body", "http://web/")).toMatch(/^HTTP\/1.1 200 OK[\s\S]*web$/)
     expect(
       await until(
         () => seenBy("shadow"),
