@@ -20,6 +20,7 @@ import {
 import { allPolicyProblems, type PolicyOptions } from "../policy/mod.ts"
 import { routeProblems } from "../routing/mod.ts"
 import type { Certified } from "../tls/mod.ts"
+import { injectedFaults } from "./injected_faults.ts"
 import { compareResources } from "./resources.ts"
 
 /** Faults in one answer; a mesh with more has one cause for many, and nobody reads on. */
@@ -58,6 +59,11 @@ export function check(
       kind: FaultKind.ROUTE,
       where: `${kind} ${where}/${name}`,
       message: `${reason}: ${message}`,
+    })),
+    ...injectedFaults(store, namespace).map(({ service, message }) => ({
+      kind: FaultKind.INJECTED,
+      where: `Service ${service.namespace}/${service.name}`,
+      message,
     })),
     ...[...store.services(namespace)]
       .sort(compareResources)

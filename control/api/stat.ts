@@ -19,6 +19,7 @@ import {
   type TcpFigures,
   type TelemetryQueries,
 } from "../telemetry/mod.ts"
+import { injectedFaults } from "./injected_faults.ts"
 import {
   compareResources,
   type ResourceName,
@@ -107,7 +108,22 @@ export async function stat(
       const { meshed = 0, total = 0 } = pods.get(key) ?? {}
       return { resource, meshedPods: meshed, totalPods: total, ...figuresOf(sum) }
     })
-  return { rows }
+  return {
+    rows,
+    warnings: faultWarnings(
+      store,
+      [...target.resources.values()].map(one => one.namespace),
+    ),
+  }
+}
+
+/** A sentence on each Service of some namespaces that asks for faults. */
+function faultWarnings(store: ClusterStore, namespaces: readonly string[]): string[] {
+  return [...new Set(namespaces)].flatMap(namespace =>
+    injectedFaults(store, namespace).map(
+      ({ service, message }) => `Service ${service.namespace}/${service.name}: ${message}`,
+    ),
+  )
 }
 
 /** Figures of a row in the API's shape; absent where there was no traffic. */

@@ -16,7 +16,7 @@ Bun.serve({
     if (new URL(request.url).pathname === "/count") return Response.json({ count, body })
     count++
     body = await request.text()
-    return new Response("${name}")
+    return new Response("${name}", { headers: { "x-pod": process.env.HOSTNAME ?? require("node:os").hostname() } })
   },
 })`
 
@@ -33,13 +33,18 @@ const [host, port, servername] = process.argv.slice(1)
 const socket = require("node:tls").connect({ host, port: Number(port), servername, timeout: 4000 })
 socket.on("error", error => console.log(error.code)).on("timeout", () => { console.log("timeout"); socket.destroy() })`
 
-function deployment(name: string, command: readonly string[], ports: readonly object[] = []): object {
+function deployment(
+  name: string,
+  command: readonly string[],
+  ports: readonly object[] = [],
+  replicas = 1,
+): object {
   return {
     apiVersion: "apps/v1",
     kind: "Deployment",
     metadata: { name, namespace: "shop" },
     spec: {
-      replicas: 1,
+      replicas,
       selector: { matchLabels: { app: name } },
       template: {
         metadata: { labels: { app: name } },
@@ -49,15 +54,20 @@ function deployment(name: string, command: readonly string[], ports: readonly ob
   }
 }
 
-const run = (name: string) =>
-  deployment(name, [process.execPath, "-e", server(name)], [{ name: "http", containerPort: 8080 }])
+const run = (name: string, replicas = 1) =>
+  deployment(name, [process.execPath, "-e", server(name)], [{ name: "http", containerPort: 8080 }], replicas)
 
-function service(name: string): object {
+function service(
+  name: string,
+  app = name,
+  annotations: Record<string, string> = {},
+  spec: object = {},
+): object {
   return {
     apiVersion: "v1",
     kind: "Service",
-    metadata: { name, namespace: "shop" },
-    spec: { selector: { app: name }, ports: [{ name: "http", port: 80, targetPort: 8080 }] },
+    metadata: { name, namespace: "shop", annotations },
+    spec: { ...spec, selector: { app }, ports: [{ name: "http", port: 80, targetPort: 8080 }] },
   }
 }
 
@@ -83,6 +93,16 @@ const MIRROR = {
   },
 }
 
+const SESSIONS = {
+  apiVersion: "gateway.networking.k8s.io/v1",
+  kind: "HTTPRoute",
+  metadata: { name: "sessions", namespace: "shop" },
+  spec: {
+    parentRefs: [{ group: "", kind: "Service", name: "many", port: 80 }],
+    rules: [{ sessionPersistence: { sessionName: "sid" }, backendRefs: [{ name: "many", port: 80 }] }],
+  },
+}
+
 let mesh: DevMesh
 
 beforeAll(async () => {
@@ -91,6 +111,14 @@ beforeAll(async () => {
     objects: [
       { apiVersion: "v1", kind: "Namespace", metadata: { name: "shop" } },
       ...["web", "shadow"].flatMap(name => [run(name), service(name)]),
+      run("many", 3),
+      service("many"),
+      service("sticky", "many", {}, { sessionAffinity: "ClientIP" }),
+      service("faulty", "web", {
+        ...{ "fault.conduit.io/delay": "300ms", "fault.conduit.io/abort": "503" },
+        "fault.conduit.io/abort-percent": "50",
+      }),
+      SESSIONS,
       // Nobody listens behind this one.
       service("dead"),
       deployment("client", ["sleep", "infinity"]),
@@ -197,6 +225,64 @@ test(
     expect(decided('protocol="http",decision="deny",egress_namespace="shop",egress_name="out"')).toBe(2)
     expect(decided('protocol="tls",decision="deny"')).toBe(1)
     expect(decided('protocol="tls",decision="allow"')).toBe(1)
+  },
+  TEST_MS,
+)
+
+test(
+  "hosts outside are shown by conduit edges",
+  async () => {
+    const ask = async (): Promise<string> =>
+      (await mesh.cli("edges", "deploy/client", "-n", "shop", "-o", "json", "-t", "5m")).stdout
+    const shown = await until(ask, text => text.includes("api.example") && text.includes("external"))
+    const rows = JSON.parse(shown) as { to: { kind: string; name: string }; reason: string }[]
+    const outside = rows.filter(({ to }) => to.kind === "external").map(({ to }) => to.name)
+    expect(outside).toContain("api.denied.example")
+    expect(outside).toContain("api.example")
+  },
+  TEST_MS,
+)
+
+test(
+  "sessions and callers stay with one of three pods, and others do not",
+  async () => {
+    const pods = async (url: string, ...words: string[]): Promise<string[]> => {
+      const script = `for i in 1 2 3 4 5 6 7 8 9 10; do curl -sS -m 10 -o /dev/null -D - ${words.join(" ")} ${url} | grep -i x-pod; done`
+      const { stdout } = await mesh.exec("shop", "client", ["sh", "-c", script])
+      return [
+        ...new Set(
+          stdout
+            .trim()
+            .split("\n")
+            .map(line => line.trim()),
+        ),
+      ]
+    }
+    expect((await pods("http://many/")).length).toBeGreaterThan(1)
+    expect((await pods("http://sticky/")).length).toBe(1)
+    const session = /set-cookie: (sid=[a-z0-9]+);/i.exec(await curl("http://many/"))?.[1] ?? "none"
+    expect((await pods("http://many/", "-H", `'Cookie: ${session}'`)).length).toBe(1)
+  },
+  TEST_MS,
+)
+
+test(
+  "injected faults delay and abort, and stat and check tell of them",
+  async () => {
+    const script =
+      "for i in $(seq 24); do curl -sS -m 10 -o /dev/null -w '%{http_code} %{time_total}\\n' http://faulty/; done"
+    const { stdout } = await mesh.exec("shop", "client", ["sh", "-c", script])
+    const answers = stdout
+      .trim()
+      .split("\n")
+      .map(line => line.split(" "))
+    expect(new Set(answers.map(([status]) => status))).toEqual(new Set(["200", "503"]))
+    for (const [, seconds] of answers) expect(Number(seconds)).toBeGreaterThan(0.29)
+    expect(await curl("-o", "/dev/null", "http://web/")).toBe("")
+    const warning =
+      "Service shop/faulty: 100 % of requests are delayed by 300 ms, 50 % of requests are answered 503"
+    expect((await mesh.cli("stat", "deploy", "-n", "shop")).stderr).toContain(`Warning: ${warning}`)
+    expect((await mesh.cli("check")).stdout).toContain(warning)
   },
   TEST_MS,
 )
