@@ -186,15 +186,14 @@ export class RouteTable {
     const { path } = request
     const queryAt = path.indexOf("?")
     const end = queryAt < 0 ? path.length : queryAt
-    const bare = queryAt < 0 ? path : path.slice(0, end)
     let best: Match | null = null
-    const exact = this.exact.get(bare)
+    const exact = this.exact.size === 0 ? undefined : this.exact.get(queryAt < 0 ? path : path.slice(0, end))
     if (exact !== undefined) best = exact.first(null, request, path, queryAt)
-    if (this.prefixes.size > 0) best = this.matchPrefixes(best, request, bare, queryAt)
+    if (this.prefixes.size > 0) best = this.matchPrefixes(best, request, end, queryAt)
     for (let i = 0; i < this.regexes.length; i++) {
       const match = this.regexes[i]!
       if (best !== null && best.rank < match.rank) break
-      if (match.literal !== "" && !bare.includes(match.literal)) continue
+      if (match.literal !== "" && !path.includes(match.literal)) continue
       if (match.regex?.matchesRange(path, 0, end) && match.holds(request, path, queryAt)) {
         best = match
         break
@@ -207,19 +206,20 @@ export class RouteTable {
   private matchPrefixes(
     found: Match | null,
     request: RoutedRequest,
-    bare: string,
+    end: number,
     queryAt: number,
   ): Match | null {
+    const { path } = request
     let best = found
     const { prefixLengths } = this
     // Without slash at its end, `/a/` is below the prefix `/a`, as `/a` is.
     for (let i = prefixLengths.length - 1; i >= 0; i--) {
       const length = prefixLengths[i]!
-      if (length > bare.length) continue
+      if (length > end) continue
       // `*` of OPTIONS is below the empty prefix too.
-      if (length > 0 && length < bare.length && bare.charCodeAt(length) !== 0x2f) continue
-      const matches = this.prefixes.get(bare.slice(0, length))
-      if (matches !== undefined) best = matches.first(best, request, request.path, queryAt)
+      if (length > 0 && length < end && path.charCodeAt(length) !== 0x2f) continue
+      const matches = this.prefixes.get(path.slice(0, length))
+      if (matches !== undefined) best = matches.first(best, request, path, queryAt)
     }
     return best
   }

@@ -200,6 +200,9 @@ test(
     expect(stdout.trim().split("\n").at(-1)).toContain('"grpc-status":"8"')
     const limited = /inbound_http_rate_limit_total\{[^}]*limit="burst"[^}]*decision="limit"\} (\d+)/
     expect(Number(limited.exec(await mesh.metrics("shop", "shadow"))?.[1])).toBeGreaterThanOrEqual(3)
+    const listed = (await mesh.cli("policy", "list", "deploy", "-n", "shop")).stdout
+    expect(listed).toMatch(/shop\/shadow +shadow +Limit +8080 /)
+    expect(listed).toMatch(/shop\/client +out +Deny \(egress\)/)
     const id = /conduit-proxy-error: limited; id=([a-z0-9]+)/i.exec(over)?.[1] ?? ""
     const explained = await mesh.cli("explain", "--id", id)
     expect(explained.stdout).toContain('RateLimitPolicy shop/shadow, limit "burst"')
