@@ -17,7 +17,15 @@ export interface OutboundOptions extends DirectionOptions {
   readonly podIps: readonly string[]
   readonly discovery: DestinationSource
   /** Guards connections to what is outside of the cluster. Default: nobody does. */
-  readonly egress?: { guard: GuardConnection }
+  readonly egress?: Egress
+}
+
+/** What may be called outside; `OutboundPolicy` of policy/. */
+export interface Egress {
+  /** Guards a connection to an address outside. */
+  guard: GuardConnection
+  /** Calls back once it is known what may be called; at once where it is, within seconds at the latest. */
+  whenKnown(callback: () => void): void
 }
 
 /** Makes the outbound side; call `listen` on it. */
@@ -47,7 +55,11 @@ export function createOutbound(options: OutboundOptions): Side {
     resolve({ address, port }, ready) {
       const destination = discovery.lookup(address, port)
       // Discovery gives up by itself after a bounded wait; then the address itself is the endpoint.
-      destination.whenKnown(() => ready(targetOf(destination)))
+      destination.whenKnown(() => {
+        const target = targetOf(destination)
+        if (egress === undefined || destination.kind !== "external") ready(target)
+        else egress.whenKnown(() => ready(target))
+      })
     },
   })
 }

@@ -68,6 +68,11 @@ export class OutboundPolicy {
     return this.compiled
   }
 
+  /** Calls back once policies are known, or were waited for long enough. */
+  whenKnown(callback: () => void): void {
+    this.watch.whenKnown(callback)
+  }
+
   /** Guards a connection to an address outside of the cluster. */
   guard(client: Client, address: string, port: number): ConnectionGuard {
     return new EgressGuard(this, client, address, port)
