@@ -17,6 +17,7 @@ import {
   parseGrpcTimeout,
   ROUTE_KIND_GRPC,
   ROUTE_KIND_HTTP,
+  RetryBudget,
   type Rule,
   type RuleTarget,
   redirectLocation,
@@ -127,8 +128,16 @@ export class Routing {
     this.requestDueMs = requestDeadlineMs(this.timeouts, nowMs, grpcTimeout)
     this.activeMs = nowMs
     const retry = rule === null ? routes.retry : rule.retry
-    if (retry !== null) routes.budget.deposit(nowMs)
-    this.attempts = new Attempts(retry, routes.budget, isIdempotentMethod(request.method), this.requestDueMs)
+    if (retry === null) this.attempts = NEVER_AGAIN
+    else {
+      routes.budget.deposit(nowMs)
+      this.attempts = new Attempts(
+        retry,
+        routes.budget,
+        isIdempotentMethod(request.method),
+        this.requestDueMs,
+      )
+    }
   }
 
   /** What the response is to tell of the client's session, from an endpoint; null for nothing. */
@@ -201,6 +210,8 @@ export class Routing {
   }
 }
 
+/** Of requests that are not sent again: it keeps no state then, and all share it. */
+const NEVER_AGAIN = new Attempts(null, new RetryBudget(), false)
 const NO_FAULT: DrawnFault = { delayMs: 0, status: 0 }
 
 /** The endpoint of a session among those of a rule's backends that get a share. */
