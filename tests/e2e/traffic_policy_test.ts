@@ -201,8 +201,8 @@ test(
     const limited = /inbound_http_rate_limit_total\{[^}]*limit="burst"[^}]*decision="limit"\} (\d+)/
     expect(Number(limited.exec(await mesh.metrics("shop", "shadow"))?.[1])).toBeGreaterThanOrEqual(3)
     const listed = (await mesh.cli("policy", "list", "deploy", "-n", "shop")).stdout
-    expect(listed).toMatch(/shop\/shadow +shadow +Limit +8080 /)
-    expect(listed).toMatch(/shop\/client +out +Deny \(egress\)/)
+    expect(listed).toMatch(/shop\/deploy\/shadow +shadow +Limit +8080 /)
+    expect(listed).toMatch(/shop\/deploy\/client +out +Deny \(egress\)/)
     const id = /conduit-proxy-error: limited; id=([a-z0-9]+)/i.exec(over)?.[1] ?? ""
     const explained = await mesh.cli("explain", "--id", id)
     expect(explained.stdout).toContain('RateLimitPolicy shop/shadow, limit "burst"')
@@ -220,14 +220,22 @@ test(
     expect(await curl("-H", "Host: api.example", "http://192.0.2.10/")).toContain("connect-failed")
     const tls = async (name: string) =>
       (await mesh.exec("shop", "client", [process.execPath, "-e", TLS, "192.0.2.10", "443", name])).stdout
-    expect(await tls("api.denied.example")).toContain("ECONNRESET")
-    await tls("api.example")
-    const metrics = await mesh.metrics("shop", "client")
-    const decided = (labels: string): number =>
-      Number(new RegExp(`outbound_egress_total\\{${labels}[^}]*\\} (\\d+)`).exec(metrics)?.[1] ?? 0)
-    expect(decided('protocol="http",decision="deny",egress_namespace="shop",egress_name="out"')).toBe(2)
-    expect(decided('protocol="tls",decision="deny"')).toBe(1)
-    expect(decided('protocol="tls",decision="allow"')).toBe(1)
+    const decided = async (labels: string): Promise<number> => {
+      const line = new RegExp(`outbound_egress_total\\{${labels}[^}]*\\} (\\d+)`)
+      return Number(line.exec(await mesh.metrics("shop", "client"))?.[1] ?? 0)
+    }
+    expect(await decided('protocol="http",decision="deny",egress_namespace="shop",egress_name="out"')).toBe(2)
+    // A client that is slow to speak on a busy machine hears that nobody is there before it has named anybody.
+    const say = (name: string, decision: string) =>
+      until(
+        async () => ({
+          said: await tls(name),
+          count: await decided(`protocol="tls",decision="${decision}"`),
+        }),
+        ({ count }) => count > 0,
+      )
+    expect((await say("api.denied.example", "deny")).said).toContain("ECONNRESET")
+    await say("api.example", "allow")
   },
   TEST_MS,
 )
