@@ -152,7 +152,8 @@ export function readObject(raw: unknown): ReadObject {
   const root = new Field(raw, [])
   const kind = root.at("kind").required()
   root.at("apiVersion").required()
-  const read = READERS[kind]
+  // Every object has a `valueOf`, which is no kind.
+  const read = Object.hasOwn(READERS, kind) ? READERS[kind] : undefined
   if (read === undefined) return { object: null, warnings: [] }
   const warnings: Warnings = []
   return { object: read(root, warnings), warnings }
