@@ -9,6 +9,7 @@ import type { RequestView } from "./request_view.ts"
 
 class PathGuard implements RequestGuard {
   readonly clientId = "web.shop"
+  readonly denial = REFUSAL_DENIED
   readonly refused = null
   answer: GuardAnswer | null = null
   refusal = REFUSAL_DENIED

@@ -40,7 +40,6 @@ import {
   isByPolicy,
   neverReached,
   PROXY_ERROR_FIELD,
-  REFUSAL_DENIED,
   REFUSAL_MALFORMED,
   REFUSAL_TIMEOUT,
   REFUSAL_UPSTREAM_GONE,
@@ -651,11 +650,13 @@ class Http1Server extends ClientSide implements UpstreamUser {
 
   reexamine(): void {
     if (this.isTunnel) {
-      if (!this.conn.closed && !this.service.stillAllows(this.head)) this.conn.reset()
-    } else if (this.exchange !== null && !this.service.stillAllows(this.head)) {
-      if (this.responding) this.cut(OUTCOME_REFUSED)
-      else this.refuse(REFUSAL_DENIED, "")
+      if (!this.conn.closed && this.service.reexamine(this.head) !== null) this.conn.reset()
+      return
     }
+    const denial = this.exchange === null ? null : this.service.reexamine(this.head)
+    if (denial === null) return
+    if (this.responding) this.cut(OUTCOME_REFUSED)
+    else this.refuse(denial, "")
   }
 
   /** The proxy's own answer to what never became a request. */

@@ -39,7 +39,6 @@ import {
   neverReached,
   PROXY_ERROR_FIELD,
   REFUSAL_CONNECT_FAILED,
-  REFUSAL_DENIED,
   REFUSAL_TIMEOUT,
   REFUSAL_UPSTREAM_GONE,
   REFUSAL_UPSTREAM_MALFORMED,
@@ -505,9 +504,10 @@ export class DownstreamStream extends Stream implements RequestView, StreamOwner
 
   /** The rules have changed: ends the exchange if it is not allowed any more. */
   reexamine(): void {
-    if (this.over || this.owner.service.stillAllows(this)) return
+    const denial = this.over ? null : this.owner.service.reexamine(this)
+    if (denial === null) return
     if (!this.answered) {
-      this.answer(REFUSAL_DENIED, "policy has changed")
+      this.answer(denial, "policy has changed")
       return
     }
     this.over = true

@@ -65,8 +65,8 @@ export interface HttpService {
   mirrorTerms(env: HttpEnv): MirrorTerms
   /** Starts the exchange of a request. Never throws. */
   begin(request: RequestView): Exchange
-  /** Whether a request under way may go on, after the rules have changed. */
-  stillAllows(request: RequestView): boolean
+  /** Null where a request under way may go on, after the rules have changed; else what to answer. */
+  reexamine(request: RequestView): Refusal | null
   /**
    * Refuses what never became a request (a malformed or oversized head): logs it and gives the value of the
    * conduit-proxy-error field.
@@ -180,8 +180,9 @@ export class HttpContext implements HttpService {
     return scope
   }
 
-  stillAllows(request: RequestView): boolean {
-    return this.guard === null || this.guard.stillAllows(request)
+  reexamine(request: RequestView): Refusal | null {
+    const { guard } = this
+    return guard === null || guard.stillAllows(request) ? null : guard.denial
   }
 
   refuse(refusal: Refusal, detail: string): string {

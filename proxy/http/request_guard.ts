@@ -17,6 +17,8 @@ export interface GuardAnswer {
 export interface RequestGuard {
   /** Decides on a request, once, and counts it. Null lets it through. */
   refuse(request: RequestView): Refusal | null
+  /** The answer to a request that runs and may not go on. */
+  readonly denial: Refusal
   /** Whether a request that was let through may go on; counts and logs it if not. */
   stillAllows(request: RequestView): boolean
   /** DNS name that the client proved; empty for none. */

@@ -99,6 +99,7 @@ export class OutboundPolicy {
 class EgressGuard implements ConnectionGuard {
   readonly client: Client
   readonly clientId = ""
+  readonly denial = REFUSAL_EGRESS_DENIED
   httpVersion: 0 | 1 | 2 = 0
   refused: Verdict | null = null
   readonly answer = null

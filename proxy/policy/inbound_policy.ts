@@ -92,6 +92,7 @@ const reading = new PathReading()
 
 class PolicyGuard implements ConnectionGuard {
   readonly client: Client
+  readonly denial = REFUSAL_DENIED
   httpVersion: 0 | 1 | 2 = 0
   private readonly policy: InboundPolicy
   private readonly address: string
