@@ -1,7 +1,7 @@
 // The HTTP/1 engine: one accepted connection, its requests one after the other, each passed to an endpoint and its
 // answer back. Bytes are forwarded as the slices they came in wherever nothing must change. RFC 9112.
 import type { Endpoint } from "../balance/mod.ts"
-import { type Conn, relay, Timer } from "../net/mod.ts"
+import { type Conn, relay } from "../net/mod.ts"
 import { NO_DEADLINE, NOT_AGAIN, PUSHBACK_NONE, pushbackMs } from "../route/mod.ts"
 import {
   BODY_CHUNKED,
@@ -17,6 +17,7 @@ import {
   PARSE_NEED_MORE,
   spliceHead,
 } from "../wire/mod.ts"
+import { AttemptTimer } from "./attempt_timer.ts"
 import {
   NO_GRPC_STATUS,
   OUTCOME_CLIENT_GONE,
@@ -748,20 +749,6 @@ class Http1Server extends ClientSide implements UpstreamUser {
     this.kept.forget()
     if (this.mirrors !== null) this.endMirrors(false)
     this.close()
-  }
-}
-
-/** The timer of a connection's exchanges: made once, when a route first asks for one. */
-class AttemptTimer extends Timer {
-  private readonly server: Http1Server
-
-  constructor(server: Http1Server) {
-    super()
-    this.server = server
-  }
-
-  override fire(): void {
-    this.server.attemptTimer()
   }
 }
 

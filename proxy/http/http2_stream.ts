@@ -1,7 +1,6 @@
 // One HTTP/2 exchange: the client's stream, the server's stream, and what becomes of them when either side ends,
 // breaks or refuses. Balanced on its own, so that streams of one connection go to all endpoints.
 import type { Endpoint } from "../balance/mod.ts"
-import { Timer } from "../net/mod.ts"
 import { formatGrpcTimeout, NO_DEADLINE, NOT_AGAIN, PUSHBACK_NONE, pushbackMs } from "../route/mod.ts"
 import {
   CANCEL,
@@ -19,6 +18,7 @@ import {
   Stream,
   withoutProxyError,
 } from "../wire/mod.ts"
+import { AttemptTimer } from "./attempt_timer.ts"
 import {
   NO_GRPC_STATUS,
   OUTCOME_CLIENT_GONE,
@@ -556,20 +556,6 @@ export class DownstreamStream extends Stream implements RequestView, StreamOwner
 function fieldValue(fields: readonly HeaderField[], name: string): string | undefined {
   for (const field of fields) if (field.name.text === name) return field.value
   return undefined
-}
-
-/** The timer of one exchange, made when its route first asks for one. */
-class AttemptTimer extends Timer {
-  private readonly stream: DownstreamStream
-
-  constructor(stream: DownstreamStream) {
-    super()
-    this.stream = stream
-  }
-
-  override fire(): void {
-    this.stream.attemptTimer()
-  }
 }
 
 /** Codes that mean the same to the other side; the rest speak of one connection only. */
