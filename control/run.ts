@@ -11,7 +11,7 @@ import { type InjectorProcess, startInjector } from "./injector/mod.ts"
 import { KubernetesSource, type Resource, Reviews } from "./kubernetes/mod.ts"
 import type { Log } from "./log.ts"
 import { joinMesh, type MeshMember, PEER_TIMEOUT_MS } from "./mesh_member.ts"
-import { policyConditions, policyProblems, servePolicy } from "./policy/mod.ts"
+import { allPolicyProblems, policyConditions, servePolicy } from "./policy/mod.ts"
 import { routeConditions, routeProblems } from "./routing/mod.ts"
 import { type Listening, type Metric, ProcessMetrics, serveAdmin } from "./serve/mod.ts"
 import { type ClusterSettings, NEED_CLUSTER, type ServiceName, type Settings } from "./settings.ts"
@@ -162,9 +162,9 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
         ...{ api, log, manager: "conduit-policy" },
         search: {
           find: () =>
-            policyProblems(store, settings.policy).map(
-              ({ namespace, name, field, message }) =>
-                `AuthorizationPolicy "${namespace}/${name}": ${field}: ${message}`,
+            allPolicyProblems(store, settings.policy).map(
+              ({ kind, namespace, name, field, message }) =>
+                `${kind} "${namespace}/${name}": ${field}: ${message}`,
             ),
           touchedBy: ({ policies, pods }) => policies.size + pods.size > 0,
         },

@@ -13,7 +13,7 @@ import { Lifecycle } from "./lifecycle.ts"
 import { createLogger, type Logger } from "./log.ts"
 import { dialThrough, errorCode, loop } from "./net/mod.ts"
 import { createOutbound, ownConnection } from "./outbound/mod.ts"
-import { InboundPolicy, PolicyWatch } from "./policy/mod.ts"
+import { InboundPolicy, OutboundPolicy, PolicyWatch } from "./policy/mod.ts"
 import { QuietMemory } from "./quiet_memory.ts"
 import {
   controlMetrics,
@@ -141,6 +141,7 @@ function run(config: Config, log: Logger): void {
     listenAddresses: ipv6 ? ["127.0.0.1", "::1"] : ["127.0.0.1"],
     port: config.outboundPort,
     podIps: config.podIps,
+    egress: new OutboundPolicy({ watch: policyWatch, registry, clock, log, refusals: telemetry.refusals }),
   })
   const inbound = createInbound({
     ...shared,
@@ -148,7 +149,10 @@ function run(config: Config, log: Logger): void {
     port: config.inboundPort,
     policy,
   })
-  policyWatch.onChange(() => inbound.reexamine())
+  policyWatch.onChange(() => {
+    inbound.reexamine()
+    outbound.reexamine()
+  })
   // Asks for a collection when the loop has nothing to do, and gives the pages back; `Bun.gc` alone keeps half of them.
   const quietMemory = new QuietMemory(() => Bun.shrink())
   const collect = setInterval(() => {

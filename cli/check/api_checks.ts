@@ -67,6 +67,15 @@ export function routesSound(world: World): Promise<Finding> {
   return noFault(world, FaultKind.ROUTE, "correct the route; its status says the same, by parent")
 }
 
+/** No Service asks for faults. */
+export function noFaultsInjected(world: World): Promise<Finding> {
+  return noFault(
+    world,
+    FaultKind.INJECTED,
+    "kubectl annotate svc NAME fault.conduit.io/delay- fault.conduit.io/abort- ends it",
+  )
+}
+
 /** Opaque ports of Services and their pods agree. */
 export function opaquePortsAgree(world: World): Promise<Finding> {
   const todo = "give Service and pods the same config.conduit.io/opaque-ports, each with its own numbers"

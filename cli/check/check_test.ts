@@ -579,7 +579,7 @@ test("-o json is sections of checks with a link on failure, short shows only wha
       "         -> conduit upgrade, or the conduit of that version: answers of another one may lack what this one shows",
       "         see CHECKS.md#api-version",
       "",
-      "24 checks: 1 failed, 1 warns",
+      "25 checks: 1 failed, 1 warns",
       "",
     ].join("\n"),
   )
@@ -588,7 +588,7 @@ test("-o json is sections of checks with a link on failure, short shows only wha
 test("warnings alone are success", async () => {
   controlPlane = "9.9.9"
   const { out, code } = await conduit(["check"], { KUBECONFIG: kubeconfig() })
-  expect({ code, last: out.trimEnd().split("\n").at(-1) }).toEqual({ code: 0, last: "24 checks: 1 warns" })
+  expect({ code, last: out.trimEnd().split("\n").at(-1) }).toEqual({ code: 0, last: "25 checks: 1 warns" })
 })
 
 test("a control plane that cannot be reached fails the check of it, and what it would tell is not made up", async () => {

@@ -8,6 +8,7 @@ import {
   objectsUnderstood,
   opaquePortsAgree,
   policiesSound,
+  noFaultsInjected,
   routesSound,
 } from "./api_checks.ts"
 import type { Check, Moment } from "./check.ts"
@@ -149,6 +150,7 @@ export const CHECKS: readonly Check[] = [
     RUNNING,
     ["mesh-policies", "policies name what is there", policiesSound, "api-answers"],
     ["mesh-routes", "routes are accepted, and their backends are there", routesSound, "api-answers"],
+    ["mesh-faults", "no faults are injected", noFaultsInjected, "api-answers"],
     ["mesh-opaque-ports", "opaque ports agree", opaquePortsAgree, "api-answers"],
     ["mesh-identities", "endpoints of a Service are meshed alike", endpointsAlike, "api-answers"],
   ),

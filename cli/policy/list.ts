@@ -34,6 +34,7 @@ export interface WorkloadLine {
     readonly inForce: "default" | "policies"
   }[]
   readonly policies: readonly ({
+    readonly kind: string
     readonly namespace: string
     readonly name: string
     readonly action: string
@@ -47,6 +48,10 @@ export interface WorkloadLine {
   /** Decided otherwise: probes, what cannot be told apart, policies that are gone. */
   readonly byOthers: DecidedLine | null
 }
+
+/** The kind whose decisions are counted here; figures of the others are in their proxies' metrics. */
+const AUTHORIZATION = "AuthorizationPolicy"
+const EGRESS = "EgressPolicy"
 
 /** A row of the table. */
 interface Row {
@@ -145,7 +150,8 @@ function workloadLine(workload: WorkloadPolicies): WorkloadLine {
       name: name === "" ? null : name,
       inForce: defaultInForce ? "default" : "policies",
     })),
-    policies: workload.policies.map(({ namespace, name, action, ports, decided, problems }) => ({
+    policies: workload.policies.map(({ kind, namespace, name, action, ports, decided, problems }) => ({
+      kind: kind || AUTHORIZATION,
       namespace,
       name,
       action,
@@ -161,6 +167,7 @@ function workloadLine(workload: WorkloadPolicies): WorkloadLine {
 
 function unusedLine(unused: readonly UnusedPolicy[]): WorkloadLine {
   const policies = unused.map(({ namespace, name, action, problems }) => ({
+    kind: AUTHORIZATION,
     namespace,
     name,
     action,
@@ -179,9 +186,16 @@ function rowsOf(line: WorkloadLine): Row[] {
     (policy): Row => ({
       workload: name,
       policy: policy.name,
-      action: policy.action,
-      ports: workload === null ? null : policy.ports.length === 0 ? "all" : policy.ports.join(","),
-      decided: workload === null ? null : policy,
+      action: policy.kind === EGRESS ? `${policy.action} (egress)` : policy.action,
+      ports:
+        policy.kind === EGRESS
+          ? null
+          : workload === null
+            ? null
+            : policy.ports.length === 0
+              ? "all"
+              : policy.ports.join(","),
+      decided: workload === null || policy.kind !== AUTHORIZATION ? null : policy,
       problems: policy.problems.join("; "),
     }),
   )

@@ -133,6 +133,7 @@ export const stat = command({
     const { namespace } = mesh
     const from = selectorOf(sender, args["from-namespace"] ?? namespace)
     const to = selectorOf(receiver, args["to-namespace"] ?? namespace)
+    const warned = new Set<string>()
     const columns = statColumns({ namespaces: namespace === "", kinds })
     await show(args.watch === true, async () => {
       const rows: StatLine[] = []
@@ -157,6 +158,11 @@ export const stat = command({
       })
       if (answer.rows.length === 0 && target.name !== "") {
         throw new Failure(`${resourceText(target.kind, target.name)} was not found ${place(asked.namespace)}`)
+      }
+      // Once, however many targets: the same Services are behind all of them.
+      for (const warning of answer.warnings.filter(one => !warned.has(one))) {
+        warned.add(warning)
+        say(`Warning: ${warning}`)
       }
       return answer.rows.map(statLine)
     }

@@ -17,9 +17,10 @@ import {
   type ServicePort,
   type ServiceRecord,
 } from "../cluster/mod.ts"
-import { type PolicyOptions, policyProblems } from "../policy/mod.ts"
+import { allPolicyProblems, type PolicyOptions } from "../policy/mod.ts"
 import { routeProblems } from "../routing/mod.ts"
 import type { Certified } from "../tls/mod.ts"
+import { injectedFaults } from "./injected_faults.ts"
 import { compareResources } from "./resources.ts"
 
 /** Faults in one answer; a mesh with more has one cause for many, and nobody reads on. */
@@ -59,6 +60,11 @@ export function check(
       where: `${kind} ${where}/${name}`,
       message: `${reason}: ${message}`,
     })),
+    ...injectedFaults(store, namespace).map(({ service, message }) => ({
+      kind: FaultKind.INJECTED,
+      where: `Service ${service.namespace}/${service.name}`,
+      message,
+    })),
     ...[...store.services(namespace)]
       .sort(compareResources)
       .flatMap(service => serviceFaults(store, service)),
@@ -77,11 +83,11 @@ export function check(
 }
 
 function policyFaults(store: ClusterStore, options: PolicyOptions, namespace: string): Fault[] {
-  return policyProblems(store, options)
+  return allPolicyProblems(store, options)
     .filter(problem => namespace === "" || problem.namespace === namespace)
-    .map(({ namespace: where, name, field, message }) => ({
+    .map(({ kind, namespace: where, name, field, message }) => ({
       kind: FaultKind.POLICY,
-      where: `AuthorizationPolicy ${where}/${name}`,
+      where: `${kind} ${where}/${name}`,
       message: `${field}: ${message}`,
     }))
 }

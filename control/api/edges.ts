@@ -19,6 +19,7 @@ import { calledBy, figuresOf, windowOf } from "./stat.ts"
 const REASONS: Readonly<Record<string, string>> = {
   disabled: "the caller's proxy has no identity: mutual TLS is off",
   loopback: "the pod calls itself",
+  "": "no request got further than the caller's proxy",
 }
 
 /** What a request of the kubelet is recorded as; it is nobody's call. */
@@ -102,7 +103,10 @@ export function edgesOf(
     if (row.reporter === undefined || row.dst === undefined) continue
     const from = endOf(store, row.reporter, callerKind)
     const to =
-      calledBy(store, row, kind)[0] ?? endOf(store, row.dst, "") ?? calledBy(store, row, "service")[0]
+      calledBy(store, row, kind)[0] ??
+      endOf(store, row.dst, "") ??
+      calledBy(store, row, "service")[0] ??
+      outsideOf(row)
     const called = from === undefined ? "" : serviceCalled(from, row)
     const known = reachedNobody(row) ? throughService.get(called) : undefined
     const edge = known ?? edgeOf(from, to, row, reasonOf(store, row))
@@ -135,6 +139,12 @@ export function edgesOf(
     calledRps: called.rps,
     ...figuresOf(sum),
   }))
+}
+
+/** What was called outside of the cluster: the host, or all that was named by none. */
+function outsideOf({ host, dstService, dst }: telemetryQueryV1.Traffic): ResourceName | undefined {
+  if (dstService !== "" || dst?.namespace !== "") return undefined
+  return { namespace: "", kind: "external", name: host === "" ? "unnamed" : host }
 }
 
 function compareEdges(a: EdgeSum, b: EdgeSum): number {

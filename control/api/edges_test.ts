@@ -143,3 +143,18 @@ test("several reasons of one pair are one row", async () => {
   expect(rows).toMatchObject([{ secured: false, responses: 120 }])
   expect(rows[0]?.reason?.split("; ")).toHaveLength(2)
 })
+
+test("what is called outside of the cluster is an end by its host, and what nobody names one for all", async () => {
+  const outside = { dst_namespace: "", dst_service: "", tls: "no_identity" }
+  const rows = await edgesOf("deployment", [
+    [{ ...outside, authority: "api.example:8080" }, 60],
+    [outside, 60],
+    // Refused by the caller's own proxy.
+    [{ ...outside, authority: "denied.example", tls: "", classification: "failure" }, 60],
+  ])
+  expect(rows.map(({ pair, secured, reason }) => [pair, secured, reason])).toEqual([
+    ["web external/api.example:8080", false, "the called side is outside of the mesh"],
+    ["web external/denied.example", false, "no request got further than the caller's proxy"],
+    ["web external/unnamed", false, "the called side is outside of the mesh"],
+  ])
+})

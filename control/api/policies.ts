@@ -1,5 +1,6 @@
 // Policies: what decides who may call each workload, and what each policy decided within a window.
 import type { MessageInitShape } from "@bufbuild/protobuf"
+import { EGRESS_KIND, POLICY_KIND, RATE_LIMIT_KIND } from "../../deploy/policy/mod.ts"
 import { ACTION_ALLOW, DEFAULT_POLICY_NAMES } from "../../protos/authorization/mod.ts"
 import type {
   DecisionFiguresSchema,
@@ -10,12 +11,13 @@ import type {
 } from "../../protos/mod.ts"
 import type { ClusterStore, PodRecord } from "../cluster/mod.ts"
 import {
+  allPolicyProblems,
   ClientPods,
   compilePod,
   isTarget,
   type PolicyOptions,
   policiesOf,
-  policyProblems,
+  portNumbers,
 } from "../policy/mod.ts"
 import { invalid } from "../rpc/mod.ts"
 import { AccessSum, type TelemetryQueries } from "../telemetry/mod.ts"
@@ -109,8 +111,8 @@ export async function policies(
     }
   }
   const problems = new Map<string, string[]>()
-  for (const { namespace, name, field, message } of policyProblems(store, options)) {
-    const key = `${namespace}/${name}`
+  for (const { kind, namespace, name, field, message } of allPolicyProblems(store, options)) {
+    const key = problemKey(kind, namespace, name)
     problems.set(key, [...(problems.get(key) ?? []), `${field}: ${message}`])
   }
   const podsOf = new Map<string, PodRecord[]>()
@@ -165,9 +167,29 @@ function workloadPolicies(
       name,
       action,
       ports: [...numbers].sort((a, b) => a - b),
+      kind: POLICY_KIND,
       decided: decided.of(key).figures(),
-      problems: [...(problems.get(key) ?? [])],
+      problems: [...(problems.get(problemKey(POLICY_KIND, namespace, name)) ?? [])],
     }
+  })
+  const more = [
+    ...[...store.rateLimitPolicies(resource.namespace)].map(({ policy }) => ({
+      ...{ policy, kind: RATE_LIMIT_KIND, action: "Limit" },
+    })),
+    ...[...store.egressPolicies(resource.namespace)].map(({ policy }) => ({
+      ...{ policy, kind: EGRESS_KIND, action: policy.action },
+    })),
+  ].flatMap(({ policy, kind, action }) => {
+    const held = pods.filter(pod => isTarget(store, policy, pod))
+    if (held.length === 0) return []
+    const { namespace, name, target } = policy
+    const numbers = new Set(held.flatMap(pod => portNumbers(pod, target.ports ?? [])))
+    return [
+      {
+        ...{ namespace, name, kind, action, ports: [...numbers].sort((a, b) => a - b) },
+        problems: [...(problems.get(problemKey(kind, namespace, name)) ?? [])],
+      },
+    ]
   })
   const known = new Set([
     ...shown.map(policy => `${policy.namespace}/${policy.name}`),
@@ -178,7 +200,7 @@ function workloadPolicies(
     resource,
     defaultPolicy: DEFAULT_POLICY_NAMES[compiled[0]?.defaultPolicy ?? 0] ?? options.defaultPolicy,
     ports: [...ports.values()].sort((a, b) => a.port - b.port),
-    policies: shown,
+    policies: [...shown, ...more.sort(compareNames)],
     byDefault: decided.of("default").figures(),
     notAllowed: decided.of("not-allowed").figures(),
     byOthers: decided.others(known),
@@ -194,8 +216,12 @@ function unused(store: ClusterStore, namespace: string, problems: ReadonlyMap<st
       namespace: ns,
       name,
       action,
-      problems: [...(problems.get(`${ns}/${name}`) ?? [])],
+      problems: [...(problems.get(problemKey(POLICY_KIND, ns, name)) ?? [])],
     }))
+}
+
+function problemKey(kind: string, namespace: string, name: string): string {
+  return `${kind} ${namespace}/${name}`
 }
 
 function compareNames(

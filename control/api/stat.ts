@@ -19,6 +19,7 @@ import {
   type TcpFigures,
   type TelemetryQueries,
 } from "../telemetry/mod.ts"
+import { injectedFaults } from "./injected_faults.ts"
 import {
   compareResources,
   type ResourceName,
@@ -66,7 +67,8 @@ export async function stat(
       const { meshed = 0, total = 0 } = pods.get(key) ?? {}
       return { resource, meshedPods: meshed, totalPods: total, ...figuresOf(sum) }
     })
-  return { rows }
+  const namespaces = [...target.resources.values()].map(one => one.namespace)
+  return { rows, warnings: faultWarnings(store, namespaces) }
 }
 
 /** Pods of a resource that run. */
@@ -131,6 +133,15 @@ export async function traffic(
 
   const pods = countPods(store, reporters, pod => resourcesOfPod(store, pod, target.kind))
   return { target, sums, pods }
+}
+
+/** A sentence on each Service of some namespaces that asks for faults. */
+function faultWarnings(store: ClusterStore, namespaces: readonly string[]): string[] {
+  return [...new Set(namespaces)].flatMap(namespace =>
+    injectedFaults(store, namespace).map(
+      ({ service, message }) => `Service ${service.namespace}/${service.name}: ${message}`,
+    ),
+  )
 }
 
 /** Figures of a row in the API's shape; absent where there was no traffic. */

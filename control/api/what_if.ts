@@ -68,7 +68,7 @@ export async function whatIf(
   const hard = found.filter(({ reason }) => reason === "PortNotFound")
   if (hard.length > 0) {
     const placed = hard.map(problem => {
-      const key = objectKey({ kind: "authorizationpolicy", ...problem })
+      const key = objectKey({ ...problem, kind: "authorizationpolicy" })
       const file = read.find(one => one.objects.has(key))
       const message = `${problem.field} of AuthorizationPolicy "${problem.name}" ${problem.message}`
       return { where: file?.whereOf(key, pathOf(problem.field)) ?? problem.namespace, message }

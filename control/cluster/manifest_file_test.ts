@@ -43,6 +43,11 @@ test("an object with any one field replaced by anything is read or reported, by 
   )
 })
 
+test("an object of a kind that every object has as a method is none of ours", () => {
+  const text = JSON.stringify({ apiVersion: "v1", kind: "valueOf", metadata: { name: "web" } })
+  expect(readManifestFile("a.json", text)).toMatchObject({ problems: [], incomplete: false })
+})
+
 test("any text is read or reported", () => {
   fc.assert(
     fc.property(fc.string({ unit: fc.constantFrom(..."{}[]:-&*!|>'\"%@`,#? \n\tab1~.") }), text => {

@@ -1,7 +1,7 @@
 // What the control plane keeps of a cluster: the few fields of each Kubernetes object that decide where
 // traffic goes, whose it is and who may send it. Filled by a source (manifests.ts), held and indexed by store.ts.
 import type { ReferenceGrant, Route, ServiceTraffic } from "../../deploy/gateway/mod.ts"
-import type { AuthorizationPolicy } from "../../deploy/policy/mod.ts"
+import type { AuthorizationPolicy, EgressPolicy, RateLimitPolicy } from "../../deploy/policy/mod.ts"
 
 /** An inclusive range of TCP ports. */
 export interface PortRange {
@@ -222,6 +222,25 @@ export interface PolicyRecord {
   readonly policy: AuthorizationPolicy
 }
 
+/** An EgressPolicy. */
+export interface EgressRecord {
+  readonly kind: "egresspolicy"
+  readonly namespace: string
+  readonly name: string
+  readonly policy: EgressPolicy
+}
+
+/** A RateLimitPolicy. */
+export interface RateLimitRecord {
+  readonly kind: "ratelimitpolicy"
+  readonly namespace: string
+  readonly name: string
+  readonly policy: RateLimitPolicy
+}
+
+/** A policy of any kind. */
+export type AnyPolicyRecord = PolicyRecord | EgressRecord | RateLimitRecord
+
 /** Any object that is kept. */
 export type ClusterObject =
   | NamespaceRecord
@@ -232,7 +251,7 @@ export type ClusterObject =
   | WorkloadRecord
   | RouteRecord
   | GrantRecord
-  | PolicyRecord
+  | AnyPolicyRecord
 
 /** Key of an object in the store: `kind/namespace/name`. */
 export function objectKey(object: { kind: string; namespace: string; name: string }): string {

@@ -6,10 +6,19 @@ import {
   readRoute,
   readServiceTraffic,
 } from "../../deploy/gateway/mod.ts"
-import { POLICY_KIND, readAuthorizationPolicy } from "../../deploy/policy/mod.ts"
+import {
+  EGRESS_KIND,
+  POLICY_KIND,
+  type PolicyComplaint,
+  RATE_LIMIT_KIND,
+  readAuthorizationPolicy,
+  readEgressPolicy,
+  readRateLimitPolicy,
+} from "../../deploy/policy/mod.ts"
 import { DEFAULT_POLICY_NAMES } from "../../protos/authorization/mod.ts"
 import { canonicalIp } from "./ip_address.ts"
 import type {
+  AnyPolicyRecord,
   ClusterObject,
   ContainerPort,
   OwnerRef,
@@ -145,7 +154,8 @@ export function readObject(raw: unknown): ReadObject {
   const root = new Field(raw, [])
   const kind = root.at("kind").required()
   root.at("apiVersion").required()
-  const read = READERS[kind]
+  // Every object has a `valueOf`, which is no kind.
+  const read = Object.hasOwn(READERS, kind) ? READERS[kind] : undefined
   if (read === undefined) return { object: null, warnings: [] }
   const warnings: Warnings = []
   return { object: read(root, warnings), warnings }
@@ -181,7 +191,9 @@ const READERS: Readonly<Record<string, (root: Field, warnings: Warnings) => Clus
   TLSRoute: readRouteRecord,
   TCPRoute: readRouteRecord,
   ReferenceGrant: readGrant,
-  [POLICY_KIND]: readPolicy,
+  [POLICY_KIND]: root => readPolicy(root, readAuthorizationPolicy, "authorizationpolicy"),
+  [EGRESS_KIND]: root => readPolicy(root, readEgressPolicy, "egresspolicy"),
+  [RATE_LIMIT_KIND]: root => readPolicy(root, readRateLimitPolicy, "ratelimitpolicy"),
 }
 
 function readRouteRecord(root: Field, warnings: Warnings): RouteRecord | null {
@@ -203,12 +215,20 @@ function warningOf({ path, message, effect }: RouteComplaint): FieldError {
   return new FieldError(path, `${message}; ${effect}`)
 }
 
-function readPolicy(root: Field): ClusterObject | null {
-  const { policy, complaints } = readAuthorizationPolicy(root.value)
+function readPolicy(
+  root: Field,
+  read: (raw: unknown) => {
+    readonly policy: AnyPolicyRecord["policy"] | null
+    readonly complaints: readonly PolicyComplaint[]
+  },
+  kind: AnyPolicyRecord["kind"],
+): AnyPolicyRecord | null {
+  const { policy, complaints } = read(root.value)
   const [first, ...others] = complaints.map(({ path, message }) => new FieldError(path, message))
   if (first !== undefined) throw new FieldError(first.path, first.message, others)
   if (policy === null) return null
-  return { kind: "authorizationpolicy", namespace: policy.namespace, name: policy.name, policy }
+  // Its reader is the kind's.
+  return { kind, namespace: policy.namespace, name: policy.name, policy } as AnyPolicyRecord
 }
 
 function nameOf(root: Field): string {

@@ -2,7 +2,9 @@
 // that say which answers may be different now. Sources write it; destination, api and others read it.
 import { isDeepStrictEqual } from "node:util"
 import {
+  type AnyPolicyRecord,
   type ClusterObject,
+  type EgressRecord,
   type GrantRecord,
   type NamespaceRecord,
   type NodeRecord,
@@ -11,6 +13,7 @@ import {
   type PodRecord,
   type PolicyRecord,
   type PortRange,
+  type RateLimitRecord,
   ROUTE_RECORD_KINDS,
   type RouteRecord,
   type ServicePort,
@@ -34,7 +37,7 @@ export interface ClusterDirt {
   readonly ips: ReadonlySet<string>
   /** Keys (`pod/namespace/name`) of pods whose own settings may differ. */
   readonly pods: ReadonlySet<string>
-  /** Namespaces whose AuthorizationPolicies differ. */
+  /** Namespaces whose policies differ, of whichever kind. */
   readonly policies: ReadonlySet<string>
 }
 
@@ -46,6 +49,8 @@ export class ClusterStore {
   private readonly podsByNamespace = new Map<string, Map<string, PodRecord>>()
   private readonly servicesByNamespace = new Map<string, Map<string, ServiceRecord>>()
   private readonly policiesByNamespace = new Map<string, Map<string, PolicyRecord>>()
+  private readonly egressByNamespace = new Map<string, Map<string, EgressRecord>>()
+  private readonly rateLimitsByNamespace = new Map<string, Map<string, RateLimitRecord>>()
   private readonly podsByIp = new MultiMap<PodRecord>()
   private readonly podsByNode = new MultiMap<PodRecord>()
   private readonly podsByOwner = new MultiMap<PodRecord>()
@@ -152,9 +157,18 @@ export class ClusterStore {
   }
 
   /** All AuthorizationPolicies, of one namespace or (empty) of all. */
-  *policies(namespace = ""): Iterable<PolicyRecord> {
-    if (namespace !== "") yield* this.policiesByNamespace.get(namespace)?.values() ?? []
-    else for (const policies of this.policiesByNamespace.values()) yield* policies.values()
+  policies(namespace = ""): Iterable<PolicyRecord> {
+    return within(this.policiesByNamespace, namespace)
+  }
+
+  /** All EgressPolicies, of one namespace or (empty) of all. */
+  egressPolicies(namespace = ""): Iterable<EgressRecord> {
+    return within(this.egressByNamespace, namespace)
+  }
+
+  /** All RateLimitPolicies, of one namespace or (empty) of all. */
+  rateLimitPolicies(namespace = ""): Iterable<RateLimitRecord> {
+    return within(this.rateLimitsByNamespace, namespace)
   }
 
   /** All workloads of a kind, of one namespace or (empty) of all. */
@@ -285,15 +299,13 @@ export class ClusterStore {
       this.reindexGrant(before as GrantRecord | undefined, after as GrantRecord | undefined, dirt)
     else if ((ROUTE_RECORD_KINDS as readonly (string | undefined)[]).includes(kind))
       this.reindexRoute(before as RouteRecord | undefined, after as RouteRecord | undefined, dirt)
-    else if (kind === "authorizationpolicy") {
-      for (const policy of [before, after] as (PolicyRecord | undefined)[]) {
-        if (policy === undefined) continue
-        const policies = nested(this.policiesByNamespace, policy.namespace)
-        if (policy === before) policies.delete(policy.name)
-        else policies.set(policy.name, policy)
-        dirt.policies.add(policy.namespace)
-      }
-    } else if (kind === "namespace") this.soilNamespace((after ?? before)?.name ?? "", dirt)
+    else if (kind === "authorizationpolicy")
+      reindexPolicy(this.policiesByNamespace, before as PolicyRecord, after as PolicyRecord, dirt)
+    else if (kind === "egresspolicy")
+      reindexPolicy(this.egressByNamespace, before as EgressRecord, after as EgressRecord, dirt)
+    else if (kind === "ratelimitpolicy")
+      reindexPolicy(this.rateLimitsByNamespace, before as RateLimitRecord, after as RateLimitRecord, dirt)
+    else if (kind === "namespace") this.soilNamespace((after ?? before)?.name ?? "", dirt)
     else if (kind === "node")
       for (const pod of this.podsByNode.get((after ?? before)?.name ?? "")) this.soilPod(pod, dirt)
     else
@@ -427,6 +439,26 @@ function selects(service: ServiceRecord, pod: PodRecord): boolean {
   if (service.selector === null) return false
   for (const [name, value] of service.selector) if (pod.labels.get(name) !== value) return false
   return true
+}
+
+function* within<V>(maps: ReadonlyMap<string, ReadonlyMap<string, V>>, namespace: string): Generator<V> {
+  if (namespace !== "") yield* maps.get(namespace)?.values() ?? []
+  else for (const map of maps.values()) yield* map.values()
+}
+
+function reindexPolicy<Kept extends AnyPolicyRecord>(
+  index: Map<string, Map<string, Kept>>,
+  before: Kept | undefined,
+  after: Kept | undefined,
+  dirt: Dirt,
+): void {
+  for (const policy of [before, after]) {
+    if (policy === undefined) continue
+    const policies = nested(index, policy.namespace)
+    if (policy === before) policies.delete(policy.name)
+    else policies.set(policy.name, policy)
+    dirt.policies.add(policy.namespace)
+  }
 }
 
 function nested<V>(map: Map<string, Map<string, V>>, key: string): Map<string, V> {

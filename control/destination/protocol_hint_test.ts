@@ -51,7 +51,7 @@ function hints(store: ClusterStore) {
     viaService.kind === "service" ? viaService.service.protocol : null,
     viaService.kind === "service" ? viaService.endpoints[0]?.protocol : null,
     direct.kind === "endpoint" ? direct.endpoint.protocol : null,
-    resolveInbound(store, "default", "web-1", 8080),
+    resolveInbound(store, "default", "web-1", 8080).protocol ?? UNSPECIFIED,
   ]
 }
 
@@ -92,7 +92,7 @@ test("Services that disagree about a pod's port leave it to detection", () => {
 })
 
 test("a pod that is not known yet has no hint", () => {
-  expect(resolveInbound(new ClusterStore(), "default", "web-1", 8080)).toBe(UNSPECIFIED)
+  expect(resolveInbound(new ClusterStore(), "default", "web-1", 8080)).toEqual({})
 })
 
 test("behind a port that bypasses its proxy a pod proves no identity", () => {

@@ -1,5 +1,6 @@
 // What stands behind an address, and how a port of a proxy's own pod behaves: asks the cluster, knows no stream.
 import type { MessageInitShape } from "@bufbuild/protobuf"
+import type { ServiceTraffic } from "../../deploy/gateway/mod.ts"
 import { destinationV1 } from "../../protos/mod.ts"
 import {
   type ClusterStore,
@@ -25,6 +26,9 @@ export type ServiceInit = MessageInitShape<typeof destinationV1.ServiceSchema>
 
 /** A backend without its endpoints, in plain data. */
 export type BackendInit = MessageInitShape<typeof destinationV1.BackendSchema>
+
+/** A port of a proxy's own pod, in plain data. */
+export type InboundInit = MessageInitShape<typeof destinationV1.InboundPortSchema>
 
 /** What stands behind an address. */
 export type Resolution =
@@ -86,9 +90,7 @@ export function resolveOutbound(
       backends: (routes?.backends ?? []).map(backend => ({
         info: {
           ...serviceFields(store, backend.service, backend.port, options),
-          ...(backend.service.traffic.accrual === null
-            ? {}
-            : { failureAccrual: backend.service.traffic.accrual }),
+          ...backendFields(backend.service.traffic),
         },
         endpoints: serviceEndpoints(store, backend.service, backend.port, family, options),
       })),
@@ -105,15 +107,25 @@ export function resolveOutbound(
   }
 }
 
-/** Protocol hint for a port of a pod; unspecified while the pod is unknown. */
+/** Protocol hint for a port of a pod, and its zone; unspecified while the pod is unknown. */
 export function resolveInbound(
   store: ClusterStore,
   namespace: string,
   pod: string,
   port: number,
-): destinationV1.Protocol {
+): InboundInit {
   const record = store.pod(namespace, pod)
-  return record === undefined ? destinationV1.Protocol.UNSPECIFIED : podPortProtocol(store, record, port)
+  return record === undefined
+    ? {}
+    : { protocol: podPortProtocol(store, record, port), zone: store.zoneOf(record.nodeName) }
+}
+
+/** What holds for a Service wherever requests come to it from. */
+function backendFields({ accrual, balancing }: ServiceTraffic) {
+  return {
+    ...(accrual === null ? {} : { failureAccrual: accrual }),
+    ...(balancing === null ? {} : { balancing }),
+  }
 }
 
 function serviceFields(

@@ -67,7 +67,7 @@ export function portRoutes(
 }
 
 /** A Service's annotations, as far as proxies act on them. */
-export function trafficFields({ retry, timeouts, accrual }: ServiceTraffic) {
+export function trafficFields({ retry, timeouts, accrual, balancing, fault }: ServiceTraffic) {
   const { requestMs, responseMs, idleMs } = timeouts
   const attemptMs = retry?.attemptTimeoutMs ?? 0
   return {
@@ -84,6 +84,8 @@ export function trafficFields({ retry, timeouts, accrual }: ServiceTraffic) {
       ? {}
       : { timeouts: { requestMs, backendRequestMs: attemptMs, responseMs, idleMs } }),
     ...(accrual === null ? {} : { failureAccrual: accrual }),
+    ...(balancing === null ? {} : { balancing }),
+    ...(fault === null ? {} : { fault }),
   }
 }
 
@@ -154,6 +156,7 @@ class Flattening {
         }
       }),
       timeouts: { requestMs, backendRequestMs: attemptMs, responseMs, idleMs },
+      ...(rule.session === null ? {} : { session: rule.session }),
       ...(retry !== null
         ? {
             retry: {

@@ -5,7 +5,7 @@ import { createHash } from "node:crypto"
 import { create, toBinary } from "@bufbuild/protobuf"
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire"
 import { destinationV1 } from "../../protos/mod.ts"
-import type { EndpointInit, Resolution } from "./resolve.ts"
+import type { EndpointInit, InboundInit, Resolution } from "./resolve.ts"
 
 /** Length of a version in hex digits: 64 bits tell any two states of one target apart. */
 export const VERSION_DIGITS = 16
@@ -76,8 +76,8 @@ export function outboundState(resolution: Resolution): TargetState {
 }
 
 /** State of an inbound port. */
-export function inboundState(protocol: destinationV1.Protocol): TargetState {
-  const port = create(destinationV1.InboundPortSchema, { protocol })
+export function inboundState(init: InboundInit): TargetState {
+  const port = create(destinationV1.InboundPortSchema, init)
   return state(RESPONSE_INBOUND, toBinary(destinationV1.InboundPortSchema, port), null, new Map(), [])
 }
 

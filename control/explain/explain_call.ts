@@ -3,7 +3,7 @@
 import type { RequestFacts } from "../../protos/authorization/mod.ts"
 import { destinationV1 } from "../../protos/mod.ts"
 import type { RoutedRequest } from "../../protos/routes/mod.ts"
-import { hasPort, ipToBytes } from "../cluster/mod.ts"
+import { type ClusterStore, hasPort, ipToBytes, type PodRecord } from "../cluster/mod.ts"
 import {
   type EndpointInit,
   type Resolution,
@@ -153,9 +153,7 @@ class Walk {
     const first = called.kind === "pods" ? called.addresses[0] : undefined
     const hint =
       resolution?.service.protocol ??
-      (first?.pod == null
-        ? UNSPECIFIED
-        : resolveInbound(world.store, first.pod.namespace, first.pod.name, first.port))
+      (first?.pod == null ? UNSPECIFIED : inboundProtocol(world.store, first.pod, first.port))
     const place = this.hintPlace(called, hint)
     const raw = wire === "tcp" || wire === "tls" || hint === TCP || hint === TLS
     const asked = this.question.protocol
@@ -366,11 +364,16 @@ class Walk {
   private requestAt(one: Met, wire: Wire, raw: boolean): RequestFacts | null {
     const { pod, port, leg } = one
     if (pod === null || raw) return null
-    const hint = resolveInbound(this.world.store, pod.namespace, pod.name, port)
+    const hint = inboundProtocol(this.world.store, pod, port)
     if (hint === TCP || hint === TLS) return null
     const { method } = this.question
     return { method: method === "" ? (wire === "grpc" ? "POST" : "GET") : method, target: leg.path }
   }
+}
+
+/** What a port of a pod is known to speak. */
+function inboundProtocol(store: ClusterStore, pod: PodRecord, port: number): destinationV1.Protocol {
+  return resolveInbound(store, pod.namespace, pod.name, port).protocol ?? UNSPECIFIED
 }
 
 /** Endpoints that are shown one by one. */

@@ -267,6 +267,8 @@ function tableOf(matches: readonly MatchConfig[]): RouteTable {
     timeouts: EMPTY_RULE.timeouts,
     retry: null,
     accrual: null,
+    balancing: null,
+    injected: null,
   })
 }
 
@@ -278,6 +280,7 @@ const EMPTY_RULE = {
   backends: [],
   timeouts: NONE,
   retry: null,
+  session: null,
   fault: "",
 } as const
 

@@ -20,13 +20,18 @@ import type { Resolution } from "../destination/mod.ts"
 
 /** The routes of a Service's port. */
 export function routesConfigOf(service: Extract<Resolution, { kind: "service" }>["service"]): RoutesConfig {
-  const { routeKind, routes, timeouts, retry, failureAccrual } = create(destinationV1.ServiceSchema, service)
+  const { routeKind, routes, timeouts, retry, failureAccrual, balancing, fault } = create(
+    destinationV1.ServiceSchema,
+    service,
+  )
   return {
     kind: routeKind,
     rules: routes.map(ruleOf),
     timeouts: timeoutsOf(timeouts),
     retry: retryOf(retry),
     accrual: failureAccrual ?? null,
+    balancing: balancing ?? null,
+    injected: fault ?? null,
   }
 }
 
@@ -50,6 +55,7 @@ function ruleOf(rule: destinationV1.HttpRoute): RuleConfig {
     })),
     timeouts: timeoutsOf(rule.timeouts),
     retry: retryOf(rule.retry),
+    session: rule.session ?? null,
     fault: rule.fault,
   }
 }

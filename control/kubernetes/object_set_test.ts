@@ -14,6 +14,8 @@ const SPECS: Readonly<Record<string, object>> = {
     action: "Allow",
     rules: [{ from: [{ namespaces: ["shop"] }] }],
   },
+  EgressPolicy: { target: { kind: "Namespace" }, action: "Deny", rules: [{ ports: [25] }] },
+  RateLimitPolicy: { target: { kind: "Namespace" }, limits: [{ requests: 5 }] },
   HTTPRoute: { parentRefs: [SERVICE] },
   GRPCRoute: { parentRefs: [SERVICE] },
   TLSRoute: { parentRefs: [SERVICE] },

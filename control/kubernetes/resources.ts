@@ -1,5 +1,6 @@
 // The kinds of objects that are read from the Kubernetes API, what each is for, and how little of it is asked for.
 import { GATEWAY_GROUP } from "../../deploy/gateway/mod.ts"
+import { POLICY_API_VERSION, POLICY_KINDS } from "../../deploy/policy/mod.ts"
 
 /** A kind of object. */
 export interface Resource {
@@ -87,10 +88,9 @@ export const RESOURCES: readonly Resource[] = [
   resource("apps/v1", "daemonsets", "DaemonSet", { metadataOnly: true, without: OWNERS }),
   resource("batch/v1", "jobs", "Job", { metadataOnly: true, without: OWNERS }),
   resource("batch/v1", "cronjobs", "CronJob", { metadataOnly: true, without: OWNERS }),
-  resource("policy.conduit.io/v1alpha1", "authorizationpolicies", "AuthorizationPolicy", {
-    need: "optional",
-    without: "no AuthorizationPolicy is in force",
-  }),
+  ...Object.entries(POLICY_KINDS).map(([kind, plural]) =>
+    resource(POLICY_API_VERSION, plural, kind, { need: "optional", without: `no ${kind} is in force` }),
+  ),
   gateway(["v1"], "httproutes", "HTTPRoute", "no HTTPRoute is in force"),
   gateway(["v1"], "grpcroutes", "GRPCRoute", "no GRPCRoute is in force"),
   gateway(["v1", "v1alpha3", "v1alpha2"], "tlsroutes", "TLSRoute", "no TLSRoute is in force"),

@@ -26,7 +26,11 @@ test("the identity service may ask whose tokens are, and nothing else", () => {
 test("the policy service may write the status of policies, and nothing else", () => {
   const rules = CONDITION_RULES.map(rule => fill(rule, { namespace: "conduit", version: "1", values: {} }))
   expect(rules).toEqual([
-    { apiGroups: ["policy.conduit.io"], resources: ["authorizationpolicies/status"], verbs: ["patch"] },
+    {
+      apiGroups: ["policy.conduit.io"],
+      resources: ["authorizationpolicies/status", "egresspolicies/status", "ratelimitpolicies/status"],
+      verbs: ["patch"],
+    },
   ])
 })
 

@@ -1,6 +1,6 @@
 // Compiles the policies of a pod: objects that speak of workloads and names become what a proxy compares, identities,
 // addresses and port numbers. A pure function of the cluster, so that proposed policies can be compiled as well.
-import type { AuthorizationPolicy, PlacedSource } from "../../deploy/policy/mod.ts"
+import type { AuthorizationPolicy, PlacedSource, PolicyHead } from "../../deploy/policy/mod.ts"
 import {
   ACTION_ALLOW,
   ACTION_AUDIT,
@@ -80,7 +80,7 @@ export function* policiesOf(store: ClusterStore, namespace = ""): Generator<Auth
 }
 
 /** Whether a policy targets a pod. */
-export function isTarget(store: ClusterStore, policy: AuthorizationPolicy, pod: PodRecord): boolean {
+export function isTarget(store: ClusterStore, policy: PolicyHead, pod: PodRecord): boolean {
   const { namespace, target } = policy
   if (namespace !== pod.namespace || pod.finished) return false
   if (target.kind === "Namespace") return true

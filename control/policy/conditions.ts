@@ -1,16 +1,18 @@
-// What is written into the status of each AuthorizationPolicy: the condition Accepted, with every fault by its field.
+// What is written into the status of each policy: the condition Accepted, with every fault by its field.
 import {
   type AuthorizationPolicy,
   dottedField,
   POLICY_KIND,
+  POLICY_KINDS,
   type PolicyComplaint,
-  readAuthorizationPolicy,
+  type PolicyKind,
+  readAnyPolicy,
 } from "../../deploy/policy/mod.ts"
 import type { ClusterStore } from "../cluster/mod.ts"
 import { type ConditionKind, cut, type StatusObject, timed, type WantedCondition } from "../conditions/mod.ts"
 import { RESOURCES } from "../kubernetes/mod.ts"
 import type { PolicyOptions } from "./compile.ts"
-import { type PolicyProblem, policyProblems } from "./problems.ts"
+import { type PolicyProblem, policyProblems, trafficProblems } from "./problems.ts"
 
 /** What became of a policy; `False` when anything is wrong with it, with every fault behind its field. */
 export type Accepted = Pick<WantedCondition, "status" | "reason" | "message">
@@ -31,17 +33,21 @@ export function acceptedOf(
   return { status: "False", reason: first.reason, message: cut(faults.join("; ")) }
 }
 
-/** The conditions of AuthorizationPolicies; those of other types are others'. */
+/** The conditions of policies of all kinds; those of other types are others'. */
 export function policyConditions(store: ClusterStore, options: PolicyOptions): ConditionKind[] {
-  return RESOURCES.filter(({ kind }) => kind === POLICY_KIND).map(resource => ({
+  return RESOURCES.filter(({ kind }) => Object.hasOwn(POLICY_KINDS, kind)).map(resource => ({
     resource,
     list: "conditions",
     lists: (objects, now) => {
-      const read = objects.map(object => readAuthorizationPolicy(object))
-      const policies = read
-        .map(({ policy }) => policy)
-        .filter((one): one is AuthorizationPolicy => one !== null)
-      const problems = Map.groupBy(policyProblems(store, options, policies), keyOf)
+      const kind = resource.kind as PolicyKind
+      const read = objects.map(object => readAnyPolicy({ ...object, kind }))
+      const policies = read.flatMap(one => one?.policy ?? [])
+      const found =
+        kind === POLICY_KIND
+          ? // Its reader is the kind's.
+            policyProblems(store, options, policies as AuthorizationPolicy[])
+          : trafficProblems(store, kind, policies)
+      const problems = Map.groupBy(found, keyOf)
       return objects.map((object, index) => {
         const own = problems.get(keyOf(object.metadata)) ?? []
         return conditionsOf(object, acceptedOf(read[index]?.complaints ?? [], own), now)

@@ -12,5 +12,10 @@ export {
 } from "./compile.ts"
 export { CLAUSES, type Judgement, judge, type NearMiss } from "./judgement.ts"
 export { policyConditions } from "./conditions.ts"
-export { type PolicyProblem, type PolicyProblemReason, policyProblems } from "./problems.ts"
+export {
+  allPolicyProblems,
+  type PolicyProblem,
+  type PolicyProblemReason,
+  policyProblems,
+} from "./problems.ts"
 export { type PolicyServer, servePolicy } from "./service.ts"

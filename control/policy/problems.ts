@@ -3,10 +3,15 @@
 import {
   type AuthorizationPolicy,
   dottedField,
+  EGRESS_KIND,
   type PlacedSource,
+  POLICY_KIND,
+  type PolicyHead,
+  type PolicyKind,
   type PolicyOperation,
   type PolicyRule,
   portComplaints,
+  RATE_LIMIT_KIND,
 } from "../../deploy/policy/mod.ts"
 import { didYouMean } from "../../deploy/suggest/mod.ts"
 import { contains, parseNetwork } from "../../protos/authorization/mod.ts"
@@ -24,6 +29,7 @@ export type PolicyProblemReason =
 
 /** A problem of a policy. */
 export interface PolicyProblem {
+  readonly kind: PolicyKind
   readonly namespace: string
   readonly name: string
   readonly reason: PolicyProblemReason
@@ -33,8 +39,61 @@ export interface PolicyProblem {
   readonly message: string
 }
 
+/** Everything wrong with the cluster's policies of all kinds. */
+export function allPolicyProblems(
+  store: ClusterStore,
+  options: PolicyOptions = POLICY_DEFAULTS,
+): PolicyProblem[] {
+  return [
+    ...policyProblems(store, options),
+    ...trafficProblems(store, RATE_LIMIT_KIND, rateLimitsOf(store)),
+    ...trafficProblems(store, EGRESS_KIND, egressOf(store)),
+  ]
+}
+
+/** Everything wrong with rate limits, or with egress policies. */
+export function trafficProblems(
+  store: ClusterStore,
+  kind: typeof RATE_LIMIT_KIND | typeof EGRESS_KIND,
+  policies: Iterable<PolicyHead>,
+): PolicyProblem[] {
+  return [...policies].flatMap(policy => {
+    const problems: PolicyProblem[] = []
+    const { namespace, name, target } = policy
+    const add: Add = (reason, field, message) => {
+      problems.push({ kind, namespace, name, reason, field, message })
+    }
+    const pods = [...store.pods(namespace)].filter(pod => isTarget(store, policy, pod))
+    checkTarget(store, policy, pods, add)
+    if (kind === RATE_LIMIT_KIND) {
+      const ports = targetPorts(store, policy, pods)
+      const opaque = ports.filter(({ hidden }) => hidden)
+      if (opaque.length > 0 && opaque.length === ports.length) {
+        const list = [...new Set(opaque.map(({ port }) => port))].join(", ")
+        const field = target.ports === null ? "spec.target" : "spec.target.ports"
+        add(
+          "NeverMatches",
+          field,
+          `port ${list} is opaque, so no request is seen there that could be counted`,
+        )
+      }
+    }
+    return problems
+  })
+}
+
+/** The cluster's RateLimitPolicies. */
+function* rateLimitsOf(store: ClusterStore): Generator<PolicyHead> {
+  for (const { policy } of store.rateLimitPolicies()) yield policy
+}
+
+/** The cluster's EgressPolicies. */
+function* egressOf(store: ClusterStore): Generator<PolicyHead> {
+  for (const { policy } of store.egressPolicies()) yield policy
+}
+
 /**
- * Everything wrong with policies.
+ * Everything wrong with AuthorizationPolicies.
  *
  * @param policies  those to look at: by default the cluster's
  */
@@ -48,7 +107,7 @@ export function policyProblems(
     const problems: PolicyProblem[] = []
     const { namespace, name } = policy
     const add = (reason: PolicyProblemReason, field: string, message: string): void => {
-      problems.push({ namespace, name, reason, field, message })
+      problems.push({ kind: POLICY_KIND, namespace, name, reason, field, message })
     }
     const pods = [...store.pods(namespace)].filter(pod => isTarget(store, policy, pod))
     checkTarget(store, policy, pods, add)
@@ -61,12 +120,7 @@ export function policyProblems(
 
 type Add = (reason: PolicyProblemReason, field: string, message: string) => void
 
-function checkTarget(
-  store: ClusterStore,
-  policy: AuthorizationPolicy,
-  pods: readonly PodRecord[],
-  add: Add,
-): void {
+function checkTarget(store: ClusterStore, policy: PolicyHead, pods: readonly PodRecord[], add: Add): void {
   const { namespace, target } = policy
   if (pods.length === 0) {
     if (target.kind === "Namespace") {
@@ -149,21 +203,12 @@ function missingClient(
 /** Rules about requests on ports that nobody looks into. */
 function checkHttp(
   store: ClusterStore,
-  { action, target, rules }: AuthorizationPolicy,
+  policy: AuthorizationPolicy,
   pods: readonly PodRecord[],
   add: Add,
 ): void {
-  const hidden = (pod: PodRecord, port: number): boolean => {
-    const opaque = store.opaquePortsOf(pod)
-    return opaque !== null && hasPort(opaque, port)
-  }
-  const ports = pods.flatMap(pod => {
-    const numbers =
-      target.ports === null
-        ? pod.ports.filter(port => port.protocol === "TCP").map(port => port.port)
-        : portNumbers(pod, target.ports)
-    return numbers.map(port => ({ port, hidden: hidden(pod, port) }))
-  })
+  const { action, rules } = policy
+  const ports = targetPorts(store, policy, pods)
   const opaque = ports.filter(port => port.hidden)
   if (opaque.length === 0) return
   const list = [...new Set(opaque.map(({ port }) => port))].join(", ")
@@ -181,6 +226,25 @@ function checkHttp(
       )
     }
   }
+}
+
+/** Ports of pods that a policy targets, and whether nobody looks into what comes there. */
+function targetPorts(
+  store: ClusterStore,
+  { target }: PolicyHead,
+  pods: readonly PodRecord[],
+): { readonly port: number; readonly hidden: boolean }[] {
+  const hidden = (pod: PodRecord, port: number): boolean => {
+    const opaque = store.opaquePortsOf(pod)
+    return opaque !== null && hasPort(opaque, port)
+  }
+  return pods.flatMap(pod => {
+    const numbers =
+      target.ports === null
+        ? pod.ports.filter(port => port.protocol === "TCP").map(port => port.port)
+        : portNumbers(pod, target.ports)
+    return numbers.map(port => ({ port, hidden: hidden(pod, port) }))
+  })
 }
 
 /** An Allow of which nothing is left, since one Deny refuses all of it. */

@@ -12,6 +12,7 @@ import {
 } from "../serve/mod.ts"
 import { ClientPods } from "./client_pods.ts"
 import { compilePod, POLICY_DEFAULTS, type PolicyOptions, policiesOf } from "./compile.ts"
+import { compileTraffic } from "./compile_traffic.ts"
 import { policyState, unchangedState } from "./state.ts"
 import { type PodName, PolicyWatch, type WatchCounts } from "./watch.ts"
 
@@ -89,7 +90,7 @@ function podTopics(
       // Not known yet, or gone already: what its proxy holds goes on to hold.
       if (pod === undefined) return { state: null, dependsOn }
       for (const client of clientNamespaces(store, namespace)) dependsOn.push(`clients/${client}`)
-      const state = policyState(compilePod(store, pod, clients, options))
+      const state = policyState(compilePod(store, pod, clients, options), compileTraffic(store, pod))
       const known = states.get(state.version)?.deref()
       if (known === undefined) {
         for (const [version, kept] of states) if (kept.deref() === undefined) states.delete(version)

@@ -10,10 +10,13 @@ import type { TopicState } from "../serve/mod.ts"
 const VERSION_DIGITS = 16
 
 /** The state of some policies. */
-export function policyState(policy: WorkloadPolicy): TopicState {
+export function policyState(
+  policy: WorkloadPolicy,
+  traffic: Partial<Pick<policyV1.WorkloadPolicy, "rateLimits" | "egress">> = {},
+): TopicState {
   // `create` reads its argument only; its type leaves out `readonly`.
   const init = policy as unknown as MessageInitShape<typeof policyV1.WorkloadPolicySchema>
-  const message = create(policyV1.WorkloadPolicySchema, init)
+  const message = Object.assign(create(policyV1.WorkloadPolicySchema, init), traffic)
   const bytes = toBinary(policyV1.WorkloadPolicySchema, message)
   const version = createHash("sha256").update(bytes).digest("hex").slice(0, VERSION_DIGITS)
   return { version, full: response(version, message) }

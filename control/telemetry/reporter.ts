@@ -343,6 +343,7 @@ export function trafficOf(
     reporter: podRefOf(reporter.about),
     dst: podRef(key.dstNamespace, key.dstPod, key.dstWorkloadKind, key.dstWorkload),
     dstService: key.dstService,
+    host: key.host,
     tls: key.tls,
     clientId: key.clientId,
     serverId: key.serverId,

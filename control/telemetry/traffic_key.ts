@@ -18,6 +18,8 @@ export interface TrafficKey {
   readonly serverId: string
   /** Name of the route, of series that are kept per route; empty for all others. */
   readonly route: string
+  /** What was called outside of the cluster, as the caller named it; empty for all other traffic. */
+  readonly host: string
 }
 
 /** Labels that begin as those of a workload (`dst_deployment`) and are none. */
@@ -64,5 +66,6 @@ export function trafficKeyOf(labels: Readonly<Record<string, string>>): TrafficK
     clientId: labels.client_id ?? "",
     serverId: labels.server_id ?? "",
     route: labels.rt_route ?? "",
+    host: outbound && pod === "" && kind === "" && !labels.dst_service ? (labels.authority ?? "") : "",
   }
 }

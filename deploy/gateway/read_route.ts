@@ -23,6 +23,7 @@ import {
   type RouteKind,
   type RouteRetry,
   type RouteRule,
+  type RouteSession,
   type RouteTimeouts,
 } from "./route.ts"
 
@@ -155,8 +156,8 @@ function readRules(reader: FieldReader, value: unknown, owner: Owner): RouteRule
 }
 
 const RULE_FIELDS: Readonly<Record<RouteKind, readonly string[]>> = {
-  HTTPRoute: ["name", "matches", "filters", "backendRefs", "timeouts", "retry"],
-  GRPCRoute: ["name", "matches", "filters", "backendRefs"],
+  HTTPRoute: ["name", "matches", "filters", "backendRefs", "timeouts", "retry", "sessionPersistence"],
+  GRPCRoute: ["name", "matches", "filters", "backendRefs", "sessionPersistence"],
   TLSRoute: ["name", "backendRefs"],
   TCPRoute: ["name", "backendRefs"],
 }
@@ -205,6 +206,11 @@ function readRule(
     backends,
     timeouts: readTimeouts(reader, body.timeouts, [...path, "timeouts"]),
     retry: readRetry(reader, body.retry, [...path, "retry"]),
+    session: raw
+      ? null
+      : reader.within("there are no sessions", () =>
+          readSession(reader, body.sessionPersistence, [...path, "sessionPersistence"]),
+        ),
     fault: wrong === undefined ? "" : `a filter cannot be applied: ${wrong.message}`,
   }
 }
@@ -273,6 +279,41 @@ function readRetry(reader: FieldReader, value: unknown, path: RouteFieldPath): R
     attempts: attempts ?? 0,
     backoffMs: reader.duration(retry.backoff, [...path, "backoff"]) ?? 0,
   }
+}
+
+/** Name of a session's cookie or header field that is given none. */
+const DEFAULT_SESSION = "conduit-session"
+
+function readSession(reader: FieldReader, value: unknown, path: RouteFieldPath): RouteSession | null {
+  const body = isAbsent(value) ? null : reader.mapping(value, path)
+  if (body === null) return null
+  reader.known(body, path, ["sessionName", "absoluteTimeout", "idleTimeout", "type", "cookieConfig"])
+  if (!isAbsent(body.idleTimeout)) {
+    reader.within("the field is ignored", () =>
+      reader.add([...path, "idleTimeout"], "cannot be told: proxies keep no sessions, clients do"),
+    )
+  }
+  const type = reader.choice(body.type, [...path, "type"], ["Cookie", "Header"], "Cookie")
+  // Both are tokens (RFC 6265 section 4.1.1, RFC 9110 section 5.1).
+  const name = isAbsent(body.sessionName)
+    ? DEFAULT_SESSION
+    : reader.fieldName(body.sessionName, [...path, "sessionName"])
+  const lifeMs = reader.duration(body.absoluteTimeout, [...path, "absoluteTimeout"]) ?? 0
+  let permanent = false
+  if (!isAbsent(body.cookieConfig)) {
+    const at = [...path, "cookieConfig"]
+    const config = reader.mapping(body.cookieConfig, at) ?? {}
+    reader.known(config, at, ["lifetimeType"])
+    const types = ["Permanent", "Session"] as const
+    permanent = reader.choice(config.lifetimeType, [...at, "lifetimeType"], types, "Session") === "Permanent"
+    if (permanent && lifeMs === 0) {
+      reader.add([...path, "absoluteTimeout"], "is missing, which cookieConfig.lifetimeType Permanent needs")
+      return null
+    }
+  }
+  if (type === null || name === null) return null
+  if (type === "Header") return { cookie: "", header: name.toLowerCase(), maxAgeS: 0 }
+  return { cookie: name, header: "", maxAgeS: permanent ? Math.max(1, Math.round(lifeMs / 1000)) : 0 }
 }
 
 /** Reads a ReferenceGrant; null for an object that is none, or that grants nothing on Services. */

@@ -410,3 +410,59 @@ test("a Service's annotations", () => {
     "timeout.conduit.io/idle",
   ])
 })
+
+test("what a Service says of balancing and faults", () => {
+  const read = (annotations: object, spec: object = {}) =>
+    readServiceTraffic({ metadata: { annotations }, spec })
+  expect(
+    read({}, { sessionAffinity: "ClientIP", trafficDistribution: "PreferClose" }).traffic.balancing,
+  ).toEqual({
+    ...{ slowStartMs: 0, preferZone: true, byClient: true },
+  })
+  expect(read({ "balancer.conduit.io/slow-start": "30s" }).traffic.balancing?.slowStartMs).toBe(30_000)
+  expect(read({}, { sessionAffinity: "None" }).traffic).toMatchObject({ balancing: null, fault: null })
+  const fault = {
+    "fault.conduit.io/delay": "2s",
+    "fault.conduit.io/delay-percent": "25",
+    "fault.conduit.io/abort": "503",
+  }
+  expect(read(fault)).toMatchObject({
+    traffic: { fault: { delayMs: 2000, delayPercent: 25, abortStatus: 503, abortPercent: 100 } },
+    complaints: [],
+  })
+  const said = (annotations: object) =>
+    read(annotations)
+      .complaints.map(({ message }) => message)
+      .join("\n")
+  expect(said({ "fault.conduit.io/abort": "200" })).toContain("must be an HTTP status from 400 to 599")
+  expect(said({ "fault.conduit.io/delay": "2s", "fault.conduit.io/delay-percent": "101" })).toContain(
+    "from 0 to 100",
+  )
+  expect(said({ "fault.conduit.io/abort-percent": "5" })).toContain("counts for nothing without")
+  expect(said({ "fault.conduit.io/latency": "5s" })).toContain("is not an annotation")
+})
+
+test("sessions of a rule", () => {
+  const read = (sessionPersistence: object) => {
+    const spec = {
+      parentRefs: [{ group: "", kind: "Service", name: "web" }],
+      rules: [{ sessionPersistence, backendRefs: [{ name: "web", port: 80 }] }],
+    }
+    const { route, complaints } = readRoute({
+      ...{ apiVersion: "gateway.networking.k8s.io/v1", kind: "HTTPRoute", metadata: { name: "r" }, spec },
+    })
+    return { session: route?.rules[0]?.session, said: complaints.map(({ message }) => message).join("\n") }
+  }
+  expect(read({})).toEqual({ session: { cookie: "conduit-session", header: "", maxAgeS: 0 }, said: "" })
+  expect(read({ type: "Header", sessionName: "X-Session" }).session).toEqual({
+    ...{ cookie: "", header: "x-session", maxAgeS: 0 },
+  })
+  const life = { absoluteTimeout: "1h", cookieConfig: { lifetimeType: "Permanent" } }
+  expect(read({ sessionName: "sid", ...life }).session).toEqual({ cookie: "sid", header: "", maxAgeS: 3600 })
+  expect(read({ cookieConfig: { lifetimeType: "Permanent" } })).toMatchObject({
+    session: null,
+    said: expect.stringContaining("is missing, which cookieConfig.lifetimeType Permanent needs"),
+  })
+  expect(read({ type: "IP" }).said).toContain("it must be one of Cookie, Header")
+  expect(read({ idleTimeout: "1m" }).said).toContain("cannot be told")
+})

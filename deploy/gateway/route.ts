@@ -137,6 +137,16 @@ export interface RouteRetry {
   readonly backoffMs: number
 }
 
+/** Requests of a session go to one endpoint; exactly one name is set. */
+export interface RouteSession {
+  /** Name of the cookie, or "". */
+  readonly cookie: string
+  /** Name of the header field in lower case, or "". */
+  readonly header: string
+  /** Seconds that the cookie is kept; 0 for as long as the client's own session. */
+  readonly maxAgeS: number
+}
+
 /** A rule. */
 export interface RouteRule {
   /** Name for metrics: the rule's own, else `<route>/<index>`. */
@@ -146,6 +156,7 @@ export interface RouteRule {
   readonly backends: readonly RouteBackend[]
   readonly timeouts: RouteTimeouts
   readonly retry: RouteRetry | null
+  readonly session: RouteSession | null
   /** What is wrong with the rule as a whole, so that it answers 500; "" for nothing. */
   readonly fault: string
 }

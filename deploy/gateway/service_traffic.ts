@@ -26,6 +26,25 @@ export interface ServiceTraffic {
     readonly minPenaltyMs: number
     readonly maxPenaltyMs: number
   } | null
+  /** How its endpoints are chosen; null for nothing in particular. */
+  readonly balancing: {
+    /** Milliseconds over which an endpoint that joins comes to its full share; 0 at once. */
+    readonly slowStartMs: number
+    /** Endpoints of the caller's own zone come first (`trafficDistribution`). */
+    readonly preferZone: boolean
+    /** A caller stays with one endpoint (`sessionAffinity: ClientIP`). */
+    readonly byClient: boolean
+  } | null
+  /** Faults that its callers are to meet; null for none. */
+  readonly fault: {
+    readonly delayMs: number
+    /** Percent. */
+    readonly delayPercent: number
+    /** HTTP status; 0 for none. */
+    readonly abortStatus: number
+    /** Percent. */
+    readonly abortPercent: number
+  } | null
 }
 
 /** A Service that says nothing. */
@@ -33,14 +52,20 @@ export const NO_TRAFFIC: ServiceTraffic = {
   retry: null,
   timeouts: { requestMs: 0, responseMs: 0, idleMs: 0 },
   accrual: null,
+  balancing: null,
+  fault: null,
 }
 
 const RETRY = "retry.conduit.io/"
 const TIMEOUT = "timeout.conduit.io/"
 const ACCRUAL = "balancer.conduit.io/failure-accrual"
+const SLOW_START = "balancer.conduit.io/slow-start"
+const FAULT = "fault.conduit.io/"
 const ANNOTATIONS = [
   ...["http", "grpc", "limit", "timeout"].map(name => RETRY + name),
   ...["request", "response", "idle"].map(name => TIMEOUT + name),
+  SLOW_START,
+  ...["delay", "delay-percent", "abort", "abort-percent"].map(name => FAULT + name),
   ACCRUAL,
   ...["max-failures", "min-penalty", "max-penalty"].map(name => `${ACCRUAL}-consecutive-${name}`),
 ]
@@ -61,14 +86,19 @@ export function readServiceTraffic(raw: unknown): {
   readonly traffic: ServiceTraffic
   readonly complaints: readonly RouteComplaint[]
 } {
-  const metadata = ((raw ?? {}) as Mapping).metadata as Mapping | null | undefined
-  const annotations = metadata?.annotations
-  if (typeof annotations !== "object" || annotations === null || Array.isArray(annotations)) {
-    return { traffic: NO_TRAFFIC, complaints: [] }
+  const { metadata, spec } = (raw ?? {}) as {
+    readonly metadata?: Mapping | null
+    readonly spec?: Mapping | null
   }
-  const given = annotations as Mapping
-  const names = Object.keys(given).filter(name => /^(retry|timeout|balancer)\.conduit\.io\//.test(name))
-  if (names.length === 0) return { traffic: NO_TRAFFIC, complaints: [] }
+  const annotations = metadata?.annotations
+  const isMapping = typeof annotations === "object" && annotations !== null && !Array.isArray(annotations)
+  const given = isMapping ? (annotations as Mapping) : {}
+  const preferZone = ["PreferClose", "PreferSameZone", "PreferSameNode"].includes(
+    String(spec?.trafficDistribution),
+  )
+  const byClient = spec?.sessionAffinity === "ClientIP"
+  const names = Object.keys(given).filter(name => /^(retry|timeout|balancer|fault)\.conduit\.io\//.test(name))
+  if (names.length === 0 && !preferZone && !byClient) return { traffic: NO_TRAFFIC, complaints: [] }
   const reader = new FieldReader()
   reader.effect = "the annotation is ignored"
   for (const name of names) {
@@ -87,9 +117,43 @@ export function readServiceTraffic(raw: unknown): {
       retry: readRetry(reader, given, duration),
       timeouts,
       accrual: readAccrual(reader, given, duration),
+      balancing: readBalancing(duration(SLOW_START), preferZone, byClient),
+      fault: readFault(reader, given, duration),
     },
     complaints: reader.complaints,
   }
+}
+
+function readBalancing(
+  slowStartMs: number,
+  preferZone: boolean,
+  byClient: boolean,
+): ServiceTraffic["balancing"] {
+  return slowStartMs > 0 || preferZone || byClient ? { slowStartMs, preferZone, byClient } : null
+}
+
+function readFault(
+  reader: FieldReader,
+  given: Mapping,
+  duration: (name: string) => number,
+): ServiceTraffic["fault"] {
+  const delayMs = duration(`${FAULT}delay`)
+  const abort = given[`${FAULT}abort`]
+  const abortStatus = typeof abort === "string" && /^[45]\d\d$/.test(abort) ? Number(abort) : 0
+  if (!isAbsent(abort) && abortStatus === 0) {
+    reader.add(pathOf(`${FAULT}abort`), `must be an HTTP status from 400 to 599, not ${show(abort)}`)
+  }
+  const percent = (name: string, of: number): number => {
+    const value = count(reader, given, `${FAULT}${name}-percent`, 100, 100)
+    if (of === 0 && !isAbsent(given[`${FAULT}${name}-percent`]))
+      reader.add(pathOf(`${FAULT}${name}-percent`), `counts for nothing without ${FAULT}${name}`)
+    return of === 0 ? 0 : value
+  }
+  const fault = {
+    ...{ delayMs, delayPercent: percent("delay", delayMs) },
+    ...{ abortStatus, abortPercent: percent("abort", abortStatus) },
+  }
+  return fault.delayPercent + fault.abortPercent === 0 ? null : fault
 }
 
 function pathOf(name: string): string[] {

@@ -1,12 +1,21 @@
 // Our CustomResourceDefinitions: what the API server itself checks of our objects. The rest is checked where they are
 // read, and said there with its field.
 import {
+  EGRESS_FIELDS,
+  EGRESS_KIND,
+  LIMIT_KEYS,
+  MAX_LIMIT_REQUESTS,
   MAX_POLICY_RULES,
   MAX_POLICY_VALUES,
+  MAX_RATE_LIMITS,
   POLICY_ACTIONS,
   POLICY_FIELDS,
   POLICY_GROUP,
   POLICY_KIND,
+  POLICY_KINDS,
+  type PolicyKind,
+  RATE_LIMIT_FIELDS,
+  RATE_LIMIT_KIND,
   TARGET_KINDS,
 } from "../policy/mod.ts"
 import type { InstallObject } from "./template.ts"
@@ -17,48 +26,76 @@ const TEXTS = { ...BOUNDS, items: { type: "string", minLength: 1, maxLength: 409
 
 /** Every definition, in the order of their names. */
 export function crds(): InstallObject[] {
+  const action = { name: "Action", type: "string", jsonPath: ".spec.action" }
   return [
-    {
-      apiVersion: "apiextensions.k8s.io/v1",
-      kind: "CustomResourceDefinition",
-      metadata: {
-        name: `authorizationpolicies.${POLICY_GROUP}`,
-        labels: { "app.kubernetes.io/part-of": "conduit" },
-      },
-      spec: {
-        group: POLICY_GROUP,
-        scope: "Namespaced",
-        names: {
-          kind: POLICY_KIND,
-          listKind: `${POLICY_KIND}List`,
-          plural: "authorizationpolicies",
-          singular: "authorizationpolicy",
-          shortNames: ["authzpolicy"],
-          categories: ["conduit"],
-        },
-        versions: [
-          {
-            name: "v1alpha1",
-            served: true,
-            storage: true,
-            subresources: { status: {} },
-            additionalPrinterColumns: [
-              { name: "Kind", type: "string", jsonPath: ".spec.target.kind" },
-              { name: "Target", type: "string", jsonPath: ".spec.target.name" },
-              { name: "Action", type: "string", jsonPath: ".spec.action" },
-              {
-                name: "Problems",
-                type: "string",
-                jsonPath: '.status.conditions[?(@.type=="Accepted")].message',
-              },
-              { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
-            ],
-            schema: { openAPIV3Schema: policySchema() },
-          },
-        ],
-      },
-    },
+    definition(POLICY_KIND, ["authzpolicy"], [action], "Says who may call a workload's ports.", {
+      required: [...POLICY_FIELDS.spec],
+      properties: policySpec(),
+    }),
+    definition(EGRESS_KIND, [], [action], "Says what a workload may call outside of the cluster.", {
+      required: [...EGRESS_FIELDS.spec],
+      properties: egressSpec(),
+    }),
+    definition(RATE_LIMIT_KIND, [], [], "Says how many requests a workload's ports take.", {
+      required: [...RATE_LIMIT_FIELDS.spec],
+      properties: rateLimitSpec(),
+    }),
   ]
+}
+
+/** One of our kinds, with what all of them have. */
+function definition(
+  kind: PolicyKind,
+  shortNames: readonly string[],
+  columns: readonly object[],
+  description: string,
+  spec: object,
+): InstallObject {
+  const plural = POLICY_KINDS[kind]
+  return {
+    apiVersion: "apiextensions.k8s.io/v1",
+    kind: "CustomResourceDefinition",
+    metadata: { name: `${plural}.${POLICY_GROUP}`, labels: { "app.kubernetes.io/part-of": "conduit" } },
+    spec: {
+      group: POLICY_GROUP,
+      scope: "Namespaced",
+      names: {
+        kind,
+        listKind: `${kind}List`,
+        plural,
+        singular: kind.toLowerCase(),
+        ...(shortNames.length === 0 ? {} : { shortNames: [...shortNames] }),
+        categories: ["conduit"],
+      },
+      versions: [
+        {
+          name: "v1alpha1",
+          served: true,
+          storage: true,
+          subresources: { status: {} },
+          additionalPrinterColumns: [
+            { name: "Kind", type: "string", jsonPath: ".spec.target.kind" },
+            { name: "Target", type: "string", jsonPath: ".spec.target.name" },
+            ...columns,
+            {
+              name: "Problems",
+              type: "string",
+              jsonPath: '.status.conditions[?(@.type=="Accepted")].message',
+            },
+            { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
+          ],
+          schema: {
+            openAPIV3Schema: {
+              type: "object",
+              required: ["spec"],
+              description,
+              properties: { spec: { type: "object", ...spec }, status: statusSchema() },
+            },
+          },
+        },
+      ],
+    },
+  }
 }
 
 /** Fields of which each holds texts. */
@@ -66,70 +103,126 @@ function lists(names: readonly string[]): object {
   return Object.fromEntries(names.map(name => [name, TEXTS]))
 }
 
-function policySchema(): object {
+function target(ports: boolean): object {
   return {
     type: "object",
-    required: ["spec"],
-    description: "Says who may call a workload's ports.",
+    required: ["kind"],
+    description: "What the policy holds for, in its own namespace; kind Namespace covers all of it.",
     properties: {
-      spec: {
-        type: "object",
-        required: [...POLICY_FIELDS.spec],
-        properties: {
-          target: {
-            type: "object",
-            required: ["kind"],
-            description: "What the policy holds for, in its own namespace; kind Namespace covers all of it.",
-            properties: {
-              kind: { type: "string", enum: [...TARGET_KINDS] },
-              name: {
-                type: "string",
-                pattern: "^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$",
-                description: "Of a Namespace it may be left out.",
-              },
-              ports: {
-                ...BOUNDS,
-                items: { "x-kubernetes-int-or-string": true },
-                description: "Numbers or names of container ports; without it every port.",
-              },
+      kind: { type: "string", enum: [...TARGET_KINDS] },
+      name: {
+        type: "string",
+        pattern: "^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$",
+        description: "Of a Namespace it may be left out.",
+      },
+      ...(ports
+        ? {
+            ports: {
+              ...BOUNDS,
+              items: { "x-kubernetes-int-or-string": true },
+              description: "Numbers or names of container ports; without it every port.",
             },
-          },
-          action: {
-            type: "string",
-            enum: [...POLICY_ACTIONS],
-            description: "Deny beats Allow; Audit counts, logs and lets through.",
-          },
-          rules: {
-            type: "array",
-            minItems: 1,
-            maxItems: MAX_POLICY_RULES,
-            description: "The policy matches what any rule matches.",
+          }
+        : {}),
+    },
+  }
+}
+
+function policySpec(): object {
+  return {
+    target: target(true),
+    action: {
+      type: "string",
+      enum: [...POLICY_ACTIONS],
+      description: "Deny beats Allow; Audit counts, logs and lets through.",
+    },
+    rules: {
+      type: "array",
+      minItems: 1,
+      maxItems: MAX_POLICY_RULES,
+      description: "The policy matches what any rule matches.",
+      items: {
+        type: "object",
+        minProperties: 1,
+        properties: {
+          from: {
+            ...BOUNDS,
+            description: "Any of these clients; without it anybody. Each entry has exactly one field.",
             items: {
               type: "object",
               minProperties: 1,
-              properties: {
-                from: {
-                  ...BOUNDS,
-                  description: "Any of these clients; without it anybody. Each entry has exactly one field.",
-                  items: {
-                    type: "object",
-                    minProperties: 1,
-                    maxProperties: 1,
-                    properties: lists(POLICY_FIELDS.from),
-                  },
-                },
-                to: {
-                  ...BOUNDS,
-                  description:
-                    "Any of these requests; without it any. Never matches what is not HTTP, except that a Deny then refuses the connection.",
-                  items: { type: "object", minProperties: 1, properties: lists(POLICY_FIELDS.to) },
-                },
-              },
+              maxProperties: 1,
+              properties: lists(POLICY_FIELDS.from),
             },
+          },
+          to: {
+            ...BOUNDS,
+            description:
+              "Any of these requests; without it any. Never matches what is not HTTP, except that a Deny then refuses the connection.",
+            items: { type: "object", minProperties: 1, properties: lists(POLICY_FIELDS.to) },
           },
         },
       },
-      status: statusSchema(),
+    },
+  }
+}
+
+function egressSpec(): object {
+  return {
+    target: target(false),
+    action: {
+      type: "string",
+      enum: [...POLICY_ACTIONS],
+      description:
+        "Deny beats Allow; once an Allow holds, what none allows is denied; Audit counts, logs and lets through.",
+    },
+    rules: {
+      type: "array",
+      minItems: 1,
+      maxItems: MAX_POLICY_RULES,
+      description: "The policy matches what any rule matches.",
+      items: {
+        type: "object",
+        minProperties: 1,
+        properties: {
+          hosts: { ...TEXTS, description: 'Names, "*.example.com" for all below that one.' },
+          networks: { ...TEXTS, description: "Addresses, as CIDR." },
+          ports: { ...BOUNDS, items: { type: "integer", minimum: 1, maximum: 65_535 } },
+        },
+      },
+    },
+  }
+}
+
+function rateLimitSpec(): object {
+  const requests = { type: "integer", minimum: 1, maximum: MAX_LIMIT_REQUESTS }
+  return {
+    target: target(true),
+    limits: {
+      type: "array",
+      minItems: 1,
+      maxItems: MAX_RATE_LIMITS,
+      description: "Each proxy counts for its own pod; a request must be within every limit.",
+      items: {
+        type: "object",
+        required: ["requests"],
+        properties: {
+          name: { type: "string", pattern: "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$" },
+          requests: { ...requests, description: "Requests in a period." },
+          per: { type: "string", pattern: "^[0-9]{1,5}(s|m|h)$", description: "The period; 1s without it." },
+          burst: {
+            ...requests,
+            description: "Requests that may come at once; as many as requests without it.",
+          },
+          by: {
+            type: "string",
+            enum: [...LIMIT_KEYS],
+            description:
+              "What is counted apart: nothing (Total, the default), each client (Identity; by address where it has none), each value of a header field.",
+          },
+          header: { type: "string", minLength: 1, maxLength: 256, description: "Of by: Header." },
+        },
+      },
     },
   }
 }

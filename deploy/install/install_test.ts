@@ -61,7 +61,10 @@ describe("what is printed", () => {
   test("has the namespace first, then definitions, and each of these alone when asked for", () => {
     const kinds = (part: "all" | "crds" | "without-crds") =>
       installObjects(fillingOf(), part).map(({ kind }) => kind)
-    expect(kinds("all").slice(0, 3)).toEqual(["Namespace", "CustomResourceDefinition", "ServiceAccount"])
+    const definition = "CustomResourceDefinition"
+    expect(kinds("all").slice(0, 5)).toEqual([
+      ...["Namespace", definition, definition, definition, "ServiceAccount"],
+    ])
     expect(new Set(kinds("crds"))).toEqual(new Set(["CustomResourceDefinition"]))
     expect(kinds("without-crds")).not.toContain("CustomResourceDefinition")
   })
@@ -108,6 +111,8 @@ const WRITTEN: Readonly<Record<string, string[]>> = {
   tokenreviews: ["create"],
   subjectaccessreviews: ["create"],
   "authorizationpolicies/status": ["patch"],
+  "egresspolicies/status": ["patch"],
+  "ratelimitpolicies/status": ["patch"],
   "httproutes/status": ["patch"],
   "grpcroutes/status": ["patch"],
   "tlsroutes/status": ["patch"],

@@ -1,4 +1,5 @@
 // What the control plane may do in the Kubernetes API: the least that its services work with, each rule with its reason.
+import { POLICY_KINDS } from "../policy/mod.ts"
 import { INJECTOR_RULES } from "./injector.ts"
 import { commented, NAMESPACE, type Tree, text } from "./template.ts"
 
@@ -31,7 +32,7 @@ export const READER_RULES: readonly Tree[] = [
   }),
   commented("Our own policies.", {
     apiGroups: ["policy.conduit.io"],
-    resources: ["authorizationpolicies"],
+    resources: Object.values(POLICY_KINDS),
     verbs: ["list", "watch"],
   }),
   commented("Routes of the Gateway API and grants on their backends, where it is installed.", {
@@ -54,7 +55,7 @@ export const REVIEWER_RULES: readonly Tree[] = [
 export const CONDITION_RULES: readonly Tree[] = [
   commented("The condition Accepted of our own policies; their spec is not written.", {
     apiGroups: ["policy.conduit.io"],
-    resources: ["authorizationpolicies/status"],
+    resources: Object.values(POLICY_KINDS).map(plural => `${plural}/status`),
     verbs: ["patch"],
   }),
 ]

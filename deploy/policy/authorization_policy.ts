@@ -48,6 +48,14 @@ export const MAX_POLICY_VALUES = 1024
 /** A port of the target: a number, or the name of a container's port. */
 export type TargetPort = number | string
 
+/** What a policy holds for, in its own namespace. */
+export interface PolicyTarget {
+  readonly kind: TargetKind
+  readonly name: string
+  /** Null for every port. */
+  readonly ports: readonly TargetPort[] | null
+}
+
 /** A client that a rule names. */
 export type PolicySource =
   | { readonly kind: "deployment" | "serviceAccount"; readonly namespace: string; readonly name: string }
@@ -83,12 +91,7 @@ export interface PolicyRule {
 export interface AuthorizationPolicy {
   readonly namespace: string
   readonly name: string
-  readonly target: {
-    readonly kind: TargetKind
-    readonly name: string
-    /** Null for every port. */
-    readonly ports: readonly TargetPort[] | null
-  }
+  readonly target: PolicyTarget
   readonly action: PolicyAction
   readonly rules: readonly PolicyRule[]
 }

@@ -1,4 +1,4 @@
-// The face of deploy/policy: AuthorizationPolicy as people write it, and every way to get one wrong.
+// The face of deploy/policy: our policies as people write them, and every way to get one wrong.
 export {
   type AuthorizationPolicy,
   MAX_POLICY_RULES,
@@ -20,9 +20,23 @@ export {
 } from "./authorization_policy.ts"
 export { learnedYaml } from "./learned_yaml.ts"
 export {
-  type DeclaredPort,
-  dottedField,
-  portComplaints,
-  type ReadPolicy,
-  readAuthorizationPolicy,
-} from "./read_policy.ts"
+  EGRESS_FIELDS,
+  EGRESS_KIND,
+  type EgressPolicy,
+  type EgressRule,
+  readEgressPolicy,
+} from "./egress_policy.ts"
+export { POLICY_KINDS, type PolicyKind, readAnyPolicy } from "./policy_kinds.ts"
+export { type DeclaredPort, dottedField, type PolicyHead, portComplaints } from "./policy_reader.ts"
+export {
+  LIMIT_KEYS,
+  type LimitKey,
+  MAX_LIMIT_REQUESTS,
+  MAX_RATE_LIMITS,
+  RATE_LIMIT_FIELDS,
+  RATE_LIMIT_KIND,
+  type RateLimit,
+  type RateLimitPolicy,
+  readRateLimitPolicy,
+} from "./rate_limit_policy.ts"
+export { type ReadPolicy, readAuthorizationPolicy } from "./read_policy.ts"

@@ -1,24 +1,20 @@
 // Reads AuthorizationPolicy objects strictly: a word that is not understood refuses the object, instead of opening or
 // closing a port by being passed over. Used by `conduit dev` on files and by the control plane on objects.
 import { parseNetwork, readPattern } from "../../protos/authorization/mod.ts"
-import { didYouMean, nearest } from "../suggest/mod.ts"
+import { didYouMean } from "../suggest/mod.ts"
 import {
   type AuthorizationPolicy,
   MAX_POLICY_RULES,
-  MAX_POLICY_VALUES,
   type PlacedSource,
   POLICY_ACTIONS,
-  POLICY_API_VERSION,
   POLICY_FIELDS,
-  POLICY_GROUP,
   type PolicyComplaint,
   type PolicyFieldPath,
   type PolicyOperation,
   type PolicyRule,
   type PolicySource,
-  TARGET_KINDS,
-  type TargetPort,
 } from "./authorization_policy.ts"
+import { dottedField, isForeign, type Mapping, PolicyReader, show } from "./policy_reader.ts"
 
 /** Methods that are registered (IANA, HTTP Method Registry), for suggestions; any other in upper case is taken too. */
 const METHODS =
@@ -45,51 +41,19 @@ export function readAuthorizationPolicy(raw: unknown, defaultNamespace = "defaul
   const object = reader.mapping(raw, [])
   if (object === null) return { policy: null, complaints: reader.complaints }
   if (isForeign(object.apiVersion)) return { policy: null, complaints: [] }
-  if (object.apiVersion !== POLICY_API_VERSION) {
-    reader.add(["apiVersion"], `must be ${POLICY_API_VERSION}, not ${show(object.apiVersion)}`)
-  }
   const policy = reader.policy(object)
   return { policy: reader.complaints.length === 0 ? policy : null, complaints: reader.complaints }
 }
 
-/** Other meshes have objects of this kind too (`security.istio.io`, `policy.linkerd.io`); a slip of the pen is ours. */
-function isForeign(apiVersion: unknown): boolean {
-  if (typeof apiVersion !== "string") return false
-  const [group = ""] = apiVersion.split("/", 1)
-  return group !== POLICY_GROUP && group.includes(".") && nearest(group, [POLICY_GROUP]) === null
-}
-
-type Mapping = Readonly<Record<string, unknown>>
-
 const DNS_LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/
 const DNS_NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/
-/** Name of a container's port (IANA service name). */
-const PORT_NAME = /^(?=.*[a-z])[a-z0-9]([a-z0-9-]{0,13}[a-z0-9])?$/
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Z-]+$/
 const SPIFFE = /^spiffe:\/\/[a-z0-9._-]+\/[A-Za-z0-9._\-/]*\*?$/
 
-class Reader {
-  readonly complaints: PolicyComplaint[] = []
-  private readonly defaultNamespace: string
-
-  constructor(defaultNamespace: string) {
-    this.defaultNamespace = defaultNamespace
-  }
-
-  add(path: PolicyFieldPath, message: string): null {
-    this.complaints.push({ path, message })
-    return null
-  }
-
+class Reader extends PolicyReader {
   policy(object: Mapping): AuthorizationPolicy | null {
-    this.known(object, [], POLICY_FIELDS.object)
-    const metadata = this.mapping(object.metadata, ["metadata"])
-    const namespace = typeof metadata?.namespace === "string" ? metadata.namespace : this.defaultNamespace
-    const name = metadata === null ? null : this.name(metadata.name, ["metadata", "name"])
-    const spec = this.mapping(object.spec, ["spec"])
+    const { namespace, head, spec } = this.head(object, POLICY_FIELDS.spec)
     if (spec === null) return null
-    this.known(spec, ["spec"], POLICY_FIELDS.spec)
-    const target = this.target(spec.target, namespace)
     const action = this.choice(spec.action, ["spec", "action"], POLICY_ACTIONS)
     const rules: PolicyRule[] = []
     for (const [index, rule] of this.list(
@@ -105,47 +69,8 @@ class Reader {
         ["spec", "rules"],
         `has ${rules.length} rules, more than ${MAX_POLICY_RULES}; split the policy`,
       )
-    if (name === null || target === null || action === null) return null
-    return { namespace, name, target, action, rules }
-  }
-
-  private target(value: unknown, namespace: string): AuthorizationPolicy["target"] | null {
-    const path = ["spec", "target"]
-    const target = this.mapping(value, path, "such as { kind: Deployment, name: web }")
-    if (target === null) return null
-    if (target.namespace !== undefined) {
-      this.add([...path, "namespace"], "is not a field: a policy targets what is in its own namespace")
-    }
-    this.known(target, path, POLICY_FIELDS.target, ["namespace"])
-    const kind = this.choice(target.kind, [...path, "kind"], TARGET_KINDS)
-    let name: string | null
-    if (kind === "Namespace") {
-      name = target.name === undefined ? namespace : this.name(target.name, [...path, "name"])
-      if (name !== null && name !== namespace) {
-        const message = `is "${name}", but a policy holds in its own namespace only, which is "${namespace}"`
-        this.add([...path, "name"], message)
-      }
-    } else name = this.name(target.name, [...path, "name"])
-    const ports: TargetPort[] = []
-    if (target.ports !== undefined) {
-      const empty = "leave it out for every port"
-      for (const [index, port] of this.list(target.ports, [...path, "ports"], empty)) {
-        if (this.isPort(port, [...path, "ports", index])) ports.push(port)
-      }
-    }
-    if (kind === null || name === null) return null
-    return { kind, name, ports: target.ports === undefined ? null : ports }
-  }
-
-  private isPort(value: unknown, path: PolicyFieldPath): value is TargetPort {
-    if (typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= 65535) return true
-    if (typeof value === "string" && PORT_NAME.test(value)) return true
-    const digits = typeof value === "string" && /^\d+$/.test(value) ? "; leave out the quotes" : ""
-    this.add(
-      path,
-      `must be a port from 1 to 65535 or the name of a container's port, not ${show(value)}${digits}`,
-    )
-    return false
+    if (head === null || action === null) return null
+    return { ...head, action, rules }
   }
 
   private rule(value: unknown, path: PolicyFieldPath, namespace: string): PolicyRule | null {
@@ -254,104 +179,4 @@ class Reader {
     }
     return false
   }
-
-  // ---- shapes ----
-
-  mapping(value: unknown, path: PolicyFieldPath, example = ""): Mapping | null {
-    if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Mapping
-    const hint = example === "" ? "" : `, ${example}`
-    return this.add(
-      path,
-      value === undefined ? `is missing${hint}` : `must be a mapping, not ${show(value)}${hint}`,
-    )
-  }
-
-  private known(
-    mapping: Mapping,
-    path: PolicyFieldPath,
-    fields: readonly string[],
-    reported: readonly string[] = [],
-  ): void {
-    for (const field of Object.keys(mapping)) {
-      if (fields.includes(field) || reported.includes(field)) continue
-      const meant = didYouMean(field, fields)
-      this.add([...path, field], `is not a field${meant || `; there are ${fields.join(", ")}`}`)
-    }
-  }
-
-  private *list(value: unknown, path: PolicyFieldPath, hint: string): Generator<[number, unknown]> {
-    if (value === undefined || value === null) this.add(path, `is missing; ${hint}`)
-    else if (!Array.isArray(value)) this.add(path, `must be a list, not ${show(value)}`)
-    else if (value.length === 0) this.add(path, `is empty; ${hint}`)
-    else if (value.length > MAX_POLICY_VALUES)
-      this.add(path, `has ${value.length} entries, more than ${MAX_POLICY_VALUES}`)
-    else yield* value.entries()
-  }
-
-  private *texts(value: unknown, path: PolicyFieldPath, optional = false): Generator<[number, string]> {
-    if (optional && value === undefined) return
-    for (const [index, text] of this.list(value, path, "it needs at least one value")) {
-      if (typeof text === "string" && text !== "") yield [index, text]
-      else this.add([...path, index], `must be text, not ${show(text)}`)
-    }
-  }
-
-  private choice<Choice extends string>(
-    value: unknown,
-    path: PolicyFieldPath,
-    choices: readonly Choice[],
-  ): Choice | null {
-    const choice = choices.find(one => one === value)
-    if (choice !== undefined) return choice
-    const all = `it must be one of ${choices.join(", ")}`
-    if (value === undefined || value === null) return this.add(path, `is missing; ${all}`)
-    const meant = typeof value === "string" ? didYouMean(value, choices) : ""
-    return this.add(path, `is ${show(value)}${meant}; ${all}`)
-  }
-
-  private name(value: unknown, path: PolicyFieldPath): string | null {
-    if (typeof value === "string" && DNS_NAME.test(value)) return value
-    if (value === undefined || value === null || value === "") return this.add(path, "is missing")
-    return this.add(path, `must be a name of lower-case letters, digits and "-", not ${show(value)}`)
-  }
-}
-
-function show(value: unknown): string {
-  const text = JSON.stringify(value) ?? "nothing"
-  return text.length > 80 ? `${text.slice(0, 77)}...` : text
-}
-
-/** A path as people write it: `spec.rules[0].to[1].paths[0]`. */
-export function dottedField(path: PolicyFieldPath): string {
-  let text = ""
-  for (const step of path) {
-    if (typeof step === "number") text += `[${step}]`
-    else text += text === "" ? step : `.${step}`
-  }
-  return text
-}
-
-/** A port that a target's containers declare. */
-export interface DeclaredPort {
-  readonly name: string
-  readonly port: number
-}
-
-/** What is wrong with the ports that a policy names, given those that its target declares. */
-export function portComplaints(
-  policy: AuthorizationPolicy,
-  declared: readonly DeclaredPort[],
-): PolicyComplaint[] {
-  const complaints: PolicyComplaint[] = []
-  for (const [index, port] of (policy.target.ports ?? []).entries()) {
-    if (declared.some(one => one.port === port || one.name === port)) continue
-    const names = declared.map(one => one.name).filter(name => name !== "")
-    const list = declared.map(({ name, port: number }) => (name === "" ? `${number}` : `${name} (${number})`))
-    const target = `${policy.target.kind} "${policy.target.name}"`
-    const meant = typeof port === "string" ? didYouMean(port, names) : ""
-    const has = list.length === 0 ? "declares no port" : `declares ${list.join(", ")}`
-    const path = ["spec", "target", "ports", index]
-    complaints.push({ path, message: `is ${show(port)}, but ${target} ${has}${meant}` })
-  }
-  return complaints
 }

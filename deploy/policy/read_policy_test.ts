@@ -1,7 +1,8 @@
 // AuthorizationPolicy as people write it, and the sentence for each way to get one wrong.
 import { expect, test } from "bun:test"
 import { parse } from "yaml"
-import { dottedField, portComplaints, readAuthorizationPolicy } from "./read_policy.ts"
+import { dottedField, portComplaints } from "./policy_reader.ts"
+import { readAuthorizationPolicy } from "./read_policy.ts"
 
 const GOOD = `
 apiVersion: policy.conduit.io/v1alpha1

@@ -223,13 +223,24 @@ export class ConnectionPolicy {
       // Without rules about paths, the path makes no difference.
       return this.readsPaths ? ambiguous(fault) : this.decide(method, "*")
     }
-    if (method === "GET" ? this.probes.has(literal) : this.grpcProbe && isGrpcProbe(method, literal))
-      return PROBE
+    if (this.asksAsProbe(method, literal)) return PROBE
     const verdict = this.decide(method, path)
     if (path === literal || !this.readsPaths || !verdict.allowed) return verdict
     // Servers that resolve such segments and those that do not must both be guarded.
     if (this.decide(method, literal).allowed) return verdict
     return ambiguous("it has dot segments or empty ones, and the rules differ with and without them")
+  }
+
+  /** Whether the kubelet asks for this by a probe that the pod declares. */
+  isProbe(method: string, target: string): boolean {
+    if (this.probes.size === 0 && !this.grpcProbe) return false
+    const { reading } = this
+    reading.read(target)
+    return reading.fault === "" && this.asksAsProbe(method, reading.literal)
+  }
+
+  private asksAsProbe(method: string, literal: string): boolean {
+    return method === "GET" ? this.probes.has(literal) : this.grpcProbe && isGrpcProbe(method, literal)
   }
 
   private decide(method: string, path: string): Verdict {

@@ -125,6 +125,27 @@ export interface RetryConfig {
   readonly anyMethod: boolean
 }
 
+/** Requests of a session go to one endpoint; exactly one name is set. */
+export interface SessionConfig {
+  /** Name of the cookie, or "". */
+  readonly cookie: string
+  /** Name of the header field in lower case, or "". */
+  readonly header: string
+  /** Seconds that the cookie is kept; 0 for as long as the client's own session. */
+  readonly maxAgeS: number
+}
+
+/** Faults that requests to the service are to meet. */
+export interface FaultConfig {
+  readonly delayMs: number
+  /** Percent of requests. */
+  readonly delayPercent: number
+  /** HTTP status. */
+  readonly abortStatus: number
+  /** Percent of requests. */
+  readonly abortPercent: number
+}
+
 /** A rule. */
 export interface RuleConfig {
   readonly name: string
@@ -133,6 +154,7 @@ export interface RuleConfig {
   readonly backends: readonly RuleBackendConfig[]
   readonly timeouts: TimeoutsConfig
   readonly retry: RetryConfig | null
+  readonly session: SessionConfig | null
   /** Why every request gets 500; "" for nothing. */
   readonly fault: string
 }
@@ -145,6 +167,16 @@ export interface AccrualConfig {
   readonly maxPenaltyMs: number
 }
 
+/** How endpoints are chosen beside their load. */
+export interface BalancingConfig {
+  /** Milliseconds over which an endpoint that joins comes to its full share; 0 at once. */
+  readonly slowStartMs: number
+  /** Endpoints of the proxy's own zone come first. */
+  readonly preferZone: boolean
+  /** The proxy stays with one endpoint. */
+  readonly byClient: boolean
+}
+
 /** All routes of a service's port. */
 export interface RoutesConfig {
   /** One of the ROUTE_KIND_ constants. */
@@ -154,6 +186,8 @@ export interface RoutesConfig {
   readonly timeouts: TimeoutsConfig
   readonly retry: RetryConfig | null
   readonly accrual: AccrualConfig | null
+  readonly balancing: BalancingConfig | null
+  readonly injected: FaultConfig | null
 }
 
 /** Filters that do nothing. */
@@ -172,4 +206,6 @@ export const NO_ROUTES: RoutesConfig = {
   timeouts: NO_TIMEOUTS,
   retry: null,
   accrual: null,
+  balancing: null,
+  injected: null,
 }

@@ -1,6 +1,6 @@
 // Which rule a request meets: the matches of all routes of a service's port, compiled once, then asked for each request.
 // Exact paths are found in a map, prefixes by cutting the path segment by segment; what is left is a few candidates.
-import { Regex } from "../regex/mod.ts"
+import { Regex, requiredLiteral } from "../regex/mod.ts"
 import { HeaderModifier } from "./header_modifier.ts"
 import { PathModifier } from "./path_modifier.ts"
 import { queryValueMatches } from "./query.ts"
@@ -9,7 +9,6 @@ import {
   type FieldMatchConfig,
   type FiltersConfig,
   MATCH_EXACT,
-  MATCH_PREFIX,
   MATCH_REGEX,
   type MatchConfig,
   ROUTE_KIND_GRPC,
@@ -87,6 +86,8 @@ class Match {
   readonly rank: number
   readonly rule: Rule
   readonly regex: Regex | null
+  /** Stands in every path that the expression takes. */
+  readonly literal: string
   readonly method: string
   readonly headers: readonly FieldMatch[]
   readonly query: readonly FieldMatch[]
@@ -97,6 +98,7 @@ class Match {
     this.rank = config.rank
     this.rule = rule
     this.regex = config.pathKind === MATCH_REGEX ? new Regex(config.path) : null
+    this.literal = config.pathKind === MATCH_REGEX ? requiredLiteral(config.path) : ""
     this.method = config.method
     this.headers = config.headers.map(field => new FieldMatch(field))
     this.query = config.query.map(field => new FieldMatch(field))
@@ -126,10 +128,13 @@ class Match {
 /** A comparison, compiled. */
 export class FieldMatch {
   readonly name: string
-  private readonly value: string
+  readonly value: string
+  /** Whether it holds for one value alone. The host may stand elsewhere than in the field of its name. */
+  readonly isIndexable: boolean
   private readonly regex: Regex | null
 
   constructor(config: FieldMatchConfig) {
+    this.isIndexable = config.kind === MATCH_EXACT && config.name !== "host"
     this.name = config.name
     this.value = config.value
     this.regex = config.kind === MATCH_EXACT ? null : new Regex(config.value)
@@ -147,8 +152,8 @@ export class RouteTable {
   /** Matches that were left out: beyond MAX_TABLE_MATCHES, or with an expression of a newer control plane. */
   readonly leftOut: number
   private readonly grpcOnly: boolean
-  private readonly exact = new Map<string, Match[]>()
-  private readonly prefixes = new Map<string, Match[]>()
+  private readonly exact = new Map<string, MatchList>()
+  private readonly prefixes = new Map<string, MatchList>()
   /** Lengths of all prefixes, ascending: a path is cut at these places only. */
   private readonly prefixLengths: Int32Array
   private readonly regexes: Match[] = []
@@ -169,6 +174,7 @@ export class RouteTable {
       }
     }
     this.leftOut = leftOut
+    for (const lists of [this.exact, this.prefixes]) for (const list of lists.values()) list.finish()
     const lengths = new Set<number>()
     for (const prefix of this.prefixes.keys()) lengths.add(prefix.length)
     this.prefixLengths = Int32Array.from(lengths).sort()
@@ -180,14 +186,14 @@ export class RouteTable {
     const { path } = request
     const queryAt = path.indexOf("?")
     const end = queryAt < 0 ? path.length : queryAt
-    const bare = queryAt < 0 ? path : path.slice(0, end)
     let best: Match | null = null
-    const exact = this.exact.get(bare)
-    if (exact !== undefined) best = firstHolding(exact, null, request, path, queryAt)
-    if (this.prefixes.size > 0) best = this.matchPrefixes(best, request, bare, queryAt)
+    const exact = this.exact.size === 0 ? undefined : this.exact.get(queryAt < 0 ? path : path.slice(0, end))
+    if (exact !== undefined) best = exact.first(null, request, path, queryAt)
+    if (this.prefixes.size > 0) best = this.matchPrefixes(best, request, end, queryAt)
     for (let i = 0; i < this.regexes.length; i++) {
       const match = this.regexes[i]!
       if (best !== null && best.rank < match.rank) break
+      if (match.literal !== "" && !path.includes(match.literal)) continue
       if (match.regex?.matchesRange(path, 0, end) && match.holds(request, path, queryAt)) {
         best = match
         break
@@ -200,27 +206,73 @@ export class RouteTable {
   private matchPrefixes(
     found: Match | null,
     request: RoutedRequest,
-    bare: string,
+    end: number,
     queryAt: number,
   ): Match | null {
+    const { path } = request
     let best = found
     const { prefixLengths } = this
     // Without slash at its end, `/a/` is below the prefix `/a`, as `/a` is.
     for (let i = prefixLengths.length - 1; i >= 0; i--) {
       const length = prefixLengths[i]!
-      if (length > bare.length) continue
+      if (length > end) continue
       // `*` of OPTIONS is below the empty prefix too.
-      if (length > 0 && length < bare.length && bare.charCodeAt(length) !== 0x2f) continue
-      const matches = this.prefixes.get(bare.slice(0, length))
-      if (matches !== undefined) best = firstHolding(matches, best, request, request.path, queryAt)
+      if (length > 0 && length < end && path.charCodeAt(length) !== 0x2f) continue
+      const matches = this.prefixes.get(path.slice(0, length))
+      if (matches !== undefined) best = matches.first(best, request, path, queryAt)
     }
     return best
   }
 
   private add(config: MatchConfig, match: Match): void {
-    if (config.pathKind === MATCH_EXACT) push(this.exact, config.path, match)
-    else if (config.pathKind === MATCH_PREFIX) push(this.prefixes, config.path, match)
-    else this.regexes.push(match)
+    if (config.pathKind === MATCH_REGEX) {
+      this.regexes.push(match)
+      return
+    }
+    const lists = config.pathKind === MATCH_EXACT ? this.exact : this.prefixes
+    const list = lists.get(config.path) ?? new MatchList()
+    lists.set(config.path, list)
+    list.add(match)
+  }
+}
+
+/** Matches of one path above which those that differ in the value of one field are looked up by it. */
+const MIN_INDEXED_MATCHES = 8
+
+const NO_MATCHES: readonly Match[] = []
+
+/** Matches of one path, in the order of their ranks. */
+class MatchList {
+  private readonly all: Match[] = []
+  /** Name of the field that most of them compare first, as equal; "" for none, and until `finish`. */
+  private field = ""
+  private readonly byValue = new Map<string, Match[]>()
+  private readonly others: Match[] = []
+
+  add(match: Match): void {
+    this.all.push(match)
+  }
+
+  /** All matches are there. */
+  finish(): void {
+    if (this.all.length < MIN_INDEXED_MATCHES) return
+    const [field] = this.all.find(match => match.headers[0]?.isIndexable)?.headers ?? []
+    if (field === undefined) return
+    for (const match of this.all) {
+      const own = match.headers.find(({ name, isIndexable }) => name === field.name && isIndexable)
+      if (own === undefined) this.others.push(match)
+      else push(this.byValue, own.value, match)
+    }
+    this.field = field.name
+  }
+
+  /** The first that holds; `best` if that one comes before. */
+  first(best: Match | null, request: RoutedRequest, path: string, queryAt: number): Match | null {
+    if (this.field === "") return firstHolding(this.all, best, request, path, queryAt)
+    const value = request.values(this.field)
+    const found = value === undefined ? NO_MATCHES : (this.byValue.get(value) ?? NO_MATCHES)
+    const known = firstHolding(found, best, request, path, queryAt)
+    return firstHolding(this.others, known, request, path, queryAt)
   }
 }
 

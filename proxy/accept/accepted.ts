@@ -329,7 +329,7 @@ export class Accepted implements ConnHandler, ServerDialOwner, IdentifyOwner {
 
   /** Whether the connection may be passed on as it is; ends it if not. */
   private mayPass(protocol: RawProtocol): boolean {
-    if (this.guard?.relay(protocol) !== false) return true
+    if (this.guard?.relay(protocol, this.serverName) !== false) return true
     this.conn.reset()
     return false
   }

@@ -2,6 +2,7 @@
 // else about it changes, so that load, pools and metrics are never forgotten by an update.
 import type { CircuitBreaker } from "./circuit_breaker.ts"
 import { FIRST_GUESS_MS, PeakEwma } from "./peak_ewma.ts"
+import { hashOf } from "./rendezvous.ts"
 
 /** First pause of an endpoint that could not be connected to. */
 export const CONNECT_BACKOFF_MIN_MS = 100
@@ -85,6 +86,12 @@ export class Endpoint {
   readonly onRemoved: (() => void)[] = []
   /** Latency to the response head, seen by this proxy. */
   readonly latency: PeakEwma
+  /** Reading of the clock when it joined others; long ago for those that were there from the begin. */
+  joinedMs = Number.NEGATIVE_INFINITY
+  /** Of address, port and pod: the same in every proxy. */
+  readonly hash: number
+  /** Another one, for 64 bits in all. */
+  readonly secondHash: number
   /** Connects that failed since the last one that worked. */
   connectFailures = 0
   /** Not picked before this reading of the clock, unless all others are aside too. */
@@ -102,6 +109,9 @@ export class Endpoint {
     this.port = port
     this.info = info
     this.latency = new PeakEwma(nowMs, firstGuessMs)
+    const name = `${address}|${port}|${info.namespace}/${info.pod}`
+    this.hash = hashOf(name)
+    this.secondHash = hashOf(`${name}|`)
   }
 
   /** Cost of one more request: expected latency times those in flight with it, milliseconds. */

@@ -1,11 +1,27 @@
 // The endpoints of one service port: updated in place by discovery, picked from by power of two choices.
-import { type AccrualConfig, CircuitBreaker, isPanic, OpenCircuits } from "./circuit_breaker.ts"
+import { type BalancingConfig, Standpoint } from "./balancing.ts"
+import { type AccrualConfig, CircuitBreaker, OpenCircuits } from "./circuit_breaker.ts"
 import { Endpoint, type EndpointInfo } from "./endpoint.ts"
+import { EndpointGroup } from "./endpoint_group.ts"
 import type { EndpointSource } from "./endpoint_source.ts"
 import { FIRST_GUESS_MS } from "./peak_ewma.ts"
+import { hashOfTwo } from "./rendezvous.ts"
 
-/** Costs that differ by less are alike. One request more in flight doubles the cost of an idle endpoint, and decides. */
-export const ALIKE_FACTOR = 2
+/** Requests that an endpoint of the own zone has from this proxy before others are looked at: fewer are no overload. */
+export const ZONE_OVERFLOW_PENDING = 4
+
+/** How much more one of the own zone may cost than one elsewhere: what a way between zones costs, and some noise. */
+export const ZONE_OVERFLOW_FACTOR = 4
+
+/** Endpoints above which a proxy uses some of them only: a connection to each of thousands is more than any proxy needs. */
+export const SUBSET_ABOVE = 1000
+
+/** How many it uses then: so many that the loads of endpoints differ by a sixteenth where as many proxies call. */
+export const SUBSET_ENDPOINTS = 256
+
+/** Above every hash of 32 bits. */
+const RANK_OF_USABLE = 2 ** 32
+const NOWHERE = new Standpoint("")
 
 /** One endpoint as discovery names it. */
 export interface EndpointUpdate {
@@ -18,17 +34,35 @@ export interface EndpointUpdate {
 /** Endpoints to choose from. An endpoint that stays keeps its object, and with it load, pools and metrics. */
 export class EndpointSet implements EndpointSource {
   private readonly byKey = new Map<string, Endpoint>()
-  /** Those with a weight above 0, to draw from. */
-  private readonly ready: Endpoint[] = []
-  /** Running sums of the weights of `ready`; null while all weigh the same. */
-  private cumulative: Float64Array | null = null
   private readonly random: () => number
+  private readonly standpoint: Standpoint
   private accrual: AccrualConfig | null = null
+  private balancing: BalancingConfig | null = null
   private readonly circuits = new OpenCircuits()
+  /** Those with a weight above 0. */
+  private readonly all: EndpointGroup
+  /** Those of the zone `nearZone`, where zones matter, and the others. */
+  private readonly near: EndpointGroup
+  private readonly far: EndpointGroup
+  private nearZone = ""
+  /** Made when a session first asks. */
+  private bySession: Map<string, Endpoint> | null = null
 
-  /** @param random  uniform, 0 to 1 */
-  constructor(random: () => number) {
+  /**
+   * @param random  uniform, 0 to 1
+   * @param standpoint  where the proxy stands
+   */
+  constructor(random: () => number, standpoint: Standpoint = NOWHERE) {
     this.random = random
+    this.standpoint = standpoint
+    this.all = new EndpointGroup(random, this.circuits)
+    this.near = new EndpointGroup(random, this.circuits)
+    this.far = new EndpointGroup(random, this.circuits)
+  }
+
+  /** An empty set that draws as this one does. */
+  sibling(): EndpointSet {
+    return new EndpointSet(this.random, this.standpoint)
   }
 
   /** Endpoints named by discovery, drained ones included. */
@@ -80,6 +114,13 @@ export class EndpointSet implements EndpointSource {
     }
   }
 
+  /** Chooses so from now on, or (null) by load alone. */
+  setBalancing(balancing: BalancingConfig | null): void {
+    if (JSON.stringify(balancing) === JSON.stringify(this.balancing)) return
+    this.balancing = balancing
+    this.regroup()
+  }
+
   private breakerOf(): CircuitBreaker | null {
     return this.accrual === null ? null : new CircuitBreaker(this.accrual, false, this.circuits)
   }
@@ -90,83 +131,55 @@ export class EndpointSet implements EndpointSource {
   }
 
   pick(tried: readonly Endpoint[], nowMs: number): Endpoint | null {
-    const count = this.ready.length
-    if (count === 0) return null
-    const i = this.draw(count)
-    const j =
-      this.cumulative === null && count > 1
-        ? (i + 1 + ((this.random() * (count - 1)) | 0)) % count
-        : this.draw(count)
-    // Both indexes are below count, the length of `ready`.
-    const first = this.ready[i]!
-    const second = this.ready[j]!
-    const firstUsable = !this.isAside(first, nowMs) && !(tried.length > 0 && tried.includes(first))
-    const secondUsable = !this.isAside(second, nowMs) && !(tried.length > 0 && tried.includes(second))
-    if (firstUsable && secondUsable) return this.cheaper(first, second, nowMs)
-    if (firstUsable) return first
-    if (secondUsable) return second
-    return this.walk(tried, nowMs)
+    return this.balancing === null
+      ? this.all.pick(tried, nowMs)
+      : this.pickBalanced(this.balancing, tried, nowMs)
   }
 
-  /** Whether an endpoint is to rest: it could not be connected to, or its circuit is open and not most others' too. */
-  private isAside(endpoint: Endpoint, nowMs: number): boolean {
-    if (endpoint.asideUntilMs > nowMs) return true
-    if (this.circuits.count === 0) return false
-    const { breaker } = endpoint
-    return breaker !== null && !breaker.admits(nowMs) && !isPanic(this.circuits.count, this.ready.length)
+  /** Whether an endpoint of the set is to rest. */
+  isAside(endpoint: Endpoint, nowMs: number): boolean {
+    return this.all.isAside(endpoint, nowMs)
   }
 
-  /**
-   * The cheaper of two. Costs within a factor of `ALIKE_FACTOR` are more noise than news, so both get a share there, the
-   * cheaper one the larger: otherwise one lucky millisecond would draw all of a quiet service's requests to one pod.
-   */
-  private cheaper(first: Endpoint, second: Endpoint, nowMs: number): Endpoint {
-    const firstCost = first.cost(nowMs)
-    const secondCost = second.cost(nowMs)
-    const better = secondCost < firstCost ? second : first
-    const worse = better === first ? second : first
-    const low = Math.min(firstCost, secondCost)
-    const ratio = low > 0 ? Math.max(firstCost, secondCost) / low : 1
-    if (ratio >= ALIKE_FACTOR) return better
-    return this.random() * 2 * (ALIKE_FACTOR - 1) < ALIKE_FACTOR - ratio ? worse : better
-  }
-
-  /** Index of an endpoint at random, by weight where weights differ. */
-  private draw(count: number): number {
-    const cumulative = this.cumulative
-    if (cumulative === null) return (this.random() * count) | 0
-    // The last entry is the sum of all weights; `cumulative` has `count` entries.
-    const point = this.random() * cumulative[count - 1]!
-    let low = 0
-    let high = count - 1
-    while (low < high) {
-      const middle = (low + high) >> 1
-      // low <= middle < high < count
-      if (cumulative[middle]! <= point) low = middle + 1
-      else high = middle
+  /** Endpoint of a session, by `sessionOf`; null for none that is there. */
+  ofSession(session: string): Endpoint | null {
+    if (this.bySession === null) {
+      this.bySession = new Map()
+      for (const endpoint of this.byKey.values())
+        if (endpoint.info.weight > 0) this.bySession.set(sessionOf(endpoint), endpoint)
     }
-    return low
+    return this.bySession.get(session) ?? null
   }
 
-  /** The slow way, when draws met only endpoints that are aside or tried: the cheapest of the best group. */
-  private walk(tried: readonly Endpoint[], nowMs: number): Endpoint | null {
+  private pickBalanced(
+    { preferZone, byClient }: BalancingConfig,
+    tried: readonly Endpoint[],
+    nowMs: number,
+  ): Endpoint | null {
+    if (byClient) return this.pickByHash(this.standpoint.key, tried, nowMs)
+    if (!preferZone) return this.all.pick(tried, nowMs)
+    if (this.standpoint.zone !== this.nearZone) this.regroup()
+    const near = this.near.pick(tried, nowMs)
+    if (near === null) return this.all.pick(tried, nowMs)
+    const isAside = this.all.isAside(near, nowMs)
+    if (!isAside && near.pending < ZONE_OVERFLOW_PENDING) return near
+    const far = this.far.pick(tried, nowMs)
+    if (far === null || this.all.isAside(far, nowMs)) return near
+    return isAside || near.cost(nowMs) > ZONE_OVERFLOW_FACTOR * far.cost(nowMs) ? far : near
+  }
+
+  /** The endpoint that a key meets; the next one, by hash too, where that is tried or rests. */
+  private pickByHash(key: number, tried: readonly Endpoint[], nowMs: number): Endpoint | null {
     let best: Endpoint | null = null
-    let bestAside = true
-    for (const endpoint of this.ready) {
+    let bestRank = -1
+    for (const endpoint of this.all.endpoints) {
       if (tried.includes(endpoint)) continue
-      const aside = this.isAside(endpoint, nowMs)
-      if (best !== null && aside && !bestAside) continue
-      if (best === null || (bestAside && !aside) || this.better(endpoint, best, aside, nowMs)) {
-        best = endpoint
-        bestAside = aside
-      }
+      const rank = hashOfTwo(key, endpoint.hash) + (this.all.isAside(endpoint, nowMs) ? 0 : RANK_OF_USABLE)
+      if (rank <= bestRank) continue
+      best = endpoint
+      bestRank = rank
     }
     return best
-  }
-
-  /** Among those aside: whose pause ends first has failed least, or longest ago. */
-  private better(a: Endpoint, b: Endpoint, aside: boolean, nowMs: number): boolean {
-    return aside ? a.asideUntilMs < b.asideUntilMs : a.cost(nowMs) < b.cost(nowMs)
   }
 
   private put(updates: readonly EndpointUpdate[], nowMs: number): void {
@@ -186,13 +199,39 @@ export class EndpointSet implements EndpointSource {
       } else {
         const endpoint = new Endpoint(address, port, info, nowMs, guess)
         endpoint.breaker = this.breakerOf()
+        // Those that are there from the begin are as warm as any.
+        if (this.all.endpoints.length > 0) endpoint.joinedMs = nowMs
         this.byKey.set(key, endpoint)
         known?.remove()
       }
     }
-    this.ready.length = 0
-    for (const endpoint of this.byKey.values()) if (endpoint.info.weight > 0) this.ready.push(endpoint)
-    this.weigh()
+    this.bySession = null
+    this.regroup()
+  }
+
+  /** Groups what there is to draw from. */
+  private regroup(): void {
+    const ready = [...this.byKey.values()].filter(endpoint => endpoint.info.weight > 0)
+    const { slowStartMs = 0, preferZone = false } = this.balancing ?? {}
+    this.all.replace(this.used(ready), ready.length, slowStartMs)
+    const { zone } = this.standpoint
+    this.nearZone = zone
+    const isNear = (endpoint: Endpoint): boolean => endpoint.info.zone === zone
+    const grouped = preferZone && zone !== ""
+    this.near.replace(grouped ? this.used(ready.filter(isNear)) : [], ready.length, slowStartMs)
+    const far = grouped ? this.used(ready.filter(endpoint => !isNear(endpoint))) : []
+    this.far.replace(far, ready.length, slowStartMs)
+  }
+
+  /** Of thousands some: other proxies use others, so that together they use all. */
+  private used(ready: readonly Endpoint[]): readonly Endpoint[] {
+    if (ready.length <= SUBSET_ABOVE) return ready
+    const { key } = this.standpoint
+    return ready
+      .map(endpoint => ({ endpoint, rank: hashOfTwo(key, endpoint.hash) }))
+      .sort((a, b) => b.rank - a.rank)
+      .slice(0, SUBSET_ENDPOINTS)
+      .map(({ endpoint }) => endpoint)
   }
 
   /**
@@ -201,22 +240,16 @@ export class EndpointSet implements EndpointSource {
    */
   private newcomerGuess(nowMs: number): number {
     let slowest = -1
-    for (const endpoint of this.ready) {
+    for (const endpoint of this.all.endpoints) {
       if (!endpoint.removed) slowest = Math.max(slowest, endpoint.latency.valueAt(nowMs))
     }
     return slowest < 0 ? FIRST_GUESS_MS : Math.min(FIRST_GUESS_MS, slowest)
   }
+}
 
-  private weigh(): void {
-    const weight = this.ready[0]?.info.weight
-    this.cumulative = null
-    if (this.ready.every(endpoint => endpoint.info.weight === weight)) return
-    let sum = 0
-    this.cumulative = Float64Array.from(this.ready, endpoint => {
-      sum += endpoint.info.weight
-      return sum
-    })
-  }
+/** Names an endpoint to clients that are to come back to it: says nothing of its address, and is no other pod's. */
+export function sessionOf(endpoint: Endpoint): string {
+  return `${endpoint.hash.toString(36)}${endpoint.secondHash.toString(36)}`
 }
 
 function keyOf(address: string, port: number): string {

@@ -7,6 +7,7 @@ import {
   type EndpointUpdate,
   PROTOCOL_DETECT,
   SingleEndpoint,
+  Standpoint,
 } from "../balance/mod.ts"
 
 import { type BackendUpdate, NO_ROUTES, type RoutesConfig, ServiceRoutes } from "../route/mod.ts"
@@ -53,12 +54,20 @@ export class Destination {
   /** No answer came in time: connections no longer wait for it, until it comes. */
   waived = false
   private readonly random: () => number
+  private readonly standpoint: Standpoint
   private set: EndpointSet | null = null
   private single: Endpoint
   private waiters: (() => void)[] = []
 
   /** For `Discovery` and tests. */
-  constructor(address: string, port: number, random: () => number, nowMs = 0) {
+  constructor(
+    address: string,
+    port: number,
+    random: () => number,
+    nowMs = 0,
+    standpoint: Standpoint = new Standpoint(""),
+  ) {
+    this.standpoint = standpoint
     this.createdMs = nowMs
     this.usedMs = nowMs
     this.address = address
@@ -100,7 +109,7 @@ export class Destination {
     routes: RoutesConfig = NO_ROUTES,
     backends: readonly BackendUpdate[] = [],
   ): void {
-    if (this.set === null) this.set = new EndpointSet(this.random)
+    if (this.set === null) this.set = new EndpointSet(this.random, this.standpoint)
     this.single.outside = false
     this.set.replace(endpoints, nowMs)
     this.setRoutes(routes, backends, this.set, nowMs)
@@ -119,7 +128,7 @@ export class Destination {
     if (isEmpty(config)) {
       before?.clear()
       this.routes = null
-    } else this.routes = ServiceRoutes.replace(before, config, backends, own, this.random, nowMs)
+    } else this.routes = ServiceRoutes.replace(before, config, backends, own, nowMs)
     if (before !== this.routes) this.generation++
   }
 
@@ -205,12 +214,14 @@ export class Destination {
   }
 }
 
-function isEmpty({ kind, retry, timeouts, accrual }: RoutesConfig): boolean {
+function isEmpty({ kind, retry, timeouts, accrual, balancing, injected }: RoutesConfig): boolean {
   const { requestMs, backendRequestMs, responseMs, idleMs } = timeouts
   return (
     kind === 0 &&
     retry === null &&
     accrual === null &&
+    balancing === null &&
+    injected === null &&
     requestMs + backendRequestMs + responseMs + idleMs === 0
   )
 }

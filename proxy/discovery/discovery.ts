@@ -1,6 +1,6 @@
 // Watches the control plane for what stands behind addresses, and keeps the last answer of every watch for life:
 // the control plane may be gone for good.
-import type { EndpointUpdate } from "../balance/mod.ts"
+import { type EndpointUpdate, Standpoint } from "../balance/mod.ts"
 import type { ControlLinkHandler, Link, OpenLink } from "../control_plane/mod.ts"
 import type { Logger } from "../log.ts"
 import { type Clock, callbackTimer, type Timer, type TimerWheel } from "../net/mod.ts"
@@ -65,6 +65,7 @@ export class Discovery implements ControlLinkHandler {
   private readonly timers: TimerWheel
   private readonly log: Logger
   private readonly random: () => number
+  private readonly standpoint: Standpoint
   private readonly byTarget = new Map<string, Watch>()
   private readonly byId = new Map<number, Watch>()
   private readonly patience: Timer
@@ -77,6 +78,7 @@ export class Discovery implements ControlLinkHandler {
     this.timers = options.timers
     this.log = options.log
     this.random = options.random ?? Math.random
+    this.standpoint = new Standpoint(options.identity.pod)
     this.patience = callbackTimer(() => this.checkPatience())
     this.link = options.openLink(this, { name: "destination", address: options.address, path: WATCH_PATH })
     this.inboundPort(options.probePort)
@@ -113,7 +115,7 @@ export class Discovery implements ControlLinkHandler {
       return destination
     }
     if (this.byTarget.size >= MAX_WATCHES) this.evict()
-    const destination = new Destination(address, port, this.random, this.clock.nowMs)
+    const destination = new Destination(address, port, this.random, this.clock.nowMs, this.standpoint)
     this.link.hurry()
     this.add({ address, port }, destination)
     if (!this.patience.scheduled) this.timers.schedule(this.patience, this.patienceMs)
@@ -181,7 +183,10 @@ export class Discovery implements ControlLinkHandler {
     if (answer.update.kind === "unknown") return
     watch.version = answer.version
     if (watch.subject instanceof Destination) this.applyOutbound(watch.subject, answer.update)
-    else if (answer.update.kind === "inbound") watch.subject.protocol = answer.update.protocol
+    else if (answer.update.kind === "inbound") {
+      watch.subject.protocol = answer.update.protocol
+      this.standpoint.zone = answer.update.zone
+    }
   }
 
   private applyOutbound(destination: Destination, update: WatchUpdate): void {

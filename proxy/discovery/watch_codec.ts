@@ -1,14 +1,17 @@
 // Messages of conduit.destination.v1 to and from what this folder works with.
-import type { AccrualConfig, EndpointInfo, EndpointUpdate } from "../balance/mod.ts"
+import type { AccrualConfig, BalancingConfig, EndpointInfo, EndpointUpdate } from "../balance/mod.ts"
 import { ProtoReader, ProtoWriter } from "../control_plane/mod.ts"
 import { formatIpv4, formatIpv6, parseAddress } from "../net/mod.ts"
 import {
   type BackendUpdate,
+  type FaultConfig,
   NO_TIMEOUTS,
   type RetryConfig,
   type RoutesConfig,
   type RuleConfig,
   readAccrual,
+  readBalancing,
+  readFault,
   readRetry,
   readRule,
   readTimeouts,
@@ -59,7 +62,7 @@ export type WatchUpdate =
       readonly added: readonly EndpointUpdate[]
       readonly backends: readonly BackendDelta[]
     }
-  | { readonly kind: "inbound"; readonly protocol: number }
+  | { readonly kind: "inbound"; readonly protocol: number; readonly zone: string }
   | { readonly kind: "unchanged" }
   /** Of a newer control plane: not understood, and ignored. */
   | { readonly kind: "unknown" }
@@ -129,7 +132,7 @@ export function decodeAnswer(bytes: Uint8Array): WatchAnswer {
     else if (field === 2) version = reader.text()
     else if (field === 3) update = readDestination(reader.message())
     else if (field === 4) update = readDelta(reader.message())
-    else if (field === 5) update = { kind: "inbound", protocol: readProtocol(reader.message()) }
+    else if (field === 5) update = readInbound(reader.message())
     else if (field === 6) {
       reader.skip()
       update = { kind: "unchanged" }
@@ -164,6 +167,8 @@ function readService(reader: ProtoReader): WatchUpdate {
   let retry: RetryConfig | null = null
   let timeouts = NO_TIMEOUTS
   let accrual: AccrualConfig | null = null
+  let balancing: BalancingConfig | null = null
+  let injected: FaultConfig | null = null
   for (let field = reader.next(); field !== 0; field = reader.next()) {
     if (field === 1) namespace = reader.text()
     else if (field === 2) name = reader.text()
@@ -177,10 +182,13 @@ function readService(reader: ProtoReader): WatchUpdate {
     else if (field === 11) retry = readRetry(reader.message())
     else if (field === 12) timeouts = readTimeouts(reader.message())
     else if (field === 13) accrual = readAccrual(reader.message())
+    else if (field === 14) balancing = readBalancing(reader.message())
+    else if (field === 15) injected = readFault(reader.message())
     else reader.skip()
   }
   const service = { namespace, name, port, fqdn, protocol }
-  return { kind: "service", service, endpoints, routes: { kind, rules, retry, timeouts, accrual }, backends }
+  const routes = { kind, rules, retry, timeouts, accrual, balancing, injected }
+  return { kind: "service", service, endpoints, routes, backends }
 }
 
 function readBackend(reader: ProtoReader): BackendUpdate {
@@ -191,6 +199,7 @@ function readBackend(reader: ProtoReader): BackendUpdate {
     fqdn: "",
     protocol: 0,
     accrual: null as AccrualConfig | null,
+    balancing: null as BalancingConfig | null,
   }
   const endpoints: EndpointUpdate[] = []
   for (let field = reader.next(); field !== 0; field = reader.next()) {
@@ -201,6 +210,7 @@ function readBackend(reader: ProtoReader): BackendUpdate {
     else if (field === 5) info.protocol = reader.varint()
     else if (field === 6) endpoints.push(readEndpoint(reader.message()))
     else if (field === 7) info.accrual = readAccrual(reader.message())
+    else if (field === 8) info.balancing = readBalancing(reader.message())
     else reader.skip()
   }
   return { info, endpoints }
@@ -272,13 +282,15 @@ function readEndpoint(reader: ProtoReader): EndpointUpdate {
   return { address, port, info }
 }
 
-function readProtocol(reader: ProtoReader): number {
+function readInbound(reader: ProtoReader): WatchUpdate {
   let protocol = 0
+  let zone = ""
   for (let field = reader.next(); field !== 0; field = reader.next()) {
     if (field === 1) protocol = reader.varint()
+    else if (field === 2) zone = reader.text()
     else reader.skip()
   }
-  return protocol
+  return { kind: "inbound", protocol, zone }
 }
 
 function addressText(ip: Uint8Array): string {

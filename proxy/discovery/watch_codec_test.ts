@@ -82,7 +82,15 @@ test("services, endpoints and deltas are read as they were written", () => {
           routes: NO_ROUTES,
           backends: [
             {
-              info: { namespace: "shop", name: "v2", port: 80, fqdn: "", protocol: 0, accrual: null },
+              info: {
+                namespace: "shop",
+                name: "v2",
+                port: 80,
+                fqdn: "",
+                protocol: 0,
+                accrual: null,
+                balancing: null,
+              },
               endpoints: endpoints.map(expected),
             },
           ],
@@ -132,13 +140,18 @@ test("routes are read as they were written, every field of them", () => {
   const retry = { codes: [500, 503], grpcCodes: [14], attempts: 2, backoffMs: 30, anyMethod: true }
   const timeouts = { requestMs: 1, backendRequestMs: 2, responseMs: 3, idleMs: 400 }
   const accrual = { maxFailures: 7, minPenaltyMs: 1000, maxPenaltyMs: 60_000 }
+  const balancing = { slowStartMs: 30_000, preferZone: true, byClient: true }
+  const fault = { delayMs: 500, delayPercent: 10, abortStatus: 503, abortPercent: 5 }
+  const session = { cookie: "c", header: "h", maxAgeS: 60 }
   const service = create(destinationV1.ServiceSchema, {
     name: "web",
     routeKind: RouteKind.HTTP,
     retry,
     timeouts,
     failureAccrual: accrual,
-    backends: [{ name: "v2", failureAccrual: accrual }],
+    balancing,
+    fault,
+    backends: [{ name: "v2", failureAccrual: accrual, balancing }],
     routes: [
       {
         name: "r/0",
@@ -155,6 +168,7 @@ test("routes are read as they were written, every field of them", () => {
         backends: [{ weight: 9, backend: 1, filters, fault: "gone" }],
         timeouts,
         retry,
+        session,
         fault: "wrong",
       },
     ],
@@ -169,12 +183,14 @@ test("routes are read as they were written, every field of them", () => {
   }
   expect(decoded({ case: "destination", value: destination }, 1, "v")).toMatchObject({
     kind: "service",
-    backends: [{ info: { name: "v2", accrual } }],
+    backends: [{ info: { name: "v2", accrual, balancing } }],
     routes: {
       kind: 1,
       retry,
       timeouts,
       accrual,
+      balancing,
+      injected: fault,
       rules: [
         {
           name: "r/0",
@@ -192,6 +208,7 @@ test("routes are read as they were written, every field of them", () => {
           backends: [{ weight: 9, backend: 1, filters: read, fault: "gone" }],
           timeouts,
           retry,
+          session,
           fault: "wrong",
         },
       ],
@@ -210,8 +227,12 @@ test("the short answers are told apart", () => {
     kind: { case: "external", value: create(destinationV1.ExternalSchema) },
   })
   expect(decoded({ case: "destination", value: external }, 1, "v")).toEqual({ kind: "external" })
-  const inbound = create(destinationV1.InboundPortSchema, { protocol: 2 })
-  expect(decoded({ case: "inbound", value: inbound }, 1, "v")).toEqual({ kind: "inbound", protocol: 2 })
+  const inbound = create(destinationV1.InboundPortSchema, { protocol: 2, zone: "z" })
+  expect(decoded({ case: "inbound", value: inbound }, 1, "v")).toEqual({
+    kind: "inbound",
+    protocol: 2,
+    zone: "z",
+  })
   const unchanged = create(destinationV1.UnchangedSchema)
   expect(decoded({ case: "unchanged", value: unchanged }, 1, "v")).toEqual({ kind: "unchanged" })
   expect(decoded({ case: undefined }, 1, "v")).toEqual({ kind: "unknown" })

@@ -12,6 +12,7 @@ import {
   REFUSAL_NO_ENDPOINT,
   type Refusal,
 } from "./refusal.ts"
+import type { GuardAnswer } from "./request_guard.ts"
 import type { RequestTrace } from "./request_trace.ts"
 import type { RequestView } from "./request_view.ts"
 import type { Routing } from "./routing.ts"
@@ -41,6 +42,8 @@ export class Exchange {
   responseBytes = 0
   /** The endpoint picked last, null before. */
   endpoint: Endpoint | null = null
+  /** What the guard that refused it adds to the answer. */
+  guardAnswer: GuardAnswer | null = null
   private readonly context: HttpContext
   private readonly scope: HttpScope
   /** Where it is counted as a route: the rule's scope, or that of a learned route. */
@@ -250,7 +253,7 @@ export class Exchange {
     return this.context.refuseExchange(
       refusal,
       this.request,
-      detail === "" ? this.connectError : detail,
+      detail === "" ? (this.guardAnswer?.detail ?? this.connectError) : detail,
       this.endpoint,
     )
   }

@@ -1,6 +1,7 @@
 // Answers of the proxy's own, as HTTP/1.1 bytes (RFC 9112 section 4).
 
 import { PROXY_ERROR_FIELD, REFUSAL_HEAD_TOO_LARGE, REFUSAL_MALFORMED, type Refusal } from "./refusal.ts"
+import type { GuardAnswer } from "./request_guard.ts"
 import type { Redirect } from "./routing.ts"
 
 const REASONS: Readonly<Record<number, string>> = {
@@ -29,10 +30,12 @@ const EXPLANATIONS: Readonly<Record<string, string>> = {
   "no-endpoint": "the service has no endpoint that could take the request",
   overload: "the proxy has too many requests in flight",
   denied: "policy denies the request",
+  "egress-denied": "policy denies what is called outside of the cluster",
   "no-route": "no route matches the request",
   "no-backend": "the route leads to no backend that could take the request",
   limited: "too many requests",
   timeout: "the deadline passed",
+  "fault-injected": "the Service asks for faults by its annotations fault.conduit.io/*",
 }
 
 /** How to put an answer. */
@@ -47,6 +50,8 @@ export interface AnswerOptions {
   readonly confirmKeepAlive: boolean
   /** Answers a HEAD request: no body. */
   readonly withoutBody: boolean
+  /** More fields. Default: none. */
+  readonly fields?: GuardAnswer["fields"]
 }
 
 /** The whole answer, head and body. */
@@ -56,6 +61,7 @@ export function renderAnswer(refusal: Refusal, options: AnswerOptions): Uint8Arr
   const body = `${refusal.status} ${reason}: ${text} (${options.proxyError})\n`
   let head = `HTTP/1.1 ${refusal.status} ${reason}\r\n${PROXY_ERROR_FIELD}: ${options.proxyError}\r\n`
   head += `content-type: text/plain; charset=utf-8\r\ncontent-length: ${Buffer.byteLength(body)}\r\n`
+  for (const [name, value] of options.fields ?? []) head += `${name}: ${value}\r\n`
   if (options.close) head += "connection: close\r\n"
   else if (options.confirmKeepAlive) head += "connection: keep-alive\r\n"
   return Buffer.from(options.withoutBody ? `${head}\r\n` : `${head}\r\n${body}`)

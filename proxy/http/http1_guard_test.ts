@@ -3,13 +3,16 @@ import { expect, test } from "bun:test"
 import { onPort, startHttp1Loopback } from "./http1_loopback.ts"
 import { DISCARD_BODY_MAX_BYTES } from "./http1_proxy.ts"
 import { rawClient, rawServer } from "./raw_peer.ts"
-import { REFUSAL_DENIED } from "./refusal.ts"
-import type { RequestGuard } from "./request_guard.ts"
+import { REFUSAL_DENIED, REFUSAL_LIMITED } from "./refusal.ts"
+import type { GuardAnswer, RequestGuard } from "./request_guard.ts"
 import type { RequestView } from "./request_view.ts"
 
 class PathGuard implements RequestGuard {
   readonly clientId = "web.shop"
+  readonly denial = REFUSAL_DENIED
   readonly refused = null
+  answer: GuardAnswer | null = null
+  refusal = REFUSAL_DENIED
   denied: string
 
   constructor(denied: string) {
@@ -17,7 +20,7 @@ class PathGuard implements RequestGuard {
   }
 
   refuse(request: RequestView) {
-    return this.stillAllows(request) ? null : REFUSAL_DENIED
+    return this.stillAllows(request) ? null : this.refusal
   }
 
   stillAllows({ path }: RequestView): boolean {
@@ -126,5 +129,18 @@ test("a request that waits for its answer is denied by changed rules, one that i
   proxy.connections[1]?.reexamine()
   await second.until(() => second.closed !== "", "the end")
   second.socket.destroy()
+  close()
+})
+
+test("a request over a limit is told so in its fields, and the connection serves the next request", async () => {
+  const { guard, client, server, proxy, close } = await fixture("/no")
+  guard.refusal = REFUSAL_LIMITED
+  guard.answer = { fields: [["retry-after", "7"]], detail: "the limit of the test" }
+  client.send(`GET /no HTTP/1.1\r\nHost: a\r\n\r\n${NEXT}`)
+  const answer = await client.take("\r\n\r\n")
+  expect(answer).toStartWith("HTTP/1.1 429 Too Many Requests\r\nconduit-proxy-error: limited; id=")
+  expect(answer).toContain("\r\nretry-after: 7\r\n")
+  expect(await (await server.peer(0)).take("\r\n\r\n")).toStartWith("GET /yes")
+  expect(proxy.telemetry.refusals.find("")[0]).toMatchObject({ status: 429, detail: "the limit of the test" })
   close()
 })

@@ -1,7 +1,7 @@
 // The HTTP/1 engine: one accepted connection, its requests one after the other, each passed to an endpoint and its
 // answer back. Bytes are forwarded as the slices they came in wherever nothing must change. RFC 9112.
 import type { Endpoint } from "../balance/mod.ts"
-import { type Conn, relay, Timer } from "../net/mod.ts"
+import { type Conn, relay } from "../net/mod.ts"
 import { NO_DEADLINE, NOT_AGAIN, PUSHBACK_NONE, pushbackMs } from "../route/mod.ts"
 import {
   BODY_CHUNKED,
@@ -17,6 +17,7 @@ import {
   PARSE_NEED_MORE,
   spliceHead,
 } from "../wire/mod.ts"
+import { AttemptTimer } from "./attempt_timer.ts"
 import {
   NO_GRPC_STATUS,
   OUTCOME_CLIENT_GONE,
@@ -33,18 +34,20 @@ import type { HttpService } from "./http_service.ts"
 import { renderAnswer, renderRedirect } from "./http1_answer.ts"
 import { ClientSide, ENDING, PAUSE_BACKPRESSURE, PAUSE_CONNECT, PAUSE_PIPELINE } from "./http1_client.ts"
 import { KeptRequest } from "./http1_kept_request.ts"
+import { Http1Mirrors } from "./http1_mirror.ts"
 import { poolOf, type Upstream, type UpstreamUser } from "./http1_pool.ts"
+import { CLOSE_LINE, DROP_PROXY_ERROR, droppedOf, requestBytes } from "./http1_request_bytes.ts"
 import {
+  isByPolicy,
   neverReached,
   PROXY_ERROR_FIELD,
-  REFUSAL_DENIED,
   REFUSAL_MALFORMED,
   REFUSAL_TIMEOUT,
   REFUSAL_UPSTREAM_GONE,
   REFUSAL_UPSTREAM_MALFORMED,
   type Refusal,
 } from "./refusal.ts"
-import { traceLines } from "./request_trace.ts"
+import type { GuardAnswer } from "./request_guard.ts"
 import type { Redirect, Routing } from "./routing.ts"
 
 /** How long a client may go on sending a body whose answer it already has, before it is cut. */
@@ -78,12 +81,6 @@ const DETACH_KEEP = 0
 const DETACH_CLOSE = 1
 const DETACH_RESET = 2
 
-const CLOSE_LINE = "Connection: close\r\n"
-const DROP_NOTHING: readonly string[] = []
-const DROP_PROXY_ERROR: readonly string[] = [PROXY_ERROR_FIELD]
-const DROP_CONNECTION: readonly string[] = ["connection", "keep-alive", "proxy-connection"]
-const DROP_BOTH: readonly string[] = [...DROP_CONNECTION, PROXY_ERROR_FIELD]
-
 class Http1Server extends ClientSide implements UpstreamUser {
   private exchange: Exchange | null = null
   private endpoint: Endpoint | null = null
@@ -104,6 +101,8 @@ class Http1Server extends ClientSide implements UpstreamUser {
   private discardBytes = 0
   /** The client's connection has become a tunnel to the server. */
   private isTunnel = false
+  /** Copies of a request that is not complete; null where its route has no mirror. */
+  private mirrors: Http1Mirrors | null = null
   /** Of deadlines and of pauses between attempts; null until a route asks for one. */
   private timer: AttemptTimer | null = null
   /** The pause before another attempt is not over. */
@@ -134,11 +133,12 @@ class Http1Server extends ClientSide implements UpstreamUser {
       this.pending = bytes.subarray(end)
       this.pause(PAUSE_PIPELINE)
     }
+    const { routing } = exchange
+    if (routing !== null && routing.delayMs > 0) this.delay(routing)
     if (exchange.refusal !== null) {
-      this.refuse(exchange.refusal, "")
+      if (!this.isPausing) this.refuse(exchange.refusal, "")
       return
     }
-    const { routing } = exchange
     if (routing !== null) {
       if (routing.redirect !== null) {
         this.redirect(routing.redirect)
@@ -146,43 +146,30 @@ class Http1Server extends ClientSide implements UpstreamUser {
       }
       if (requestBody.done) routing.requestEnded(this.env.clock.nowMs)
     }
-    this.kept.begin(this.firstBytes(bytes, headEnd, end), end - headEnd, this.service.replay)
-    this.connect(false)
+    const stripError = head.hasProxyError && this.service.direction === 1
+    const first = requestBytes(head, bytes, headEnd, end, stripError, exchange)
+    this.kept.begin(first, end - headEnd, this.service.replay)
+    if (routing !== null && routing.mirrors.length > 0) this.mirror(exchange, first)
+    if (!this.isPausing) this.connect(false)
   }
 
-  /** Head and early body as they are to be sent: the slice itself unless a field must change. */
-  private firstBytes(bytes: Uint8Array, headEnd: number, end: number): Uint8Array {
-    const { head } = this
-    const stripError = head.hasProxyError && this.service.direction === 1
-    // There while a request is under way.
-    const { routing } = this.exchange!
-    const routed = routing?.changesRequest === true ? routing : null
-    const { trace } = this.exchange!
-    if (!stripError && !head.hasSuspectBody && routed === null && trace === null) {
-      return head.start === 0 && end === bytes.length ? bytes : bytes.subarray(head.start, end)
-    }
-    let dropped = droppedOf(head.hasSuspectBody, stripError)
-    let added = head.hasSuspectBody ? CLOSE_LINE : ""
-    let firstLine = ""
-    if (routed !== null) {
-      const { target, path } = routed
-      if (path !== null) firstLine = `${head.method} ${path.apply(head.path)} HTTP/1.${head.minor}\r\n`
-      const headers = target?.requestHeaders ?? null
-      if (headers !== null) {
-        dropped = [...dropped, ...headers.dropped]
-        added += headers.lines
-      }
-      if (target !== null && target.hostname !== "") {
-        dropped = [...dropped, "host"]
-        added = `Host: ${target.hostname}\r\n${added}`
-      }
-    }
-    if (trace !== null) {
-      dropped = [...dropped, ...trace.dropped]
-      added += traceLines(trace)
-    }
-    const rewritten = spliceHead(head, dropped, added, firstLine)
-    return end === headEnd ? rewritten : Buffer.concat([rewritten, bytes.subarray(headEnd, end)])
+  /** An injected fault: nothing is done with the request for so long. What the client goes on sending waits. */
+  private delay(routing: Routing): void {
+    if (!this.requestBody.done) this.pause(PAUSE_CONNECT)
+    this.pauseFor(Math.min(routing.delayMs, routing.dueMs - this.env.clock.nowMs))
+  }
+
+  /** What becomes a tunnel is not copied: its bytes would be half of a conversation. */
+  private mirror(exchange: Exchange, first: Uint8Array): void {
+    const { head, requestBody, service, env } = this
+    if (head.methodNumber === METHOD_CONNECT || head.wantsUpgrade) return
+    this.mirrors = new Http1Mirrors(exchange, first, head.methodNumber, service.mirrorTerms(env))
+    if (requestBody.done) this.endMirrors(true)
+  }
+
+  private endMirrors(complete: boolean): void {
+    this.mirrors?.end(complete)
+    this.mirrors = null
   }
 
   /** @param fresh  no connection at rest will do: one has just failed that way */
@@ -237,6 +224,10 @@ class Http1Server extends ClientSide implements UpstreamUser {
       return
     }
     this.kept.keep(chunk, end, this.service.replay)
+    if (this.mirrors !== null) {
+      this.mirrors.write(chunk.subarray(0, end))
+      if (requestBody.done) this.endMirrors(true)
+    }
     const routing = this.exchange?.routing ?? null
     if (routing !== null) {
       routing.active(this.env.clock.nowMs)
@@ -375,11 +366,14 @@ class Http1Server extends ClientSide implements UpstreamUser {
       kind !== BODY_UNTIL_CLOSE &&
       (request.minor === 1 || (head.connection & CONNECTION_KEEP_ALIVE) !== 0)
     const changes = routing === null || routing.target === null ? null : routing.target.responseHeaders
-    if (sayClose || stripError || changes !== null) {
+    const session = routing === null ? null : routing.sessionField(this.endpoint)
+    if (sayClose || stripError || changes !== null || session !== null) {
       if (at > from) this.toClient(upstream, bytes.subarray(from, at))
       let dropped = droppedOf(sayClose, stripError)
       if (changes !== null) dropped = [...dropped, ...changes.dropped]
-      const rewritten = spliceHead(head, dropped, (sayClose ? CLOSE_LINE : "") + (changes?.lines ?? ""))
+      const told = session === null ? "" : `${session[0]}: ${session[1]}\r\n`
+      const added = (sayClose ? CLOSE_LINE : "") + (changes?.lines ?? "") + told
+      const rewritten = spliceHead(head, dropped, added)
       this.toClient(
         upstream,
         end > headEnd ? Buffer.concat([rewritten, bytes.subarray(headEnd, end)]) : rewritten,
@@ -474,13 +468,15 @@ class Http1Server extends ClientSide implements UpstreamUser {
   attemptTimer(): void {
     const { exchange } = this
     if (exchange === null || exchange.routing === null) return
-    if (this.isPausing) {
-      this.isPausing = false
-      this.connect(false)
-      return
-    }
     const { routing } = exchange
     const now = this.env.clock.nowMs
+    if (this.isPausing) {
+      this.isPausing = false
+      if (exchange.refusal !== null) this.refuse(exchange.refusal, "")
+      else if (!routing.isOver(now)) this.connect(false)
+      else this.timedOut("the request took longer than its route allows")
+      return
+    }
     if (routing.isOver(now)) this.timedOut("the request took longer than its route allows")
     else if (!routing.attemptIsOver(now)) this.watchTime(routing)
     else if (this.responding || !this.sendAgainAfterSilence())
@@ -610,7 +606,7 @@ class Http1Server extends ClientSide implements UpstreamUser {
       !(this.service.direction === 0 && (this.draining || this.env.draining))
     const proxyError =
       exchange === null ? this.service.refuse(refusal, detail) : exchange.refuse(refusal, detail)
-    this.answer(refusal, proxyError, detail, head.methodNumber === METHOD_HEAD)
+    this.answer(refusal, proxyError, detail, head.methodNumber === METHOD_HEAD, exchange?.guardAnswer)
     this.endExchange(OUTCOME_REFUSED)
     this.detach(DETACH_RESET)
     if (!discards || !this.keepDownstream) {
@@ -645,7 +641,7 @@ class Http1Server extends ClientSide implements UpstreamUser {
   private mayDiscard(refusal: Refusal): boolean {
     const { head, requestBody } = this
     return (
-      refusal === REFUSAL_DENIED &&
+      isByPolicy(refusal) &&
       !requestBody.done &&
       this.pending === null &&
       head.contentLength <= DISCARD_BODY_MAX_BYTES &&
@@ -655,11 +651,13 @@ class Http1Server extends ClientSide implements UpstreamUser {
 
   reexamine(): void {
     if (this.isTunnel) {
-      if (!this.conn.closed && !this.service.stillAllows(this.head)) this.conn.reset()
-    } else if (this.exchange !== null && !this.service.stillAllows(this.head)) {
-      if (this.responding) this.cut(OUTCOME_REFUSED)
-      else this.refuse(REFUSAL_DENIED, "")
+      if (!this.conn.closed && this.service.reexamine(this.head) !== null) this.conn.reset()
+      return
     }
+    const denial = this.exchange === null ? null : this.service.reexamine(this.head)
+    if (denial === null) return
+    if (this.responding) this.cut(OUTCOME_REFUSED)
+    else this.refuse(denial, "")
   }
 
   /** The proxy's own answer to what never became a request. */
@@ -669,7 +667,13 @@ class Http1Server extends ClientSide implements UpstreamUser {
     this.finish()
   }
 
-  private answer(refusal: Refusal, proxyError: string, text: string, withoutBody: boolean): void {
+  private answer(
+    refusal: Refusal,
+    proxyError: string,
+    text: string,
+    withoutBody: boolean,
+    guardAnswer?: GuardAnswer | null,
+  ): void {
     this.conn.write(
       renderAnswer(refusal, {
         proxyError,
@@ -677,6 +681,7 @@ class Http1Server extends ClientSide implements UpstreamUser {
         close: !this.keepDownstream,
         confirmKeepAlive: this.head.minor === 0,
         withoutBody,
+        fields: guardAnswer?.fields ?? [],
       }),
     )
   }
@@ -684,6 +689,7 @@ class Http1Server extends ClientSide implements UpstreamUser {
   /** Ready for the next request, or closes. */
   private finish(): void {
     this.kept.forget()
+    if (this.mirrors !== null) this.endMirrors(false)
     this.endpoint = null
     if (this.keepDownstream && this.requestBody.done) this.readNext()
     else this.close()
@@ -719,6 +725,7 @@ class Http1Server extends ClientSide implements UpstreamUser {
 
   private cut(outcome: Outcome): void {
     this.endExchange(outcome)
+    if (this.mirrors !== null) this.endMirrors(false)
     this.detach(DETACH_RESET)
     this.state = ENDING
     this.conn.reset()
@@ -742,27 +749,8 @@ class Http1Server extends ClientSide implements UpstreamUser {
     this.endExchange(OUTCOME_CLIENT_GONE)
     this.detach(DETACH_RESET)
     this.kept.forget()
+    if (this.mirrors !== null) this.endMirrors(false)
     this.close()
-  }
-}
-
-/** Names whose fields go: of the connection, the proxy's error, or both. */
-function droppedOf(connection: boolean, proxyError: boolean): readonly string[] {
-  if (connection) return proxyError ? DROP_BOTH : DROP_CONNECTION
-  return proxyError ? DROP_PROXY_ERROR : DROP_NOTHING
-}
-
-/** The timer of a connection's exchanges: made once, when a route first asks for one. */
-class AttemptTimer extends Timer {
-  private readonly server: Http1Server
-
-  constructor(server: Http1Server) {
-    super()
-    this.server = server
-  }
-
-  override fire(): void {
-    this.server.attemptTimer()
   }
 }
 

@@ -1,6 +1,7 @@
 // The proxy's own answers in HTTP/2: a head that ends the stream; trailers-only for gRPC callers.
 import type { FieldTable, HeaderField } from "../wire/mod.ts"
 import { PROXY_ERROR_FIELD, type Refusal } from "./refusal.ts"
+import type { GuardAnswer } from "./request_guard.ts"
 
 /**
  * Fields of an answer.
@@ -8,6 +9,7 @@ import { PROXY_ERROR_FIELD, type Refusal } from "./refusal.ts"
  * @param proxyError  value of the conduit-proxy-error field
  * @param isGrpc  the caller speaks gRPC and gets a gRPC status with HTTP 200
  * @param podIsEnding  the refusal comes of the pod being about to end, which gRPC callers are told
+ * @param more  further fields
  */
 export function answerFields(
   table: FieldTable,
@@ -15,8 +17,12 @@ export function answerFields(
   proxyError: string,
   isGrpc: boolean,
   podIsEnding = false,
+  more: GuardAnswer["fields"] = [],
 ): HeaderField[] {
-  const error = table.transientField(PROXY_ERROR_FIELD, proxyError)
+  const error = [
+    table.transientField(PROXY_ERROR_FIELD, proxyError),
+    ...more.map(([name, value]) => table.transientField(name, value)),
+  ]
   if (isGrpc) {
     return [
       table.transientField(":status", "200"),
@@ -26,12 +32,12 @@ export function answerFields(
         "grpc-message",
         `conduit: ${refusal.reason}${podIsEnding ? ": the pod is ending" : ""}`,
       ),
-      error,
+      ...error,
     ]
   }
   return [
     table.transientField(":status", String(refusal.status)),
     table.transientField("content-length", "0"),
-    error,
+    ...error,
   ]
 }

@@ -1,4 +1,5 @@
 // What a route changes of a head in HTTP/2: path, authority and fields.
+import type { Endpoint } from "../balance/mod.ts"
 import type { HeaderModifier } from "../route/mod.ts"
 import { type FieldTable, type HeaderField, KIND_AUTHORITY, KIND_HOST, KIND_PATH } from "../wire/mod.ts"
 import type { RequestTrace } from "./request_trace.ts"
@@ -22,6 +23,19 @@ export function routedFields(
   }
   const headers = target === null ? null : target.requestHeaders
   return headers === null ? changed : modifiedFields(changed, headers, table)
+}
+
+/** The fields of a response as its route passes them on. */
+export function responseFields(
+  fields: HeaderField[],
+  routing: Routing,
+  endpoint: Endpoint | null,
+  table: FieldTable,
+): HeaderField[] {
+  const changes = routing.target?.responseHeaders ?? null
+  const session = routing.sessionField(endpoint)
+  const changed = changes === null ? fields : modifiedFields(fields, changes, table)
+  return session === null ? changed : [...changed, table.transientField(session[0], session[1])]
 }
 
 /** The fields of a head with some of them changed. */

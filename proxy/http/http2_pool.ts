@@ -3,8 +3,8 @@ import type { Endpoint } from "../balance/mod.ts"
 import { Timer } from "../net/mod.ts"
 import type { FieldTable } from "../wire/mod.ts"
 import type { HttpEnv } from "./env.ts"
-import type { UpstreamStream } from "./http2_stream.ts"
 import { Http2Upstream } from "./http2_upstream.ts"
+import type { UpstreamStream } from "./http2_upstream_stream.ts"
 import { REFUSAL_OVERLOAD } from "./refusal.ts"
 
 /**

@@ -1,7 +1,6 @@
 // One HTTP/2 exchange: the client's stream, the server's stream, and what becomes of them when either side ends,
 // breaks or refuses. Balanced on its own, so that streams of one connection go to all endpoints.
 import type { Endpoint } from "../balance/mod.ts"
-import { Timer } from "../net/mod.ts"
 import { formatGrpcTimeout, NO_DEADLINE, NOT_AGAIN, PUSHBACK_NONE, pushbackMs } from "../route/mod.ts"
 import {
   CANCEL,
@@ -19,6 +18,7 @@ import {
   Stream,
   withoutProxyError,
 } from "../wire/mod.ts"
+import { AttemptTimer } from "./attempt_timer.ts"
 import {
   NO_GRPC_STATUS,
   OUTCOME_CLIENT_GONE,
@@ -31,14 +31,14 @@ import {
 import type { Exchange } from "./exchange.ts"
 import { answerFields } from "./http2_answer.ts"
 import type { Http2Downstream } from "./http2_downstream.ts"
-import { modifiedFields, routedFields, tracedFields, withField } from "./http2_fields.ts"
+import { responseFields, routedFields, tracedFields, withField } from "./http2_fields.ts"
+import { Http2Mirrors } from "./http2_mirror.ts"
 import { poolOf } from "./http2_pool.ts"
-import type { Http2Upstream } from "./http2_upstream.ts"
+import { type StreamOwner, UpstreamStream } from "./http2_upstream_stream.ts"
 import {
   neverReached,
   PROXY_ERROR_FIELD,
   REFUSAL_CONNECT_FAILED,
-  REFUSAL_DENIED,
   REFUSAL_TIMEOUT,
   REFUSAL_UPSTREAM_GONE,
   REFUSAL_UPSTREAM_MALFORMED,
@@ -50,25 +50,8 @@ import { isIdempotentMethod, type Redirect, type Routing } from "./routing.ts"
 /** Times that a request which no server looked at is sent anew, connects that failed aside. */
 export const MAX_RESENDS = 2
 
-/** The stream towards the server. */
-export class UpstreamStream extends Stream {
-  readonly down: DownstreamStream
-  /** The connection it is on or waits for; null while none is chosen. */
-  upstream: Http2Upstream | null = null
-  /** Clock reading when it began to wait for room in its pool. */
-  waitingSinceMs = 0
-
-  constructor(down: DownstreamStream) {
-    super()
-    this.down = down
-    this.peer = down
-    this.keepQueue = true
-    this.bodyless = down.isHead
-  }
-}
-
 /** The stream towards the client, and the exchange as a whole. */
-export class DownstreamStream extends Stream implements RequestView {
+export class DownstreamStream extends Stream implements RequestView, StreamOwner {
   readonly owner: Http2Downstream
   readonly isGrpc: boolean
   /** The head as it is sent on. */
@@ -99,6 +82,8 @@ export class DownstreamStream extends Stream implements RequestView {
   private next: UpstreamStream | null = null
   /** Octets of both bodies that had been sent when the timer fired last. */
   private sentBefore = 0
+  /** Copies of the request that are being sent; null where its route has no mirror. */
+  private mirrors: Http2Mirrors | null = null
   /** Trailers of the request, while it may have to be sent again. */
   private trailersSent: HeaderField[] | null = null
 
@@ -155,11 +140,13 @@ export class DownstreamStream extends Stream implements RequestView {
   start(): void {
     const exchange = this.owner.service.begin(this)
     this.exchange = exchange
+    const { routing } = exchange
+    const isDelayed = routing !== null && routing.delayMs > 0
     if (exchange.refusal !== null) {
-      this.answer(exchange.refusal)
+      if (isDelayed) this.delay(routing, new UpstreamStream(this, this))
+      else this.answer(exchange.refusal)
       return
     }
-    const { routing } = exchange
     if (routing !== null) {
       if (routing.redirect !== null) {
         this.answerRedirect(routing.redirect)
@@ -167,14 +154,30 @@ export class DownstreamStream extends Stream implements RequestView {
       }
       if (routing.changesRequest) this.fields = routedFields(this.fields, routing, this.owner.shared.fields)
       if (this.endsWithHead) routing.requestEnded(this.owner.shared.env.clock.nowMs)
+      if (routing.mirrors.length > 0 && this.method !== "CONNECT") this.mirror()
     }
     if (exchange.trace !== null)
       this.fields = tracedFields(this.fields, exchange.trace, this.owner.shared.fields)
-    const up = new UpstreamStream(this)
+    const up = new UpstreamStream(this, this)
     if (!this.endsWithHead) up.replay = this.owner.service.replay.take()
     this.up = up
     this.peer = up
-    this.dispatch(up)
+    if (isDelayed) this.delay(routing, up)
+    else this.dispatch(up)
+  }
+
+  /** An injected fault: nothing is done with the request for so long. */
+  private delay(routing: Routing, next: UpstreamStream): void {
+    const { timers, clock } = this.owner.shared.env
+    this.next = next
+    this.timer ??= new AttemptTimer(this)
+    timers.schedule(this.timer, Math.min(routing.delayMs, routing.dueMs - clock.nowMs))
+  }
+
+  private mirror(): void {
+    const { shared, service } = this.owner
+    this.mirrors = new Http2Mirrors(this.exchange, this, shared, service.mirrorTerms(shared.env))
+    this.tap = this.mirrors
   }
 
   /** Chooses an endpoint and hands the request to its pool. */
@@ -221,12 +224,14 @@ export class DownstreamStream extends Stream implements RequestView {
     const { routing } = this.exchange
     if (routing === null || this.over) return
     const { next } = this
+    const now = this.owner.shared.env.clock.nowMs
     if (next !== null) {
       this.next = null
-      this.dispatch(next)
+      if (this.exchange.refusal !== null) this.answer(this.exchange.refusal)
+      else if (!routing.isOver(now)) this.dispatch(next)
+      else this.timedOut("the request took longer than its route allows")
       return
     }
-    const now = this.owner.shared.env.clock.nowMs
     const up = this.up
     // Bodies pass without asking here: whether any did is seen by what was sent.
     const sent = this.bodySent + (up === null ? 0 : up.bodySent)
@@ -345,7 +350,7 @@ export class DownstreamStream extends Stream implements RequestView {
 
   /** Another stream to the server in the place of one that nobody looked at, with the request as it was. */
   private renew(up: UpstreamStream): UpstreamStream {
-    const next = new UpstreamStream(this)
+    const next = new UpstreamStream(this, this)
     next.takeBody(up)
     if (this.trailersSent !== null) {
       next.queueEnd = END_TRAILERS
@@ -388,10 +393,10 @@ export class DownstreamStream extends Stream implements RequestView {
       up.releaseReplay()
       this.trailersSent = null
     }
-    const changes = scan.status < 200 ? null : (this.exchange.routing?.target?.responseHeaders ?? null)
+    const routing = scan.status < 200 ? null : this.exchange.routing
     this.owner.session.sendHead(
       this,
-      changes === null ? passed : modifiedFields(passed, changes, this.owner.shared.fields),
+      routing === null ? passed : responseFields(passed, routing, this.endpoint, this.owner.shared.fields),
       endStream,
     )
   }
@@ -419,6 +424,7 @@ export class DownstreamStream extends Stream implements RequestView {
 
   /** Trailers of the request came. */
   requestTrailers(fields: HeaderField[]): void {
+    if (this.mirrors !== null) this.mirrors.trailers(fields)
     const up = this.up
     if (up === null) return
     if (!this.answered) this.trailersSent = fields
@@ -440,7 +446,7 @@ export class DownstreamStream extends Stream implements RequestView {
     this.stopTimer()
     this.endExchange(OUTCOME_COMPLETE, this.grpcStatus)
     // The server's stream is over, the client's is not: nobody takes the rest of the request.
-    if (!this.remoteEnded && this.up !== null && this.up.closed) this.owner.session.reset(this, NO_ERROR)
+    if (!this.remoteEnded && this.up !== null && this.up.closed) this.rejectRest()
   }
 
   /** The server reset its stream. */
@@ -456,7 +462,13 @@ export class DownstreamStream extends Stream implements RequestView {
   /** The response is complete, and the rest of the request is not wanted (RFC 9113 section 8.1). */
   private uploadEnded(up: UpstreamStream): void {
     discardQueue(up)
-    if (this.localEnded) this.owner.session.reset(this, NO_ERROR)
+    if (this.localEnded) this.rejectRest()
+  }
+
+  /** The response is out, and nobody takes what is left of the request. */
+  private rejectRest(): void {
+    if (this.mirrors !== null) this.mirrors.abandon()
+    this.owner.session.reset(this, NO_ERROR)
   }
 
   /** The server broke the protocol. */
@@ -482,16 +494,22 @@ export class DownstreamStream extends Stream implements RequestView {
     this.cancelUpstream(CANCEL)
     const session = this.owner.session
     const ending = refusal === REFUSAL_CONNECT_FAILED && this.isEnding()
-    session.sendHead(this, answerFields(this.owner.shared.fields, refusal, value, this.isGrpc, ending), true)
+    const more = this.exchange.guardAnswer?.fields
+    session.sendHead(
+      this,
+      answerFields(this.owner.shared.fields, refusal, value, this.isGrpc, ending, more),
+      true,
+    )
     // The rest of the request is not wanted (RFC 9113 section 8.1).
     session.reset(this, NO_ERROR)
   }
 
   /** The rules have changed: ends the exchange if it is not allowed any more. */
   reexamine(): void {
-    if (this.over || this.owner.service.stillAllows(this)) return
+    const denial = this.over ? null : this.owner.service.reexamine(this)
+    if (denial === null) return
     if (!this.answered) {
-      this.answer(REFUSAL_DENIED, "policy has changed")
+      this.answer(denial, "policy has changed")
       return
     }
     this.over = true
@@ -500,6 +518,8 @@ export class DownstreamStream extends Stream implements RequestView {
     // The code that gRPC clients read as PERMISSION_DENIED ("gRPC over HTTP2", Errors).
     this.owner.session.reset(this, INADEQUATE_SECURITY)
   }
+
+  upstreamClosed(): void {}
 
   private stopTimer(): void {
     this.next = null
@@ -525,6 +545,7 @@ export class DownstreamStream extends Stream implements RequestView {
 
   private cancelUpstream(code: number): void {
     this.stopTimer()
+    if (this.mirrors !== null) this.mirrors.abandon()
     const up = this.up
     if (up === null) return
     // `peer` stays: what waits here came from there, and is given back there. What still comes is dropped.
@@ -544,20 +565,6 @@ export class DownstreamStream extends Stream implements RequestView {
 function fieldValue(fields: readonly HeaderField[], name: string): string | undefined {
   for (const field of fields) if (field.name.text === name) return field.value
   return undefined
-}
-
-/** The timer of one exchange, made when its route first asks for one. */
-class AttemptTimer extends Timer {
-  private readonly stream: DownstreamStream
-
-  constructor(stream: DownstreamStream) {
-    super()
-    this.stream = stream
-  }
-
-  override fire(): void {
-    this.stream.attemptTimer()
-  }
 }
 
 /** Codes that mean the same to the other side; the rest speak of one connection only. */

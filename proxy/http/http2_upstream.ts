@@ -11,7 +11,7 @@ import {
   type Stream,
 } from "../wire/mod.ts"
 import type { Http2Pool } from "./http2_pool.ts"
-import type { UpstreamStream } from "./http2_stream.ts"
+import type { UpstreamStream } from "./http2_upstream_stream.ts"
 import { REFUSAL_UPSTREAM_MALFORMED } from "./refusal.ts"
 
 /** Silence from the server, with streams open, after which it is asked whether it is there (as Linkerd). */
@@ -249,7 +249,9 @@ export class Http2Upstream implements ConnHandler, SessionEvents {
 
   onPingAck(): void {}
 
-  onClosed(_stream: Stream): void {
+  onClosed(stream: Stream): void {
+    const up = stream as UpstreamStream
+    up.down.upstreamClosed(up)
     if (this.session.streams.size === 0) this.idleSinceMs = this.session.nowMs
     if (this.leaving) this.closeIfIdle()
     else this.pool.admit(this)

@@ -5,9 +5,18 @@ import { type Clock, formatAddress } from "../net/mod.ts"
 import type { Rule, ServiceRoutes } from "../route/mod.ts"
 import type { Direction, HttpScope, ScopeLabels, Telemetry } from "../telemetry/mod.ts"
 import { ReplayBudget } from "../wire/mod.ts"
+import type { HttpEnv } from "./env.ts"
 import { Exchange } from "./exchange.ts"
 import type { AccessLog } from "./exchange_facts.ts"
-import { newErrorId, proxyErrorValue, REFUSAL_DENIED, REFUSAL_OVERLOAD, type Refusal } from "./refusal.ts"
+import { MirrorBudget, type MirrorTerms } from "./mirror.ts"
+import {
+  isByPolicy,
+  newErrorId,
+  proxyErrorValue,
+  REFUSAL_LIMITED,
+  REFUSAL_OVERLOAD,
+  type Refusal,
+} from "./refusal.ts"
 import type { RequestGuard } from "./request_guard.ts"
 import type { Tracer } from "./request_trace.ts"
 import type { RequestView } from "./request_view.ts"
@@ -25,6 +34,8 @@ export class Admission {
   readonly limit: number
   /** Of the bodies that are kept to be sent again. */
   readonly replay: ReplayBudget
+  /** Of the copies that mirrors get. */
+  readonly mirrors = new MirrorBudget()
 
   constructor(limit: number = MAX_REQUESTS_IN_FLIGHT, replay: ReplayBudget = new ReplayBudget()) {
     this.limit = limit
@@ -52,10 +63,12 @@ export interface HttpService {
   readonly direction: Direction
   /** What bodies that are kept to be sent again may take. */
   readonly replay: ReplayBudget
+  /** What copies of requests need. */
+  mirrorTerms(env: HttpEnv): MirrorTerms
   /** Starts the exchange of a request. Never throws. */
   begin(request: RequestView): Exchange
-  /** Whether a request under way may go on, after the rules have changed. */
-  stillAllows(request: RequestView): boolean
+  /** Null where a request under way may go on, after the rules have changed; else what to answer. */
+  reexamine(request: RequestView): Refusal | null
   /**
    * Refuses what never became a request (a malformed or oversized head): logs it and gives the value of the
    * conduit-proxy-error field.
@@ -148,10 +161,13 @@ export class HttpContext implements HttpService {
     this.admission.inFlight++
     const label = this.telemetry.authorities.of(authority)
     const { routes } = this.target
-    if (routes === null || refusal !== null)
-      return new Exchange(this, this.scope, this.learned(request), label, request, refusal, null)
+    if (routes === null || refusal !== null) {
+      const exchange = new Exchange(this, this.scope, this.learned(request), label, request, refusal, null)
+      if (denied !== null && guard !== null) exchange.guardAnswer = guard.answer
+      return exchange
+    }
     const { source, port } = this.target
-    const routing = new Routing(routes, source, request, port, this.clock.nowMs, this.random())
+    const routing = new Routing(routes, source, request, port, this.clock.nowMs, this.random)
     const { rule } = routing
     if (rule !== null) {
       const scope = this.scopeOf(routes, rule)
@@ -167,6 +183,11 @@ export class HttpContext implements HttpService {
     return learned === null ? this.scope : learned.of(method, path, isGrpc)
   }
 
+  mirrorTerms(env: HttpEnv): MirrorTerms {
+    const { admission, telemetry, random } = this
+    return { budget: admission.mirrors, counts: telemetry.mirrors, env, random }
+  }
+
   private scopeOf(routes: ServiceRoutes, rule: Rule): HttpScope {
     if (this.routes !== routes || this.ruleScopes === NO_SCOPES) {
       this.routes = routes
@@ -180,8 +201,9 @@ export class HttpContext implements HttpService {
     return scope
   }
 
-  stillAllows(request: RequestView): boolean {
-    return this.guard === null || this.guard.stillAllows(request)
+  reexamine(request: RequestView): Refusal | null {
+    const { guard } = this
+    return guard === null || guard.stillAllows(request) ? null : guard.denial
   }
 
   refuse(refusal: Refusal, detail: string): string {
@@ -206,7 +228,7 @@ export class HttpContext implements HttpService {
   refuseExchange(refusal: Refusal, request: RequestView, detail: string, endpoint: Endpoint | null): string {
     const id = newErrorId()
     this.keep(id, refusal, request, detail, endpoint)
-    const reasons = refusal === REFUSAL_DENIED && this.guard !== null ? this.guard.refusedFields() : NO_FIELDS
+    const reasons = isByPolicy(refusal) && this.guard !== null ? this.guard.refusedFields() : NO_FIELDS
     if (reasons === null) return proxyErrorValue(refusal, id)
     this.log.info(`refused: ${refusal.reason}`, {
       ...this.fields,
@@ -225,12 +247,13 @@ export class HttpContext implements HttpService {
   /** Keeps the whole story of a refusal for whoever asks about its id. */
   private keep(
     id: string,
-    { reason, status }: Refusal,
+    refusal: Refusal,
     request: RequestView | null,
     detail: string,
     endpoint: Endpoint | null,
   ): void {
     const { guard } = this
+    const { reason, status } = refusal
     const { peer = "", dst = "" } = this.fields
     this.telemetry.refusals.add({
       id,
@@ -245,7 +268,7 @@ export class HttpContext implements HttpService {
       clientId: guard?.clientId ?? "",
       destination: String(dst),
       endpoint: endpoint === null ? "" : formatAddress(endpoint.address, endpoint.port),
-      verdict: reason === REFUSAL_DENIED.reason ? (guard?.refused ?? null) : null,
+      verdict: isByPolicy(refusal) && refusal !== REFUSAL_LIMITED ? (guard?.refused ?? null) : null,
       detail,
     })
   }

@@ -25,6 +25,6 @@ export {
 export { serveHttp1 } from "./http1_proxy.ts"
 export { serveHttp2 } from "./http2_proxy.ts"
 export * from "./refusal.ts"
-export type { RequestGuard } from "./request_guard.ts"
+export type { GuardAnswer, RequestGuard } from "./request_guard.ts"
 export type { RequestTrace, Tracer } from "./request_trace.ts"
 export type { RequestView } from "./request_view.ts"

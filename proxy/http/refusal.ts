@@ -18,6 +18,8 @@ export const PROXY_ERROR_FIELD = "conduit-proxy-error"
 export const REFUSAL_MALFORMED: Refusal = { status: 400, grpcStatus: 13, reason: "malformed" }
 /** Policy denies the request. */
 export const REFUSAL_DENIED: Refusal = { status: 403, grpcStatus: 7, reason: "denied" }
+/** Policy denies what is called outside of the cluster. */
+export const REFUSAL_EGRESS_DENIED: Refusal = { status: 403, grpcStatus: 7, reason: "egress-denied" }
 /** Routes exist, none matches. */
 export const REFUSAL_NO_ROUTE: Refusal = { status: 404, grpcStatus: 12, reason: "no-route" }
 /** The route leads nowhere: no backend, none with a weight, or one that does not exist (Gateway API: 500). */
@@ -49,6 +51,30 @@ export const REFUSAL_CIRCUIT_OPEN: Refusal = { status: 503, grpcStatus: 14, reas
 /** A deadline passed. */
 export const REFUSAL_TIMEOUT: Refusal = { status: 504, grpcStatus: 4, reason: "timeout" }
 
+/** Whether policy decided so, and says why. */
+export function isByPolicy(refusal: Refusal): boolean {
+  return refusal === REFUSAL_DENIED || refusal === REFUSAL_EGRESS_DENIED || refusal === REFUSAL_LIMITED
+}
+
+/** Reason of answers that a Service's injected faults are. */
+export const FAULT_INJECTED = "fault-injected"
+
+/** The answer that an injected fault is. @param status  of HTTP; gRPC callers get what it stands for there */
+export function injectedFault(status: number): Refusal {
+  // "HTTP to gRPC Status Code Mapping" of gRPC's documents.
+  const grpc: Readonly<Record<number, number>> = {
+    400: 13,
+    401: 16,
+    403: 7,
+    404: 12,
+    429: 14,
+    502: 14,
+    503: 14,
+    504: 14,
+  }
+  return { status, grpcStatus: grpc[status] ?? 2, reason: FAULT_INJECTED }
+}
+
 /**
  * Whether the value of another proxy's conduit-proxy-error field says that nothing of the request reached the
  * application behind it, so that it may be sent elsewhere whatever its method. True of one reason only.
@@ -65,6 +91,7 @@ export function neverReached(proxyError: string): boolean {
 export const REFUSALS: readonly Refusal[] = [
   REFUSAL_MALFORMED,
   REFUSAL_DENIED,
+  REFUSAL_EGRESS_DENIED,
   REFUSAL_NO_ROUTE,
   REFUSAL_NO_BACKEND,
   REFUSAL_HEAD_TIMEOUT,

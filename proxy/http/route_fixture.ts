@@ -1,6 +1,15 @@
 // For tests of the engines: what the control plane says of a Service that has settings of its own.
 import { type Endpoint, EndpointSet } from "../balance/mod.ts"
-import { NO_ROUTES, NO_TIMEOUTS, type RetryConfig, type RoutesConfig, ServiceRoutes } from "../route/mod.ts"
+import {
+  MATCH_PREFIX,
+  NO_FILTERS,
+  NO_ROUTES,
+  NO_TIMEOUTS,
+  type RetryConfig,
+  type RoutesConfig,
+  type RuleConfig,
+  ServiceRoutes,
+} from "../route/mod.ts"
 
 /** Retries of 503 and (gRPC) UNAVAILABLE, twice at most, 100 ms apart at first. */
 export const RETRY: RetryConfig = {
@@ -18,7 +27,22 @@ export function settings(more: Partial<Omit<RoutesConfig, "timeouts">>, timeouts
 
 /** Routes of a Service whose endpoints on 127.0.0.1 stand in `set`. */
 export function routesOf(config: RoutesConfig, set: EndpointSet = new EndpointSet(() => 0)): ServiceRoutes {
-  return ServiceRoutes.replace(null, config, [], set, () => 0, 0)
+  return ServiceRoutes.replace(null, config, [], set, 0)
+}
+
+/** A rule that takes every request and sends it to the service itself. */
+export function ruleForAll(more: Partial<RuleConfig> = {}): RuleConfig {
+  return {
+    name: "all",
+    matches: [{ rank: 0, pathKind: MATCH_PREFIX, path: "", method: "", headers: [], query: [] }],
+    filters: NO_FILTERS,
+    backends: [{ weight: 1, backend: 0, filters: NO_FILTERS, fault: "" }],
+    timeouts: NO_TIMEOUTS,
+    retry: null,
+    session: null,
+    fault: "",
+    ...more,
+  }
 }
 
 /** A set of endpoints on 127.0.0.1. */

@@ -1,24 +1,33 @@
 // What the routes of a service make of one request: where it goes, what is changed on the way, how long it may take and
 // whether it is sent again. Made for services that have routes or settings of their own only.
-import type { EndpointSource } from "../balance/mod.ts"
+import { type Endpoint, type EndpointSet, type EndpointSource, sessionOf } from "../balance/mod.ts"
 import {
   Attempts,
   attemptDeadlineMs,
+  type DrawnFault,
+  drawFault,
+  isMirrored,
+  type MirrorConfig,
+  mirrorsOf,
   NO_BACKEND,
   NO_DEADLINE,
   NO_GRPC_TIMEOUT,
+  NO_MIRRORS,
   type PathModifier,
   parseGrpcTimeout,
   ROUTE_KIND_GRPC,
   ROUTE_KIND_HTTP,
+  RetryBudget,
   type Rule,
   type RuleTarget,
   redirectLocation,
   requestDeadlineMs,
   type ServiceRoutes,
+  sessionField,
+  sessionOfRequest,
   type TimeoutsConfig,
 } from "../route/mod.ts"
-import { REFUSAL_NO_BACKEND, REFUSAL_NO_ROUTE, type Refusal } from "./refusal.ts"
+import { injectedFault, REFUSAL_NO_BACKEND, REFUSAL_NO_ROUTE, type Refusal } from "./refusal.ts"
 import type { RequestView } from "./request_view.ts"
 
 /** A redirect that is to be answered. */
@@ -44,6 +53,13 @@ export class Routing {
   /** Endpoints of its backend. */
   readonly source: EndpointSource
   readonly attempts: Attempts
+  /** Milliseconds to wait before anything else is done with it: an injected fault. */
+  readonly delayMs: number
+  /** Where copies of it may go. */
+  readonly mirrors: readonly MirrorConfig[]
+  /** The endpoint of the session that it bears; null for none that is there. */
+  private readonly stuckTo: Endpoint | null
+  private readonly routes: ServiceRoutes
   private readonly timeouts: TimeoutsConfig
   /** Readings of the clock by which something must have happened; NO_DEADLINE for none. */
   private readonly requestDueMs: number
@@ -64,7 +80,7 @@ export class Routing {
     request: RequestView,
     servicePort: number,
     nowMs: number,
-    random: number,
+    random: () => number,
   ) {
     const { kind, timeouts } = routes.config
     const routed = kind === ROUTE_KIND_HTTP || kind === ROUTE_KIND_GRPC
@@ -73,35 +89,62 @@ export class Routing {
     let redirect: Redirect | null = null
     let target: RuleTarget | null = null
     let chosen: EndpointSource = source
+    let stuckTo: Endpoint | null = null
+    const { injected } = routes.config
+    const fault = injected === null ? NO_FAULT : drawFault(injected, random)
     if (rule !== null) {
       const { filters } = rule.config
       if (rule.config.fault === "" && filters.redirect !== null) {
         const location = redirectLocation(filters.redirect, rule.redirectPath, request, servicePort)
         redirect = { status: filters.redirect.status, location }
       } else {
-        const index = routes.choose(rule, random)
+        const { session } = rule.config
+        const stuck = session === null ? null : findSession(rule, routes, sessionOfRequest(session, request))
+        const index = stuck === null ? routes.choose(rule, random()) : stuck.index
         if (index === NO_BACKEND) refusal = REFUSAL_NO_BACKEND
         else {
           // `choose` gives an index of the rule's backends, whose endpoints are there.
           target = rule.targets[index]!
-          chosen = target.config.backend === 0 ? source : routes.endpoints(target.config.backend)!
+          const set = routes.endpoints(target.config.backend)!
+          chosen = target.config.backend === 0 && stuck === null ? source : set
+          if (stuck !== null) chosen = new SessionSource(stuck.endpoint, set)
+          stuckTo = stuck?.endpoint ?? null
         }
       }
     } else if (routed) refusal = REFUSAL_NO_ROUTE
     this.rule = rule
     this.target = target
     this.path = rule === null ? null : rule.rewritePath
-    this.refusal = refusal
-    this.redirect = redirect
+    this.refusal = fault.status === 0 ? refusal : injectedFault(fault.status)
+    this.delayMs = fault.delayMs
+    this.stuckTo = stuckTo
+    this.redirect = fault.status === 0 ? redirect : null
     this.source = chosen
+    this.routes = routes
+    this.mirrors = rule === null || target === null ? NO_MIRRORS : mirrorsOf(rule, target)
     this.timeouts = rule === null ? timeouts : rule.config.timeouts
     const grpcTimeout = request.isGrpc ? parseGrpcTimeout(request.header("grpc-timeout")) : NO_GRPC_TIMEOUT
     this.callerDueMs = grpcTimeout === NO_GRPC_TIMEOUT ? NO_DEADLINE : nowMs + grpcTimeout
     this.requestDueMs = requestDeadlineMs(this.timeouts, nowMs, grpcTimeout)
     this.activeMs = nowMs
     const retry = rule === null ? routes.retry : rule.retry
-    if (retry !== null) routes.budget.deposit(nowMs)
-    this.attempts = new Attempts(retry, routes.budget, isIdempotentMethod(request.method), this.requestDueMs)
+    if (retry === null) this.attempts = NEVER_AGAIN
+    else {
+      routes.budget.deposit(nowMs)
+      this.attempts = new Attempts(
+        retry,
+        routes.budget,
+        isIdempotentMethod(request.method),
+        this.requestDueMs,
+      )
+    }
+  }
+
+  /** What the response is to tell of the client's session, from an endpoint; null for nothing. */
+  sessionField(endpoint: Endpoint | null): [name: string, value: string] | null {
+    const session = this.rule?.config.session ?? null
+    if (session === null || endpoint === null || endpoint === this.stuckTo) return null
+    return sessionField(session, sessionOf(endpoint))
   }
 
   /** Whether the request's head is sent on other than it came. */
@@ -110,6 +153,13 @@ export class Routing {
     return (
       this.path !== null || (target !== null && (target.hostname !== "" || target.requestHeaders !== null))
     )
+  }
+
+  /** Where copies go this time; null for a mirror that is not there. Once. @param random  uniform, 0 to 1 */
+  drawMirrors(random: () => number): (EndpointSource | null)[] {
+    return this.mirrors
+      .filter(mirror => isMirrored(mirror, random()))
+      .map(({ backend }) => this.routes.endpoints(backend))
   }
 
   /** An attempt begins. */
@@ -157,6 +207,42 @@ export class Routing {
     const { idleMs } = this.timeouts
     const idle = idleMs > 0 ? this.activeMs + idleMs : NO_DEADLINE
     return Math.min(this.requestDueMs, this.responseDueMs, idle)
+  }
+}
+
+/** Of requests that are not sent again: it keeps no state then, and all share it. */
+const NEVER_AGAIN = new Attempts(null, new RetryBudget(), false)
+const NO_FAULT: DrawnFault = { delayMs: 0, status: 0 }
+
+/** The endpoint of a session among those of a rule's backends that get a share. */
+function findSession(
+  rule: Rule,
+  routes: ServiceRoutes,
+  session: string,
+): { readonly index: number; readonly endpoint: Endpoint } | null {
+  if (session === "" || rule.config.fault !== "") return null
+  for (const [index, { config }] of rule.targets.entries()) {
+    if (config.weight === 0 || config.fault !== "") continue
+    const endpoint = routes.endpoints(config.backend)?.ofSession(session) ?? null
+    if (endpoint !== null) return { index, endpoint }
+  }
+  return null
+}
+
+/** The endpoint of a session, and any other once that has failed or rests. */
+class SessionSource implements EndpointSource {
+  private readonly endpoint: Endpoint
+  private readonly set: EndpointSet
+
+  constructor(endpoint: Endpoint, set: EndpointSet) {
+    this.endpoint = endpoint
+    this.set = set
+  }
+
+  pick(tried: readonly Endpoint[], nowMs: number): Endpoint | null {
+    const { endpoint, set } = this
+    const usable = !endpoint.removed && !tried.includes(endpoint) && !set.isAside(endpoint, nowMs)
+    return usable ? endpoint : set.pick(tried, nowMs)
   }
 }
 

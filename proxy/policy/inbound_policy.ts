@@ -2,7 +2,14 @@
 // on whether it may be passed on unseen, counts what it decides and tells whoever listens.
 import { type ConnectionPolicy, PathReading, type Verdict } from "../../protos/authorization/mod.ts"
 import type { Client, ConnectionGuard, RawProtocol } from "../accept/mod.ts"
-import { newErrorId, REFUSAL_DENIED, type Refusal, type RequestView } from "../http/mod.ts"
+import {
+  type GuardAnswer,
+  newErrorId,
+  REFUSAL_DENIED,
+  REFUSAL_LIMITED,
+  type Refusal,
+  type RequestView,
+} from "../http/mod.ts"
 import type { LogFields, Logger } from "../log.ts"
 import { type Clock, formatAddress } from "../net/mod.ts"
 import type { RefusalRing } from "../refusal_ring.ts"
@@ -11,6 +18,7 @@ import type { AccessObserver, AccessProtocol } from "./access_observer.ts"
 import { AuthzMetrics, type AuthzSeries } from "./authz_series.ts"
 import { auditFields, DecisionLog, verdictFields } from "./decision_log.ts"
 import type { PolicyWatch } from "./policy_watch.ts"
+import { limitFields, type PortLimits, RateLimits } from "./rate_limits.ts"
 
 /** Verdicts whose series a connection holds on to: those of its requests; beyond it they are looked up anew. */
 export const MAX_SERIES_HELD = 64
@@ -42,6 +50,7 @@ export class InboundPolicy {
   /** Told of every decision; null for nobody. */
   observer: AccessObserver | null = null
   readonly watch: PolicyWatch
+  readonly clock: Clock
   readonly metrics: AuthzMetrics
   readonly denials: DecisionLog
   readonly audits: DecisionLog
@@ -49,14 +58,27 @@ export class InboundPolicy {
   readonly refusals: RefusalRing | null
   /** Makes the guard of a connection. */
   readonly guard: (client: Client, address: string, port: number) => ConnectionGuard
+  private readonly rateLimits: RateLimits
+  private limitsSeen: PolicyWatch["rateLimits"] = []
 
   constructor({ watch, registry, clock, log, refusals }: InboundPolicyOptions) {
     this.watch = watch
+    this.clock = clock
+    this.rateLimits = new RateLimits(registry)
     this.refusals = refusals ?? null
     this.metrics = new AuthzMetrics(registry)
     this.denials = new DecisionLog(log, clock)
     this.audits = new DecisionLog(log, clock)
     this.guard = (client, address, port) => new PolicyGuard(this, client, address, port)
+  }
+
+  /** Limits that hold on a port now. */
+  limitsOf(port: number): PortLimits | null {
+    if (this.limitsSeen !== this.watch.rateLimits) {
+      this.limitsSeen = this.watch.rateLimits
+      this.rateLimits.replace(this.limitsSeen)
+    }
+    return this.rateLimits.of(port)
   }
 
   /** Calls back once policies are known, or were waited for long enough. */
@@ -70,6 +92,7 @@ const reading = new PathReading()
 
 class PolicyGuard implements ConnectionGuard {
   readonly client: Client
+  readonly denial = REFUSAL_DENIED
   httpVersion: 0 | 1 | 2 = 0
   private readonly policy: InboundPolicy
   private readonly address: string
@@ -82,6 +105,8 @@ class PolicyGuard implements ConnectionGuard {
   private seriesOf: Map<Verdict, AuthzSeries> | null = null
   private rawProtocol: RawProtocol = "tcp"
   refused: Verdict | null = null
+  answer: GuardAnswer | null = null
+  private limits: PortLimits | null
 
   constructor(policy: InboundPolicy, client: Client, address: string, port: number) {
     this.policy = policy
@@ -90,6 +115,7 @@ class PolicyGuard implements ConnectionGuard {
     this.port = port
     this.set = policy.watch.current
     this.rules = this.set.connection(client, port)
+    this.limits = policy.limitsOf(port)
   }
 
   refuse(request: RequestView): Refusal | null {
@@ -97,9 +123,21 @@ class PolicyGuard implements ConnectionGuard {
     this.count(verdict, true)
     if (this.policy.observer !== null) this.observe(this.policy.observer, request, verdict)
     if (verdict.audit !== null) this.logAudit(verdict, request)
-    if (verdict.allowed) return null
+    if (verdict.allowed) return this.limits === null ? null : this.limit(this.limits, request)
     this.refused = verdict
+    this.answer = null
     return REFUSAL_DENIED
+  }
+
+  /** What the kubelet asks is not counted: a pod that is busy is not to be taken for one that is ill. */
+  private limit(limits: PortLimits, request: RequestView): Refusal | null {
+    if (this.rules.isProbe(request.method, request.path)) return null
+    const { spiffeId, address } = this.client
+    const over = limits.admit(request, spiffeId === "" ? address : spiffeId, this.policy.clock.nowMs)
+    if (over === null) return null
+    this.refused = null
+    this.answer = { fields: limitFields(over), detail: `RateLimitPolicy ${over.limit.title}` }
+    return REFUSAL_LIMITED
   }
 
   stillAllows(request: RequestView): boolean {
@@ -122,9 +160,8 @@ class PolicyGuard implements ConnectionGuard {
   refusedFields(): LogFields | null {
     const { refused } = this
     const share = this.policy.denials.take()
-    return refused === null || share === null
-      ? null
-      : { ...this.fields(), ...verdictFields(refused), ...share }
+    if (share === null || (refused === null && this.answer === null)) return null
+    return { ...this.fields(), ...(refused === null ? {} : verdictFields(refused)), ...share }
   }
 
   get clientId(): string {
@@ -168,6 +205,7 @@ class PolicyGuard implements ConnectionGuard {
     if (set !== this.set) {
       this.set = set
       this.rules = set.connection(this.client, this.port)
+      this.limits = this.policy.limitsOf(this.port)
       this.seriesOf = null
     }
     return this.rules

@@ -139,7 +139,7 @@ test("the observer is told of every request and connection: who, by what, which 
   web.httpVersion = 2
   web.refuse(request("/b"))
   web.refuse(request("/shop.v1.Votes/Vote", { method: "POST", isGrpc: true }))
-  guard(NOBODY).relay("tls")
+  guard(NOBODY).relay("tls", "")
   // Asking whether something may go on is no request.
   web.stillAllows(request("/b"))
   web.stillRelays()
@@ -184,20 +184,20 @@ test("connections into which nobody looks are counted as such, and end under a p
   const web = guard()
   expect(web.mayRelay).toBe(true)
   expect(count("inbound_tcp_authz_allow_total")).toBe(0)
-  expect(web.relay("tcp")).toBe(true)
+  expect(web.relay("tcp", "")).toBe(true)
   expect(web.stillRelays()).toBe(true)
   expect(count("inbound_tcp_authz_allow_total")).toBe(1)
   hold(policy("web", ACTION_DENY, {}))
   expect(web.stillRelays()).toBe(false)
   expect(web.mayRelay).toBe(false)
-  expect(web.relay("tcp")).toBe(false)
+  expect(web.relay("tcp", "")).toBe(false)
   expect(count("inbound_tcp_authz_deny_total", { authz_name: "web" })).toBe(2)
   expect(lines.join("")).toContain("a connection that runs is ended: policy has changed")
 })
 
 test("a connection that is refused is kept under the id that its log line bears", () => {
   const { guard, refusals, lines } = fixture(policy("web", ACTION_DENY, {}))
-  expect(guard().relay("tcp")).toBe(false)
+  expect(guard().relay("tcp", "")).toBe(false)
   const id =
     /\bid=(\S+)/.exec(lines.find(line => line.includes("a connection is refused")) ?? "")?.[1] ?? "none"
   expect(refusals.find(id)).toMatchObject([

@@ -4,6 +4,8 @@ import { DEFAULT_CLUSTER_NETWORKS, defaultPolicyNumber, PolicySet } from "../../
 import type { ControlLinkHandler, Link, OpenLink } from "../control_plane/mod.ts"
 import type { Logger } from "../log.ts"
 import { callbackTimer, type Timer, type TimerWheel } from "../net/mod.ts"
+import type { EgressPolicyConfig } from "./egress_rules.ts"
+import type { RateLimitPolicyConfig } from "./rate_limits.ts"
 import { decodeAnswer, encodeWatch, type PolicyAnswer } from "./watch_codec.ts"
 
 /**
@@ -36,6 +38,10 @@ export interface PolicyWatchOptions {
 export class PolicyWatch implements ControlLinkHandler {
   /** The policies in force; another object after each change. */
   current: PolicySet
+  /** Rate limits in force; another array after each change. */
+  rateLimits: readonly RateLimitPolicyConfig[] = []
+  /** Egress policies in force; another array after each change. */
+  egress: readonly EgressPolicyConfig[] = []
   /** Version of the policies in force; empty before the first answer. */
   version = ""
   /** An answer came, now or earlier, or none is to come. */
@@ -113,6 +119,8 @@ export class PolicyWatch implements ControlLinkHandler {
     }
     if (answer.policy !== null) {
       this.current = new PolicySet(answer.policy)
+      this.rateLimits = answer.policy.rateLimits
+      this.egress = answer.policy.egress
       this.version = answer.version
       this.log.debug("policies are in force", {
         version: answer.version,

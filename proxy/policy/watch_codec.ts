@@ -8,12 +8,21 @@ import type {
   WorkloadPolicy,
 } from "../../protos/authorization/mod.ts"
 import { ProtoReader, ProtoWriter } from "../control_plane/mod.ts"
+import type { EgressPolicyConfig } from "./egress_rules.ts"
+import type { RateLimitPolicyConfig } from "./rate_limits.ts"
+import { readEgressPolicy, readRateLimitPolicy } from "./traffic_codec.ts"
 
 /** An answer of the policy service. */
 export interface PolicyAnswer {
   readonly version: string
   /** Null when the version that was sent is current. */
-  readonly policy: WorkloadPolicy | null
+  readonly policy: PodPolicy | null
+}
+
+/** Everything that the policy service says of a pod. */
+export interface PodPolicy extends WorkloadPolicy {
+  readonly rateLimits: readonly RateLimitPolicyConfig[]
+  readonly egress: readonly EgressPolicyConfig[]
 }
 
 // Field numbers below are those of conduit/policy/v1/policy.proto; tests hold them to the generated code.
@@ -35,7 +44,7 @@ export function encodeWatch(namespace: string, pod: string, version: string): Ui
 export function decodeAnswer(bytes: Uint8Array): PolicyAnswer {
   const reader = new ProtoReader(bytes)
   let version = ""
-  let policy: WorkloadPolicy | null = null
+  let policy: PodPolicy | null = null
   for (let field = reader.next(); field !== 0; field = reader.next()) {
     if (field === 1) version = reader.text()
     else if (field === 2) policy = readWorkload(reader.message())
@@ -44,21 +53,25 @@ export function decodeAnswer(bytes: Uint8Array): PolicyAnswer {
   return { version, policy }
 }
 
-function readWorkload(reader: ProtoReader): WorkloadPolicy {
+function readWorkload(reader: ProtoReader): PodPolicy {
   let defaultPolicy = 0
   let trustDomain = ""
   const clusterNetworks: string[] = []
   const policies: Policy[] = []
   const probes: Probe[] = []
+  const rateLimits: RateLimitPolicyConfig[] = []
+  const egress: EgressPolicyConfig[] = []
   for (let field = reader.next(); field !== 0; field = reader.next()) {
     if (field === 1) defaultPolicy = reader.varint()
     else if (field === 2) clusterNetworks.push(reader.text())
     else if (field === 3) policies.push(readPolicy(reader.message()))
     else if (field === 4) probes.push(readProbe(reader.message()))
     else if (field === 5) trustDomain = reader.text()
+    else if (field === 6) rateLimits.push(readRateLimitPolicy(reader.message()))
+    else if (field === 7) egress.push(readEgressPolicy(reader.message()))
     else reader.skip()
   }
-  return { defaultPolicy, clusterNetworks, policies, probes, trustDomain }
+  return { defaultPolicy, clusterNetworks, policies, probes, trustDomain, rateLimits, egress }
 }
 
 function readPolicy(reader: ProtoReader): Policy {

@@ -2,11 +2,11 @@
 import { expect, test } from "bun:test"
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf"
 import fc from "fast-check"
-import type { WorkloadPolicy } from "../../protos/authorization/mod.ts"
 import { policyV1 } from "../../protos/mod.ts"
-import { decodeAnswer, encodeWatch } from "./watch_codec.ts"
+import { decodeAnswer, encodeWatch, type PodPolicy } from "./watch_codec.ts"
 
 const text = fc.string({ maxLength: 12 })
+const number = fc.integer({ min: 0, max: 65535 })
 const texts = fc.array(text, { maxLength: 3 })
 const source = fc.oneof(
   fc.record({
@@ -50,6 +50,42 @@ const workload = fc.record({
     maxLength: 2,
   }),
   trustDomain: text,
+  rateLimits: fc.array(
+    fc.record({
+      namespace: text,
+      name: text,
+      ports: fc.array(number, { maxLength: 3 }),
+      allPorts: fc.boolean(),
+      limits: fc.array(
+        fc.record({
+          name: text,
+          requests: number,
+          periodS: number,
+          burst: number,
+          by: fc.nat({ max: 9 }),
+          header: text,
+        }),
+        { maxLength: 2 },
+      ),
+    }),
+    { maxLength: 2 },
+  ),
+  egress: fc.array(
+    fc.record({
+      namespace: text,
+      name: text,
+      action: fc.nat({ max: 9 }),
+      rules: fc.array(
+        fc.record({
+          hosts: fc.array(text, { maxLength: 2 }),
+          networks: fc.array(text, { maxLength: 2 }),
+          ports: fc.array(number, { maxLength: 3 }),
+        }),
+        { maxLength: 2 },
+      ),
+    }),
+    { maxLength: 2 },
+  ),
 })
 
 test("policies are read as the generated code writes them", () => {
@@ -63,7 +99,7 @@ test("policies are read as the generated code writes them", () => {
         ),
       })
       const answer = decodeAnswer(toBinary(policyV1.WatchResponseSchema, message))
-      expect(answer).toEqual({ version, policy: held as WorkloadPolicy })
+      expect(answer).toEqual({ version, policy: held as PodPolicy })
     }),
     { numRuns: 500 },
   )

@@ -1,6 +1,6 @@
 // Routes out of conduit.destination.v1. Field numbers are those of destination.proto; tests hold them to the generated code.
-
 import {
+  type FaultConfig,
   type FieldMatchConfig,
   type FiltersConfig,
   type HeaderFieldConfig,
@@ -17,9 +17,10 @@ import {
   type RetryConfig,
   type RuleBackendConfig,
   type RuleConfig,
+  type SessionConfig,
   type TimeoutsConfig,
 } from "../../protos/routes/mod.ts"
-import type { AccrualConfig } from "../balance/mod.ts"
+import type { AccrualConfig, BalancingConfig } from "../balance/mod.ts"
 import { ProtoError, type ProtoReader } from "../control_plane/mod.ts"
 
 const KEPT: PathModifierConfig = { kind: PATH_KEPT, value: "" }
@@ -30,6 +31,7 @@ export function readRule(reader: ProtoReader): RuleConfig {
   let filters = NO_FILTERS
   let timeouts = NO_TIMEOUTS
   let retry: RetryConfig | null = null
+  let session: SessionConfig | null = null
   let fault = ""
   const matches: MatchConfig[] = []
   const backends: RuleBackendConfig[] = []
@@ -41,9 +43,53 @@ export function readRule(reader: ProtoReader): RuleConfig {
     else if (field === 5) timeouts = readTimeouts(reader.message())
     else if (field === 6) retry = readRetry(reader.message())
     else if (field === 7) fault = reader.text()
+    else if (field === 8) session = readSession(reader.message())
     else reader.skip()
   }
-  return { name, matches, filters, backends, timeouts, retry, fault }
+  return { name, matches, filters, backends, timeouts, retry, session, fault }
+}
+
+function readSession(reader: ProtoReader): SessionConfig {
+  let cookie = ""
+  let header = ""
+  let maxAgeS = 0
+  for (let field = reader.next(); field !== 0; field = reader.next()) {
+    if (field === 1) cookie = reader.text()
+    else if (field === 2) header = reader.text()
+    else if (field === 3) maxAgeS = reader.varint()
+    else reader.skip()
+  }
+  return { cookie, header, maxAgeS }
+}
+
+/** Reads a Balancing. */
+export function readBalancing(reader: ProtoReader): BalancingConfig {
+  let slowStartMs = 0
+  let preferZone = false
+  let byClient = false
+  for (let field = reader.next(); field !== 0; field = reader.next()) {
+    if (field === 1) slowStartMs = reader.varint()
+    else if (field === 2) preferZone = reader.varint() !== 0
+    else if (field === 3) byClient = reader.varint() !== 0
+    else reader.skip()
+  }
+  return { slowStartMs, preferZone, byClient }
+}
+
+/** Reads a FaultInjection. */
+export function readFault(reader: ProtoReader): FaultConfig {
+  let delayMs = 0
+  let delayPercent = 0
+  let abortStatus = 0
+  let abortPercent = 0
+  for (let field = reader.next(); field !== 0; field = reader.next()) {
+    if (field === 1) delayMs = reader.varint()
+    else if (field === 2) delayPercent = reader.varint()
+    else if (field === 3) abortStatus = reader.varint()
+    else if (field === 4) abortPercent = reader.varint()
+    else reader.skip()
+  }
+  return { delayMs, delayPercent, abortStatus, abortPercent }
 }
 
 function readMatch(reader: ProtoReader): MatchConfig {

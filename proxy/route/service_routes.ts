@@ -1,6 +1,5 @@
 // The routes of one service as a proxy holds them: the compiled table, the endpoints of the backends that it names, and
 // the retry budget. Lives as long as the routes do not change; endpoints come and go in place.
-
 import {
   NO_BACKEND,
   RetryRule,
@@ -10,7 +9,13 @@ import {
   RouteTable,
   type Rule,
 } from "../../protos/routes/mod.ts"
-import { type AccrualConfig, EndpointSet, type EndpointSource, type EndpointUpdate } from "../balance/mod.ts"
+import type {
+  AccrualConfig,
+  BalancingConfig,
+  EndpointSet,
+  EndpointSource,
+  EndpointUpdate,
+} from "../balance/mod.ts"
 import { RetryBudget } from "./retry_budget.ts"
 
 /** A port of another Service that rules send to. */
@@ -21,6 +26,7 @@ export interface BackendInfo {
   readonly fqdn: string
   readonly protocol: number
   readonly accrual: AccrualConfig | null
+  readonly balancing: BalancingConfig | null
 }
 
 const NOWHERE: EndpointSource = { pick: () => null }
@@ -78,21 +84,24 @@ export class ServiceRoutes {
     config: RoutesConfig,
     backends: readonly BackendUpdate[],
     own: EndpointSet,
-    random: () => number,
     nowMs: number,
   ): ServiceRoutes {
     const known = new Map<string, EndpointSet>()
     for (const { info, endpoints } of before?.backends ?? []) known.set(keyOf(info), endpoints)
     const made = backends.map(({ info, endpoints }) => {
       const key = keyOf(info)
-      const set = known.get(key) ?? new EndpointSet(random)
+      const set = known.get(key) ?? own.sibling()
       known.delete(key)
       set.replace(endpoints, nowMs)
       return new RouteBackend(info, set)
     })
     for (const gone of known.values()) gone.clear()
     own.setAccrual(config.accrual)
-    for (const { info, endpoints } of made) endpoints.setAccrual(info.accrual)
+    own.setBalancing(config.balancing)
+    for (const { info, endpoints } of made) {
+      endpoints.setAccrual(info.accrual)
+      endpoints.setBalancing(info.balancing)
+    }
     // The same routes once more, after a reconnect: whoever holds them goes on with them.
     if (before !== null && before.own === own && isSame(before, config, made)) return before
     return new ServiceRoutes(config, own, made, before?.budget ?? new RetryBudget())
@@ -111,6 +120,7 @@ export class ServiceRoutes {
   /** The service is gone, or has no routes any more. */
   clear(): void {
     this.own.setAccrual(null)
+    this.own.setBalancing(null)
     for (const backend of this.backends) backend.endpoints.clear()
   }
 

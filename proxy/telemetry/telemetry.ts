@@ -21,6 +21,12 @@ const MALFORMED: Metric = {
   help: "Requests refused before their head could be read; in no request_total.",
 }
 
+const MIRRORED: Metric = {
+  name: "request_mirror_total",
+  kind: "counter",
+  help: "Copies of requests that mirror filters ask for, by what became of them; in no request_total.",
+}
+
 const BUILD_INFO: Metric = {
   name: "conduit_build_info",
   kind: "gauge",
@@ -54,6 +60,8 @@ export class Telemetry {
   readonly abandoned: Scalar
   /** Requests refused before their head could be read. */
   readonly malformed: Scalar
+  /** Copies of requests, by what became of them. */
+  readonly mirrors: { readonly answered: Scalar; readonly failed: Scalar; readonly dropped: Scalar }
   private readonly tcp: TcpMetrics
   private readonly clock: Clock
   private readonly collectors: Collect[] = []
@@ -68,6 +76,12 @@ export class Telemetry {
     own.running = 1
     this.abandoned = registry.scalar(own, ABANDONED, [])
     this.malformed = registry.scalar(own, MALFORMED, [])
+    const mirrored = (outcome: string): Scalar => registry.scalar(own, MIRRORED, [["outcome", outcome]])
+    this.mirrors = {
+      answered: mirrored("answered"),
+      failed: mirrored("failed"),
+      dropped: mirrored("dropped"),
+    }
     if (options.version !== undefined) {
       registry.scalar(own, BUILD_INFO, [["version", options.version]]).value = 1
     }

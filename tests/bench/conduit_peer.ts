@@ -16,6 +16,35 @@ export function serviceAddress(peer: number, protocol: BenchProtocol): string {
   return `10.99.${peer}.${BENCH_PROTOCOLS.indexOf(protocol) + 1}`
 }
 
+/** Address of a Service like it that has `BENCH_ROUTES` routes; HTTP only. */
+export function routedAddress(peer: number, protocol: BenchProtocol): string {
+  return `10.99.${peer}.${BENCH_PROTOCOLS.indexOf(protocol) + 101}`
+}
+
+/** Rules of the routes of a routed Service: what requests meet is none of the first, which all have to be ruled out. */
+export const BENCH_ROUTES = 200
+
+/** Routes of a Service: prefixes that nobody asks for, header fields that nobody sends, then everything. */
+function routesOf(name: string): object[] {
+  const metadata = { namespace: "bench" }
+  const backendRefs = [{ name, port: 80 }]
+  const rules = Array.from({ length: BENCH_ROUTES - 1 }, (_, i) => ({
+    matches: [
+      i % 2 === 0
+        ? { path: { value: `/api/v1/resource-${i}` } }
+        : { path: { value: "/" }, headers: [{ name: "x-version", value: `v${i}` }] },
+    ],
+    backendRefs,
+  }))
+  const all = [...rules, { matches: [{ path: { value: "/" } }], backendRefs }]
+  return Array.from({ length: Math.ceil(all.length / 16) }, (_, i) => ({
+    apiVersion: "gateway.networking.k8s.io/v1",
+    kind: "HTTPRoute",
+    metadata: { ...metadata, name: `${name}-${i}` },
+    spec: { parentRefs: [{ group: "", kind: "Service", name }], rules: all.slice(i * 16, i * 16 + 16) },
+  }))
+}
+
 /** Number of the peer in a range of ports that begins at 10,000 and gives each peer a hundred. */
 export function peerNumber(basePort: number): number {
   return (basePort - 10_000) / 100
@@ -29,10 +58,20 @@ export const conduit: Peer = {
     const root = join(import.meta.dir, "../..")
     const manifests = join(at.folder, "manifests")
     mkdirSync(manifests, { recursive: true })
-    for (const protocol of BENCH_PROTOCOLS) {
-      const name = `backend-${protocol}`
+    const number = peerNumber(at.basePort)
+    const services = BENCH_PROTOCOLS.flatMap(protocol => [
+      { protocol, name: `backend-${protocol}`, address: serviceAddress(number, protocol), routes: [] },
+      ...(protocol === "tcp"
+        ? []
+        : [
+            {
+              ...{ protocol, name: `routed-${protocol}`, address: routedAddress(number, protocol) },
+              routes: routesOf(`routed-${protocol}`),
+            },
+          ]),
+    ])
+    for (const { protocol, name, address, routes } of services) {
       const metadata = { name, namespace: "bench" }
-      const address = serviceAddress(peerNumber(at.basePort), protocol)
       const service = {
         apiVersion: "v1",
         kind: "Service",
@@ -53,6 +92,8 @@ export const conduit: Peer = {
       }
       writeFileSync(join(manifests, `service-${name}.json`), JSON.stringify(service))
       writeFileSync(join(manifests, `slice-${name}.json`), JSON.stringify(slice))
+      const list = { apiVersion: "v1", kind: "List", items: routes }
+      if (routes.length > 0) writeFileSync(join(manifests, `routes-${name}.json`), JSON.stringify(list))
     }
     const built = await Bun.build({
       entrypoints: [join(root, "proxy/main.ts")],

@@ -30,6 +30,7 @@ function rule(index: number, pathKind: number, path: string, header = ""): RuleC
     backends: [{ weight: 1, backend: 0, filters: NO_FILTERS, fault: "" }],
     timeouts: NO_TIMEOUTS,
     retry: null,
+    session: null,
     fault: "",
   }
 }
@@ -74,6 +75,8 @@ for (const { name, rules, paths } of CASES) {
     timeouts: NO_TIMEOUTS,
     retry: null,
     accrual: null,
+    balancing: null,
+    injected: null,
   })
   const requests = paths.map(path => ({
     method: "GET",

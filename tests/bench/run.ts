@@ -2,14 +2,15 @@
 // another; the same redirected path, backend and load for all; runs interleaved, with one peer entered twice as
 // the A/A control. Prints a table, writes JSON, and says what it cannot claim.
 //
-// usage: bun tests/bench/run.ts [--quick] [--only http1,http2,tcp | --only mtls | --only policy] [--peers conduit,haproxy]
+// usage: bun tests/bench/run.ts [--quick] [--only http1,http2,tcp | --only mtls | --only routes | --only policy]
+//        [--peers conduit,haproxy]
 //        [--json FILE]
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { cpus } from "node:os"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
 import { tempFolder } from "../lab/temp_folder.ts"
-import { conduit, serviceAddress } from "./conduit_peer.ts"
+import { conduit, routedAddress, serviceAddress } from "./conduit_peer.ts"
 import type { BenchReport, Figures, Measured, Scenario } from "./figures.ts"
 import { median } from "./figures.ts"
 import type { LoadOptions, LoadResult } from "./load.ts"
@@ -43,6 +44,11 @@ const MTLS_SCENARIOS: readonly Scenario[] = [
     bodyBytes: 1 << 20,
     paced: false,
   },
+]
+/** One proxy, and a Service of 200 routes beside one of none: `--only routes`. */
+const ROUTES_SCENARIOS: readonly Scenario[] = [
+  { name: "http1 64 conn", protocol: "http1", connections: 64, streams: 1, bodyBytes: 100, paced: false },
+  { name: "h2c 8 x 16", protocol: "http2", connections: 8, streams: 16, bodyBytes: 100, paced: false },
 ]
 const CHURN_CONNECTIONS = 16
 const IDLE_MS = 8_000
@@ -183,9 +189,12 @@ async function main(): Promise<void> {
   const rounds = Number(values.rounds ?? (values.quick ? 1 : 5))
   const durationMs = values.quick ? 1500 : 3000
   const isMtls = only?.includes("mtls") ?? false
+  const isRoutes = only?.includes("routes") ?? false
   const scenarios = isMtls
     ? MTLS_SCENARIOS
-    : SCENARIOS.filter(s => only === undefined || only.includes(s.protocol))
+    : isRoutes
+      ? ROUTES_SCENARIOS
+      : SCENARIOS.filter(s => only === undefined || only.includes(s.protocol))
   const missing: Record<string, string> = {}
   const entrants: Entrant[] = []
   // haproxy runs twice: what differs between the two is the noise of the machine.
@@ -202,7 +211,7 @@ async function main(): Promise<void> {
     ["nginx", nginx],
     ["envoy", envoy],
   ]
-  const peers = isMtls ? pairs : single
+  const peers = isMtls ? pairs : isRoutes ? single.slice(0, 1) : single
   try {
     let index = 0
     for (const [label, peer] of peers) {
@@ -224,14 +233,22 @@ async function main(): Promise<void> {
       }
       const started = await peer.start(at)
       const address = (protocol: BenchProtocol) => serviceAddress(number, protocol)
+      const routed = (protocol: BenchProtocol) => routedAddress(number, protocol)
       for (const protocol of ["http1", "http2", "tcp"] as const) {
         const port = started.port(protocol)
         if (port === null) continue
         await waitForPort(port)
-        const match = ["-t", "nat", "-A", "OUTPUT", "-p", "tcp", "-d", address(protocol), "--dport", "80"]
-        run("iptables", ...match, "-j", "REDIRECT", "--to-ports", String(port))
+        for (const one of isRoutes ? [address(protocol), routed(protocol)] : [address(protocol)]) {
+          const match = ["-t", "nat", "-A", "OUTPUT", "-p", "tcp", "-d", one, "--dport", "80"]
+          run("iptables", ...match, "-j", "REDIRECT", "--to-ports", String(port))
+        }
       }
       entrants.push({ label, peer: started, address })
+      if (isRoutes) {
+        // The same proxy without routes once more: what differs between those two is the noise of the machine.
+        entrants.push({ label: "conduit (A/A)", peer: started, address })
+        entrants.push({ label: "200 routes", peer: started, address: routed })
+      }
     }
     if (isMtls) {
       // Idle: what a start takes has been given back.

@@ -61,10 +61,10 @@ async function apply(input: string): Promise<void> {
   await cluster.kubectl(["apply", "--server-side", "-f", "-"], { input })
 }
 
-function policy(spec: object, name = "p"): string {
+function policy(spec: object, name = "p", kind = "AuthorizationPolicy"): string {
   return JSON.stringify({
     apiVersion: "policy.conduit.io/v1alpha1",
-    kind: "AuthorizationPolicy",
+    kind,
     metadata: { name, namespace: "shop" },
     spec,
   })
@@ -84,16 +84,16 @@ interface Told {
   }
 }
 
-async function get(name = "p"): Promise<Told> {
-  const args = ["get", "authorizationpolicy", name, "-n", "shop", "--show-managed-fields", "--output=json"]
+async function get(name = "p", kind = "authorizationpolicy"): Promise<Told> {
+  const args = ["get", kind, name, "-n", "shop", "--show-managed-fields", "--output=json"]
   return JSON.parse(await cluster.kubectl(args)) as Told
 }
 
 /** The condition of the generation that is there now. */
-async function condition(name = "p") {
+async function condition(name = "p", kind = "authorizationpolicy") {
   const end = performance.now() + 15_000
   for (;;) {
-    const { metadata, status } = await get(name)
+    const { metadata, status } = await get(name, kind)
     const found = status?.conditions?.find(({ type }) => type === "Accepted")
     if (found?.observedGeneration === metadata.generation) return found
     if (performance.now() > end) throw new Error(`no condition came; the log: ${lines.join("")}`)
@@ -211,6 +211,29 @@ test.each([
   },
   60_000,
 )
+
+test("limits and egress policies are told of in their status too, and reach the pods that they target", async () => {
+  const target = { kind: "Deployment", name: "api" }
+  const limits = [{ name: "books", requests: 5, per: "1m", by: "Header", header: "x-user" }]
+  await apply(policy({ target: { ...target, ports: ["http"] }, limits }, "l", "RateLimitPolicy"))
+  await apply(policy({ target, action: "Deny", rules: [{ hosts: ["*.evil.example"] }] }, "e", "EgressPolicy"))
+  for (const [name, kind] of [
+    ["l", "ratelimitpolicy"],
+    ["e", "egresspolicy"],
+  ] as const)
+    expect(await condition(name, kind)).toMatchObject({ status: "True", reason: "Accepted" })
+  const held = await inForce()
+  expect(held).toContain('"header":"x-user"')
+  expect(held).toContain("*.evil.example")
+  const wrong = [
+    policy({ target, limits: [{ requests: 0 }] }, "l", "RateLimitPolicy"),
+    policy({ target, action: "Deny", rules: [{}] }, "e", "EgressPolicy"),
+  ]
+  for (const input of wrong)
+    expect((await cluster.tryKubectl(["apply", "--server-side", "-f", "-"], { input })).code).toBe(1)
+  await apply(policy({ target: { ...target, name: "apu" }, limits }, "l", "RateLimitPolicy"))
+  expect(await condition("l", "ratelimitpolicy")).toMatchObject({ status: "False", reason: "TargetNotFound" })
+}, 60_000)
 
 test("when the target comes the condition follows, though the policy did not change", async () => {
   await apply(policy({ ...GOOD, target: { kind: "Deployment", name: "late" } }, "early"))

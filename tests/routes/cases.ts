@@ -41,6 +41,8 @@ export interface CaseAnswer {
   /** Fields as sent on, and as passed back of `server: app`, `x-old: 1`. */
   readonly headers?: Readonly<Record<string, string>>
   readonly responseHeaders?: Readonly<Record<string, string>>
+  /** `namespace/service:port` that get a copy, in alphabetical order; only where all or none of the requests are copied. */
+  readonly mirrors?: readonly string[]
 }
 
 /** Routes, and requests with what becomes of them. */
@@ -56,8 +58,16 @@ export function to(name: string, more: object = {}): object {
 }
 
 /** A rule that one path selects. */
-function path(value: string, backend: string, type = "PathPrefix", more: object = {}): object {
-  return { name: backend, matches: [{ path: { type, value }, ...more }], backendRefs: [to(backend)] }
+function path(
+  value: string,
+  backend: string,
+  type = "PathPrefix",
+  more: object = {},
+  filters: readonly object[] = [],
+): object {
+  const matches = [{ path: { type, value }, ...more }]
+  if (filters.length === 0) return { name: backend, matches, backendRefs: [to(backend)] }
+  return { name: `${backend}${value.replace("/", "-")}`, matches, filters, backendRefs: [to(backend)] }
 }
 
 function header(value: string, more: object = {}): object {
@@ -75,6 +85,8 @@ const requestHeaders = (body: object) => filter("RequestHeaderModifier", "reques
 const responseHeaders = (body: object) => filter("ResponseHeaderModifier", "responseHeaderModifier", body)
 const filtered = (prefix: string, ...filters: object[]) =>
   one([{ matches: [{ path: { value: prefix } }], filters, backendRefs: [to("v1")] }])
+const mirror = (name: string, more: object = {}) =>
+  filter("RequestMirror", "requestMirror", { backendRef: to(name), ...more })
 const redirected = (prefix: string, body: object) =>
   one([{ matches: [{ path: { value: prefix } }], filters: [redirect(body)] }])
 const replacePrefix = (value: string) => ({ path: { type: "ReplacePrefixMatch", replacePrefixMatch: value } })
@@ -590,6 +602,54 @@ export const ROUTE_CASES: readonly RouteCase[] = [
     name: "gRPC: a backend that is not there is UNAVAILABLE for its share",
     routes: [{ kind: "GRPCRoute", rules: [{ backendRefs: [to("nobody")] }] }],
     requests: [[call("/a.B/C"), { status: 500 }]],
+  },
+  {
+    name: "mirror: copies go beside the request, those of the rule and of the backend, as far as their share says",
+    routes: [
+      {
+        rules: [
+          path("/all", "v1", "PathPrefix", {}, [mirror("v2"), mirror("web", { percent: 100 })]),
+          path("/none", "v1", "PathPrefix", {}, [
+            mirror("v2", { percent: 0 }),
+            mirror("web", { fraction: { numerator: 0, denominator: 7 } }),
+          ]),
+          {
+            matches: [{ path: { value: "/backend" } }],
+            backendRefs: [
+              to("v1", { filters: [mirror("v2", { fraction: { numerator: 3, denominator: 3 } })] }),
+            ],
+          },
+          path("/own", "v1", "PathPrefix", {}, [mirror("v1")]),
+          path("/nobody", "v1", "PathPrefix", {}, [mirror("nobody")]),
+        ],
+      },
+    ],
+    requests: [
+      ["/all", { ...v1, mirrors: ["shop/v2:80", "shop/web:80"] }],
+      [
+        { path: "/all", headers: { a: "b" } },
+        { ...v1, mirrors: ["shop/v2:80", "shop/web:80"] },
+      ],
+      ["/none", { ...v1, mirrors: [] }],
+      ["/backend", { ...v1, mirrors: ["shop/v2:80"] }],
+      ["/own", { ...v1, mirrors: ["shop/v1:80"] }],
+      ["/nobody", { ...v1, mirrors: [] }],
+    ],
+  },
+  {
+    name: "mirror: copies bear what the route changes",
+    routes: filtered(
+      "/old",
+      mirror("v2"),
+      rewrite(replacePrefix("/new")),
+      requestHeaders({ set: [{ name: "x", value: "y" }] }),
+    ),
+    requests: [["/old/a", { ...v1, path: "/new/a", headers: { x: "y" }, mirrors: ["shop/v2:80"] }]],
+  },
+  {
+    name: "mirror: gRPC calls are copied",
+    routes: [{ kind: "GRPCRoute", rules: [{ filters: [mirror("v2")], backendRefs: [to("v1")] }] }],
+    requests: [[call("/a.B/C"), { ...v1, mirrors: ["shop/v2:80"] }]],
   },
 ]
 

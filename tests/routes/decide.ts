@@ -4,7 +4,12 @@ import { ClusterStore, readManifestFile } from "../../control/cluster/mod.ts"
 import { Topics } from "../../control/destination/topic.ts"
 import { Destination } from "../../proxy/discovery/destination.ts"
 import { decodeAnswer } from "../../proxy/discovery/watch_codec.ts"
-import { HeaderModifier, type HeaderModifierConfig, redirectLocation } from "../../proxy/route/mod.ts"
+import {
+  HeaderModifier,
+  type HeaderModifierConfig,
+  isMirrored,
+  redirectLocation,
+} from "../../proxy/route/mod.ts"
 import type { CaseAnswer, CaseRequest } from "./cases.ts"
 
 /** Address of the Service that cases call. */
@@ -50,10 +55,17 @@ export function decide(destination: Destination, request: CaseRequest): CaseAnsw
   }
   const backend = rule.config.backends[routes.choose(rule, Math.random())]
   if (backend === undefined) return { rule: rule.name, status: 500 }
-  const info = routes.backend(backend.backend)?.info
+  const nameOf = (number: number): string => {
+    const info = routes.backend(number)?.info
+    return info === undefined ? own : `${info.namespace}/${info.name}:${info.port}`
+  }
   return {
     rule: rule.name,
-    backend: info === undefined ? own : `${info.namespace}/${info.name}:${info.port}`,
+    backend: nameOf(backend.backend),
+    mirrors: [...filters.mirrors, ...backend.filters.mirrors]
+      .filter(mirror => isMirrored(mirror, Math.random()))
+      .map(mirror => nameOf(mirror.backend))
+      .sort(),
     path: rule.rewritePath?.apply(path) ?? path,
     authority: filters.rewrite?.hostname || authority,
     headers: changed(headers, filters.requestHeaders, backend.filters.requestHeaders),

@@ -41,6 +41,8 @@ interface Answered {
   readonly body: string
 }
 
+/** What all servers saw of the request that is under way, and of its copies. */
+let arrived: Seen[] = []
 const http1Ports = new Map<string, number>()
 const http2Ports = new Map<string, number>()
 const servers: (Server | Http2Server)[] = []
@@ -57,8 +59,11 @@ function plain(fields: Fields, except: ReadonlySet<string> = new Set()): Record<
 
 beforeAll(async () => {
   for (const backend of BACKENDS) {
-    const echo = (path: string, authority: string, fields: Fields): string =>
-      JSON.stringify({ backend, path, authority, headers: plain(fields, CLIENT_FIELDS) } satisfies Seen)
+    const echo = (path: string, authority: string, fields: Fields): string => {
+      const seen: Seen = { backend, path, authority, headers: plain(fields, CLIENT_FIELDS) }
+      arrived.push(seen)
+      return JSON.stringify(seen)
+    }
     const http1 = createHttp1((request, response) => {
       const body = echo(request.url ?? "", request.headers.host ?? "", request.headers)
       response.writeHead(200, { ...RESPONSE_FIELDS, "content-length": body.length })
@@ -176,14 +181,26 @@ function readAnswer(answered: Answered, asked: CaseAnswer, request: CaseRequest)
   }
   return Object.fromEntries(
     Object.keys(asked)
-      .filter(key => key !== "rule")
+      .filter(key => key !== "rule" && key !== "mirrors")
       .map(key => [key, got[key]]),
   )
 }
 
 /** The table has rules' names too, which no client sees. */
-function visible({ rule: _, ...rest }: CaseAnswer): object {
+function visible({ rule: _, mirrors: __, ...rest }: CaseAnswer): object {
   return { ...rest }
+}
+
+/** The request and its copies all arrived, the same but for where. */
+async function expectCopies({ backend = "", mirrors = [] }: CaseAnswer): Promise<void> {
+  for (
+    const end = Date.now() + 3000;
+    arrived.length <= mirrors.length && Date.now() < end;
+    await Bun.sleep(2)
+  );
+  expect(arrived.map(seen => seen.backend).sort()).toEqual([backend, ...mirrors].sort())
+  const [first, ...others] = arrived.map(({ backend: _, ...rest }) => rest)
+  for (const other of others) expect(other).toEqual(first as NonNullable<typeof first>)
 }
 
 for (const { name, routes, requests } of ROUTE_CASES) {
@@ -203,8 +220,10 @@ for (const { name, routes, requests } of ROUTE_CASES) {
           const proxy = start(destination.source, options)
           try {
             const call = wire === "HTTP/1" ? overHttp1 : overHttp2
+            arrived = []
             const answered = await call(proxy.port, request)
             expect(readAnswer(answered, answer, request)).toEqual(visible(answer) as Record<string, unknown>)
+            if (answer.mirrors !== undefined) await expectCopies(answer)
           } finally {
             proxy.close()
           }

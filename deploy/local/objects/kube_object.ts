@@ -83,6 +83,8 @@ export const KINDS: Readonly<Record<string, Treatment>> = {
   TCPRoute: "shown",
   ReferenceGrant: "shown",
   AuthorizationPolicy: "shown",
+  EgressPolicy: "shown",
+  RateLimitPolicy: "shown",
   Plugin: "shown",
 }
 

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { isCollection, isPair, LineCounter, type Node, parseAllDocuments } from "yaml"
 import { SettingError } from "../../inject/mod.ts"
-import { dottedField, POLICY_KIND, portComplaints, readAuthorizationPolicy } from "../../policy/mod.ts"
+import { dottedField, portComplaints, readAnyPolicy } from "../../policy/mod.ts"
 import { CLUSTER_SCOPED, KINDS, type KubeObject, objectKey, templateOf } from "./kube_object.ts"
 import { validate } from "./validate.ts"
 
@@ -57,7 +57,7 @@ export function loadManifests(paths: readonly string[], options: LoadOptions = {
   return manifests
 }
 
-/** An AuthorizationPolicy with its place. */
+/** A policy with its place. */
 interface PlacedPolicy {
   readonly object: KubeObject
   readonly where: (path: readonly (string | number)[]) => string
@@ -69,7 +69,7 @@ function checkPorts(
   objects: readonly KubeObject[],
   problems: string[],
 ): void {
-  const { policy } = readAuthorizationPolicy(object)
+  const policy = readAnyPolicy(object)?.policy ?? null
   if (policy === null) return
   const { namespace, target } = policy
   const found = objects.find(
@@ -87,7 +87,7 @@ function checkPorts(
     .filter(port => (port.protocol ?? "TCP") === "TCP")
     .map(port => ({ name: port.name ?? "", port: port.containerPort }))
   for (const { path, message } of portComplaints(policy, declared)) {
-    const name = `${POLICY_KIND} "${policy.name}"`
+    const name = `${object.kind} "${policy.name}"`
     problems.push(`${where(path)}: ${dottedField(path)} of ${name} ${message}`)
   }
 }
@@ -182,7 +182,7 @@ function parseFile(
       }
       seen.set(key, where(line([])))
       manifests.objects.push(placed)
-      if (placed.kind === POLICY_KIND) policies.push({ object: placed, where: at => where(line(at)) })
+      if (readAnyPolicy(placed) !== null) policies.push({ object: placed, where: at => where(line(at)) })
     }
   }
   if (found === 0 && problems.length === 0) manifests.notes.push(`${path}: holds no object`)

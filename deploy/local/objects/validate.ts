@@ -2,7 +2,7 @@
 // the fields that the local cluster uses, with sentences for the person who wrote them.
 import { dottedRouteField, readReferenceGrant, readRoute, readServiceTraffic } from "../../gateway/mod.ts"
 import { INIT_IMAGE, PROXY_IMAGE } from "../../inject/mod.ts"
-import { dottedField, POLICY_KIND, readAuthorizationPolicy } from "../../policy/mod.ts"
+import { dottedField, readAnyPolicy } from "../../policy/mod.ts"
 import { KINDS } from "./kube_object.ts"
 
 /** Where in the object something is wrong, and what. */
@@ -66,12 +66,11 @@ export function validate(value: unknown, defaultNamespace = "default"): Problem[
   for (const { path, message } of traffic) {
     check.add(path, `${dottedRouteField(path)} of ${kind} "${name}" ${message}`)
   }
+  for (const { path, message } of readAnyPolicy(object, defaultNamespace)?.complaints ?? []) {
+    check.add(path, `${dottedField(path)} of ${kind} "${name}" ${message}`)
+  }
   if (kind === "Service") service(check, object, name)
-  else if (kind === POLICY_KIND) {
-    for (const { path, message } of readAuthorizationPolicy(object, defaultNamespace).complaints) {
-      check.add(path, `${dottedField(path)} of ${kind} "${name}" ${message}`)
-    }
-  } else if (kind === "Pod") podSpec(check, object.spec, ["spec"], `Pod "${name}"`)
+  else if (kind === "Pod") podSpec(check, object.spec, ["spec"], `Pod "${name}"`)
   else if (treatment === "workload") workload(check, object, kind, name)
   else if (kind === "ConfigMap" || kind === "Secret") {
     check.stringMap(object.data, ["data"])

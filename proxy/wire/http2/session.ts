@@ -208,6 +208,10 @@ export class Session extends SessionOutput implements FrameSink {
     const target = stream.peer
     if (target === null) this.release(stream, length)
     else if (length > 0 || endStream) this.bridge(stream, target, bytes, headAt, start, end, endStream)
+    if (stream.tap !== null) {
+      this.flushRun()
+      stream.tap.data(bytes, start, end, endStream)
+    }
     this.releaseConnection()
     if (endStream) this.remoteEnd(stream)
   }

@@ -13,6 +13,12 @@ export const END_TRAILERS = 2
 /** Pieces that are less than a quarter of the buffer they lie in are copied, so as not to hold all of it. */
 const COPY_RATIO = 4
 
+/** Sees the body that is received on a stream, beside where it goes. */
+export interface BodyTap {
+  /** `bytes[start, end)` of body came, which will be altered; `last`: END_STREAM was with it. */
+  data(bytes: Uint8Array, start: number, end: number, last: boolean): void
+}
+
 /** State of a stream. The engine extends it by what it knows of the exchange. */
 export class Stream {
   /** 0 before it is opened. */
@@ -20,6 +26,8 @@ export class Stream {
   session: SessionOutput | null = null
   /** The stream that bytes received here go out on, and whose bytes go out here; null: they are dropped. */
   peer: Stream | null = null
+  /** Sees the body that is received here; most often nobody. */
+  tap: BodyTap | null = null
   /** Octets that may be sent; negative after the peer shrank its window (section 6.9.2). */
   sendWindow = 0
   /** Octets that the peer may still send. */
