@@ -21,6 +21,7 @@ import type { ProxyOptions } from "./proxies.ts"
 import { proxyMetrics } from "./proxy_metrics.ts"
 import { routes } from "./routes.ts"
 import { stat } from "./stat.ts"
+import { timeSeries } from "./time_series.ts"
 import { whatIf } from "./what_if.ts"
 
 /** Largest request that is taken: the policies of a large mesh, to be tried. */
@@ -77,6 +78,7 @@ export function serveApi(
       whatIf: request => whatIf(known(store), queries, policy, request),
       learn: request => learn(known(store), queries, request, nowMs()),
       explain: (request, { signal }) => explain(known(store), request, signal, proxies),
+      timeSeries: request => timeSeries(known(store), queries, request, nowMs()),
       check: request => check(known(store), { policy, nowMs, certified, problems }, request),
     })
   }

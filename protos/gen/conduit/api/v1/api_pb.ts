@@ -6,91 +6,17 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { Resource, ResourceSelector } from "./resource_pb.ts";
+import { file_conduit_api_v1_resource } from "./resource_pb.ts";
+import type { TimeSeriesRequestSchema, TimeSeriesResponseSchema } from "./time_series_pb.ts";
+import { file_conduit_api_v1_time_series } from "./time_series_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file conduit/api/v1/api.proto.
  */
 export const file_conduit_api_v1_api: GenFile = /*@__PURE__*/
-  fileDesc("Chhjb25kdWl0L2FwaS92MS9hcGkucHJvdG8SDmNvbmR1aXQuYXBpLnYxIlkKEFJlc291cmNlU2VsZWN0b3ISEQoJbmFtZXNwYWNlGAEgASgJEgwKBGtpbmQYAiABKAkSDAoEbmFtZRgDIAEoCRIWCg5sYWJlbF9zZWxlY3RvchgEIAEoCSI5CghSZXNvdXJjZRIRCgluYW1lc3BhY2UYASABKAkSDAoEa2luZBgCIAEoCRIMCgRuYW1lGAMgASgJIhAKDlZlcnNpb25SZXF1ZXN0IlcKD1ZlcnNpb25SZXNwb25zZRIVCg1jb250cm9sX3BsYW5lGAEgASgJEi0KB3Byb3hpZXMYAiADKAsyHC5jb25kdWl0LmFwaS52MS5Qcm94eVZlcnNpb24iLQoMUHJveHlWZXJzaW9uEg8KB3ZlcnNpb24YASABKAkSDAoEcG9kcxgCIAEoDSKwAQoLU3RhdFJlcXVlc3QSMAoGdGFyZ2V0GAEgASgLMiAuY29uZHVpdC5hcGkudjEuUmVzb3VyY2VTZWxlY3RvchIRCgl3aW5kb3dfbXMYAiABKA0SLgoEZnJvbRgDIAEoCzIgLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlU2VsZWN0b3ISLAoCdG8YBCABKAsyIC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZVNlbGVjdG9yIjUKDFN0YXRSZXNwb25zZRIlCgRyb3dzGAEgAygLMhcuY29uZHVpdC5hcGkudjEuU3RhdFJvdyKyAQoHU3RhdFJvdxIqCghyZXNvdXJjZRgBIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEhMKC21lc2hlZF9wb2RzGAIgASgNEhIKCnRvdGFsX3BvZHMYAyABKA0SKQoEaHR0cBgEIAEoCzIbLmNvbmR1aXQuYXBpLnYxLkh0dHBGaWd1cmVzEicKA3RjcBgFIAEoCzIaLmNvbmR1aXQuYXBpLnYxLlRjcEZpZ3VyZXMihAEKC0h0dHBGaWd1cmVzEg8KB3N1Y2Nlc3MYASABKAESCwoDcnBzGAIgASgBEjIKCmxhdGVuY3lfbXMYAyABKAsyHi5jb25kdWl0LmFwaS52MS5MYXRlbmN5RmlndXJlcxIRCglyZXNwb25zZXMYBCABKAQSEAoIZmFpbHVyZXMYBSABKAQiNwoOTGF0ZW5jeUZpZ3VyZXMSCwoDcDUwGAEgASgBEgsKA3A5NRgCIAEoARILCgNwOTkYAyABKAEiUwoKVGNwRmlndXJlcxIMCgRvcGVuGAEgASgEEhoKEnJlYWRfYnl0ZXNfcGVyX3NlYxgCIAEoARIbChN3cml0ZV9ieXRlc19wZXJfc2VjGAMgASgBIoQBCg1Sb3V0ZXNSZXF1ZXN0EjAKBnRhcmdldBgBIAEoCzIgLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlU2VsZWN0b3ISEQoJd2luZG93X21zGAIgASgNEi4KBGZyb20YAyABKAsyIC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZVNlbGVjdG9yIjgKDlJvdXRlc1Jlc3BvbnNlEiYKBHJvd3MYASADKAsyGC5jb25kdWl0LmFwaS52MS5Sb3V0ZVJvdyKeAQoIUm91dGVSb3cSDQoFcm91dGUYASABKAkSKQoHc2VydmljZRgCIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEikKBGh0dHAYAyABKAsyGy5jb25kdWl0LmFwaS52MS5IdHRwRmlndXJlcxItCgZhY3R1YWwYBCABKAsyHS5jb25kdWl0LmFwaS52MS5BY3R1YWxGaWd1cmVzIi0KDUFjdHVhbEZpZ3VyZXMSDwoHc3VjY2VzcxgBIAEoARILCgNycHMYAiABKAEiUwoMRWRnZXNSZXF1ZXN0EjAKBnRhcmdldBgBIAEoCzIgLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlU2VsZWN0b3ISEQoJd2luZG93X21zGAIgASgNIjQKDUVkZ2VzUmVzcG9uc2USIwoFZWRnZXMYASADKAsyFC5jb25kdWl0LmFwaS52MS5FZGdlIoMCCgRFZGdlEiYKBGZyb20YASABKAsyGC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZRIkCgJ0bxgCIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEhEKCWNsaWVudF9pZBgDIAEoCRIRCglzZXJ2ZXJfaWQYBCABKAkSDwoHc2VjdXJlZBgFIAEoCBIpCgRodHRwGAYgASgLMhsuY29uZHVpdC5hcGkudjEuSHR0cEZpZ3VyZXMSJwoDdGNwGAcgASgLMhouY29uZHVpdC5hcGkudjEuVGNwRmlndXJlcxIOCgZyZWFzb24YCCABKAkSEgoKY2FsbGVkX3JwcxgJIAEoASJEChBFbmRwb2ludHNSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgdzZXJ2aWNlGAIgASgJEgwKBHBvcnQYAyABKA0iRwoRRW5kcG9pbnRzUmVzcG9uc2USMgoIc2VydmljZXMYASADKAsyIC5jb25kdWl0LmFwaS52MS5TZXJ2aWNlRW5kcG9pbnRzIogBChBTZXJ2aWNlRW5kcG9pbnRzEhEKCW5hbWVzcGFjZRgBIAEoCRIPCgdzZXJ2aWNlGAIgASgJEgwKBHBvcnQYAyABKA0SEQoJcG9ydF9uYW1lGAQgASgJEi8KCWVuZHBvaW50cxgFIAMoCzIcLmNvbmR1aXQuYXBpLnYxLkVuZHBvaW50SW5mbyKkAQoMRW5kcG9pbnRJbmZvEgoKAmlwGAEgASgJEgwKBHBvcnQYAiABKA0SEQoJbmFtZXNwYWNlGAMgASgJEgsKA3BvZBgEIAEoCRIqCgh3b3JrbG9hZBgFIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEg4KBm1lc2hlZBgGIAEoCBIQCghpZGVudGl0eRgHIAEoCRIMCgR6b25lGAggASgJIkcKE1Byb3h5TWV0cmljc1JlcXVlc3QSMAoGdGFyZ2V0GAEgASgLMiAuY29uZHVpdC5hcGkudjEuUmVzb3VyY2VTZWxlY3RvciJTChRQcm94eU1ldHJpY3NSZXNwb25zZRIRCgluYW1lc3BhY2UYASABKAkSCwoDcG9kGAIgASgJEgwKBHRleHQYAyABKAkSDQoFZXJyb3IYBCABKAkiRQoRSWRlbnRpdGllc1JlcXVlc3QSMAoGdGFyZ2V0GAEgASgLMiAuY29uZHVpdC5hcGkudjEuUmVzb3VyY2VTZWxlY3RvciKsAgoSSWRlbnRpdGllc1Jlc3BvbnNlEhEKCW5hbWVzcGFjZRgBIAEoCRILCgNwb2QYAiABKAkSKgoId29ya2xvYWQYAyABKAsyGC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZRIvCgVzdGF0ZRgEIAEoDjIgLmNvbmR1aXQuYXBpLnYxLkNlcnRpZmljYXRlU3RhdGUSEAoIaWRlbnRpdHkYBSABKAkSEQoJc3BpZmZlX2lkGAYgASgJEg4KBmlzc3VlchgHIAEoCRIVCg1zZXJpYWxfbnVtYmVyGAggASgJEhUKDW5vdF9iZWZvcmVfbXMYCSABKAESFAoMbm90X2FmdGVyX21zGAogASgBEhEKCWNoYWluX3BlbRgLIAEoCRINCgVlcnJvchgMIAEoCSJWCg9Qb2xpY2llc1JlcXVlc3QSMAoGdGFyZ2V0GAEgASgLMiAuY29uZHVpdC5hcGkudjEuUmVzb3VyY2VTZWxlY3RvchIRCgl3aW5kb3dfbXMYAiABKA0idQoQUG9saWNpZXNSZXNwb25zZRIzCgl3b3JrbG9hZHMYASADKAsyIC5jb25kdWl0LmFwaS52MS5Xb3JrbG9hZFBvbGljaWVzEiwKBnVudXNlZBgCIAMoCzIcLmNvbmR1aXQuYXBpLnYxLlVudXNlZFBvbGljeSLRAgoQV29ya2xvYWRQb2xpY2llcxIqCghyZXNvdXJjZRgBIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEhYKDmRlZmF1bHRfcG9saWN5GAIgASgJEikKBXBvcnRzGAMgAygLMhouY29uZHVpdC5hcGkudjEuUG9ydFBvbGljeRIvCghwb2xpY2llcxgEIAMoCzIdLmNvbmR1aXQuYXBpLnYxLlBvbGljeUZpZ3VyZXMSMwoKYnlfZGVmYXVsdBgFIAEoCzIfLmNvbmR1aXQuYXBpLnYxLkRlY2lzaW9uRmlndXJlcxI0Cgtub3RfYWxsb3dlZBgGIAEoCzIfLmNvbmR1aXQuYXBpLnYxLkRlY2lzaW9uRmlndXJlcxIyCglieV9vdGhlcnMYByABKAsyHy5jb25kdWl0LmFwaS52MS5EZWNpc2lvbkZpZ3VyZXMiQgoKUG9ydFBvbGljeRIMCgRwb3J0GAEgASgNEgwKBG5hbWUYAiABKAkSGAoQZGVmYXVsdF9pbl9mb3JjZRgDIAEoCCKTAQoNUG9saWN5RmlndXJlcxIRCgluYW1lc3BhY2UYASABKAkSDAoEbmFtZRgCIAEoCRIOCgZhY3Rpb24YAyABKAkSDQoFcG9ydHMYBCADKA0SMAoHZGVjaWRlZBgFIAEoCzIfLmNvbmR1aXQuYXBpLnYxLkRlY2lzaW9uRmlndXJlcxIQCghwcm9ibGVtcxgGIAMoCSJPCg9EZWNpc2lvbkZpZ3VyZXMSEwoLYWxsb3dlZF9ycHMYASABKAESEgoKZGVuaWVkX3JwcxgCIAEoARITCgthdWRpdGVkX3JwcxgDIAEoASJRCgxVbnVzZWRQb2xpY3kSEQoJbmFtZXNwYWNlGAEgASgJEgwKBG5hbWUYAiABKAkSDgoGYWN0aW9uGAMgASgJEhAKCHByb2JsZW1zGAQgAygJImIKDVdoYXRJZlJlcXVlc3QSKwoFZmlsZXMYASADKAsyHC5jb25kdWl0LmFwaS52MS5NYW5pZmVzdEZpbGUSEQoJd2luZG93X21zGAIgASgNEhEKCW5hbWVzcGFjZRgDIAEoCSItCgxNYW5pZmVzdEZpbGUSDAoEbmFtZRgBIAEoCRIPCgdjb250ZW50GAIgASgJIp8BCg5XaGF0SWZSZXNwb25zZRIxCghwcm9ibGVtcxgBIAMoCzIfLmNvbmR1aXQuYXBpLnYxLk1hbmlmZXN0UHJvYmxlbRInCgRyb3dzGAIgAygLMhkuY29uZHVpdC5hcGkudjEuV2hhdElmUm93EhAKCHVuanVkZ2VkGAMgASgEEhAKCHBvbGljaWVzGAQgAygJEg0KBW5vdGVzGAUgAygJIjEKD01hbmlmZXN0UHJvYmxlbRINCgV3aGVyZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgJIvwCCglXaGF0SWZSb3cSLAoGY2hhbmdlGAEgASgOMhwuY29uZHVpdC5hcGkudjEuUG9saWN5Q2hhbmdlEiYKBGZyb20YAiABKAsyGC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZRIRCgljbGllbnRfaWQYAyABKAkSEgoKY2xpZW50X2lwcxgEIAMoCRIkCgJ0bxgFIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEgwKBHBvcnQYBiABKA0SEAoIcHJvdG9jb2wYByABKAkSDgoGbWV0aG9kGAggASgJEgwKBHBhdGgYCSABKAkSCwoDcnBzGAogASgBEg0KBWNvdW50GAsgASgEEi4KBmJlZm9yZRgMIAEoCzIeLmNvbmR1aXQuYXBpLnYxLlBvbGljeURlY2lzaW9uEi0KBWFmdGVyGA0gASgLMh4uY29uZHVpdC5hcGkudjEuUG9saWN5RGVjaXNpb24SEwoLYXBwcm94aW1hdGUYDiABKAgiQQoOUG9saWN5RGVjaXNpb24SDwoHYWxsb3dlZBgBIAEoCBIOCgZwb2xpY3kYAiABKAkSDgoGcmVhc29uGAMgASgJIlMKDExlYXJuUmVxdWVzdBIwCgZ0YXJnZXQYASABKAsyIC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZVNlbGVjdG9yEhEKCXdpbmRvd19tcxgCIAEoDSKlAQoNTGVhcm5SZXNwb25zZRIvCghwb2xpY2llcxgBIAMoCzIdLmNvbmR1aXQuYXBpLnYxLkxlYXJuZWRQb2xpY3kSMAoIdW5wcm92ZW4YAiADKAsyHi5jb25kdWl0LmFwaS52MS5VbnByb3ZlbkNhbGxlchIPCgdzZWVuX21zGAMgASgBEg4KBmRlbmllZBgEIAEoBBIQCgh1bmxlYXJudBgFIAEoBCKGAQoNTGVhcm5lZFBvbGljeRIoCgZ0YXJnZXQYASABKAsyGC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZRIMCgRwb3J0GAIgASgNEhEKCXBvcnRfbmFtZRgDIAEoCRIqCgVydWxlcxgEIAMoCzIbLmNvbmR1aXQuYXBpLnYxLkxlYXJuZWRSdWxlImoKC0xlYXJuZWRSdWxlEg4KBnNvdXJjZRgBIAEoCRIOCgZjYWxsZXIYAiABKAkSLAoGcm91dGVzGAMgAygLMhwuY29uZHVpdC5hcGkudjEuTGVhcm5lZFJvdXRlEg0KBWNvdW50GAQgASgEIkwKDExlYXJuZWRSb3V0ZRIOCgZtZXRob2QYASABKAkSDAoEcGF0aBgCIAEoCRIPCgdwYXR0ZXJuGAMgASgJEg0KBWNvdW50GAQgASgEIp4BCg5VbnByb3ZlbkNhbGxlchImCgRmcm9tGAEgASgLMhguY29uZHVpdC5hcGkudjEuUmVzb3VyY2USEQoJY2xpZW50X2lwGAIgASgJEiQKAnRvGAMgASgLMhguY29uZHVpdC5hcGkudjEuUmVzb3VyY2USDAoEcG9ydBgEIAEoDRINCgVjb3VudBgFIAEoBBIOCgZyZWFzb24YBiABKAkiIQoMQ2hlY2tSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCSLRAQoNQ2hlY2tSZXNwb25zZRIOCgZub3dfbXMYASABKAESOwoNdHJ1c3RfYW5jaG9ycxgCIAMoCzIkLmNvbmR1aXQuYXBpLnYxLkF1dGhvcml0eUNlcnRpZmljYXRlEjoKDGlzc3Vlcl9jaGFpbhgDIAMoCzIkLmNvbmR1aXQuYXBpLnYxLkF1dGhvcml0eUNlcnRpZmljYXRlEiUKBmZhdWx0cxgEIAMoCzIVLmNvbmR1aXQuYXBpLnYxLkZhdWx0EhAKCGxlZnRfb3V0GAUgASgNImEKFEF1dGhvcml0eUNlcnRpZmljYXRlEg8KB3N1YmplY3QYASABKAkSFQoNbm90X2JlZm9yZV9tcxgCIAEoARIUCgxub3RfYWZ0ZXJfbXMYAyABKAESCwoDcGVtGAQgASgJIlAKBUZhdWx0EicKBGtpbmQYASABKA4yGS5jb25kdWl0LmFwaS52MS5GYXVsdEtpbmQSDQoFd2hlcmUYAiABKAkSDwoHbWVzc2FnZRgDIAEoCSIvCg5FeHBsYWluUmVxdWVzdBIKCgJpZBgBIAEoCRIRCgluYW1lc3BhY2UYAiABKAkidAoPRXhwbGFpblJlc3BvbnNlEi4KCHJlZnVzYWxzGAEgAygLMhwuY29uZHVpdC5hcGkudjEuUmVmdXNhbFN0b3J5Eg8KB3Byb3hpZXMYAiABKA0SEgoKdW5hbnN3ZXJlZBgDIAMoCRIMCgRrZXB0GAQgASgNIqUDCgxSZWZ1c2FsU3RvcnkSEQoJbmFtZXNwYWNlGAEgASgJEgsKA3BvZBgCIAEoCRIqCgh3b3JrbG9hZBgDIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEgoKAmlkGAQgASgJEg8KB3RpbWVfbXMYBSABKAESEQoJZGlyZWN0aW9uGAYgASgJEg4KBnJlYXNvbhgHIAEoCRIOCgZzdGF0dXMYCCABKA0SDgoGbWV0aG9kGAkgASgJEhEKCWF1dGhvcml0eRgKIAEoCRIMCgRwYXRoGAsgASgJEhEKCWNsaWVudF9pcBgMIAEoCRIRCgljbGllbnRfaWQYDSABKAkSJgoEZnJvbRgOIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEhMKC2Rlc3RpbmF0aW9uGA8gASgJEhAKCGVuZHBvaW50GBAgASgJEg0KBWNhdXNlGBEgASgJEg4KBnBvbGljeRgSIAEoCRIMCgRydWxlGBMgASgFEhYKDmRlZmF1bHRfcG9saWN5GBQgASgJEg4KBmRldGFpbBgVIAEoCSrxAQoQQ2VydGlmaWNhdGVTdGF0ZRIhCh1DRVJUSUZJQ0FURV9TVEFURV9VTlNQRUNJRklFRBAAEhsKF0NFUlRJRklDQVRFX1NUQVRFX1ZBTElEEAESHgoaQ0VSVElGSUNBVEVfU1RBVEVfRVhQSVJJTkcQAhIdChlDRVJUSUZJQ0FURV9TVEFURV9FWFBJUkVEEAMSIwofQ0VSVElGSUNBVEVfU1RBVEVfTk9UX1lFVF9WQUxJRBAEEhoKFkNFUlRJRklDQVRFX1NUQVRFX05PTkUQBRIdChlDRVJUSUZJQ0FURV9TVEFURV9VTktOT1dOEAYqfwoMUG9saWN5Q2hhbmdlEh0KGVBPTElDWV9DSEFOR0VfVU5TUEVDSUZJRUQQABIYChRQT0xJQ1lfQ0hBTkdFX0RFTklFRBABEhkKFVBPTElDWV9DSEFOR0VfQUxMT1dFRBACEhsKF1BPTElDWV9DSEFOR0VfVU5DSEFOR0VEEAMqowEKCUZhdWx0S2luZBIaChZGQVVMVF9LSU5EX1VOU1BFQ0lGSUVEEAASFQoRRkFVTFRfS0lORF9PQkpFQ1QQARIVChFGQVVMVF9LSU5EX1BPTElDWRACEhoKFkZBVUxUX0tJTkRfT1BBUVVFX1BPUlQQAxIaChZGQVVMVF9LSU5EX05PX0lERU5USVRZEAQSFAoQRkFVTFRfS0lORF9ST1VURRAFMtwHCgpBcGlTZXJ2aWNlEk8KB1ZlcnNpb24SHi5jb25kdWl0LmFwaS52MS5WZXJzaW9uUmVxdWVzdBofLmNvbmR1aXQuYXBpLnYxLlZlcnNpb25SZXNwb25zZSIDkAIBEkYKBFN0YXQSGy5jb25kdWl0LmFwaS52MS5TdGF0UmVxdWVzdBocLmNvbmR1aXQuYXBpLnYxLlN0YXRSZXNwb25zZSIDkAIBEkwKBlJvdXRlcxIdLmNvbmR1aXQuYXBpLnYxLlJvdXRlc1JlcXVlc3QaHi5jb25kdWl0LmFwaS52MS5Sb3V0ZXNSZXNwb25zZSIDkAIBEkkKBUVkZ2VzEhwuY29uZHVpdC5hcGkudjEuRWRnZXNSZXF1ZXN0Gh0uY29uZHVpdC5hcGkudjEuRWRnZXNSZXNwb25zZSIDkAIBElUKCUVuZHBvaW50cxIgLmNvbmR1aXQuYXBpLnYxLkVuZHBvaW50c1JlcXVlc3QaIS5jb25kdWl0LmFwaS52MS5FbmRwb2ludHNSZXNwb25zZSIDkAIBEmAKDFByb3h5TWV0cmljcxIjLmNvbmR1aXQuYXBpLnYxLlByb3h5TWV0cmljc1JlcXVlc3QaJC5jb25kdWl0LmFwaS52MS5Qcm94eU1ldHJpY3NSZXNwb25zZSIDkAIBMAESWgoKSWRlbnRpdGllcxIhLmNvbmR1aXQuYXBpLnYxLklkZW50aXRpZXNSZXF1ZXN0GiIuY29uZHVpdC5hcGkudjEuSWRlbnRpdGllc1Jlc3BvbnNlIgOQAgEwARJSCghQb2xpY2llcxIfLmNvbmR1aXQuYXBpLnYxLlBvbGljaWVzUmVxdWVzdBogLmNvbmR1aXQuYXBpLnYxLlBvbGljaWVzUmVzcG9uc2UiA5ACARJMCgZXaGF0SWYSHS5jb25kdWl0LmFwaS52MS5XaGF0SWZSZXF1ZXN0Gh4uY29uZHVpdC5hcGkudjEuV2hhdElmUmVzcG9uc2UiA5ACARJJCgVMZWFybhIcLmNvbmR1aXQuYXBpLnYxLkxlYXJuUmVxdWVzdBodLmNvbmR1aXQuYXBpLnYxLkxlYXJuUmVzcG9uc2UiA5ACARJJCgVDaGVjaxIcLmNvbmR1aXQuYXBpLnYxLkNoZWNrUmVxdWVzdBodLmNvbmR1aXQuYXBpLnYxLkNoZWNrUmVzcG9uc2UiA5ACARJPCgdFeHBsYWluEh4uY29uZHVpdC5hcGkudjEuRXhwbGFpblJlcXVlc3QaHy5jb25kdWl0LmFwaS52MS5FeHBsYWluUmVzcG9uc2UiA5ACAWIGcHJvdG8z");
-
-/**
- * Selects resources of one kind.
- *
- * @generated from message conduit.api.v1.ResourceSelector
- */
-export type ResourceSelector = Message<"conduit.api.v1.ResourceSelector"> & {
-  /**
-   * Namespace; empty means all.
-   *
-   * @generated from field: string namespace = 1;
-   */
-  namespace: string;
-
-  /**
-   * Kind in lower case, singular (`deployment`, `statefulset`, `daemonset`, `replicaset`, `job`,
-   * `cronjob`, `pod`, `service`, `namespace`).
-   *
-   * @generated from field: string kind = 2;
-   */
-  kind: string;
-
-  /**
-   * Name; empty means all of the kind.
-   *
-   * @generated from field: string name = 3;
-   */
-  name: string;
-
-  /**
-   * Label selector as kubectl's `-l`; empty means all.
-   *
-   * @generated from field: string label_selector = 4;
-   */
-  labelSelector: string;
-};
-
-/**
- * Describes the message conduit.api.v1.ResourceSelector.
- * Use `create(ResourceSelectorSchema)` to create a new message.
- */
-export const ResourceSelectorSchema: GenMessage<ResourceSelector> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 0);
-
-/**
- * A resource by name.
- *
- * @generated from message conduit.api.v1.Resource
- */
-export type Resource = Message<"conduit.api.v1.Resource"> & {
-  /**
-   * Namespace; empty for a cluster-wide kind.
-   *
-   * @generated from field: string namespace = 1;
-   */
-  namespace: string;
-
-  /**
-   * Kind in lower case, singular.
-   *
-   * @generated from field: string kind = 2;
-   */
-  kind: string;
-
-  /**
-   * Name.
-   *
-   * @generated from field: string name = 3;
-   */
-  name: string;
-};
-
-/**
- * Describes the message conduit.api.v1.Resource.
- * Use `create(ResourceSchema)` to create a new message.
- */
-export const ResourceSchema: GenMessage<Resource> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 1);
+  fileDesc("Chhjb25kdWl0L2FwaS92MS9hcGkucHJvdG8SDmNvbmR1aXQuYXBpLnYxIhAKDlZlcnNpb25SZXF1ZXN0IlcKD1ZlcnNpb25SZXNwb25zZRIVCg1jb250cm9sX3BsYW5lGAEgASgJEi0KB3Byb3hpZXMYAiADKAsyHC5jb25kdWl0LmFwaS52MS5Qcm94eVZlcnNpb24iLQoMUHJveHlWZXJzaW9uEg8KB3ZlcnNpb24YASABKAkSDAoEcG9kcxgCIAEoDSKwAQoLU3RhdFJlcXVlc3QSMAoGdGFyZ2V0GAEgASgLMiAuY29uZHVpdC5hcGkudjEuUmVzb3VyY2VTZWxlY3RvchIRCgl3aW5kb3dfbXMYAiABKA0SLgoEZnJvbRgDIAEoCzIgLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlU2VsZWN0b3ISLAoCdG8YBCABKAsyIC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZVNlbGVjdG9yIjUKDFN0YXRSZXNwb25zZRIlCgRyb3dzGAEgAygLMhcuY29uZHVpdC5hcGkudjEuU3RhdFJvdyKyAQoHU3RhdFJvdxIqCghyZXNvdXJjZRgBIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEhMKC21lc2hlZF9wb2RzGAIgASgNEhIKCnRvdGFsX3BvZHMYAyABKA0SKQoEaHR0cBgEIAEoCzIbLmNvbmR1aXQuYXBpLnYxLkh0dHBGaWd1cmVzEicKA3RjcBgFIAEoCzIaLmNvbmR1aXQuYXBpLnYxLlRjcEZpZ3VyZXMihAEKC0h0dHBGaWd1cmVzEg8KB3N1Y2Nlc3MYASABKAESCwoDcnBzGAIgASgBEjIKCmxhdGVuY3lfbXMYAyABKAsyHi5jb25kdWl0LmFwaS52MS5MYXRlbmN5RmlndXJlcxIRCglyZXNwb25zZXMYBCABKAQSEAoIZmFpbHVyZXMYBSABKAQiNwoOTGF0ZW5jeUZpZ3VyZXMSCwoDcDUwGAEgASgBEgsKA3A5NRgCIAEoARILCgNwOTkYAyABKAEiUwoKVGNwRmlndXJlcxIMCgRvcGVuGAEgASgEEhoKEnJlYWRfYnl0ZXNfcGVyX3NlYxgCIAEoARIbChN3cml0ZV9ieXRlc19wZXJfc2VjGAMgASgBIoQBCg1Sb3V0ZXNSZXF1ZXN0EjAKBnRhcmdldBgBIAEoCzIgLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlU2VsZWN0b3ISEQoJd2luZG93X21zGAIgASgNEi4KBGZyb20YAyABKAsyIC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZVNlbGVjdG9yIjgKDlJvdXRlc1Jlc3BvbnNlEiYKBHJvd3MYASADKAsyGC5jb25kdWl0LmFwaS52MS5Sb3V0ZVJvdyKeAQoIUm91dGVSb3cSDQoFcm91dGUYASABKAkSKQoHc2VydmljZRgCIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEikKBGh0dHAYAyABKAsyGy5jb25kdWl0LmFwaS52MS5IdHRwRmlndXJlcxItCgZhY3R1YWwYBCABKAsyHS5jb25kdWl0LmFwaS52MS5BY3R1YWxGaWd1cmVzIi0KDUFjdHVhbEZpZ3VyZXMSDwoHc3VjY2VzcxgBIAEoARILCgNycHMYAiABKAEiUwoMRWRnZXNSZXF1ZXN0EjAKBnRhcmdldBgBIAEoCzIgLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlU2VsZWN0b3ISEQoJd2luZG93X21zGAIgASgNIjQKDUVkZ2VzUmVzcG9uc2USIwoFZWRnZXMYASADKAsyFC5jb25kdWl0LmFwaS52MS5FZGdlIoMCCgRFZGdlEiYKBGZyb20YASABKAsyGC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZRIkCgJ0bxgCIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEhEKCWNsaWVudF9pZBgDIAEoCRIRCglzZXJ2ZXJfaWQYBCABKAkSDwoHc2VjdXJlZBgFIAEoCBIpCgRodHRwGAYgASgLMhsuY29uZHVpdC5hcGkudjEuSHR0cEZpZ3VyZXMSJwoDdGNwGAcgASgLMhouY29uZHVpdC5hcGkudjEuVGNwRmlndXJlcxIOCgZyZWFzb24YCCABKAkSEgoKY2FsbGVkX3JwcxgJIAEoASJEChBFbmRwb2ludHNSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgdzZXJ2aWNlGAIgASgJEgwKBHBvcnQYAyABKA0iRwoRRW5kcG9pbnRzUmVzcG9uc2USMgoIc2VydmljZXMYASADKAsyIC5jb25kdWl0LmFwaS52MS5TZXJ2aWNlRW5kcG9pbnRzIogBChBTZXJ2aWNlRW5kcG9pbnRzEhEKCW5hbWVzcGFjZRgBIAEoCRIPCgdzZXJ2aWNlGAIgASgJEgwKBHBvcnQYAyABKA0SEQoJcG9ydF9uYW1lGAQgASgJEi8KCWVuZHBvaW50cxgFIAMoCzIcLmNvbmR1aXQuYXBpLnYxLkVuZHBvaW50SW5mbyKkAQoMRW5kcG9pbnRJbmZvEgoKAmlwGAEgASgJEgwKBHBvcnQYAiABKA0SEQoJbmFtZXNwYWNlGAMgASgJEgsKA3BvZBgEIAEoCRIqCgh3b3JrbG9hZBgFIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEg4KBm1lc2hlZBgGIAEoCBIQCghpZGVudGl0eRgHIAEoCRIMCgR6b25lGAggASgJIkcKE1Byb3h5TWV0cmljc1JlcXVlc3QSMAoGdGFyZ2V0GAEgASgLMiAuY29uZHVpdC5hcGkudjEuUmVzb3VyY2VTZWxlY3RvciJTChRQcm94eU1ldHJpY3NSZXNwb25zZRIRCgluYW1lc3BhY2UYASABKAkSCwoDcG9kGAIgASgJEgwKBHRleHQYAyABKAkSDQoFZXJyb3IYBCABKAkiRQoRSWRlbnRpdGllc1JlcXVlc3QSMAoGdGFyZ2V0GAEgASgLMiAuY29uZHVpdC5hcGkudjEuUmVzb3VyY2VTZWxlY3RvciKsAgoSSWRlbnRpdGllc1Jlc3BvbnNlEhEKCW5hbWVzcGFjZRgBIAEoCRILCgNwb2QYAiABKAkSKgoId29ya2xvYWQYAyABKAsyGC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZRIvCgVzdGF0ZRgEIAEoDjIgLmNvbmR1aXQuYXBpLnYxLkNlcnRpZmljYXRlU3RhdGUSEAoIaWRlbnRpdHkYBSABKAkSEQoJc3BpZmZlX2lkGAYgASgJEg4KBmlzc3VlchgHIAEoCRIVCg1zZXJpYWxfbnVtYmVyGAggASgJEhUKDW5vdF9iZWZvcmVfbXMYCSABKAESFAoMbm90X2FmdGVyX21zGAogASgBEhEKCWNoYWluX3BlbRgLIAEoCRINCgVlcnJvchgMIAEoCSJWCg9Qb2xpY2llc1JlcXVlc3QSMAoGdGFyZ2V0GAEgASgLMiAuY29uZHVpdC5hcGkudjEuUmVzb3VyY2VTZWxlY3RvchIRCgl3aW5kb3dfbXMYAiABKA0idQoQUG9saWNpZXNSZXNwb25zZRIzCgl3b3JrbG9hZHMYASADKAsyIC5jb25kdWl0LmFwaS52MS5Xb3JrbG9hZFBvbGljaWVzEiwKBnVudXNlZBgCIAMoCzIcLmNvbmR1aXQuYXBpLnYxLlVudXNlZFBvbGljeSLRAgoQV29ya2xvYWRQb2xpY2llcxIqCghyZXNvdXJjZRgBIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEhYKDmRlZmF1bHRfcG9saWN5GAIgASgJEikKBXBvcnRzGAMgAygLMhouY29uZHVpdC5hcGkudjEuUG9ydFBvbGljeRIvCghwb2xpY2llcxgEIAMoCzIdLmNvbmR1aXQuYXBpLnYxLlBvbGljeUZpZ3VyZXMSMwoKYnlfZGVmYXVsdBgFIAEoCzIfLmNvbmR1aXQuYXBpLnYxLkRlY2lzaW9uRmlndXJlcxI0Cgtub3RfYWxsb3dlZBgGIAEoCzIfLmNvbmR1aXQuYXBpLnYxLkRlY2lzaW9uRmlndXJlcxIyCglieV9vdGhlcnMYByABKAsyHy5jb25kdWl0LmFwaS52MS5EZWNpc2lvbkZpZ3VyZXMiQgoKUG9ydFBvbGljeRIMCgRwb3J0GAEgASgNEgwKBG5hbWUYAiABKAkSGAoQZGVmYXVsdF9pbl9mb3JjZRgDIAEoCCKTAQoNUG9saWN5RmlndXJlcxIRCgluYW1lc3BhY2UYASABKAkSDAoEbmFtZRgCIAEoCRIOCgZhY3Rpb24YAyABKAkSDQoFcG9ydHMYBCADKA0SMAoHZGVjaWRlZBgFIAEoCzIfLmNvbmR1aXQuYXBpLnYxLkRlY2lzaW9uRmlndXJlcxIQCghwcm9ibGVtcxgGIAMoCSJPCg9EZWNpc2lvbkZpZ3VyZXMSEwoLYWxsb3dlZF9ycHMYASABKAESEgoKZGVuaWVkX3JwcxgCIAEoARITCgthdWRpdGVkX3JwcxgDIAEoASJRCgxVbnVzZWRQb2xpY3kSEQoJbmFtZXNwYWNlGAEgASgJEgwKBG5hbWUYAiABKAkSDgoGYWN0aW9uGAMgASgJEhAKCHByb2JsZW1zGAQgAygJImIKDVdoYXRJZlJlcXVlc3QSKwoFZmlsZXMYASADKAsyHC5jb25kdWl0LmFwaS52MS5NYW5pZmVzdEZpbGUSEQoJd2luZG93X21zGAIgASgNEhEKCW5hbWVzcGFjZRgDIAEoCSItCgxNYW5pZmVzdEZpbGUSDAoEbmFtZRgBIAEoCRIPCgdjb250ZW50GAIgASgJIp8BCg5XaGF0SWZSZXNwb25zZRIxCghwcm9ibGVtcxgBIAMoCzIfLmNvbmR1aXQuYXBpLnYxLk1hbmlmZXN0UHJvYmxlbRInCgRyb3dzGAIgAygLMhkuY29uZHVpdC5hcGkudjEuV2hhdElmUm93EhAKCHVuanVkZ2VkGAMgASgEEhAKCHBvbGljaWVzGAQgAygJEg0KBW5vdGVzGAUgAygJIjEKD01hbmlmZXN0UHJvYmxlbRINCgV3aGVyZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgJIvwCCglXaGF0SWZSb3cSLAoGY2hhbmdlGAEgASgOMhwuY29uZHVpdC5hcGkudjEuUG9saWN5Q2hhbmdlEiYKBGZyb20YAiABKAsyGC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZRIRCgljbGllbnRfaWQYAyABKAkSEgoKY2xpZW50X2lwcxgEIAMoCRIkCgJ0bxgFIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEgwKBHBvcnQYBiABKA0SEAoIcHJvdG9jb2wYByABKAkSDgoGbWV0aG9kGAggASgJEgwKBHBhdGgYCSABKAkSCwoDcnBzGAogASgBEg0KBWNvdW50GAsgASgEEi4KBmJlZm9yZRgMIAEoCzIeLmNvbmR1aXQuYXBpLnYxLlBvbGljeURlY2lzaW9uEi0KBWFmdGVyGA0gASgLMh4uY29uZHVpdC5hcGkudjEuUG9saWN5RGVjaXNpb24SEwoLYXBwcm94aW1hdGUYDiABKAgiQQoOUG9saWN5RGVjaXNpb24SDwoHYWxsb3dlZBgBIAEoCBIOCgZwb2xpY3kYAiABKAkSDgoGcmVhc29uGAMgASgJIlMKDExlYXJuUmVxdWVzdBIwCgZ0YXJnZXQYASABKAsyIC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZVNlbGVjdG9yEhEKCXdpbmRvd19tcxgCIAEoDSKlAQoNTGVhcm5SZXNwb25zZRIvCghwb2xpY2llcxgBIAMoCzIdLmNvbmR1aXQuYXBpLnYxLkxlYXJuZWRQb2xpY3kSMAoIdW5wcm92ZW4YAiADKAsyHi5jb25kdWl0LmFwaS52MS5VbnByb3ZlbkNhbGxlchIPCgdzZWVuX21zGAMgASgBEg4KBmRlbmllZBgEIAEoBBIQCgh1bmxlYXJudBgFIAEoBCKGAQoNTGVhcm5lZFBvbGljeRIoCgZ0YXJnZXQYASABKAsyGC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZRIMCgRwb3J0GAIgASgNEhEKCXBvcnRfbmFtZRgDIAEoCRIqCgVydWxlcxgEIAMoCzIbLmNvbmR1aXQuYXBpLnYxLkxlYXJuZWRSdWxlImoKC0xlYXJuZWRSdWxlEg4KBnNvdXJjZRgBIAEoCRIOCgZjYWxsZXIYAiABKAkSLAoGcm91dGVzGAMgAygLMhwuY29uZHVpdC5hcGkudjEuTGVhcm5lZFJvdXRlEg0KBWNvdW50GAQgASgEIkwKDExlYXJuZWRSb3V0ZRIOCgZtZXRob2QYASABKAkSDAoEcGF0aBgCIAEoCRIPCgdwYXR0ZXJuGAMgASgJEg0KBWNvdW50GAQgASgEIp4BCg5VbnByb3ZlbkNhbGxlchImCgRmcm9tGAEgASgLMhguY29uZHVpdC5hcGkudjEuUmVzb3VyY2USEQoJY2xpZW50X2lwGAIgASgJEiQKAnRvGAMgASgLMhguY29uZHVpdC5hcGkudjEuUmVzb3VyY2USDAoEcG9ydBgEIAEoDRINCgVjb3VudBgFIAEoBBIOCgZyZWFzb24YBiABKAkiIQoMQ2hlY2tSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCSLRAQoNQ2hlY2tSZXNwb25zZRIOCgZub3dfbXMYASABKAESOwoNdHJ1c3RfYW5jaG9ycxgCIAMoCzIkLmNvbmR1aXQuYXBpLnYxLkF1dGhvcml0eUNlcnRpZmljYXRlEjoKDGlzc3Vlcl9jaGFpbhgDIAMoCzIkLmNvbmR1aXQuYXBpLnYxLkF1dGhvcml0eUNlcnRpZmljYXRlEiUKBmZhdWx0cxgEIAMoCzIVLmNvbmR1aXQuYXBpLnYxLkZhdWx0EhAKCGxlZnRfb3V0GAUgASgNImEKFEF1dGhvcml0eUNlcnRpZmljYXRlEg8KB3N1YmplY3QYASABKAkSFQoNbm90X2JlZm9yZV9tcxgCIAEoARIUCgxub3RfYWZ0ZXJfbXMYAyABKAESCwoDcGVtGAQgASgJIlAKBUZhdWx0EicKBGtpbmQYASABKA4yGS5jb25kdWl0LmFwaS52MS5GYXVsdEtpbmQSDQoFd2hlcmUYAiABKAkSDwoHbWVzc2FnZRgDIAEoCSIvCg5FeHBsYWluUmVxdWVzdBIKCgJpZBgBIAEoCRIRCgluYW1lc3BhY2UYAiABKAkidAoPRXhwbGFpblJlc3BvbnNlEi4KCHJlZnVzYWxzGAEgAygLMhwuY29uZHVpdC5hcGkudjEuUmVmdXNhbFN0b3J5Eg8KB3Byb3hpZXMYAiABKA0SEgoKdW5hbnN3ZXJlZBgDIAMoCRIMCgRrZXB0GAQgASgNIqUDCgxSZWZ1c2FsU3RvcnkSEQoJbmFtZXNwYWNlGAEgASgJEgsKA3BvZBgCIAEoCRIqCgh3b3JrbG9hZBgDIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEgoKAmlkGAQgASgJEg8KB3RpbWVfbXMYBSABKAESEQoJZGlyZWN0aW9uGAYgASgJEg4KBnJlYXNvbhgHIAEoCRIOCgZzdGF0dXMYCCABKA0SDgoGbWV0aG9kGAkgASgJEhEKCWF1dGhvcml0eRgKIAEoCRIMCgRwYXRoGAsgASgJEhEKCWNsaWVudF9pcBgMIAEoCRIRCgljbGllbnRfaWQYDSABKAkSJgoEZnJvbRgOIAEoCzIYLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlEhMKC2Rlc3RpbmF0aW9uGA8gASgJEhAKCGVuZHBvaW50GBAgASgJEg0KBWNhdXNlGBEgASgJEg4KBnBvbGljeRgSIAEoCRIMCgRydWxlGBMgASgFEhYKDmRlZmF1bHRfcG9saWN5GBQgASgJEg4KBmRldGFpbBgVIAEoCSrxAQoQQ2VydGlmaWNhdGVTdGF0ZRIhCh1DRVJUSUZJQ0FURV9TVEFURV9VTlNQRUNJRklFRBAAEhsKF0NFUlRJRklDQVRFX1NUQVRFX1ZBTElEEAESHgoaQ0VSVElGSUNBVEVfU1RBVEVfRVhQSVJJTkcQAhIdChlDRVJUSUZJQ0FURV9TVEFURV9FWFBJUkVEEAMSIwofQ0VSVElGSUNBVEVfU1RBVEVfTk9UX1lFVF9WQUxJRBAEEhoKFkNFUlRJRklDQVRFX1NUQVRFX05PTkUQBRIdChlDRVJUSUZJQ0FURV9TVEFURV9VTktOT1dOEAYqfwoMUG9saWN5Q2hhbmdlEh0KGVBPTElDWV9DSEFOR0VfVU5TUEVDSUZJRUQQABIYChRQT0xJQ1lfQ0hBTkdFX0RFTklFRBABEhkKFVBPTElDWV9DSEFOR0VfQUxMT1dFRBACEhsKF1BPTElDWV9DSEFOR0VfVU5DSEFOR0VEEAMqowEKCUZhdWx0S2luZBIaChZGQVVMVF9LSU5EX1VOU1BFQ0lGSUVEEAASFQoRRkFVTFRfS0lORF9PQkpFQ1QQARIVChFGQVVMVF9LSU5EX1BPTElDWRACEhoKFkZBVUxUX0tJTkRfT1BBUVVFX1BPUlQQAxIaChZGQVVMVF9LSU5EX05PX0lERU5USVRZEAQSFAoQRkFVTFRfS0lORF9ST1VURRAFMrYICgpBcGlTZXJ2aWNlEk8KB1ZlcnNpb24SHi5jb25kdWl0LmFwaS52MS5WZXJzaW9uUmVxdWVzdBofLmNvbmR1aXQuYXBpLnYxLlZlcnNpb25SZXNwb25zZSIDkAIBEkYKBFN0YXQSGy5jb25kdWl0LmFwaS52MS5TdGF0UmVxdWVzdBocLmNvbmR1aXQuYXBpLnYxLlN0YXRSZXNwb25zZSIDkAIBEkwKBlJvdXRlcxIdLmNvbmR1aXQuYXBpLnYxLlJvdXRlc1JlcXVlc3QaHi5jb25kdWl0LmFwaS52MS5Sb3V0ZXNSZXNwb25zZSIDkAIBEkkKBUVkZ2VzEhwuY29uZHVpdC5hcGkudjEuRWRnZXNSZXF1ZXN0Gh0uY29uZHVpdC5hcGkudjEuRWRnZXNSZXNwb25zZSIDkAIBElUKCUVuZHBvaW50cxIgLmNvbmR1aXQuYXBpLnYxLkVuZHBvaW50c1JlcXVlc3QaIS5jb25kdWl0LmFwaS52MS5FbmRwb2ludHNSZXNwb25zZSIDkAIBEmAKDFByb3h5TWV0cmljcxIjLmNvbmR1aXQuYXBpLnYxLlByb3h5TWV0cmljc1JlcXVlc3QaJC5jb25kdWl0LmFwaS52MS5Qcm94eU1ldHJpY3NSZXNwb25zZSIDkAIBMAESWgoKSWRlbnRpdGllcxIhLmNvbmR1aXQuYXBpLnYxLklkZW50aXRpZXNSZXF1ZXN0GiIuY29uZHVpdC5hcGkudjEuSWRlbnRpdGllc1Jlc3BvbnNlIgOQAgEwARJSCghQb2xpY2llcxIfLmNvbmR1aXQuYXBpLnYxLlBvbGljaWVzUmVxdWVzdBogLmNvbmR1aXQuYXBpLnYxLlBvbGljaWVzUmVzcG9uc2UiA5ACARJMCgZXaGF0SWYSHS5jb25kdWl0LmFwaS52MS5XaGF0SWZSZXF1ZXN0Gh4uY29uZHVpdC5hcGkudjEuV2hhdElmUmVzcG9uc2UiA5ACARJJCgVMZWFybhIcLmNvbmR1aXQuYXBpLnYxLkxlYXJuUmVxdWVzdBodLmNvbmR1aXQuYXBpLnYxLkxlYXJuUmVzcG9uc2UiA5ACARJJCgVDaGVjaxIcLmNvbmR1aXQuYXBpLnYxLkNoZWNrUmVxdWVzdBodLmNvbmR1aXQuYXBpLnYxLkNoZWNrUmVzcG9uc2UiA5ACARJPCgdFeHBsYWluEh4uY29uZHVpdC5hcGkudjEuRXhwbGFpblJlcXVlc3QaHy5jb25kdWl0LmFwaS52MS5FeHBsYWluUmVzcG9uc2UiA5ACARJYCgpUaW1lU2VyaWVzEiEuY29uZHVpdC5hcGkudjEuVGltZVNlcmllc1JlcXVlc3QaIi5jb25kdWl0LmFwaS52MS5UaW1lU2VyaWVzUmVzcG9uc2UiA5ACAWIGcHJvdG8z", [file_conduit_api_v1_resource, file_conduit_api_v1_time_series]);
 
 /**
  * Asks for versions.
@@ -105,7 +31,7 @@ export type VersionRequest = Message<"conduit.api.v1.VersionRequest"> & {
  * Use `create(VersionRequestSchema)` to create a new message.
  */
 export const VersionRequestSchema: GenMessage<VersionRequest> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 2);
+  messageDesc(file_conduit_api_v1_api, 0);
 
 /**
  * Versions.
@@ -133,7 +59,7 @@ export type VersionResponse = Message<"conduit.api.v1.VersionResponse"> & {
  * Use `create(VersionResponseSchema)` to create a new message.
  */
 export const VersionResponseSchema: GenMessage<VersionResponse> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 3);
+  messageDesc(file_conduit_api_v1_api, 1);
 
 /**
  * How many proxies run a version.
@@ -161,7 +87,7 @@ export type ProxyVersion = Message<"conduit.api.v1.ProxyVersion"> & {
  * Use `create(ProxyVersionSchema)` to create a new message.
  */
 export const ProxyVersionSchema: GenMessage<ProxyVersion> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 4);
+  messageDesc(file_conduit_api_v1_api, 2);
 
 /**
  * Asks for figures.
@@ -177,7 +103,7 @@ export type StatRequest = Message<"conduit.api.v1.StatRequest"> & {
   target?: ResourceSelector | undefined;
 
   /**
-   * Window in milliseconds, 1000 to 3600000; 0 means 60000.
+   * Window in milliseconds, 1000 to 86400000; 0 means 60000.
    *
    * @generated from field: uint32 window_ms = 2;
    */
@@ -203,7 +129,7 @@ export type StatRequest = Message<"conduit.api.v1.StatRequest"> & {
  * Use `create(StatRequestSchema)` to create a new message.
  */
 export const StatRequestSchema: GenMessage<StatRequest> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 5);
+  messageDesc(file_conduit_api_v1_api, 3);
 
 /**
  * Figures, one row per resource, ordered by namespace, kind, name.
@@ -224,7 +150,7 @@ export type StatResponse = Message<"conduit.api.v1.StatResponse"> & {
  * Use `create(StatResponseSchema)` to create a new message.
  */
 export const StatResponseSchema: GenMessage<StatResponse> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 6);
+  messageDesc(file_conduit_api_v1_api, 4);
 
 /**
  * Figures of one resource over the window.
@@ -273,7 +199,7 @@ export type StatRow = Message<"conduit.api.v1.StatRow"> & {
  * Use `create(StatRowSchema)` to create a new message.
  */
 export const StatRowSchema: GenMessage<StatRow> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 7);
+  messageDesc(file_conduit_api_v1_api, 5);
 
 /**
  * HTTP figures over a window.
@@ -322,7 +248,7 @@ export type HttpFigures = Message<"conduit.api.v1.HttpFigures"> & {
  * Use `create(HttpFiguresSchema)` to create a new message.
  */
 export const HttpFiguresSchema: GenMessage<HttpFigures> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 8);
+  messageDesc(file_conduit_api_v1_api, 6);
 
 /**
  * Latency quantiles in milliseconds, interpolated within histogram buckets.
@@ -357,7 +283,7 @@ export type LatencyFigures = Message<"conduit.api.v1.LatencyFigures"> & {
  * Use `create(LatencyFiguresSchema)` to create a new message.
  */
 export const LatencyFiguresSchema: GenMessage<LatencyFigures> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 9);
+  messageDesc(file_conduit_api_v1_api, 7);
 
 /**
  * TCP figures.
@@ -392,7 +318,7 @@ export type TcpFigures = Message<"conduit.api.v1.TcpFigures"> & {
  * Use `create(TcpFiguresSchema)` to create a new message.
  */
 export const TcpFiguresSchema: GenMessage<TcpFigures> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 10);
+  messageDesc(file_conduit_api_v1_api, 8);
 
 /**
  * Asks for traffic per route.
@@ -408,7 +334,7 @@ export type RoutesRequest = Message<"conduit.api.v1.RoutesRequest"> & {
   target?: ResourceSelector | undefined;
 
   /**
-   * Window in milliseconds, 1000 to 3600000; 0 means 60000.
+   * Window in milliseconds, 1000 to 86400000; 0 means 60000.
    *
    * @generated from field: uint32 window_ms = 2;
    */
@@ -427,7 +353,7 @@ export type RoutesRequest = Message<"conduit.api.v1.RoutesRequest"> & {
  * Use `create(RoutesRequestSchema)` to create a new message.
  */
 export const RoutesRequestSchema: GenMessage<RoutesRequest> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 11);
+  messageDesc(file_conduit_api_v1_api, 9);
 
 /**
  * Routes, ordered by Service, then as their rules stand, `default` last.
@@ -448,7 +374,7 @@ export type RoutesResponse = Message<"conduit.api.v1.RoutesResponse"> & {
  * Use `create(RoutesResponseSchema)` to create a new message.
  */
 export const RoutesResponseSchema: GenMessage<RoutesResponse> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 12);
+  messageDesc(file_conduit_api_v1_api, 10);
 
 /**
  * One route of one Service.
@@ -490,7 +416,7 @@ export type RouteRow = Message<"conduit.api.v1.RouteRow"> & {
  * Use `create(RouteRowSchema)` to create a new message.
  */
 export const RouteRowSchema: GenMessage<RouteRow> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 13);
+  messageDesc(file_conduit_api_v1_api, 11);
 
 /**
  * Requests as they were sent to endpoints, those that were sent again included.
@@ -518,7 +444,7 @@ export type ActualFigures = Message<"conduit.api.v1.ActualFigures"> & {
  * Use `create(ActualFiguresSchema)` to create a new message.
  */
 export const ActualFiguresSchema: GenMessage<ActualFigures> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 14);
+  messageDesc(file_conduit_api_v1_api, 12);
 
 /**
  * Asks who calls whom.
@@ -534,7 +460,7 @@ export type EdgesRequest = Message<"conduit.api.v1.EdgesRequest"> & {
   target?: ResourceSelector | undefined;
 
   /**
-   * Window in milliseconds, 1000 to 3600000; 0 means 60000.
+   * Window in milliseconds, 1000 to 86400000; 0 means 60000.
    *
    * @generated from field: uint32 window_ms = 2;
    */
@@ -546,7 +472,7 @@ export type EdgesRequest = Message<"conduit.api.v1.EdgesRequest"> & {
  * Use `create(EdgesRequestSchema)` to create a new message.
  */
 export const EdgesRequestSchema: GenMessage<EdgesRequest> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 15);
+  messageDesc(file_conduit_api_v1_api, 13);
 
 /**
  * Edges, ordered by source, then target.
@@ -567,7 +493,7 @@ export type EdgesResponse = Message<"conduit.api.v1.EdgesResponse"> & {
  * Use `create(EdgesResponseSchema)` to create a new message.
  */
 export const EdgesResponseSchema: GenMessage<EdgesResponse> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 16);
+  messageDesc(file_conduit_api_v1_api, 14);
 
 /**
  * One resource calls another.
@@ -645,7 +571,7 @@ export type Edge = Message<"conduit.api.v1.Edge"> & {
  * Use `create(EdgeSchema)` to create a new message.
  */
 export const EdgeSchema: GenMessage<Edge> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 17);
+  messageDesc(file_conduit_api_v1_api, 15);
 
 /**
  * Asks for endpoints.
@@ -680,7 +606,7 @@ export type EndpointsRequest = Message<"conduit.api.v1.EndpointsRequest"> & {
  * Use `create(EndpointsRequestSchema)` to create a new message.
  */
 export const EndpointsRequestSchema: GenMessage<EndpointsRequest> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 18);
+  messageDesc(file_conduit_api_v1_api, 16);
 
 /**
  * Endpoints of Services, ordered by namespace, service, port.
@@ -701,7 +627,7 @@ export type EndpointsResponse = Message<"conduit.api.v1.EndpointsResponse"> & {
  * Use `create(EndpointsResponseSchema)` to create a new message.
  */
 export const EndpointsResponseSchema: GenMessage<EndpointsResponse> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 19);
+  messageDesc(file_conduit_api_v1_api, 17);
 
 /**
  * Endpoints of one port of a Service.
@@ -750,7 +676,7 @@ export type ServiceEndpoints = Message<"conduit.api.v1.ServiceEndpoints"> & {
  * Use `create(ServiceEndpointsSchema)` to create a new message.
  */
 export const ServiceEndpointsSchema: GenMessage<ServiceEndpoints> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 20);
+  messageDesc(file_conduit_api_v1_api, 18);
 
 /**
  * One endpoint.
@@ -820,7 +746,7 @@ export type EndpointInfo = Message<"conduit.api.v1.EndpointInfo"> & {
  * Use `create(EndpointInfoSchema)` to create a new message.
  */
 export const EndpointInfoSchema: GenMessage<EndpointInfo> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 21);
+  messageDesc(file_conduit_api_v1_api, 19);
 
 /**
  * Asks for raw metrics.
@@ -841,7 +767,7 @@ export type ProxyMetricsRequest = Message<"conduit.api.v1.ProxyMetricsRequest"> 
  * Use `create(ProxyMetricsRequestSchema)` to create a new message.
  */
 export const ProxyMetricsRequestSchema: GenMessage<ProxyMetricsRequest> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 22);
+  messageDesc(file_conduit_api_v1_api, 20);
 
 /**
  * Raw metrics of one proxy.
@@ -883,7 +809,7 @@ export type ProxyMetricsResponse = Message<"conduit.api.v1.ProxyMetricsResponse"
  * Use `create(ProxyMetricsResponseSchema)` to create a new message.
  */
 export const ProxyMetricsResponseSchema: GenMessage<ProxyMetricsResponse> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 23);
+  messageDesc(file_conduit_api_v1_api, 21);
 
 /**
  * Asks for certificates.
@@ -904,7 +830,7 @@ export type IdentitiesRequest = Message<"conduit.api.v1.IdentitiesRequest"> & {
  * Use `create(IdentitiesRequestSchema)` to create a new message.
  */
 export const IdentitiesRequestSchema: GenMessage<IdentitiesRequest> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 24);
+  messageDesc(file_conduit_api_v1_api, 22);
 
 /**
  * The certificate that one proxy uses.
@@ -1002,7 +928,7 @@ export type IdentitiesResponse = Message<"conduit.api.v1.IdentitiesResponse"> & 
  * Use `create(IdentitiesResponseSchema)` to create a new message.
  */
 export const IdentitiesResponseSchema: GenMessage<IdentitiesResponse> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 25);
+  messageDesc(file_conduit_api_v1_api, 23);
 
 /**
  * Asks for policies.
@@ -1018,7 +944,7 @@ export type PoliciesRequest = Message<"conduit.api.v1.PoliciesRequest"> & {
   target?: ResourceSelector | undefined;
 
   /**
-   * Window in milliseconds, 1000 to 3600000; 0 means 60000.
+   * Window in milliseconds, 1000 to 86400000; 0 means 60000.
    *
    * @generated from field: uint32 window_ms = 2;
    */
@@ -1030,7 +956,7 @@ export type PoliciesRequest = Message<"conduit.api.v1.PoliciesRequest"> & {
  * Use `create(PoliciesRequestSchema)` to create a new message.
  */
 export const PoliciesRequestSchema: GenMessage<PoliciesRequest> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 26);
+  messageDesc(file_conduit_api_v1_api, 24);
 
 /**
  * Policies per workload, ordered by namespace, kind, name.
@@ -1058,7 +984,7 @@ export type PoliciesResponse = Message<"conduit.api.v1.PoliciesResponse"> & {
  * Use `create(PoliciesResponseSchema)` to create a new message.
  */
 export const PoliciesResponseSchema: GenMessage<PoliciesResponse> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 27);
+  messageDesc(file_conduit_api_v1_api, 25);
 
 /**
  * What decides who may call a workload.
@@ -1121,7 +1047,7 @@ export type WorkloadPolicies = Message<"conduit.api.v1.WorkloadPolicies"> & {
  * Use `create(WorkloadPoliciesSchema)` to create a new message.
  */
 export const WorkloadPoliciesSchema: GenMessage<WorkloadPolicies> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 28);
+  messageDesc(file_conduit_api_v1_api, 26);
 
 /**
  * A port of a workload.
@@ -1156,7 +1082,7 @@ export type PortPolicy = Message<"conduit.api.v1.PortPolicy"> & {
  * Use `create(PortPolicySchema)` to create a new message.
  */
 export const PortPolicySchema: GenMessage<PortPolicy> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 29);
+  messageDesc(file_conduit_api_v1_api, 27);
 
 /**
  * A policy and what it decided about one workload's traffic.
@@ -1212,7 +1138,7 @@ export type PolicyFigures = Message<"conduit.api.v1.PolicyFigures"> & {
  * Use `create(PolicyFiguresSchema)` to create a new message.
  */
 export const PolicyFiguresSchema: GenMessage<PolicyFigures> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 30);
+  messageDesc(file_conduit_api_v1_api, 28);
 
 /**
  * Requests (connections where the protocol is not HTTP) a second over the window.
@@ -1247,7 +1173,7 @@ export type DecisionFigures = Message<"conduit.api.v1.DecisionFigures"> & {
  * Use `create(DecisionFiguresSchema)` to create a new message.
  */
 export const DecisionFiguresSchema: GenMessage<DecisionFigures> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 31);
+  messageDesc(file_conduit_api_v1_api, 29);
 
 /**
  * A policy that holds on no workload.
@@ -1289,7 +1215,7 @@ export type UnusedPolicy = Message<"conduit.api.v1.UnusedPolicy"> & {
  * Use `create(UnusedPolicySchema)` to create a new message.
  */
 export const UnusedPolicySchema: GenMessage<UnusedPolicy> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 32);
+  messageDesc(file_conduit_api_v1_api, 30);
 
 /**
  * Asks what proposed policies would do.
@@ -1305,7 +1231,7 @@ export type WhatIfRequest = Message<"conduit.api.v1.WhatIfRequest"> & {
   files: ManifestFile[];
 
   /**
-   * Window in milliseconds, 1000 to 3600000; 0 means 60000.
+   * Window in milliseconds, 1000 to 86400000; 0 means 60000.
    *
    * @generated from field: uint32 window_ms = 2;
    */
@@ -1324,7 +1250,7 @@ export type WhatIfRequest = Message<"conduit.api.v1.WhatIfRequest"> & {
  * Use `create(WhatIfRequestSchema)` to create a new message.
  */
 export const WhatIfRequestSchema: GenMessage<WhatIfRequest> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 33);
+  messageDesc(file_conduit_api_v1_api, 31);
 
 /**
  * A file.
@@ -1352,7 +1278,7 @@ export type ManifestFile = Message<"conduit.api.v1.ManifestFile"> & {
  * Use `create(ManifestFileSchema)` to create a new message.
  */
 export const ManifestFileSchema: GenMessage<ManifestFile> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 34);
+  messageDesc(file_conduit_api_v1_api, 32);
 
 /**
  * What proposed policies would do.
@@ -1402,7 +1328,7 @@ export type WhatIfResponse = Message<"conduit.api.v1.WhatIfResponse"> & {
  * Use `create(WhatIfResponseSchema)` to create a new message.
  */
 export const WhatIfResponseSchema: GenMessage<WhatIfResponse> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 35);
+  messageDesc(file_conduit_api_v1_api, 33);
 
 /**
  * What is wrong with a file.
@@ -1430,7 +1356,7 @@ export type ManifestProblem = Message<"conduit.api.v1.ManifestProblem"> & {
  * Use `create(ManifestProblemSchema)` to create a new message.
  */
 export const ManifestProblemSchema: GenMessage<ManifestProblem> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 36);
+  messageDesc(file_conduit_api_v1_api, 34);
 
 /**
  * One kind of live traffic under the proposed policies.
@@ -1542,7 +1468,7 @@ export type WhatIfRow = Message<"conduit.api.v1.WhatIfRow"> & {
  * Use `create(WhatIfRowSchema)` to create a new message.
  */
 export const WhatIfRowSchema: GenMessage<WhatIfRow> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 37);
+  messageDesc(file_conduit_api_v1_api, 35);
 
 /**
  * A decision with its reason.
@@ -1577,7 +1503,7 @@ export type PolicyDecision = Message<"conduit.api.v1.PolicyDecision"> & {
  * Use `create(PolicyDecisionSchema)` to create a new message.
  */
 export const PolicyDecisionSchema: GenMessage<PolicyDecision> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 38);
+  messageDesc(file_conduit_api_v1_api, 36);
 
 /**
  * Asks for policies that allow what was seen.
@@ -1593,7 +1519,7 @@ export type LearnRequest = Message<"conduit.api.v1.LearnRequest"> & {
   target?: ResourceSelector | undefined;
 
   /**
-   * Window in milliseconds, 1000 to 3600000; 0 means 3600000.
+   * Window in milliseconds, 1000 to 86400000; 0 means 3600000.
    *
    * @generated from field: uint32 window_ms = 2;
    */
@@ -1605,7 +1531,7 @@ export type LearnRequest = Message<"conduit.api.v1.LearnRequest"> & {
  * Use `create(LearnRequestSchema)` to create a new message.
  */
 export const LearnRequestSchema: GenMessage<LearnRequest> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 39);
+  messageDesc(file_conduit_api_v1_api, 37);
 
 /**
  * Policies that allow what was seen.
@@ -1654,7 +1580,7 @@ export type LearnResponse = Message<"conduit.api.v1.LearnResponse"> & {
  * Use `create(LearnResponseSchema)` to create a new message.
  */
 export const LearnResponseSchema: GenMessage<LearnResponse> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 40);
+  messageDesc(file_conduit_api_v1_api, 38);
 
 /**
  * A policy with action Allow for one port of one workload.
@@ -1696,7 +1622,7 @@ export type LearnedPolicy = Message<"conduit.api.v1.LearnedPolicy"> & {
  * Use `create(LearnedPolicySchema)` to create a new message.
  */
 export const LearnedPolicySchema: GenMessage<LearnedPolicy> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 41);
+  messageDesc(file_conduit_api_v1_api, 39);
 
 /**
  * What one caller may ask.
@@ -1738,7 +1664,7 @@ export type LearnedRule = Message<"conduit.api.v1.LearnedRule"> & {
  * Use `create(LearnedRuleSchema)` to create a new message.
  */
 export const LearnedRuleSchema: GenMessage<LearnedRule> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 42);
+  messageDesc(file_conduit_api_v1_api, 40);
 
 /**
  * A route that a caller asked for.
@@ -1780,7 +1706,7 @@ export type LearnedRoute = Message<"conduit.api.v1.LearnedRoute"> & {
  * Use `create(LearnedRouteSchema)` to create a new message.
  */
 export const LearnedRouteSchema: GenMessage<LearnedRoute> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 43);
+  messageDesc(file_conduit_api_v1_api, 41);
 
 /**
  * A caller without an identity.
@@ -1836,7 +1762,7 @@ export type UnprovenCaller = Message<"conduit.api.v1.UnprovenCaller"> & {
  * Use `create(UnprovenCallerSchema)` to create a new message.
  */
 export const UnprovenCallerSchema: GenMessage<UnprovenCaller> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 44);
+  messageDesc(file_conduit_api_v1_api, 42);
 
 /**
  * Asks what is wrong.
@@ -1857,7 +1783,7 @@ export type CheckRequest = Message<"conduit.api.v1.CheckRequest"> & {
  * Use `create(CheckRequestSchema)` to create a new message.
  */
 export const CheckRequestSchema: GenMessage<CheckRequest> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 45);
+  messageDesc(file_conduit_api_v1_api, 43);
 
 /**
  * What the mesh rests on, and what is wrong with it.
@@ -1907,7 +1833,7 @@ export type CheckResponse = Message<"conduit.api.v1.CheckResponse"> & {
  * Use `create(CheckResponseSchema)` to create a new message.
  */
 export const CheckResponseSchema: GenMessage<CheckResponse> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 46);
+  messageDesc(file_conduit_api_v1_api, 44);
 
 /**
  * A certificate that signs others.
@@ -1949,7 +1875,7 @@ export type AuthorityCertificate = Message<"conduit.api.v1.AuthorityCertificate"
  * Use `create(AuthorityCertificateSchema)` to create a new message.
  */
 export const AuthorityCertificateSchema: GenMessage<AuthorityCertificate> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 47);
+  messageDesc(file_conduit_api_v1_api, 45);
 
 /**
  * Something wrong.
@@ -1984,7 +1910,7 @@ export type Fault = Message<"conduit.api.v1.Fault"> & {
  * Use `create(FaultSchema)` to create a new message.
  */
 export const FaultSchema: GenMessage<Fault> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 48);
+  messageDesc(file_conduit_api_v1_api, 46);
 
 /**
  * Asks about refusals.
@@ -2012,7 +1938,7 @@ export type ExplainRequest = Message<"conduit.api.v1.ExplainRequest"> & {
  * Use `create(ExplainRequestSchema)` to create a new message.
  */
 export const ExplainRequestSchema: GenMessage<ExplainRequest> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 49);
+  messageDesc(file_conduit_api_v1_api, 47);
 
 /**
  * The refusals of that id: one, as ids are random.
@@ -2054,7 +1980,7 @@ export type ExplainResponse = Message<"conduit.api.v1.ExplainResponse"> & {
  * Use `create(ExplainResponseSchema)` to create a new message.
  */
 export const ExplainResponseSchema: GenMessage<ExplainResponse> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 50);
+  messageDesc(file_conduit_api_v1_api, 48);
 
 /**
  * A request or connection that a proxy refused.
@@ -2216,7 +2142,7 @@ export type RefusalStory = Message<"conduit.api.v1.RefusalStory"> & {
  * Use `create(RefusalStorySchema)` to create a new message.
  */
 export const RefusalStorySchema: GenMessage<RefusalStory> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_api, 51);
+  messageDesc(file_conduit_api_v1_api, 49);
 
 /**
  * How a certificate stands.
@@ -2528,6 +2454,16 @@ export const ApiService: GenService<{
     methodKind: "unary";
     input: typeof ExplainRequestSchema;
     output: typeof ExplainResponseSchema;
+  },
+  /**
+   * Traffic figures over time, per resource.
+   *
+   * @generated from rpc conduit.api.v1.ApiService.TimeSeries
+   */
+  timeSeries: {
+    methodKind: "unary";
+    input: typeof TimeSeriesRequestSchema;
+    output: typeof TimeSeriesResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_conduit_api_v1_api, 0);
