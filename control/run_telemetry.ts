@@ -70,7 +70,11 @@ function storeMetrics(store: TelemetryStore): Metric[] {
     gauge("reporters", "Proxies kept.", store.reporterCount),
     gauge("peers", "Peers of proxies kept.", store.peerCount),
     gauge("access_records", "Access records of proxies kept.", store.accessCount),
-    counter("folded_access_records_total", "Access records counted as other as too many.", losses.foldedAccesses),
+    counter(
+      "folded_access_records_total",
+      "Access records counted as other as too many.",
+      losses.foldedAccesses,
+    ),
     counter("refused_reporters_total", "Proxies refused as too many.", losses.refusedReporters),
     counter("left_out_peers_total", "Peers left out as too many.", losses.leftOutPeers),
   ]
@@ -84,8 +88,16 @@ function historyMetrics(history: EmbeddedHistory): Metric[] {
     gauge("history_write_seconds", "Time that the last write took.", counts.lastWriteMs / 1000),
     gauge("history_write_longest_seconds", "Longest time that a write took.", counts.longestWriteMs / 1000),
     counter("history_windows_total", "Windows written, one per proxy.", counts.windows),
-    counter("history_write_failures_total", "Writes that failed, tried again with the next.", counts.failures),
-    counter("history_lost_windows_total", "Windows given up since the file could not be written.", counts.lost),
+    counter(
+      "history_write_failures_total",
+      "Writes that failed, tried again with the next.",
+      counts.failures,
+    ),
+    counter(
+      "history_lost_windows_total",
+      "Windows given up since the file could not be written.",
+      counts.lost,
+    ),
     counter("history_left_out_total", "Records left out as too many.", counts.leftOut),
     counter("history_set_aside_total", "Files set aside as unreadable.", counts.setAside),
   ]

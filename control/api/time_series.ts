@@ -25,7 +25,15 @@ import {
   type TelemetryQueries,
   type WindowSums,
 } from "../telemetry/mod.ts"
-import { compareResources, type ResourceName, resourceKey, resourcesOfName, resourcesOfPod, type Selection, select } from "./resources.ts"
+import {
+  compareResources,
+  type ResourceName,
+  resourceKey,
+  resourcesOfName,
+  resourcesOfPod,
+  type Selection,
+  select,
+} from "./resources.ts"
 
 /** Points of all series of an answer; some 5 MB. */
 export const MAX_ANSWER_POINTS = 50_000
@@ -108,7 +116,9 @@ export async function timeSeries(
 function gridOf({ rangeMs, stepMs, endMs }: TimeSeriesRequest, nowMs: number): Grid {
   const range = rangeMs === 0 ? DEFAULT_RANGE_MS : rangeMs
   if (range < HISTORY_SLOT_MS || range > MAX_WINDOW_MS) {
-    throw invalid(`range_ms must be ${HISTORY_SLOT_MS} to ${MAX_WINDOW_MS} milliseconds, or 0 for an hour, not ${rangeMs}`)
+    throw invalid(
+      `range_ms must be ${HISTORY_SLOT_MS} to ${MAX_WINDOW_MS} milliseconds, or 0 for an hour, not ${rangeMs}`,
+    )
   }
   const long = range > MAX_LIVE_WINDOW_MS
   const finest = long ? MINUTE_MS : HISTORY_SLOT_MS
@@ -121,9 +131,12 @@ function gridOf({ rangeMs, stepMs, endMs }: TimeSeriesRequest, nowMs: number): G
   if (step > range) throw invalid(`step_ms must not be longer than the range of ${range}, not ${stepMs}`)
   const points = Math.ceil(range / step)
   if (points > MAX_SERIES_POINTS) {
-    throw invalid(`a series has at most ${MAX_SERIES_POINTS} points, not ${points}: take a longer step_ms or a shorter range_ms`)
+    throw invalid(
+      `a series has at most ${MAX_SERIES_POINTS} points, not ${points}: take a longer step_ms or a shorter range_ms`,
+    )
   }
-  if (!Number.isFinite(endMs) || endMs < 0) throw invalid("end_ms must be milliseconds since 1970, or 0 for now")
+  if (!Number.isFinite(endMs) || endMs < 0)
+    throw invalid("end_ms must be milliseconds since 1970, or 0 for now")
   const end = endMs === 0 ? nowMs : Math.min(endMs, nowMs)
   const untilMs = (step > MINUTE_MS ? Math.ceil(end / step) : Math.floor(end / step)) * step
   return { fromMs: untilMs - points * step, stepMs: step, points }
@@ -157,7 +170,8 @@ const NOBODY: readonly PodFilter[] = [ANY]
 function countingFilters(store: ClusterStore, selection: Selection): readonly PodFilter[] {
   const { kind, resources } = selection
   if (resources.size === 0) return NOBODY
-  if (kind === "pod") return [...resources.values()].map(({ namespace, name }) => ({ ...ANY, namespace, pod: name }))
+  if (kind === "pod")
+    return [...resources.values()].map(({ namespace, name }) => ({ ...ANY, namespace, pod: name }))
   if (kind === "namespace" || NAMED_WORKLOADS.has(kind)) return calledFilters(selection)
   const pods = [...store.pods()].filter(pod =>
     resourcesOfPod(store, pod, kind).some(resource => resources.has(resourceKey(resource))),
@@ -173,7 +187,9 @@ function calledFilters({ kind, resources }: Selection): readonly PodFilter[] {
     if (kind === "namespace") return { ...ANY, namespace: name }
     if (kind === "service") return { ...ANY, namespace, service: name }
     if (NAMED_WORKLOADS.has(kind)) return { ...ANY, namespace, workloadKind: kind, workload: name }
-    throw invalid(`what is called is kept over time by workload, Service and namespace, not by ${kind}; ask for one of those`)
+    throw invalid(
+      `what is called is kept over time by workload, Service and namespace, not by ${kind}; ask for one of those`,
+    )
   })
 }
 
@@ -220,7 +236,11 @@ function pointOf(
 ): MessageInitShape<typeof TimePointSchema> {
   const responses = successes + failures
   const seconds = Math.max(1000, Math.min(stepMs, nowMs - (fromMs + index * stepMs))) / 1000
-  const rates = { rps: responses / seconds, readBytesPerSec: readBytes / seconds, writeBytesPerSec: writeBytes / seconds }
+  const rates = {
+    rps: responses / seconds,
+    readBytesPerSec: readBytes / seconds,
+    writeBytesPerSec: writeBytes / seconds,
+  }
   if (responses === 0) return { index, ...rates }
   return {
     index,

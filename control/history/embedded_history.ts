@@ -25,7 +25,14 @@ import {
   seriesHash,
   type TrafficKey,
 } from "../telemetry/mod.ts"
-import { HistoryFile, isSeenLate, KEPT_TIERS, type Name, OtherVersion, type WindowRow } from "./history_file.ts"
+import {
+  HistoryFile,
+  isSeenLate,
+  KEPT_TIERS,
+  type Name,
+  OtherVersion,
+  type WindowRow,
+} from "./history_file.ts"
 import { ByteReader, ByteWriter, decodeValues, encodeValues } from "./window_codec.ts"
 
 /** The file's name in its folder. */
@@ -101,7 +108,10 @@ export class EmbeddedHistory implements FigureHistory, Journal {
   private problem = ""
   private readonly writer = new ByteWriter()
   private readonly byText = new Map<string, Name>()
-  private readonly keys = new Map<number, { readonly kind: string; readonly value: unknown; readonly name: Name }>()
+  private readonly keys = new Map<
+    number,
+    { readonly kind: string; readonly value: unknown; readonly name: Name }
+  >()
   private readonly kinds = new Map<string, number>()
   private nextId = 1
   private unsaved = new Set<Name>()
@@ -173,7 +183,8 @@ export class EmbeddedHistory implements FigureHistory, Journal {
     const rows = new HistoryRows(question)
     let coarsest = KEPT_TIERS.length - 1
     // A window must not lie in two points.
-    while (points > 1 && [fromMs, stepMs].some(ms => ms % (KEPT_TIERS[coarsest]?.slotMs ?? 1) !== 0)) coarsest--
+    while (points > 1 && [fromMs, stepMs].some(ms => ms % (KEPT_TIERS[coarsest]?.slotMs ?? 1) !== 0))
+      coarsest--
     const pieces = this.attempt(file => file.pieces(begin, end, Math.max(0, coarsest))) ?? []
     /** Rows by proxy and key, so that each pair is looked at once. */
     const known = new Map<number, HistoryRow | null>()
@@ -278,7 +289,12 @@ export class EmbeddedHistory implements FigureHistory, Journal {
   }
 
   /** Number of a name, given anew when it is new; null where there is no room. */
-  private idOf(kind: string, value: ProcessName | TrafficKey | AccessKey, nowMs: number, sinceMs = nowMs): number | null {
+  private idOf(
+    kind: string,
+    value: ProcessName | TrafficKey | AccessKey,
+    nowMs: number,
+    sinceMs = nowMs,
+  ): number | null {
     const text = JSON.stringify(value)
     const known = this.byText.get(`${kind} ${text}`)
     if (known !== undefined) {
@@ -407,7 +423,9 @@ export class EmbeddedHistory implements FigureHistory, Journal {
       return
     }
     this.counts.setAside++
-    this.options.log.warn(`history: ${this.path} cannot be read: ${reason}; it is kept as ${aside}, and a new one begun`)
+    this.options.log.warn(
+      `history: ${this.path} cannot be read: ${reason}; it is kept as ${aside}, and a new one begun`,
+    )
   }
 }
 
@@ -426,7 +444,10 @@ function codeOf(error: unknown): string {
 
 /** Whether the file's content is to blame. */
 function isBroken(error: unknown): boolean {
-  return error instanceof OtherVersion || ["SQLITE_CORRUPT", "SQLITE_NOTADB"].some(code => codeOf(error).startsWith(code))
+  return (
+    error instanceof OtherVersion ||
+    ["SQLITE_CORRUPT", "SQLITE_NOTADB"].some(code => codeOf(error).startsWith(code))
+  )
 }
 
 /** Whether the file has to be opened anew. */

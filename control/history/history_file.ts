@@ -74,12 +74,7 @@ export interface Batch {
 /** The open file. All methods throw what SQLite throws. */
 export class HistoryFile {
   private readonly db: Database
-  private readonly putWindow: Statement
-  private readonly dropWindows: Statement
-  private readonly putMeta: Statement
-  private readonly putName: Statement
-  private readonly putProcess: Statement
-  private readonly readSlot: Statement<unknown, [number, number]>
+  private readonly statements = new Map<string, Statement>()
   private readonly writer: ByteWriter
   private readonly limitPages: number
   /** By tier: slots before it are there, as far as they are kept. */
@@ -101,12 +96,6 @@ export class HistoryFile {
       if (version !== 0 && version !== SCHEMA_VERSION) throw new OtherVersion(version)
       this.db.run(SCHEMA)
       this.db.run(`PRAGMA user_version = ${SCHEMA_VERSION}`)
-      this.putWindow = this.db.prepare("INSERT OR REPLACE INTO windows VALUES (?, ?, ?, ?)")
-      this.dropWindows = this.db.prepare("DELETE FROM windows WHERE tier = ? AND slot < ?")
-      this.putMeta = this.db.prepare("INSERT OR REPLACE INTO meta VALUES (?, ?)")
-      this.putName = this.db.prepare("INSERT OR REPLACE INTO names VALUES (?, ?, ?, ?, ?)")
-      this.putProcess = this.db.prepare("INSERT OR REPLACE INTO processes VALUES (?, ?, ?)")
-      this.readSlot = this.db.prepare("SELECT reporter, data FROM windows WHERE tier = ? AND slot = ?")
       this.correctClock(nowMs)
     } catch (error) {
       this.close()
@@ -121,14 +110,14 @@ export class HistoryFile {
 
   /** All names. */
   names(): Name[] {
-    return this.db
-      .prepare("SELECT id, kind, text, since AS sinceMs, seen AS seenMs FROM names")
-      .all() as Name[]
+    return this.statement(
+      "SELECT id, kind, text, since AS sinceMs, seen AS seenMs FROM names",
+    ).all() as Name[]
   }
 
   /** Last cumulative values of a process; null for one that is not known. */
   values(key: string): Uint8Array | null {
-    const row = this.db.prepare("SELECT data FROM processes WHERE key = ?").get(key)
+    const row = this.statement("SELECT data FROM processes WHERE key = ?").get(key)
     return (row as { data: Uint8Array } | null)?.data ?? null
   }
 
@@ -141,9 +130,10 @@ export class HistoryFile {
   write({ windows, processes, names, untilSlot, aheadMs }: Batch): void {
     const nowMs = untilSlot * slotMsOf(0)
     this.db.transaction(() => {
-      for (const { id, kind, text, sinceMs, seenMs } of names) this.putName.run(id, kind, text, sinceMs, seenMs)
-      for (const { slot, reporter, data } of windows) this.putWindow.run(0, slot, reporter, data)
-      for (const [key, data] of processes) this.putProcess.run(key, nowMs, data)
+      for (const { id, kind, text, sinceMs, seenMs } of names)
+        this.put("names", id, kind, text, sinceMs, seenMs)
+      for (const { slot, reporter, data } of windows) this.put("windows", 0, slot, reporter, data)
+      for (const [key, data] of processes) this.put("processes", key, nowMs, data)
       let changed = windows.map(({ slot }) => slot)
       const until = [untilSlot, 0, 0]
       for (let tier = 1; tier < KEPT_TIERS.length; tier++) {
@@ -151,10 +141,10 @@ export class HistoryFile {
         changed = this.rollUp(tier, changed, until[tier] ?? 0)
       }
       for (const [tier, { slotMs, keptMs }] of KEPT_TIERS.entries()) {
-        this.dropWindows.run(tier, Math.floor((nowMs - keptMs) / slotMs))
-        this.putMeta.run(`until_${tier}`, until[tier] ?? 0)
+        this.drop(tier, Math.floor((nowMs - keptMs) / slotMs))
+        this.put("meta", `until_${tier}`, until[tier] ?? 0)
       }
-      this.putMeta.run("ahead_ms", Math.round(aheadMs))
+      this.put("meta", "ahead_ms", Math.round(aheadMs))
       for (const tier of until.keys()) this.untilSlots[tier] = until[tier] ?? 0
     })()
     if (this.usedBytes() > this.limitPages * PAGE_BYTES * TRIM_ABOVE) this.trim()
@@ -163,23 +153,23 @@ export class HistoryFile {
   /** Forgets the oldest minutes, so that there is room for new ones. */
   trim(): void {
     for (const tier of [1, 0, 2]) {
-      const { oldest } = this.db
-        .prepare("SELECT min(slot) AS oldest FROM windows WHERE tier = ?")
-        .get(tier) as {
+      const { oldest } = this.statement("SELECT min(slot) AS oldest FROM windows WHERE tier = ?").get(
+        tier,
+      ) as {
         oldest: number | null
       }
       if (oldest === null) continue
-      this.dropWindows.run(tier, oldest + TRIM_SLOTS)
+      this.drop(tier, oldest + TRIM_SLOTS)
       return
     }
   }
 
   /** Forgets names that nothing speaks of any more, and processes that are gone. @returns numbers of the names */
   forget(nowMs: number, liveProcesses: ReadonlySet<string>): number[] {
-    const old = this.db.prepare("SELECT id FROM names WHERE seen < ?").all(nowMs - UNSEEN_MS) as Name[]
-    const gone = this.db
-      .prepare("SELECT key FROM processes WHERE used < ?")
-      .all(nowMs - (KEPT_TIERS[0]?.keptMs ?? 0)) as { key: string }[]
+    const old = this.statement("SELECT id FROM names WHERE seen < ?").all(nowMs - UNSEEN_MS) as Name[]
+    const gone = this.statement("SELECT key FROM processes WHERE used < ?").all(
+      nowMs - (KEPT_TIERS[0]?.keptMs ?? 0),
+    ) as { key: string }[]
     this.db.transaction(() => {
       for (const { id } of old) this.db.run("DELETE FROM names WHERE id = ?", [id])
       for (const { key } of gone)
@@ -221,11 +211,15 @@ export class HistoryFile {
 
   /** Windows of a slot, by proxy. */
   slot(tier: number, slot: number): [reporter: number, data: Uint8Array][] {
-    return this.readSlot.values(tier, slot) as [number, Uint8Array][]
+    const read = this.statement("SELECT reporter, data FROM windows WHERE tier = ? AND slot = ?")
+    return read.values(tier, slot) as [number, Uint8Array][]
   }
 
   /** Closes the file. */
   close(): void {
+    // A statement that is left holds the file, and its lock.
+    for (const statement of this.statements.values()) statement.finalize()
+    this.statements.clear()
     this.db.close()
   }
 
@@ -236,9 +230,9 @@ export class HistoryFile {
    */
   private rollUp(tier: number, changed: readonly number[], untilSlot: number): number[] {
     const ratio = slotMsOf(tier) / slotMsOf(tier - 1)
-    const ended = this.db
-      .prepare("SELECT DISTINCT slot FROM windows WHERE tier = ? AND slot >= ? AND slot < ?")
-      .values(tier - 1, (this.untilSlots[tier] ?? 0) * ratio, untilSlot * ratio) as [number][]
+    const ended = this.statement(
+      "SELECT DISTINCT slot FROM windows WHERE tier = ? AND slot >= ? AND slot < ?",
+    ).values(tier - 1, (this.untilSlots[tier] ?? 0) * ratio, untilSlot * ratio) as [number][]
     const slots = new Set([...changed, ...ended.map(([slot]) => slot)].map(slot => Math.floor(slot / ratio)))
     const made: number[] = []
     for (const slot of slots) {
@@ -254,7 +248,7 @@ export class HistoryFile {
       for (const [reporter, windows] of parts) {
         const [only] = windows
         const data = windows.length === 1 && only !== undefined ? only : mergeWindows(windows, this.writer)
-        this.putWindow.run(tier, slot, reporter, data)
+        this.put("windows", tier, slot, reporter, data)
       }
       made.push(slot)
     }
@@ -268,13 +262,14 @@ export class HistoryFile {
   private correctClock(nowMs: number): void {
     this.readUntil()
     if (this.savedUntilMs === 0) return
-    const { value: aheadMs } = (this.db.prepare("SELECT value FROM meta WHERE name = 'ahead_ms'").get() ?? {
+    const { value: aheadMs } = (this.statement("SELECT value FROM meta WHERE name = 'ahead_ms'").get() ?? {
       value: 0,
     }) as { value: number }
     // Whole slots of every tier: what is left, the clock of this process makes good (steady_clock.ts).
     const unitMs = slotMsOf(KEPT_TIERS.length - 1)
     let units = Math.round(aheadMs / unitMs)
-    if (this.savedUntilMs + units * unitMs >= nowMs + unitMs) units = Math.floor((nowMs - this.savedUntilMs) / unitMs)
+    if (this.savedUntilMs + units * unitMs >= nowMs + unitMs)
+      units = Math.floor((nowMs - this.savedUntilMs) / unitMs)
     if (units === 0) return
     this.db.transaction(() => {
       for (const [tier, { slotMs }] of KEPT_TIERS.entries()) {
@@ -282,22 +277,41 @@ export class HistoryFile {
         // By way of negative numbers: a slot must not meet the next one that has not moved yet.
         this.db.run("UPDATE windows SET slot = -(slot + ?) WHERE tier = ?", [slots, tier])
         this.db.run("UPDATE windows SET slot = -slot WHERE tier = ?", [tier])
-        this.putMeta.run(`until_${tier}`, (this.untilSlots[tier] ?? 0) + slots)
+        this.put("meta", `until_${tier}`, (this.untilSlots[tier] ?? 0) + slots)
       }
-      this.putMeta.run("ahead_ms", 0)
+      this.put("meta", "ahead_ms", 0)
     })()
     this.readUntil()
   }
 
   private readUntil(): void {
     for (const tier of KEPT_TIERS.keys()) {
-      const row = this.db.prepare("SELECT value FROM meta WHERE name = ?").get(`until_${tier}`)
+      const row = this.statement("SELECT value FROM meta WHERE name = ?").get(`until_${tier}`)
       this.untilSlots[tier] = (row as { value: number } | null)?.value ?? 0
     }
   }
 
+  private drop(tier: number, beforeSlot: number): void {
+    this.statement("DELETE FROM windows WHERE tier = ? AND slot < ?").run(tier, beforeSlot)
+  }
+
+  private put(
+    table: "windows" | "names" | "processes" | "meta",
+    ...row: (string | number | Uint8Array)[]
+  ): void {
+    this.statement(`INSERT OR REPLACE INTO ${table} VALUES (${row.map(() => "?").join(", ")})`).run(...row)
+  }
+
+  private statement(text: string): Statement {
+    const known = this.statements.get(text)
+    if (known !== undefined) return known
+    const made = this.db.prepare(text)
+    this.statements.set(text, made)
+    return made
+  }
+
   private pragma(name: string): number {
-    return Number(Object.values(this.db.prepare(`PRAGMA ${name}`).get() as object)[0])
+    return Number(Object.values(this.statement(`PRAGMA ${name}`).get() as object)[0])
   }
 }
 

@@ -147,7 +147,9 @@ function spansOf({ fromMs, stepMs, points, sinceMs, untilMs }: HistoryQuestion):
   const tail = end - (fromMs + last * stepMs)
   return [
     ...(head > 0 ? [{ endMs: begin + head, lengthMs: head, times: 1 }] : []),
-    ...(last > first ? [{ endMs: fromMs + (first + 1) * stepMs, lengthMs: stepMs, times: last - first }] : []),
+    ...(last > first
+      ? [{ endMs: fromMs + (first + 1) * stepMs, lengthMs: stepMs, times: last - first }]
+      : []),
     ...(tail > 0 ? [{ endMs: end, lengthMs: tail, times: 1 }] : []),
   ]
 }
@@ -209,7 +211,12 @@ function namespaces(label: string, filters: readonly PodFilter[]): string {
   return `${label}=~"${pattern}"`
 }
 
-function addSeries(rows: HistoryRows, counter: Counter, { labels, samples }: PrometheusSeries, lengthMs: number): void {
+function addSeries(
+  rows: HistoryRows,
+  counter: Counter,
+  { labels, samples }: PrometheusSeries,
+  lengthMs: number,
+): void {
   const row = rows.rowOf(reporterOf(labels), keyOf(labels, rows.direction))
   if (row === null) return
   for (const [timeMs, value] of samples) {
@@ -231,7 +238,13 @@ function keyOf(labels: Readonly<Record<string, string>>, asked: TrafficKey["dire
   const direction =
     labels.direction === undefined ? asked : labels.direction === "outbound" ? OUTBOUND : INBOUND
   if (direction === INBOUND)
-    return { ...NO_TRAFFIC, direction, tls: labels.tls ?? "", clientId: labels.client_id ?? "", serverId: labels.server_id ?? "" }
+    return {
+      ...NO_TRAFFIC,
+      direction,
+      tls: labels.tls ?? "",
+      clientId: labels.client_id ?? "",
+      serverId: labels.server_id ?? "",
+    }
   const kind = KINDS.find(one => labels[`dst_${one}`] !== undefined) ?? ""
   return {
     direction,

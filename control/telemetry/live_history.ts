@@ -40,7 +40,10 @@ export class LiveHistory implements FigureHistory {
 }
 
 /** How finely, and how far back, memory answers points of this length that begin so. */
-export function liveTierOf(stepMs: number, fromMs: number): { readonly slotMs: number; readonly keptMs: number } {
+export function liveTierOf(
+  stepMs: number,
+  fromMs: number,
+): { readonly slotMs: number; readonly keptMs: number } {
   const { slotMs, slots } = TIERS[tierFor(stepMs, fromMs)] ?? { slotMs: 1, slots: 1 }
   return { slotMs, keptMs: (slots - 1) * slotMs }
 }

@@ -83,7 +83,8 @@ export function localQueries(
   ): Promise<{ readonly beginMs: number | null; readonly rows: HistoryRow[]; readonly fromMs: number }> => {
     const asked = now - windowMs
     const long = windowMs > MAX_LIVE_WINDOW_MS
-    if (history === null || (!long && asked >= store.startedMs)) return { beginMs: null, rows: [], fromMs: asked }
+    if (history === null || (!long && asked >= store.startedMs))
+      return { beginMs: null, rows: [], fromMs: asked }
     const grid = long ? MINUTE_MS : HISTORY_SLOT_MS
     const fromMs = Math.ceil(asked / grid) * grid
     const oldest = Math.ceil((now - MAX_LIVE_WINDOW_MS) / MINUTE_MS) * MINUTE_MS
@@ -136,9 +137,11 @@ export function localQueries(
         live.read({ ...question, sinceMs: Math.max(fromMs, beginMs), untilMs }),
         history === null || fromMs >= beginMs
           ? []
-          : history.read({ ...question, sinceMs: fromMs, untilMs: Math.min(untilMs, beginMs) }).catch(error => {
-              throw unavailable(error)
-            }),
+          : history
+              .read({ ...question, sinceMs: fromMs, untilMs: Math.min(untilMs, beginMs) })
+              .catch(error => {
+                throw unavailable(error)
+              }),
       ])
       return together([...before, ...recent])
     },

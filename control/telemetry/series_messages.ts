@@ -20,7 +20,10 @@ const APARTS = [
 export function apartOf(apart: telemetryQueryV1.Apart): SeriesQuestion["apart"] {
   const found = APARTS.find(([number]) => number === apart)
   if (found !== undefined) return found[1]
-  throw new ConnectError("series are told apart by who counted or who was called: apart must say by what", Code.InvalidArgument)
+  throw new ConnectError(
+    "series are told apart by who counted or who was called: apart must say by what",
+    Code.InvalidArgument,
+  )
 }
 
 /** The question as a message. */

@@ -86,7 +86,12 @@ export async function serveTelemetry(
       timeSeries: async (request, context) => {
         checkAsker(context)
         const { fromMs, stepMs, points, direction, reporters, called } = request
-        if (points < 1 || points > MAX_SERIES_POINTS || stepMs < HISTORY_SLOT_MS || stepMs % HISTORY_SLOT_MS > 0) {
+        if (
+          points < 1 ||
+          points > MAX_SERIES_POINTS ||
+          stepMs < HISTORY_SLOT_MS ||
+          stepMs % HISTORY_SLOT_MS > 0
+        ) {
           const sentence = `a series has 1 to ${MAX_SERIES_POINTS} points of a multiple of ${HISTORY_SLOT_MS} milliseconds, not ${points} of ${stepMs}`
           throw new ConnectError(sentence, Code.InvalidArgument)
         }

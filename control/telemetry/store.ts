@@ -3,7 +3,15 @@
 import { telemetryQueryV1, type telemetryV1 } from "../../protos/mod.ts"
 import { countOf, MAX_ACCESS_ENTRIES } from "./access_ledger.ts"
 import { EDGES_MS } from "./histogram_edges.ts"
-import { type Coverage, type Journal, podRefOf, Reporter, type ReportStream, routeTrafficOf, trafficOf } from "./reporter.ts"
+import {
+  type Coverage,
+  type Journal,
+  podRefOf,
+  Reporter,
+  type ReportStream,
+  routeTrafficOf,
+  trafficOf,
+} from "./reporter.ts"
 import { MAX_LIVE_WINDOW_MS } from "./window_ring.ts"
 
 /** Proxies that are kept, those that went within the last hour included. */
