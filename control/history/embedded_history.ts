@@ -138,6 +138,11 @@ export class EmbeddedHistory implements FigureHistory, Journal {
     return this.problem === ""
   }
 
+  /** Until when windows are written, milliseconds since 1970; 0 for an empty file, and while it cannot be used. */
+  get savedUntilMs(): number {
+    return this.file?.savedUntilMs ?? 0
+  }
+
   /** Bytes of the file in use; 0 while it cannot be used. */
   usedBytes(): number {
     return this.attempt(file => file.usedBytes()) ?? 0

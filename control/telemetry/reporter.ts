@@ -348,9 +348,9 @@ export class Reporter {
     const fresh = this.live && nowMs - this.lastReportMs < QUIET_AFTER_MS
     const toMs = Math.max(beginMs, fresh ? this.lastReportMs : nowMs)
     const fromMs = Math.min(toMs, Math.max(beginMs, this.sinceMs))
-    const wholeWindow = this.live && this.sinceMs <= beginMs
-    const firstSlot = Math.floor(beginMs / slotMs)
-    return { tier, firstSlot, lastSlot: Math.floor(nowMs / slotMs), fromMs, toMs, wholeWindow }
+    const [firstSlot, lastSlot] = [beginMs, nowMs].map(ms => Math.floor(ms / slotMs)) as [number, number]
+    // A part of a window is not the whole of it, however long the proxy was there.
+    return { tier, firstSlot, lastSlot, fromMs, toMs, wholeWindow: false }
   }
 
   private growth(first: boolean, before: number, value: number): number {
