@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test"
 import { readFileSync, rmSync, writeFileSync } from "node:fs"
 import { createServer } from "node:net"
 import { join } from "node:path"
+import { parse, stringify } from "yaml"
 import {
   BEGIN_MS,
   type CountedSeries,
@@ -51,6 +52,76 @@ test("a Prometheus that cannot answer is named, with what it said", async () => 
     /Prometheus at http:\/\/127\.0\.0\.1:\d+ could not be asked: .*; check telemetry\.prometheusUrl and that it runs/,
   )
 })
+
+const RULES = join(import.meta.dir, "../../deploy/prometheus")
+
+test("the recording rules count what they say", () => {
+  const checked = Bun.spawnSync(["promtool", "test", "rules", "recording_rules_test.yml"], { cwd: RULES })
+  expect(`${checked.stdout}${checked.stderr}`).toContain("SUCCESS")
+  expect(checked.exitCode).toBe(0)
+})
+
+test("the scrape configuration takes proxies and control plane, with the labels that telemetry asks by", async () => {
+  const pod = { namespace: "shop", pod_name: "web-1", pod_phase: "Running" }
+  const proxy = { ...pod, pod_container_name: "conduit-proxy", pod_container_port_number: "4191" }
+  const targets = {
+    "127.0.0.1:1": {
+      ...proxy,
+      pod_label_conduit_io_deployment: "web",
+      pod_label_conduit_io_control_plane_ns: "conduit",
+    },
+    "127.0.0.1:2": { ...proxy, pod_container_port_number: "4143" },
+    "127.0.0.1:3": { ...proxy, pod_phase: "Succeeded" },
+    "127.0.0.1:4": {
+      ...pod,
+      namespace: "conduit",
+      pod_container_port_number: "9990",
+      pod_label_app_kubernetes_io_part_of: "conduit",
+      pod_label_conduit_io_control_plane_component: "api",
+    },
+  }
+  // Debian's Prometheus finds no pods of Kubernetes: it is told of them.
+  const told = Object.entries(targets).map(([target, labels]) => ({
+    targets: [target],
+    labels: Object.fromEntries(
+      Object.entries(labels).map(([name, text]) => [`__meta_kubernetes_${name}`, text]),
+    ),
+  }))
+  const { scrape_configs } = parse(readFileSync(join(RULES, "prometheus.yml"), "utf8"))
+  for (const job of scrape_configs) {
+    expect(job.kubernetes_sd_configs).toEqual([{ role: "pod" }])
+    delete job.kubernetes_sd_configs
+    job.static_configs = told
+  }
+  const prometheus = await RunningPrometheus.withConfiguration(stringify({ scrape_configs }))
+  try {
+    const answer = await fetch(`${prometheus.url}/api/v1/targets?state=active`)
+    const { data } = (await answer.json()) as {
+      data: { activeTargets: { labels: Record<string, string> }[] }
+    }
+    expect(
+      data.activeTargets.map(({ labels }) => labels).sort((a, b) => (`${a.job}` < `${b.job}` ? 1 : -1)),
+    ).toEqual([
+      {
+        job: "conduit-proxy",
+        instance: "127.0.0.1:1",
+        namespace: "shop",
+        pod: "web-1",
+        deployment: "web",
+        control_plane_ns: "conduit",
+      },
+      {
+        job: "conduit-control-plane",
+        instance: "127.0.0.1:4",
+        namespace: "conduit",
+        pod: "web-1",
+        component: "api",
+      },
+    ])
+  } finally {
+    await prometheus.stop()
+  }
+}, 60_000)
 
 /** What Prometheus would have scraped, in the text format with times. */
 function openMetrics({ processes, lost = [] }: HistoryCase): string {
@@ -101,7 +172,7 @@ function text(labels: Readonly<Record<string, string>>): string {
     .join(",")
 }
 
-/** A Prometheus that holds given samples. */
+/** A Prometheus of this test. */
 class RunningPrometheus {
   readonly url: string
   private readonly folder: string
@@ -113,31 +184,31 @@ class RunningPrometheus {
     this.child = child
   }
 
-  static async withSamples(samples: string): Promise<RunningPrometheus> {
+  /** Holds samples, in the text format with times. */
+  static withSamples(samples: string): Promise<RunningPrometheus> {
     const folder = tempFolder("prometheus")
-    const [data, input, log] = ["data", "samples", "log"].map(name => join(folder, name)) as [
-      string,
-      string,
-      string,
-    ]
+    const input = join(folder, "samples")
     writeFileSync(input, samples)
-    const filled = Bun.spawnSync([
-      "promtool",
-      "tsdb",
-      "create-blocks-from",
-      "openmetrics",
-      "--quiet",
-      input,
-      data,
-    ])
+    const fill = ["tsdb", "create-blocks-from", "openmetrics", "--quiet", input, join(folder, "data")]
+    const filled = Bun.spawnSync(["promtool", ...fill])
     if (filled.exitCode !== 0) throw new Error(`promtool: ${filled.stderr}`)
-    writeFileSync(join(folder, "prometheus.yml"), "scrape_configs: []\n")
+    return RunningPrometheus.begin(folder, "scrape_configs: []\n")
+  }
+
+  /** Does what a configuration says. */
+  static withConfiguration(yaml: string): Promise<RunningPrometheus> {
+    return RunningPrometheus.begin(tempFolder("prometheus"), yaml)
+  }
+
+  private static async begin(folder: string, yaml: string): Promise<RunningPrometheus> {
+    const log = join(folder, "log")
+    writeFileSync(join(folder, "prometheus.yml"), yaml)
     const port = await freePort()
     const child = Bun.spawn(
       [
         "prometheus",
         `--config.file=${join(folder, "prometheus.yml")}`,
-        `--storage.tsdb.path=${data}`,
+        `--storage.tsdb.path=${join(folder, "data")}`,
         "--storage.tsdb.retention.time=100y",
         `--web.listen-address=127.0.0.1:${port}`,
       ],
