@@ -95,28 +95,39 @@ test("the scrape configuration takes proxies and control plane, with the labels 
   }
   const prometheus = await RunningPrometheus.withConfiguration(stringify({ scrape_configs }))
   try {
-    const answer = await fetch(`${prometheus.url}/api/v1/targets?state=active`)
-    const { data } = (await answer.json()) as {
-      data: { activeTargets: { labels: Record<string, string> }[] }
+    let found: Record<string, string>[] = []
+    // Prometheus looks at what it was told some five seconds after its begin.
+    for (const deadline = performance.now() + 40_000; found.length < 2 && performance.now() < deadline; ) {
+      await Bun.sleep(200)
+      const answer = await fetch(`${prometheus.url}/api/v1/targets?state=active`)
+      const { data } = (await answer.json()) as {
+        data: { activeTargets: { labels: Record<string, string> }[] }
+      }
+      found = data.activeTargets.map(({ labels }) => labels)
     }
-    expect(
-      data.activeTargets.map(({ labels }) => labels).sort((a, b) => (`${a.job}` < `${b.job}` ? 1 : -1)),
-    ).toEqual([
-      {
-        job: "conduit-proxy",
-        instance: "127.0.0.1:1",
-        namespace: "shop",
-        pod: "web-1",
-        deployment: "web",
-        control_plane_ns: "conduit",
-      },
-      {
-        job: "conduit-control-plane",
-        instance: "127.0.0.1:4",
-        namespace: "conduit",
-        pod: "web-1",
-        component: "api",
-      },
+    const [proxies, services] = ["conduit-proxy", "conduit-control-plane"].map(job =>
+      found.filter(labels => labels.job === job),
+    )
+    expect([proxies, services]).toEqual([
+      [
+        {
+          job: "conduit-proxy",
+          instance: "127.0.0.1:1",
+          namespace: "shop",
+          pod: "web-1",
+          deployment: "web",
+          control_plane_ns: "conduit",
+        },
+      ],
+      [
+        {
+          job: "conduit-control-plane",
+          instance: "127.0.0.1:4",
+          namespace: "conduit",
+          pod: "web-1",
+          component: "api",
+        },
+      ],
     ])
   } finally {
     await prometheus.stop()
