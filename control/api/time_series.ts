@@ -42,6 +42,8 @@ const DEFAULT_RANGE_MS = 3_600_000
 /** Points when no step is asked for. */
 const DEFAULT_POINTS = 60
 const MINUTE_MS = 60_000
+/** Range up to which memory has points of less than a minute: those beyond need the history. */
+const FINE_RANGE_MS = 10 * MINUTE_MS
 
 const { INBOUND, OUTBOUND } = telemetryQueryV1.Direction
 
@@ -122,8 +124,8 @@ function gridOf({ rangeMs, stepMs, endMs }: TimeSeriesRequest, nowMs: number): G
   }
   const long = range > MAX_LIVE_WINDOW_MS
   const finest = long ? MINUTE_MS : HISTORY_SLOT_MS
-  const even = range / DEFAULT_POINTS
-  const step = stepMs === 0 ? upTo(even, even > MINUTE_MS / 2 ? MINUTE_MS : HISTORY_SLOT_MS) : stepMs
+  const step =
+    stepMs === 0 ? upTo(range / DEFAULT_POINTS, range > FINE_RANGE_MS ? MINUTE_MS : HISTORY_SLOT_MS) : stepMs
   if (step % finest !== 0) {
     const why = long ? "what is older than an hour is kept by the minute" : "figures are kept by 10 seconds"
     throw invalid(`step_ms must be a multiple of ${finest} for a range of ${range}, not ${stepMs}: ${why}`)

@@ -51,8 +51,8 @@ export type TimeSeriesRequest = Message<"conduit.api.v1.TimeSeriesRequest"> & {
   rangeMs: number;
 
   /**
-   * Time that a point covers, a multiple of 10000 milliseconds; 0 means a sixtieth of the range, 10000 at least. What is
-   * older than an hour is kept by the minute. At most 1440 points a series, and 50000 in all.
+   * Time that a point covers, a multiple of 10000 milliseconds; 0 means a sixtieth of the range, rounded up to
+   * one, or to whole minutes for ranges beyond ten. What is older than an hour is kept by the minute. At most 1440 points a series, and 50000 in all.
    *
    * @generated from field: uint32 step_ms = 5;
    */
