@@ -28,7 +28,7 @@ interface Rule {
   readonly check: (value: unknown) => string | null
 }
 
-const REQUESTS = { requests: { cpu: "50m", memory: "96Mi" }, limits: { memory: "512Mi" } }
+const REQUESTS = { requests: { cpu: "50m", memory: "96Mi" }, limits: { memory: "1Gi" } }
 
 /** Every value by its dotted path. */
 const RULES: Readonly<Record<string, Rule>> = {

@@ -1,8 +1,7 @@
 // A real Prometheus as the history of telemetry: filled with known counts as it would have scraped them from proxies, and held to
 // the table that memory and file are held to. Then what is said when it cannot answer.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
-import { readFileSync, rmSync, writeFileSync } from "node:fs"
-import { createServer } from "node:net"
+import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { parse, stringify } from "yaml"
 import {
@@ -17,7 +16,7 @@ import {
 } from "../../control/history/history_cases.ts"
 import { PrometheusHistory } from "../../control/history/mod.ts"
 import { EDGES_MS } from "../../control/telemetry/mod.ts"
-import { tempFolder } from "../lab/temp_folder.ts"
+import { RunningPrometheus } from "./prometheus.ts"
 
 const SCRAPE_MS = 10_000
 /** Time of a scrape within ten seconds. */
@@ -181,78 +180,4 @@ function text(labels: Readonly<Record<string, string>>): string {
   return Object.entries(labels)
     .map(([name, value]) => `${name}="${value}"`)
     .join(",")
-}
-
-/** A Prometheus of this test. */
-class RunningPrometheus {
-  readonly url: string
-  private readonly folder: string
-  private readonly child: Bun.Subprocess
-
-  private constructor(url: string, folder: string, child: Bun.Subprocess) {
-    this.url = url
-    this.folder = folder
-    this.child = child
-  }
-
-  /** Holds samples, in the text format with times. */
-  static withSamples(samples: string): Promise<RunningPrometheus> {
-    const folder = tempFolder("prometheus")
-    const input = join(folder, "samples")
-    writeFileSync(input, samples)
-    const fill = ["tsdb", "create-blocks-from", "openmetrics", "--quiet", input, join(folder, "data")]
-    const filled = Bun.spawnSync(["promtool", ...fill])
-    if (filled.exitCode !== 0) throw new Error(`promtool: ${filled.stderr}`)
-    return RunningPrometheus.begin(folder, "scrape_configs: []\n")
-  }
-
-  /** Does what a configuration says. */
-  static withConfiguration(yaml: string): Promise<RunningPrometheus> {
-    return RunningPrometheus.begin(tempFolder("prometheus"), yaml)
-  }
-
-  private static async begin(folder: string, yaml: string): Promise<RunningPrometheus> {
-    const log = join(folder, "log")
-    writeFileSync(join(folder, "prometheus.yml"), yaml)
-    const port = await freePort()
-    const child = Bun.spawn(
-      [
-        "prometheus",
-        `--config.file=${join(folder, "prometheus.yml")}`,
-        `--storage.tsdb.path=${join(folder, "data")}`,
-        "--storage.tsdb.retention.time=100y",
-        `--web.listen-address=127.0.0.1:${port}`,
-      ],
-      { stdout: "ignore", stderr: Bun.file(log) },
-    )
-    const running = new RunningPrometheus(`http://127.0.0.1:${port}`, folder, child)
-    const deadline = performance.now() + 50_000
-    for (;;) {
-      const ready = await fetch(`${running.url}/-/ready`).catch(() => null)
-      if (ready?.ok) return running
-      if (performance.now() > deadline || child.exitCode !== null) {
-        const said = readFileSync(log, "utf8")
-        await running.stop()
-        throw new Error(`prometheus does not begin: ${said}`)
-      }
-      await Bun.sleep(50)
-    }
-  }
-
-  async stop(): Promise<void> {
-    this.child.kill("SIGKILL")
-    await this.child.exited
-    rmSync(this.folder, { recursive: true, force: true })
-  }
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer()
-    server.once("error", reject)
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address()
-      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0))
-    })
-  })
 }
