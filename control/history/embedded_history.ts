@@ -118,6 +118,8 @@ export class EmbeddedHistory implements FigureHistory, Journal {
   private pending = new Map<string, WindowRow>()
   private pendingBytes = 0
   private processes = new Map<string, Uint8Array>()
+  /** Proxies' processes whose values were taken. */
+  private readonly written = new Set<string>()
   private writtenSlot = 0
   private forgottenMs = 0
   /** Until when an earlier process had saved what it saw, milliseconds since 1970; 0 where that is not known or too long ago. */
@@ -166,12 +168,16 @@ export class EmbeddedHistory implements FigureHistory, Journal {
     if (slot <= this.writtenSlot) return
     const live = new Set<string>()
     for (const reporter of reporters) {
-      live.add(processKey(reporter.about))
-      if (reporter.changedSlot < slot) this.record(reporter, slot)
+      const process = processKey(reporter.about)
+      live.add(process)
+      // One that has counted nothing yet is written too: after a restart it would be a stranger, whose counts are a base.
+      const silent = reporter.changedSlot === Number.POSITIVE_INFINITY && !this.written.has(process)
+      if (silent || reporter.changedSlot < slot) this.record(reporter, slot)
     }
     this.write(slot, clock.aheadMs())
     if (nowMs - this.forgottenMs < FORGET_MS) return
     this.forgottenMs = nowMs
+    for (const process of this.written) if (!live.has(process)) this.written.delete(process)
     for (const id of this.attempt(file => file.forget(nowMs, live)) ?? []) this.forgetName(id)
   }
 
@@ -257,6 +263,7 @@ export class EmbeddedHistory implements FigureHistory, Journal {
       const data = this.writer.take()
       if (data.length > 0) this.keep(`${slot} ${id}`, { slot, reporter: id, data })
     }
+    this.written.add(process)
     this.processes.set(process, encodeValues(hashed(reporter), this.writer))
   }
 
@@ -351,6 +358,7 @@ export class EmbeddedHistory implements FigureHistory, Journal {
         if (names.length === 0) for (const { name } of this.keys.values()) this.unsaved.add(name)
         else this.relearn(names)
         this.file = file
+        this.written.clear()
         return
       } catch (error) {
         if (last || !isBroken(error)) {

@@ -245,6 +245,13 @@ export const HISTORY_CASES: readonly HistoryCase[] = [
         startedMs: 20 * MINUTE + 15_000,
         flows: [{ labels: inbound(), at: constant(FAST, 21 * MINUTE) }],
       },
+      // Silent until the control plane is gone.
+      {
+        pod: "web-3",
+        workload: "web",
+        startedMs: 0,
+        flows: [{ labels: inbound(), at: constant(FAST, 20 * MINUTE + 8000) }],
+      },
     ],
     restart: [20 * MINUTE + 7000, 20_000],
     questions: [WHOLE, { ...BY_MINUTE, fromMs: BEGIN_MS + 25 * MINUTE, points: 25 }],
