@@ -8,6 +8,8 @@ import { MAX_LIVE_WINDOW_MS, RECORDED_TIER, type Span, TIERS, tierOf, WindowRing
 
 /** Series of one proxy that are kept; its own cap is lower, this bounds what a stranger can make us keep. */
 export const MAX_SERIES_PER_REPORTER = 20_000
+/** Peers and routes of one proxy that are kept: one that invents them leaves room for all others. */
+export const MAX_PEERS_PER_REPORTER = 2_048
 /** Called pods of one proxy that are told apart; those beyond count for their workload only. */
 export const MAX_DST_PODS_PER_REPORTER = 64
 /**
@@ -369,7 +371,7 @@ export class Reporter {
     const id = Object.values(kept).join("\0")
     const known = this.peers.get(id)
     if (known !== undefined) return known
-    if (!this.budget.take()) return null
+    if (this.peers.size >= MAX_PEERS_PER_REPORTER || !this.budget.take()) return null
     const peer: Peer = { key: kept, ring: new WindowRing(), open: 0, hasTcp: false, activeMs: 0, series: 0 }
     this.peers.set(id, peer)
     return peer

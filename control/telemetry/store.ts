@@ -17,10 +17,10 @@ import { MAX_LIVE_WINDOW_MS } from "./window_ring.ts"
 /** Proxies that are kept, those that went within the last hour included. */
 export const MAX_REPORTERS = 20_000
 /**
- * Pairs of a proxy and a peer, or a route, that are kept over all proxies. One with HTTP traffic holds some 29 KB, so
- * this bounds the figures to about 340 MB; a mesh of 1,000 pods with five peers and five routes each needs 10,000.
+ * Pairs of a proxy and a peer, or a route, that are kept over all proxies. One with HTTP traffic holds some 17 KB, so
+ * this bounds the figures to about 340 MB; a mesh of 1,000 pods with ten peers and ten routes each needs 20,000.
  */
-export const MAX_PEERS = 12_288
+export const MAX_PEERS = 20_480
 
 /** What could not be kept. */
 export interface LossCounts {

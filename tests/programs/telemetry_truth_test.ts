@@ -148,6 +148,12 @@ async function expectTruth(): Promise<void> {
   expect({ truth, last, log }).toEqual({ truth, last: "the same", log: "" })
 }
 
+async function windowsWritten(): Promise<number> {
+  const command = ["curl", "-sS", "http://127.0.0.1:9990/metrics"]
+  const { stdout } = await mesh.exec("conduit", "conduit-telemetry", command)
+  return sumOf(stdout, "telemetry_history_windows_total")
+}
+
 test(
   "counts, failures and latencies are those of the generator",
   async () => {
@@ -165,6 +171,14 @@ test(
 test(
   "telemetry that is killed, twice, is told what proxies counted meanwhile",
   async () => {
+    const windows = await windowsWritten()
+    await generate()
+    // A proxy of which nothing is written yet would begin anew.
+    for (const deadline = performance.now() + WAIT_MS; (await windowsWritten()) < windows + 2; ) {
+      if (performance.now() > deadline)
+        throw new Error(`no window was written: ${await mesh.logs("conduit", "conduit-telemetry")}`)
+      await Bun.sleep(500)
+    }
     for (let kill = 0; kill < 2; kill++) {
       const pods = await mesh.pods()
       const telemetry = pods.find(({ deployment: name }) => name === "conduit-telemetry")
