@@ -39,6 +39,7 @@ try {
   await Bun.sleep(WARM_UP_MS)
   const client = createApiClient(createGrpcTransport({ baseUrl: `http://127.0.0.1:${api.port}` }))
   const cpuBefore = cpuSeconds(telemetry.pid)
+  const apiBefore = cpuSeconds(api.pid)
   const measuredFrom = performance.now()
   const took: number[] = []
   while (performance.now() - started < WARM_UP_MS + SECONDS * 1000) {
@@ -50,6 +51,7 @@ try {
     await Bun.sleep(Math.max(0, ASK_EVERY_MS - (performance.now() - began)))
   }
   const cores = ((cpuSeconds(telemetry.pid) - cpuBefore) * 1000) / (performance.now() - measuredFrom)
+  const apiMs = ((cpuSeconds(api.pid) - apiBefore) * 1000) / took.length
   took.sort((a, b) => a - b)
   const at = (share: number): number => took[Math.floor(took.length * share)] ?? Number.NaN
   const metrics = await (await fetch(`http://127.0.0.1:${telemetry.adminPort}/metrics`)).text()
@@ -65,6 +67,7 @@ try {
   console.log(
     `stat -A                  p50 ${at(0.5).toFixed(0)} ms, p99 ${at(0.99).toFixed(0)} ms${over(at(0.99), TARGETS.p99Ms)}`,
   )
+  console.log(`processor of the API      ${apiMs.toFixed(0)} ms a question`)
   console.log(`memory of telemetry      ${residentMebibytes(telemetry.pid).toFixed(0)} MiB`)
   console.log(`disk                     ${(bytesIn(join(folder, "history")) / 2 ** 20).toFixed(1)} MiB`)
   console.log(`longest write            ${(longest * 1000).toFixed(0)} ms`)
