@@ -92,6 +92,8 @@ export class HistoryFile {
       this.db.run(`PRAGMA max_page_count = ${this.limitPages}`)
       this.db.run(`PRAGMA journal_size_limit = ${WAL_BYTES}`)
       this.db.run("PRAGMA cache_size = -8192")
+      // The file system around it may be read-only.
+      this.db.run("PRAGMA temp_store = MEMORY")
       const version = this.pragma("user_version")
       if (version !== 0 && version !== SCHEMA_VERSION) throw new OtherVersion(version)
       this.db.run(SCHEMA)

@@ -60,7 +60,7 @@ async function killedAfter(
   args: readonly string[],
   windows: number,
 ): Promise<{ began: number; saved: number; told: string[] }> {
-  const child = Bun.spawn(["bun", ...args], { stdout: "pipe", stderr: "inherit" })
+  const child = Bun.spawn([process.execPath, ...args], { stdout: "pipe", stderr: "inherit" })
   let text = ""
   const decoder = new TextDecoder()
   for await (const chunk of child.stdout) {
