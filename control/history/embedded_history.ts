@@ -25,24 +25,14 @@ import {
   seriesHash,
   type TrafficKey,
 } from "../telemetry/mod.ts"
-import {
-  HistoryFile,
-  isSeenLate,
-  KEPT_TIERS,
-  type Name,
-  OtherVersion,
-  type WindowRow,
-} from "./history_file.ts"
+import { HistoryFile, KEPT_TIERS, OtherVersion, type WindowRow } from "./history_file.ts"
+import { MAX_HISTORY_KEYS, NameTable, REPORTER } from "./name_table.ts"
 import { ByteReader, ByteWriter, decodeValues, encodeValues } from "./window_codec.ts"
 
 /** The file's name in its folder. */
 export const HISTORY_FILE = "history.db"
 /** Bound of the file: a day of 500 proxies with 15 peers each takes some 250 MB. */
 export const MAX_HISTORY_BYTES = 512 * 1024 * 1024
-/** Keys of figures that are told apart within a day; some 30 MB of memory. Those beyond are left out. */
-export const MAX_HISTORY_KEYS = 100_000
-/** Proxies that are told apart within a day. Those beyond are left out. */
-export const MAX_HISTORY_REPORTERS = 20_000
 /** Windows that wait to be written, in bytes: ten minutes of 1,000 proxies. The oldest give way. */
 export const MAX_PENDING_BYTES = 64 * 1024 * 1024
 /** After the end of a window reports are waited for this long: a proxy reports once a second. */
@@ -56,11 +46,6 @@ export const MAX_AWAY_MS = 600_000
 export const MAX_READ_TURN_MS = 8
 /** How often what is too old is forgotten. */
 const FORGET_MS = 3_600_000
-
-const REPORTER = "reporter"
-
-/** A proxy's process, as its windows are kept by. */
-type ProcessName = PodName & { readonly process: string }
 
 /** What the history went through. */
 export interface HistoryCounts {
@@ -107,14 +92,7 @@ export class EmbeddedHistory implements FigureHistory, Journal {
   /** Why the file cannot be used now; empty when it can. */
   private problem = ""
   private readonly writer = new ByteWriter()
-  private readonly byText = new Map<string, Name>()
-  private readonly keys = new Map<
-    number,
-    { readonly kind: string; readonly value: unknown; readonly name: Name }
-  >()
-  private readonly kinds = new Map<string, number>()
-  private nextId = 1
-  private unsaved = new Set<Name>()
+  private readonly names: NameTable
   private pending = new Map<string, WindowRow>()
   private pendingBytes = 0
   private processes = new Map<string, Uint8Array>()
@@ -129,6 +107,9 @@ export class EmbeddedHistory implements FigureHistory, Journal {
   constructor(folder: string, options: EmbeddedHistoryOptions) {
     this.path = `${folder}/${HISTORY_FILE}`
     this.options = options
+    this.names = new NameTable(options.maxKeys ?? MAX_HISTORY_KEYS, () => {
+      this.counts.leftOut++
+    })
     const nowMs = (options.wallMs ?? Date.now)()
     this.open(nowMs)
     const savedMs = this.file?.savedUntilMs ?? 0
@@ -178,7 +159,7 @@ export class EmbeddedHistory implements FigureHistory, Journal {
     if (nowMs - this.forgottenMs < FORGET_MS) return
     this.forgottenMs = nowMs
     for (const process of this.written) if (!live.has(process)) this.written.delete(process)
-    for (const id of this.attempt(file => file.forget(nowMs, live)) ?? []) this.forgetName(id)
+    for (const id of this.attempt(file => file.forget(nowMs, live)) ?? []) this.names.forget(id)
   }
 
   /** Closes the file. What has not ended is not lost: proxies' counts go on from the last window when they report again. */
@@ -204,7 +185,7 @@ export class EmbeddedHistory implements FigureHistory, Journal {
       const point = rows.pointAt(timeMs)
       if (point < 0) continue
       for (const [reporterId, data] of this.attempt(file => file.slot(tier, slot)) ?? []) {
-        const reporter = this.keys.get(reporterId)
+        const reporter = this.names.of(reporterId)
         if (reporter === undefined) continue
         const reader = new ByteReader(data)
         while (reader.more) {
@@ -212,7 +193,7 @@ export class EmbeddedHistory implements FigureHistory, Journal {
           const pair = reporterId * PAIRS + keyId
           let row = known.get(pair)
           if (row === undefined) {
-            const key = this.keys.get(keyId)
+            const key = this.names.of(keyId)
             row =
               key?.kind === figures
                 ? rows.rowOf(reporter.value as PodName, key.value as TrafficKey | AccessKey)
@@ -242,7 +223,7 @@ export class EmbeddedHistory implements FigureHistory, Journal {
     // A window that changes late is written again, so each process has its own: a restarted one counts beside the one before.
     const process = processKey(reporter.about)
     const name = { namespace, pod, workloadKind, workload, process }
-    const id = this.idOf(REPORTER, name, timeMs, reporter.sinceMs)
+    const id = this.names.idOf(REPORTER, name, timeMs, reporter.sinceMs)
     const from = reporter.changedSlot
     reporter.changedSlot = Number.POSITIVE_INFINITY
     if (id === null) return
@@ -251,13 +232,13 @@ export class EmbeddedHistory implements FigureHistory, Journal {
         const sums = ring.sum(RECORDED_TIER, slot, slot)
         if (isEmpty(sums)) continue
         const kind: Figures = key.route === "" ? "traffic" : "routes"
-        const keyId = this.idOf(kind, key.dstPod === "" ? key : { ...key, dstPod: "" }, timeMs)
+        const keyId = this.names.idOf(kind, key.dstPod === "" ? key : { ...key, dstPod: "" }, timeMs)
         if (keyId !== null) this.writer.record(keyId, sums)
       }
       for (const entry of reporter.access.entries.values()) {
         const sent = countOf(entry, RECORDED_TIER, slot, slot)
         if (sent === 0) continue
-        const keyId = this.idOf("access", entry.key, timeMs)
+        const keyId = this.names.idOf("access", entry.key, timeMs)
         if (keyId !== null) this.writer.record(keyId, { ...emptySums(), sent })
       }
       const data = this.writer.take()
@@ -284,7 +265,7 @@ export class EmbeddedHistory implements FigureHistory, Journal {
     const began = performance.now()
     const written = this.attempt(file => {
       const windows = [...this.pending.values()]
-      file.write({ windows, processes: this.processes, names: [...this.unsaved], untilSlot, aheadMs })
+      file.write({ windows, processes: this.processes, names: this.names.unsaved(), untilSlot, aheadMs })
       return windows.length
     }, true)
     if (written === undefined) {
@@ -297,54 +278,7 @@ export class EmbeddedHistory implements FigureHistory, Journal {
     this.pending.clear()
     this.pendingBytes = 0
     this.processes.clear()
-    this.unsaved.clear()
-  }
-
-  /** Number of a name, given anew when it is new; null where there is no room. */
-  private idOf(
-    kind: string,
-    value: ProcessName | TrafficKey | AccessKey,
-    nowMs: number,
-    sinceMs = nowMs,
-  ): number | null {
-    const text = JSON.stringify(value)
-    const known = this.byText.get(`${kind} ${text}`)
-    if (known !== undefined) {
-      if (isSeenLate(known, nowMs)) {
-        known.seenMs = nowMs
-        this.unsaved.add(known)
-      }
-      return known.id
-    }
-    const limit = kind === REPORTER ? MAX_HISTORY_REPORTERS : (this.options.maxKeys ?? MAX_HISTORY_KEYS)
-    const group = kind === REPORTER ? REPORTER : ""
-    if ((this.kinds.get(group) ?? 0) >= limit) {
-      this.counts.leftOut++
-      return null
-    }
-    const name = { id: this.nextId, kind, text, sinceMs: Math.floor(sinceMs), seenMs: nowMs }
-    this.learn(name)
-    this.unsaved.add(name)
-    return name.id
-  }
-
-  private learn(name: Name): void {
-    const { id, kind, text } = name
-    this.byText.set(`${kind} ${text}`, name)
-    const { process: _, ...value } = JSON.parse(text)
-    this.keys.set(id, { kind, value, name })
-    const group = kind === REPORTER ? REPORTER : ""
-    this.kinds.set(group, (this.kinds.get(group) ?? 0) + 1)
-    this.nextId = Math.max(this.nextId, id + 1)
-  }
-
-  private forgetName(id: number): void {
-    const known = this.keys.get(id)
-    if (known === undefined) return
-    this.keys.delete(id)
-    this.byText.delete(`${known.kind} ${known.name.text}`)
-    const group = known.kind === REPORTER ? REPORTER : ""
-    this.kinds.set(group, (this.kinds.get(group) ?? 1) - 1)
+    this.names.saved()
   }
 
   private open(nowMs: number): void {
@@ -354,9 +288,14 @@ export class EmbeddedHistory implements FigureHistory, Journal {
         mkdirSync(dirname(this.path), { recursive: true })
         const file = new HistoryFile(this.path, limitBytes, nowMs, this.writer)
         const names = file.names()
-        // A new file learns the names that are known; one that is there has names of its own.
-        if (names.length === 0) for (const { name } of this.keys.values()) this.unsaved.add(name)
-        else this.relearn(names)
+        // A new file learns the names that are known; one that is there has names of its own, and other numbers mean nothing.
+        if (names.length === 0) this.names.forgetSaved()
+        else {
+          this.names.learnAll(names)
+          this.counts.lost += this.pending.size
+          this.pending.clear()
+          this.pendingBytes = 0
+        }
         this.file = file
         this.written.clear()
         return
@@ -368,17 +307,6 @@ export class EmbeddedHistory implements FigureHistory, Journal {
         this.setAside(error)
       }
     }
-  }
-
-  private relearn(names: readonly Name[]): void {
-    this.byText.clear()
-    this.keys.clear()
-    this.kinds.clear()
-    this.unsaved.clear()
-    this.counts.lost += this.pending.size
-    this.pending.clear()
-    this.pendingBytes = 0
-    for (const name of names) this.learn(name)
   }
 
   /** Does something with the file; undefined where it cannot be done. */
