@@ -134,7 +134,8 @@ export class AccessLedger {
 
 /** How often an entry's access happened in the slots of a tier from `firstSlot` to `lastSlot`, both included. */
 export function countOf(entry: AccessEntry, tier: number, firstSlot: number, lastSlot: number): number {
-  return entry.tiers[tier]?.sum(0, firstSlot, lastSlot) ?? 0
+  const slots = entry.tiers[tier]
+  return slots?.sum(0, slots.held(firstSlot, lastSlot)) ?? 0
 }
 
 function keyOf(labels: Readonly<Record<string, string>>): AccessKey {

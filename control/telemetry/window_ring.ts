@@ -135,16 +135,23 @@ export class Slots<A extends Uint32Array | Float64Array> {
     column[index] = (column[index] ?? 0) + amount
   }
 
-  /** What a number sums up to over the slots from `firstSlot` to `lastSlot`, both included. */
-  sum(offset: number, firstSlot: number, lastSlot: number): number {
-    const column = this.columns[offset]
-    if (column === undefined) return 0
+  /** Places of the slots that hold something, from `firstSlot` to `lastSlot`, both included. */
+  held(firstSlot: number, lastSlot: number): number[] {
     const { slots } = this.tier
-    let sum = 0
+    const places: number[] = []
     for (let slot = Math.max(firstSlot, lastSlot - slots + 1); slot <= lastSlot; slot++) {
       const index = slot % slots
-      if (this.stamps[index] === slot) sum += column[index] ?? 0
+      if (this.stamps[index] === slot) places.push(index)
     }
+    return places
+  }
+
+  /** What a number sums up to over places. */
+  sum(offset: number, places: readonly number[]): number {
+    const column = this.columns[offset]
+    if (column === undefined) return 0
+    let sum = 0
+    for (const index of places) sum += column[index] ?? 0
     return sum
   }
 }
@@ -180,17 +187,19 @@ export class WindowRing {
     const sums = emptySums()
     const http = this.http?.[tier]
     if (http !== undefined) {
-      sums.successes = http.sum(SUCCESSES, firstSlot, lastSlot)
-      sums.failures = http.sum(FAILURES, firstSlot, lastSlot)
-      sums.sent = http.sum(SENT, firstSlot, lastSlot)
+      const places = http.held(firstSlot, lastSlot)
+      sums.successes = http.sum(SUCCESSES, places)
+      sums.failures = http.sum(FAILURES, places)
+      sums.sent = http.sum(SENT, places)
       for (let bucket = 0; bucket < BUCKETS; bucket++) {
-        sums.latency[bucket] = http.sum(LATENCY + bucket, firstSlot, lastSlot)
+        sums.latency[bucket] = http.sum(LATENCY + bucket, places)
       }
     }
     const tcp = this.tcp?.[tier]
     if (tcp !== undefined) {
-      sums.readBytes = tcp.sum(READ_BYTES, firstSlot, lastSlot)
-      sums.writeBytes = tcp.sum(WRITE_BYTES, firstSlot, lastSlot)
+      const places = tcp.held(firstSlot, lastSlot)
+      sums.readBytes = tcp.sum(READ_BYTES, places)
+      sums.writeBytes = tcp.sum(WRITE_BYTES, places)
     }
     return sums
   }
