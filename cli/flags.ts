@@ -59,7 +59,7 @@ export const WINDOW_FLAG = {
     type: "string",
     alias: ["t", "window"],
     valueHint: "DURATION",
-    description: "how far back to look, 1s to 1h (default: 1m)",
+    description: "how far back to look, 1s to 24h (default: 1m)",
   },
 } as const satisfies ArgsDef
 

@@ -520,7 +520,7 @@ spec:
 `)
   expect(err).toContain("conduit: shop/deploy/legacy (10.0.0.3) called shop/deploy/cart port 8080 7 times")
   expect(code).toBe(0)
-  expect(lastLearn).toMatchObject({ windowMs: 3_600_000, target: { kind: "deployment", name: "cart" } })
+  expect(lastLearn).toMatchObject({ windowMs: 0, target: { kind: "deployment", name: "cart" } })
   expect((await conduit("policy learn deploy/cart -n shop")).out).toBe(out)
   const file = join(folder, "learnt.yaml")
   writeFileSync(file, out)
@@ -590,7 +590,7 @@ test("wrong usage of every kind is one sentence without a stack, nothing on stan
     ["stat deploy --from deploy/a --to deploy/b", "cannot be used together"],
     ["policy what-if", "FILE is missing"],
     ["policy lst", 'unknown command "lst" (did you mean "list"?)'],
-    ["policy learn --for 2h", "figures are kept for 1s to 1h"],
+    ["policy learn --for 25h", "figures are kept for 1s to 24h"],
     ["policy learn -o table", "one of yaml, json"],
     ["identity -o xml", "one of table, wide, json, yaml"],
     ["completion tcsh", "choose bash, zsh, fish"],

@@ -13,15 +13,10 @@ import type { Log } from "./log.ts"
 import { joinMesh, type MeshMember, PEER_TIMEOUT_MS } from "./mesh_member.ts"
 import { allPolicyProblems, policyConditions, servePolicy } from "./policy/mod.ts"
 import { routeConditions, routeProblems } from "./routing/mod.ts"
+import { runTelemetry } from "./run_telemetry.ts"
 import { type Listening, type Metric, ProcessMetrics, serveAdmin } from "./serve/mod.ts"
 import { type ClusterSettings, NEED_CLUSTER, type ServiceName, type Settings } from "./settings.ts"
-import {
-  localQueries,
-  remoteQueries,
-  serveTelemetry,
-  type TelemetryQueries,
-  TelemetryStore,
-} from "./telemetry/mod.ts"
+import { remoteQueries, type TelemetryQueries } from "./telemetry/mod.ts"
 import { serveWeb } from "./web/mod.ts"
 
 /**
@@ -197,49 +192,16 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
     let queries: TelemetryQueries | undefined =
       address === "" ? undefined : remoteQueries(address, member?.transportTo("telemetry"))
     if (services.has("telemetry")) {
-      const telemetry = new TelemetryStore(Date.now())
-      queries = localQueries(telemetry, Date.now)
       const options = {
         host,
         port: ports.telemetry,
-        nowMs: Date.now,
         ...(mesh === null ? {} : { names: mesh.names }),
         ...tls("proxies"),
       }
-      parts.push({ name: "telemetry", listening: await serveTelemetry(telemetry, options) })
-      figures.push(() => [
-        { name: "telemetry_reporters", help: "Proxies kept.", type: "gauge", value: telemetry.reporterCount },
-        {
-          name: "telemetry_peers",
-          help: "Peers of proxies kept.",
-          type: "gauge",
-          value: telemetry.peerCount,
-        },
-        {
-          name: "telemetry_access_records",
-          help: "Access records of proxies kept.",
-          type: "gauge",
-          value: telemetry.accessCount,
-        },
-        {
-          name: "telemetry_folded_access_records_total",
-          help: "Access records counted as other as too many.",
-          type: "counter",
-          value: telemetry.losses.foldedAccesses,
-        },
-        {
-          name: "telemetry_refused_reporters_total",
-          help: "Proxies refused as too many.",
-          type: "counter",
-          value: telemetry.losses.refusedReporters,
-        },
-        {
-          name: "telemetry_left_out_peers_total",
-          help: "Peers left out as too many.",
-          type: "counter",
-          value: telemetry.losses.leftOutPeers,
-        },
-      ])
+      const telemetry = await runTelemetry(settings.history, options, log)
+      queries = telemetry.queries
+      parts.push({ name: "telemetry", listening: telemetry.listening })
+      figures.push(telemetry.metrics)
     }
     if (services.has("api") && source !== undefined && queries !== undefined) {
       const known = source

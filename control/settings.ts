@@ -49,6 +49,8 @@ export interface Settings {
   readonly adminPort: number
   /** `host:port` of the telemetry service; empty when it runs in this process. */
   readonly telemetryAddress: string
+  /** Where telemetry keeps what is older than memory reaches. */
+  readonly history: HistorySettings
   /** Certificates and TLS; null for a control plane without identity. */
   readonly mesh: MeshSettings | null
   /** The identity service; null where it does not run. */
@@ -59,6 +61,14 @@ export interface Settings {
   readonly web: WebSettings | null
   /** What the installation decides about policies. */
   readonly policy: PolicyOptions
+}
+
+/** Where telemetry keeps what is older than memory reaches; both empty: nowhere. */
+export interface HistorySettings {
+  /** Folder of the history's file. */
+  readonly folder: string
+  /** Address of a Prometheus that scrapes the proxies; it is asked instead of a file. */
+  readonly prometheusUrl: string
 }
 
 /** Reads settings, or says in a sentence what is wrong with them. */
@@ -106,6 +116,8 @@ export function parseSettings(
   if (services.has("api") && !services.has("telemetry") && telemetryAddress === "") {
     return "api needs CONDUIT_TELEMETRY_ADDR: host:port of the telemetry service"
   }
+  const history = historySettings(env)
+  if (typeof history === "string") return history
   const policy = policyOptions(env)
   if (typeof policy === "string") return policy
   const ports: Record<ServiceName, number> = { ...SERVICE_PORTS }
@@ -128,6 +140,7 @@ export function parseSettings(
     ports,
     adminPort,
     telemetryAddress,
+    history,
     mesh,
     identity,
     injector,
@@ -146,6 +159,14 @@ function clusterSettings(values: ReturnType<typeof parse>["values"]): ClusterSet
   }
   if (kubernetes) return { from: "kubernetes", kubeconfig, context }
   return manifests === undefined || manifests === "" ? null : { from: "manifests", folder: manifests }
+}
+
+function historySettings(env: Readonly<Record<string, string | undefined>>): HistorySettings | string {
+  const { CONDUIT_TELEMETRY_FOLDER: folder = "", CONDUIT_PROMETHEUS_URL: prometheusUrl = "" } = env
+  if (prometheusUrl !== "" && !/^https?:\/\/[^/\s]+/.test(prometheusUrl)) {
+    return `CONDUIT_PROMETHEUS_URL must be an address such as http://prometheus.monitoring:9090, not "${prometheusUrl}"`
+  }
+  return { folder, prometheusUrl: prometheusUrl.replace(/\/+$/, "") }
 }
 
 function policyOptions(env: Readonly<Record<string, string | undefined>>): PolicyOptions | string {

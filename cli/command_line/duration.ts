@@ -24,14 +24,14 @@ export function parseDurationMs(text: string, flag: string): number {
 /** Shortest window that the API takes. */
 const MIN_WINDOW_MS = 1000
 /** Longest window that the API keeps. */
-const MAX_WINDOW_MS = 3_600_000
+const MAX_WINDOW_MS = 24 * 3_600_000
 
-/** The window of `-t` in milliseconds, 1 minute unless given. @throws UsageError outside of 1s to 1h */
+/** The window of `-t` in milliseconds, 1 minute unless given. @throws UsageError outside of 1s to 24h */
 export function windowMsOf(text: string | undefined): number {
   if (text === undefined) return 60_000
   const ms = parseDurationMs(text, "-t")
   if (ms < MIN_WINDOW_MS || ms > MAX_WINDOW_MS) {
-    throw new UsageError(`-t cannot be "${text}"; figures are kept for 1s to 1h`)
+    throw new UsageError(`-t cannot be "${text}"; figures are kept for 1s to 24h`)
   }
   return ms
 }

@@ -60,6 +60,11 @@ const INSTALLATION_FLAGS = {
     valueHint: "DURATION",
     description: "allowance for clocks that differ (default: 20s)",
   },
+  "prometheus-url": {
+    type: "string",
+    valueHint: "URL",
+    description: "a Prometheus that scrapes the proxies, for figures older than an hour",
+  },
 } as const satisfies ArgsDef
 
 /** Flags of `conduit install`. */
@@ -86,6 +91,7 @@ const WORDS: Readonly<Record<string, string>> = {
   "identity-trust-domain": "identityTrustDomain",
   "identity-issuance-lifetime": "identityIssuanceLifetime",
   "identity-clock-skew-allowance": "identityClockSkewAllowance",
+  "prometheus-url": "telemetry.prometheusUrl",
 }
 const FILES: Readonly<Record<string, string>> = {
   "identity-trust-anchors-file": "identityTrustAnchorsPEM",

@@ -19,7 +19,7 @@ import {
 import { learnedYaml } from "../../deploy/policy/mod.ts"
 
 /** Figures are kept for this long. */
-const MAX_FOR_MS = 3_600_000
+const MAX_FOR_MS = 24 * 3_600_000
 const MIN_FOR_MS = 1_000
 /** Time between two looks while waiting. */
 const LOOK_MS = 1_000
@@ -39,7 +39,7 @@ export const learn = command({
       type: "string",
       valueHint: "DURATION",
       description:
-        "learn from this long, 1s to 1h, and wait for it where less was seen (default: all that is known)",
+        "learn from this long, 1s to 24h, and wait for it where less was seen (default: all that is known)",
     },
     ...SELECTOR_FLAG,
   },
@@ -62,7 +62,7 @@ export const learn = command({
     const forMs = forMsOf(args.for)
     await using mesh = await openApi(args)
     const ask = (api: ApiClient, target: ResourceArgument): Promise<LearnResponse> =>
-      api.learn({ target: queryOf(target, mesh.namespace, args.selector), windowMs: forMs ?? MAX_FOR_MS })
+      api.learn({ target: queryOf(target, mesh.namespace, args.selector), windowMs: forMs ?? 0 })
     const learnt: LearnResponse[] = []
     for (const target of targets) learnt.push(await seen(() => mesh.call(api => ask(api, target)), forMs))
 
@@ -98,7 +98,7 @@ function forMsOf(text: string | undefined): number | null {
   if (text === undefined) return null
   const ms = parseDurationMs(text, "--for")
   if (ms >= MIN_FOR_MS && ms <= MAX_FOR_MS) return ms
-  throw new UsageError(`--for cannot be "${text}"; figures are kept for 1s to 1h`)
+  throw new UsageError(`--for cannot be "${text}"; figures are kept for 1s to 24h`)
 }
 
 /** Asks until all of the time was seen; at most for that time, since what never reports would never be seen. */

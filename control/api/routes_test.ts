@@ -8,7 +8,7 @@ import { localQueries, TelemetryStore } from "../telemetry/mod.ts"
 import { routes } from "./routes.ts"
 
 const NOW = 1_750_000_060_000
-const START = NOW - 60_000
+const START = NOW - 30_000
 
 const CLUSTER = `
 apiVersion: apps/v1

@@ -39,6 +39,7 @@ import { proxyDiscovery } from "./proxy_discovery.ts"
 import { proxyMetrics } from "./proxy_metrics.ts"
 import { routes } from "./routes.ts"
 import { stat } from "./stat.ts"
+import { timeSeries } from "./time_series.ts"
 import { topology } from "./topology.ts"
 import { whatIf } from "./what_if.ts"
 
@@ -113,6 +114,7 @@ export async function serveApi(
         explainCallOf(known(store), request, signal, { policy, names: options.names, nowMs, proxies }),
       proxyDiscovery: (request, { signal }) => proxyDiscovery(known(store), request, signal, proxies),
       gate: request => gate(known(store), queries, request, nowMs()),
+      timeSeries: request => timeSeries(known(store), queries, request, nowMs()),
       check: request => check(known(store), { policy, nowMs, certified, problems }, request),
       topology: request => topology(known(store), queries, request),
       events: request => {

@@ -1,7 +1,7 @@
 // Who called what at one proxy, and what was decided: windows of its access records (`access_total`). A record that was
 // repeated, that came late or on a new stream counts what happened once, as all that a proxy reports (reporter.ts).
 import type { telemetryQueryV1 } from "../../protos/mod.ts"
-import { MAX_WINDOW_MS, Slots, TIERS } from "./window_ring.ts"
+import { MAX_LIVE_WINDOW_MS, Slots, type Span, TIERS } from "./window_ring.ts"
 
 /** The metric of access records. */
 export const ACCESS_METRIC = "access_total"
@@ -85,9 +85,14 @@ export class AccessLedger {
   }
 
   /** Counts. */
-  add({ entry }: AccessSeries, growth: number, nowMs: number): void {
-    entry.activeMs = nowMs
-    for (const slots of entry.tiers) slots.add(nowMs, 0, growth)
+  add({ entry }: AccessSeries, growth: number, span: Span): void {
+    entry.activeMs = span.toMs
+    for (const slots of entry.tiers) slots.add(span, 0, growth)
+  }
+
+  /** All series. */
+  all(): Iterable<AccessSeries> {
+    return this.series.values()
   }
 
   /** Forgets a series that the proxy dropped; what it counted stays. */
@@ -100,7 +105,7 @@ export class AccessLedger {
   /** Forgets entries that no series feeds and that did not grow within the longest window. */
   sweep(nowMs: number): void {
     for (const [id, entry] of this.entries) {
-      if (entry.series > 0 || nowMs - entry.activeMs <= MAX_WINDOW_MS) continue
+      if (entry.series > 0 || nowMs - entry.activeMs <= MAX_LIVE_WINDOW_MS) continue
       this.entries.delete(id)
       this.budget.give(1)
     }
@@ -120,7 +125,7 @@ export class AccessLedger {
       const other = otherKey(key.verdict)
       return this.entryOf(JSON.stringify(other), other)
     }
-    const tiers = TIERS.map(tier => new Slots(tier, 1, new Uint32Array(tier.slots)))
+    const tiers = TIERS.map(tier => new Slots(tier, 1, length => new Uint32Array(length)))
     const entry: AccessEntry = { key, activeMs: 0, series: 0, tiers }
     this.entries.set(id, entry)
     return entry
@@ -129,11 +134,8 @@ export class AccessLedger {
 
 /** How often an entry's access happened in the slots of a tier from `firstSlot` to `lastSlot`, both included. */
 export function countOf(entry: AccessEntry, tier: number, firstSlot: number, lastSlot: number): number {
-  let count = 0
-  entry.tiers[tier]?.each(firstSlot, lastSlot, (data, at) => {
-    count += data[at] ?? 0
-  })
-  return count
+  const slots = entry.tiers[tier]
+  return slots?.sum(0, slots.held(firstSlot, lastSlot)) ?? 0
 }
 
 function keyOf(labels: Readonly<Record<string, string>>): AccessKey {

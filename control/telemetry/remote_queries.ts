@@ -4,7 +4,8 @@ import { createGrpcTransport } from "@connectrpc/connect-node"
 import { createTelemetryQueryClient, type TelemetryQueryClient } from "../../protos/mod.ts"
 import { PING_INTERVAL_MS, PING_TIMEOUT_MS } from "../serve/mod.ts"
 import type { MeshTransport } from "../tls/mod.ts"
-import type { TelemetryQueries } from "./service.ts"
+import type { TelemetryQueries } from "./queries.ts"
+import { seriesRequest, seriesRows } from "./series_messages.ts"
 
 /** An answer takes milliseconds; one that takes this long will not come. */
 export const QUERY_TIMEOUT_MS = 5_000
@@ -38,6 +39,8 @@ export function remoteQueries(
     routes: windowMs => explained(client => client.routes({ windowMs })),
     access: windowMs => explained(client => client.access({ windowMs })),
     reporters: () => explained(client => client.reporters({})),
+    series: async question =>
+      seriesRows(await explained(client => client.timeSeries(seriesRequest(question))), question.points),
   }
 }
 

@@ -4,10 +4,12 @@ import type { telemetryQueryV1, telemetryV1 } from "../../protos/mod.ts"
 import { ACCESS_METRIC, type AccessBudget, AccessLedger, type AccessSeries } from "./access_ledger.ts"
 import { bucketMap, EDGES_MS } from "./histogram_edges.ts"
 import { type Figure, figureOf, type TrafficKey, trafficKeyOf } from "./traffic_key.ts"
-import { MAX_WINDOW_MS, TIERS, tierOf, WindowRing } from "./window_ring.ts"
+import { MAX_LIVE_WINDOW_MS, RECORDED_TIER, type Span, TIERS, tierOf, WindowRing } from "./window_ring.ts"
 
 /** Series of one proxy that are kept; its own cap is lower, this bounds what a stranger can make us keep. */
 export const MAX_SERIES_PER_REPORTER = 20_000
+/** Peers and routes of one proxy that are kept: one that invents them leaves room for all others. */
+export const MAX_PEERS_PER_REPORTER = 2_048
 /** Called pods of one proxy that are told apart; those beyond count for their workload only. */
 export const MAX_DST_PODS_PER_REPORTER = 64
 /**
@@ -52,6 +54,19 @@ export interface Coverage {
   readonly wholeWindow: boolean
 }
 
+/** What an earlier process of the control plane knew of a proxy. */
+export interface Resumed {
+  /** What was counted until then is in the history, milliseconds since 1970. */
+  readonly savedMs: number
+  /** Last cumulative values by `seriesHash`: one number, or one per bucket. */
+  readonly values: Map<bigint, readonly number[]>
+}
+
+/** What a series is called in `Resumed.values`. */
+export function seriesHash(id: string): bigint {
+  return BigInt(Bun.hash(id))
+}
+
 interface SeriesState {
   readonly id: string
   readonly figure: Figure
@@ -67,6 +82,14 @@ export interface PeerBudget {
   take(route: boolean): boolean
   /** Gives back the room of `count` peers. */
   give(count: number): void
+}
+
+/** Keeps what outlives this process. */
+export interface Journal {
+  /** What an earlier process knew of a proxy, by `processKey`; null for nothing. */
+  resume(key: string): Resumed | null
+  /** A report is about to be taken. */
+  beforeReport(reporter: Reporter, nowMs: number): void
 }
 
 /** One proxy process. */
@@ -92,21 +115,34 @@ export class Reporter {
   private countsFromZero: boolean
   /** Time of the first report, milliseconds since 1970; 0 before. */
   private firstReportMs = 0
+  /** When its last stream ended, milliseconds since 1970; 0 before. */
+  private closedMs = 0
+  private resumed: Resumed | null
+  /** When the values of the report that is being taken were counted. */
+  private readonly span: Span = { fromMs: 0, toMs: 0 }
+  /** First slot of the recorded tier that changed since it was last recorded; infinite for none. */
+  changedSlot = Number.POSITIVE_INFINITY
 
-  /** @param watchedSinceMs since when reports could have been taken, milliseconds since 1970 */
+  /**
+   * @param startedMs  when the proxy began, on the clock of the reports, milliseconds since 1970
+   * @param watchedSinceMs  since when reports could have been taken, milliseconds since 1970
+   * @param resumed  what is known of it from before, null for nothing
+   */
   constructor(
     about: telemetryV1.Reporter,
+    startedMs: number,
     watchedSinceMs: number,
     budget: PeerBudget,
     accessBudget: AccessBudget,
+    resumed: Resumed | null = null,
   ) {
     this.about = about
     this.budget = budget
     this.access = new AccessLedger(accessBudget, MAX_SERIES_PER_REPORTER)
     this.buckets = bucketMap(about.histogramEdgesMs.length > 0 ? about.histogramEdgesMs : EDGES_MS)
-    const startedMs = Number(about.startedAtMs)
-    this.countsFromZero = startedMs >= watchedSinceMs
-    if (this.countsFromZero) this.sinceMs = startedMs
+    this.resumed = resumed
+    this.countsFromZero = resumed !== null || startedMs >= watchedSinceMs
+    if (this.countsFromZero) this.sinceMs = resumed?.savedMs ?? startedMs
   }
 
   /** Whether a stream of it is open. */
@@ -115,10 +151,10 @@ export class Reporter {
   }
 
   /** Begins a stream; reports of older ones count no more. */
-  openStream(): ReportStream {
+  openStream(journal: Journal | null): ReportStream {
     this.streams++
     this.stream++
-    return new ReportStream(this, this.stream)
+    return new ReportStream(this, this.stream, journal)
   }
 
   /** Forgets everything. */
@@ -134,8 +170,26 @@ export class Reporter {
     return stream === this.stream
   }
 
-  /** Notes that a report came, before its values are taken. */
-  beginReport(nowMs: number): void {
+  /** Ends a stream; one that was heard of lately was alive until now. */
+  closeStream(nowMs: number): void {
+    this.streams--
+    this.closedMs = nowMs
+  }
+
+  /** When what a new stream tells first was counted: since the last one was heard of. */
+  unheardSince(nowMs: number): number {
+    const sinceMs = Math.max(this.lastReportMs, this.closedMs)
+    return Math.min(nowMs, sinceMs > 0 ? sinceMs : this.countsFromZero ? this.sinceMs : nowMs)
+  }
+
+  /**
+   * Notes that a report came, before its values are taken.
+   *
+   * @param countedFromMs  since when what it tells was counted
+   */
+  beginReport(nowMs: number, countedFromMs: number): void {
+    this.span.fromMs = Math.min(countedFromMs, nowMs)
+    this.span.toMs = nowMs
     this.lastReportMs = nowMs
     if (this.firstReportMs === 0) this.firstReportMs = nowMs
     if (nowMs - this.firstReportMs >= BASELINE_MS) this.countsFromZero = true
@@ -155,9 +209,35 @@ export class Reporter {
     const peer = this.peerOf(trafficKeyOf(labels))
     if (peer === null) return null
     const state: SeriesState = { id, figure, peer, value: Number.NaN, counts: [] }
+    const before = figure === "open" ? undefined : this.resumedValues(id)
+    if (before !== undefined) {
+      state.value = before[0] ?? 0
+      if (figure === "latency") state.counts = [...before]
+      if (figure === "read" || figure === "write") peer.hasTcp = true
+    }
     this.series.set(id, state)
     peer.series++
     return state
+  }
+
+  /** The series of an access record, made when it is new; null beyond the limit. */
+  declareAccess(labels: Readonly<Record<string, string>>): AccessSeries | null {
+    const series = this.access.declare(labels)
+    const before = series !== null && Number.isNaN(series.value) ? this.resumedValues(series.id) : undefined
+    if (series !== null && before !== undefined) series.value = before[0] ?? 0
+    return series
+  }
+
+  private resumedValues(id: string): readonly number[] | undefined {
+    return this.resumed?.values.get(seriesHash(id))
+  }
+
+  /** Last cumulative values of all series, as `Resumed.values` holds them. */
+  *values(): Generator<readonly [id: string, values: readonly number[]]> {
+    for (const { id, figure, value, counts } of this.series.values()) {
+      if (figure !== "open" && !Number.isNaN(value)) yield [id, figure === "latency" ? counts : [value]]
+    }
+    for (const { id, value } of this.access.all()) if (!Number.isNaN(value)) yield [id, [value]]
   }
 
   /** Forgets a series that the proxy dropped. */
@@ -170,9 +250,10 @@ export class Reporter {
 
   /** Forgets peers whose series the proxy dropped and that had no traffic within the longest window. */
   sweep(nowMs: number): void {
+    if (this.firstReportMs > 0 && nowMs - this.firstReportMs > BASELINE_MS) this.resumed = null
     this.access.sweep(nowMs)
     for (const [id, { key, series, activeMs }] of this.peers) {
-      if (series > 0 || nowMs - activeMs <= MAX_WINDOW_MS) continue
+      if (series > 0 || nowMs - activeMs <= MAX_LIVE_WINDOW_MS) continue
       this.peers.delete(id)
       this.budget.give(1)
       this.dstPods.delete(`${key.dstNamespace}/${key.dstPod}`)
@@ -180,8 +261,9 @@ export class Reporter {
   }
 
   /** Takes a counter's or gauge's new value. */
-  sample(state: SeriesState, value: number, nowMs: number): void {
+  sample(state: SeriesState, value: number): void {
     const { peer, figure } = state
+    const { span } = this
     const first = Number.isNaN(state.value)
     const before = first ? 0 : state.value
     state.value = value
@@ -193,22 +275,25 @@ export class Reporter {
     if (figure === "read" || figure === "write") peer.hasTcp = true
     const growth = this.growth(first, before, value)
     if (growth === 0) return
-    peer.activeMs = nowMs
-    if (figure === "read" || figure === "write") peer.ring.addBytes(nowMs, figure === "write", growth)
-    else if (figure === "sent") peer.ring.addSent(nowMs, growth)
-    else if (figure !== "latency") peer.ring.addResponses(nowMs, figure === "failure", growth)
+    this.noteChange()
+    peer.activeMs = span.toMs
+    if (figure === "read" || figure === "write") peer.ring.addBytes(span, figure === "write", growth)
+    else if (figure === "sent") peer.ring.addSent(span, growth)
+    else if (figure !== "latency") peer.ring.addResponses(span, figure === "failure", growth)
   }
 
   /** Takes the new value of an access record. */
-  sampleAccess(series: AccessSeries, value: number, nowMs: number): void {
+  sampleAccess(series: AccessSeries, value: number): void {
     const first = Number.isNaN(series.value)
     const growth = this.growth(first, first ? 0 : series.value, value)
     series.value = value
-    if (growth > 0) this.access.add(series, growth, nowMs)
+    if (growth === 0) return
+    this.noteChange()
+    this.access.add(series, growth, this.span)
   }
 
   /** Takes a histogram's new value. */
-  histogram(state: SeriesState, counts: readonly bigint[], nowMs: number): void {
+  histogram(state: SeriesState, counts: readonly bigint[]): void {
     if (state.figure !== "latency") return
     const first = Number.isNaN(state.value)
     state.value = 0
@@ -217,8 +302,15 @@ export class Reporter {
       const growth = this.growth(first, state.counts[index] ?? 0, value)
       state.counts[index] = value
       const bucket = this.buckets[index]
-      if (growth > 0 && bucket !== undefined) state.peer.ring.addLatency(nowMs, bucket, growth)
+      if (growth === 0 || bucket === undefined) continue
+      this.noteChange()
+      state.peer.ring.addLatency(this.span, bucket, growth)
     }
+  }
+
+  private noteChange(): void {
+    const slot = Math.floor(this.span.fromMs / (TIERS[RECORDED_TIER]?.slotMs ?? 1))
+    if (slot < this.changedSlot) this.changedSlot = slot
   }
 
   /**
@@ -251,6 +343,18 @@ export class Reporter {
     return { tier, firstSlot, lastSlot, fromMs, toMs, wholeWindow }
   }
 
+  /** The same for what came after a time, a multiple of a minute or the begin of the store. */
+  coverageSince(beginMs: number, nowMs: number): Coverage {
+    const tier = Math.max(RECORDED_TIER, tierOf(nowMs - beginMs))
+    const slotMs = TIERS[tier]?.slotMs ?? 1
+    const fresh = this.live && nowMs - this.lastReportMs < QUIET_AFTER_MS
+    const toMs = Math.max(beginMs, fresh ? this.lastReportMs : nowMs)
+    const fromMs = Math.min(toMs, Math.max(beginMs, this.sinceMs))
+    const [firstSlot, lastSlot] = [beginMs, nowMs].map(ms => Math.floor(ms / slotMs)) as [number, number]
+    // A part of a window is not the whole of it, however long the proxy was there.
+    return { tier, firstSlot, lastSlot, fromMs, toMs, wholeWindow: false }
+  }
+
   private growth(first: boolean, before: number, value: number): number {
     if (first) return this.countsFromZero ? value : 0
     // A counter that fell belongs to a series that the proxy dropped and began again.
@@ -267,7 +371,7 @@ export class Reporter {
     const id = Object.values(kept).join("\0")
     const known = this.peers.get(id)
     if (known !== undefined) return known
-    if (!this.budget.take(kept.route !== "")) return null
+    if (this.peers.size >= MAX_PEERS_PER_REPORTER || !this.budget.take(kept.route !== "")) return null
     const peer: Peer = { key: kept, ring: new WindowRing(), open: 0, hasTcp: false, activeMs: 0, series: 0 }
     this.peers.set(id, peer)
     return peer
@@ -281,32 +385,48 @@ export class ReportStream {
   private readonly series = new Map<number, SeriesState | null>()
   private readonly access = new Map<number, AccessSeries | null>()
   private open = true
+  /** Time of its first report, milliseconds since 1970; 0 before. */
+  private firstMs = 0
+  /** Since when what it tells first was counted. */
+  private countedFromMs = 0
+  /** Time of its last report, milliseconds since 1970. */
+  private lastMs = 0
+  private readonly journal: Journal | null
 
-  constructor(reporter: Reporter, number: number) {
+  constructor(reporter: Reporter, number: number, journal: Journal | null) {
     this.reporter = reporter
     this.number = number
+    this.journal = journal
   }
 
   /** Takes a report. */
   take(report: telemetryV1.ReportRequest, nowMs: number): void {
     const { reporter } = this
     if (!this.open || !reporter.isCurrent(this.number)) return
-    reporter.beginReport(nowMs)
+    // Before anything of it counts: what was counted until now is what the last slots hold for good.
+    this.journal?.beforeReport(reporter, nowMs)
+    if (this.firstMs === 0) {
+      this.firstMs = nowMs
+      this.countedFromMs = reporter.unheardSince(nowMs)
+    }
+    const first = nowMs - this.firstMs < BASELINE_MS
+    reporter.beginReport(nowMs, first ? this.countedFromMs : nowMs)
+    this.lastMs = nowMs
     for (const { id, metric, labels } of report.series) {
       if (this.series.size + this.access.size >= MAX_SERIES_PER_REPORTER) break
-      if (metric === ACCESS_METRIC) this.access.set(id, reporter.access.declare(labels))
+      if (metric === ACCESS_METRIC) this.access.set(id, reporter.declareAccess(labels))
       else this.series.set(id, reporter.declare(metric, labels))
     }
     for (const { seriesId, value } of report.samples) {
       if (!Number.isFinite(value)) continue
       const state = this.series.get(seriesId)
-      if (state != null) reporter.sample(state, value, nowMs)
+      if (state != null) reporter.sample(state, value)
       const access = this.access.get(seriesId)
-      if (access != null) reporter.sampleAccess(access, value, nowMs)
+      if (access != null) reporter.sampleAccess(access, value)
     }
     for (const { seriesId, counts } of report.histograms) {
       const state = this.series.get(seriesId)
-      if (state != null) reporter.histogram(state, counts, nowMs)
+      if (state != null) reporter.histogram(state, counts)
     }
     for (const id of report.dropped) {
       const state = this.series.get(id)
@@ -319,10 +439,10 @@ export class ReportStream {
   }
 
   /** Ends the stream. */
-  close(): void {
+  close(nowMs: number = this.lastMs): void {
     if (!this.open) return
     this.open = false
-    this.reporter.streams--
+    this.reporter.closeStream(nowMs)
   }
 }
 

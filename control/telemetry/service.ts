@@ -11,35 +11,20 @@ import { connectNodeAdapter } from "@connectrpc/connect-node"
 import { telemetryQueryV1, telemetryV1 } from "../../protos/mod.ts"
 import { type KeepaliveOptions, type Listening, listen, type TlsOptions } from "../serve/mod.ts"
 import { type MeshNames, type Peer, peerOf } from "../tls/mod.ts"
+import { HISTORY_SLOT_MS } from "./figure_history.ts"
+import { EDGES_MS } from "./histogram_edges.ts"
+import { apartOf, seriesMessage } from "./series_messages.ts"
+import type { SteadyClock } from "./steady_clock.ts"
+import type { TelemetryQueries } from "./queries.ts"
 import type { TelemetryStore } from "./store.ts"
 import { MAX_WINDOW_MS, MIN_WINDOW_MS } from "./window_ring.ts"
 
 /** Largest report that is taken: the first one of a proxy with all the series it may have. */
 export const MAX_REPORT_BYTES = 8 * 1024 * 1024
+/** Points of a series at most: a day by the minute. */
+export const MAX_SERIES_POINTS = 1440
 /** How often proxies that went long ago are forgotten. */
 export const SWEEP_MS = 60_000
-
-/** Answers questions about traffic; the store in the same process, or the service over the network. */
-export interface TelemetryQueries {
-  /** Traffic within a window that ends now. */
-  traffic(windowMs: number, direction: telemetryQueryV1.Direction): Promise<telemetryQueryV1.TrafficResponse>
-  /** Traffic per route within a window that ends now. */
-  routes(windowMs: number): Promise<telemetryQueryV1.RoutesResponse>
-  /** Who called what within a window that ends now. */
-  access(windowMs: number): Promise<telemetryQueryV1.AccessResponse>
-  /** Proxies that are known. */
-  reporters(): Promise<telemetryQueryV1.ReportersResponse>
-}
-
-/** Answers from a store in the same process. */
-export function localQueries(store: TelemetryStore, nowMs: () => number): TelemetryQueries {
-  return {
-    traffic: async (windowMs, direction) => store.traffic(windowMs, direction, nowMs()),
-    routes: async windowMs => store.routes(windowMs, nowMs()),
-    access: async windowMs => store.access(windowMs, nowMs()),
-    reporters: async () => store.known(),
-  }
-}
 
 /** How the service is served. */
 export interface TelemetryOptions {
@@ -47,8 +32,8 @@ export interface TelemetryOptions {
   readonly host: string
   /** Port; 0 takes any free one. */
   readonly port: number
-  /** Wall clock, milliseconds since 1970. */
-  readonly nowMs: () => number
+  /** Clock of the reports. */
+  readonly clock: SteadyClock
   /** Intervals of PINGs to proxies. */
   readonly keepalive?: KeepaliveOptions
   /** TLS of the port; where it requires certificates, reports and questions need the right identity. */
@@ -64,9 +49,12 @@ const PEER = createContextKey<Peer | null>(null)
  *
  * @throws Error with a sentence for a person when the port cannot be listened on
  */
-export async function serveTelemetry(store: TelemetryStore, options: TelemetryOptions): Promise<Listening> {
-  const { host, port, nowMs, keepalive, tls, names } = options
-  const queries = localQueries(store, nowMs)
+export async function serveTelemetry(
+  store: TelemetryStore,
+  queries: TelemetryQueries,
+  options: TelemetryOptions,
+): Promise<Listening> {
+  const { host, port, clock, keepalive, tls, names } = options
   const guarded = tls?.client === "required"
   /** Questions show all traffic of the mesh: they are for the control plane's own services. */
   const checkAsker = ({ values }: HandlerContext): void => {
@@ -76,7 +64,7 @@ export async function serveTelemetry(store: TelemetryStore, options: TelemetryOp
   const routes = (router: ConnectRouter): void => {
     router.service(telemetryV1.TelemetryService, {
       report: (reports, { values }) =>
-        takeReports(store, reports, nowMs, guarded ? values.get(PEER) : undefined),
+        takeReports(store, reports, clock, guarded ? values.get(PEER) : undefined),
     })
     router.service(telemetryQueryV1.QueryService, {
       traffic: ({ windowMs, direction }, context) => {
@@ -94,6 +82,22 @@ export async function serveTelemetry(store: TelemetryStore, options: TelemetryOp
       reporters: (_request, context) => {
         checkAsker(context)
         return queries.reporters()
+      },
+      timeSeries: async (request, context) => {
+        checkAsker(context)
+        const { fromMs, stepMs, points, direction, reporters, called } = request
+        if (
+          points < 1 ||
+          points > MAX_SERIES_POINTS ||
+          stepMs < HISTORY_SLOT_MS ||
+          stepMs % HISTORY_SLOT_MS > 0
+        ) {
+          const sentence = `a series has 1 to ${MAX_SERIES_POINTS} points of a multiple of ${HISTORY_SLOT_MS} milliseconds, not ${points} of ${stepMs}`
+          throw new ConnectError(sentence, Code.InvalidArgument)
+        }
+        const apart = apartOf(request.apart)
+        const rows = await queries.series({ fromMs, stepMs, points, direction, apart, reporters, called })
+        return { histogramEdgesMs: [...EDGES_MS], series: rows.map(seriesMessage) }
       },
     })
   }
@@ -113,7 +117,7 @@ export async function serveTelemetry(store: TelemetryStore, options: TelemetryOp
     tls,
     ...(keepalive === undefined ? {} : { keepalive }),
   })
-  const sweeper = setInterval(() => store.sweep(nowMs()), SWEEP_MS)
+  const sweeper = setInterval(() => store.sweep(clock.nowMs()), SWEEP_MS)
   return {
     port: listening.port,
     close: () => {
@@ -132,7 +136,7 @@ function checked(windowMs: number): number {
 async function takeReports(
   store: TelemetryStore,
   reports: AsyncIterable<telemetryV1.ReportRequest>,
-  nowMs: () => number,
+  clock: SteadyClock,
   peer: Peer | null | undefined,
 ): Promise<Record<string, never>> {
   let stream: ReturnType<TelemetryStore["openStream"]> = null
@@ -147,13 +151,13 @@ async function takeReports(
           const sentence = `a proxy of namespace "${report.reporter.namespace}" must prove an identity of it`
           throw new ConnectError(sentence, Code.PermissionDenied)
         }
-        stream = store.openStream(report.reporter)
+        stream = store.openStream(report.reporter, clock.aheadMs())
         if (stream === null) throw new ConnectError("no room for another proxy", Code.ResourceExhausted)
       }
-      stream.take(report, nowMs())
+      stream.take(report, clock.nowMs())
     }
   } finally {
-    stream?.close()
+    stream?.close(clock.nowMs())
   }
   return {}
 }

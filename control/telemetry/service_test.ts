@@ -4,8 +4,10 @@ import { type AddressInfo, connect, createServer, type Socket } from "node:net"
 import type { MessageInitShape } from "@bufbuild/protobuf"
 import { createGrpcTransport } from "@connectrpc/connect-node"
 import { createTelemetryClient, telemetryQueryV1, type telemetryV1 } from "../../protos/mod.ts"
+import { localQueries } from "./queries.ts"
 import { remoteQueries } from "./remote_queries.ts"
 import { serveTelemetry } from "./service.ts"
+import { steadyClock } from "./steady_clock.ts"
 import { TelemetryStore } from "./store.ts"
 
 const cleanups: (() => void)[] = []
@@ -15,7 +17,9 @@ afterEach(() => {
 
 async function serve(keepalive = {}) {
   const store = new TelemetryStore(0)
-  const server = await serveTelemetry(store, { host: "127.0.0.1", port: 0, nowMs: Date.now, keepalive })
+  const clock = steadyClock()
+  const queries = localQueries(store, clock.nowMs)
+  const server = await serveTelemetry(store, queries, { host: "127.0.0.1", port: 0, clock, keepalive })
   cleanups.push(() => server.close())
   return { store, port: server.port }
 }
@@ -104,7 +108,7 @@ test("questions over the network are answered, and a window out of range is refu
   const { traffic } = await queries.traffic(60_000, telemetryQueryV1.Direction.INBOUND)
   expect(traffic.map(({ successes }) => successes)).toEqual([10n])
   const refusal = await queries.traffic(1, telemetryQueryV1.Direction.INBOUND).catch(String)
-  expect(refusal).toContain("1000 to 3600000 milliseconds")
+  expect(refusal).toContain("1000 to 86400000 milliseconds")
 })
 
 test("a telemetry service that is not there is told by its address", async () => {

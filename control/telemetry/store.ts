@@ -3,16 +3,24 @@
 import { telemetryQueryV1, type telemetryV1 } from "../../protos/mod.ts"
 import { countOf, MAX_ACCESS_ENTRIES } from "./access_ledger.ts"
 import { EDGES_MS } from "./histogram_edges.ts"
-import { podRefOf, Reporter, type ReportStream, routeTrafficOf, trafficOf } from "./reporter.ts"
-import { MAX_WINDOW_MS } from "./window_ring.ts"
+import {
+  type Coverage,
+  type Journal,
+  podRefOf,
+  Reporter,
+  type ReportStream,
+  routeTrafficOf,
+  trafficOf,
+} from "./reporter.ts"
+import { MAX_LIVE_WINDOW_MS } from "./window_ring.ts"
 
 /** Proxies that are kept, those that went within the last hour included. */
 export const MAX_REPORTERS = 20_000
 /**
- * Pairs of a proxy and a peer, or a route, that are kept over all proxies. One with HTTP traffic holds some 29 KB, so
- * this bounds the figures to about 340 MB; a mesh of 1,000 pods with five peers and five routes each needs 10,000.
+ * Pairs of a proxy and a peer, or a route, that are kept over all proxies. One with HTTP traffic holds some 17 KB, so
+ * this bounds the figures to about 340 MB; a mesh of 1,000 pods with ten peers and ten routes each needs 20,000.
  */
-export const MAX_PEERS = 12_288
+export const MAX_PEERS = 20_480
 /** Of these, routes at most: learned ones never take the room of who calls whom. */
 export const MAX_ROUTE_PEERS = MAX_PEERS / 2
 
@@ -30,13 +38,24 @@ export interface LossCounts {
 export class TelemetryStore {
   readonly losses: LossCounts = { refusedReporters: 0, leftOutPeers: 0, foldedAccesses: 0 }
   private readonly reporters = new Map<string, Reporter>()
-  private readonly startedMs: number
+  /** From when on everything is here: what was counted before is in the history, or nowhere. */
+  readonly startedMs: number
+  private readonly journal: Journal | null
   private peers = 0
   private accesses = 0
 
-  /** @param nowMs when the store begins to watch */
-  constructor(nowMs: number) {
+  /**
+   * @param nowMs  when the store begins to watch, or until when an earlier one has saved what it saw
+   * @param journal  keeps what outlives this process; null for nobody
+   */
+  constructor(nowMs: number, journal: Journal | null = null) {
     this.startedMs = nowMs
+    this.journal = journal
+  }
+
+  /** Proxies that are kept. */
+  all(): Iterable<Reporter> {
+    return this.reporters.values()
   }
 
   /** Number of proxies that are kept. */
@@ -54,8 +73,12 @@ export class TelemetryStore {
     return this.accesses
   }
 
-  /** Begins a proxy's stream; null when there is no room. Each process of a pod counts on its own. */
-  openStream(about: telemetryV1.Reporter): ReportStream | null {
+  /**
+   * Begins a proxy's stream; null when there is no room. Each process of a pod counts on its own.
+   *
+   * @param aheadMs  how far the clock that proxies began by is ahead of the clock of their reports
+   */
+  openStream(about: telemetryV1.Reporter, aheadMs = 0): ReportStream | null {
     let reporter = this.reporters.get(processKey(about))
     if (reporter === undefined) {
       if (this.reporters.size >= MAX_REPORTERS) {
@@ -74,32 +97,40 @@ export class TelemetryStore {
           this.accesses -= count
         },
       }
-      reporter = new Reporter(about, this.startedMs, peers, accesses)
-      this.reporters.set(processKey(about), reporter)
+      const key = processKey(about)
+      const startedMs = Number(about.startedAtMs) - aheadMs
+      const resumed = this.journal?.resume(key) ?? null
+      reporter = new Reporter(about, startedMs, this.startedMs, peers, accesses, resumed)
+      this.reporters.set(key, reporter)
     }
-    return reporter.openStream()
+    return reporter.openStream(this.journal)
   }
 
   /** Forgets proxies, and peers of proxies, that have been gone for longer than any window. */
   sweep(nowMs: number): void {
     for (const [key, reporter] of this.reporters) {
       reporter.sweep(nowMs)
-      if (reporter.live || nowMs - reporter.lastReportMs <= MAX_WINDOW_MS) continue
+      if (reporter.live || nowMs - reporter.lastReportMs <= MAX_LIVE_WINDOW_MS) continue
       reporter.close()
       this.reporters.delete(key)
     }
   }
 
-  /** Traffic within a window that ends now. */
+  /**
+   * Traffic within a window that ends now.
+   *
+   * @param beginMs  begin of the window where the history has what was before, as `Reporter.coverageSince` takes it
+   */
   traffic(
     windowMs: number,
     direction: telemetryQueryV1.Direction,
     nowMs: number,
+    beginMs: number | null = null,
   ): telemetryQueryV1.TrafficResponse {
     const rows: telemetryQueryV1.Traffic[] = []
     for (const reporter of this.reporters.values()) {
       if (!reporter.live && nowMs - reporter.lastReportMs > windowMs) continue
-      const coverage = reporter.coverage(windowMs, nowMs)
+      const coverage = coverageOf(reporter, windowMs, nowMs, beginMs)
       for (const peer of reporter.peers.values()) {
         if (peer.key.route !== "") continue
         if (direction !== telemetryQueryV1.Direction.UNSPECIFIED && peer.key.direction !== direction) continue
@@ -114,12 +145,12 @@ export class TelemetryStore {
     }
   }
 
-  /** Traffic per route within a window that ends now. */
-  routes(windowMs: number, nowMs: number): telemetryQueryV1.RoutesResponse {
+  /** Traffic per route within a window that ends now; see `traffic`. */
+  routes(windowMs: number, nowMs: number, beginMs: number | null = null): telemetryQueryV1.RoutesResponse {
     const routes: telemetryQueryV1.RouteTraffic[] = []
     for (const reporter of this.reporters.values()) {
       if (!reporter.live && nowMs - reporter.lastReportMs > windowMs) continue
-      const coverage = reporter.coverage(windowMs, nowMs)
+      const coverage = coverageOf(reporter, windowMs, nowMs, beginMs)
       for (const peer of reporter.peers.values()) {
         const row = peer.key.route === "" ? null : routeTrafficOf(reporter, peer, coverage)
         if (row !== null) routes.push({ $typeName: "conduit.telemetry.v1.RouteTraffic", ...row })
@@ -132,12 +163,13 @@ export class TelemetryStore {
     }
   }
 
-  /** Who called what within a window that ends now. */
-  access(windowMs: number, nowMs: number): telemetryQueryV1.AccessResponse {
+  /** Who called what within a window that ends now; see `traffic`. */
+  access(windowMs: number, nowMs: number, beginMs: number | null = null): telemetryQueryV1.AccessResponse {
     const accesses: telemetryQueryV1.Access[] = []
     for (const reporter of this.reporters.values()) {
       if (!reporter.live && nowMs - reporter.lastReportMs > windowMs) continue
-      const { tier, firstSlot, lastSlot, fromMs, toMs, wholeWindow } = reporter.coverage(windowMs, nowMs)
+      const coverage = coverageOf(reporter, windowMs, nowMs, beginMs)
+      const { tier, firstSlot, lastSlot, fromMs, toMs, wholeWindow } = coverage
       const covered = { reporter: podRefOf(reporter.about), fromMs, toMs, wholeWindow }
       for (const entry of reporter.access.entries.values()) {
         const count = countOf(entry, tier, firstSlot, lastSlot)
@@ -182,6 +214,11 @@ export class TelemetryStore {
   }
 }
 
-function processKey(about: telemetryV1.Reporter): string {
+function coverageOf(reporter: Reporter, windowMs: number, nowMs: number, beginMs: number | null): Coverage {
+  return beginMs === null ? reporter.coverage(windowMs, nowMs) : reporter.coverageSince(beginMs, nowMs)
+}
+
+/** Names a proxy's process. */
+export function processKey(about: telemetryV1.Reporter): string {
   return `${about.namespace}/${about.pod} ${about.startedAtMs}`
 }

@@ -5,7 +5,12 @@ import fc from "fast-check"
 import { telemetryQueryV1, telemetryV1 } from "../../protos/mod.ts"
 import { FigureSum, RouteSum } from "./figures.ts"
 import { BUCKETS } from "./histogram_edges.ts"
-import { MAX_DST_PODS_PER_REPORTER, type ReportStream } from "./reporter.ts"
+import {
+  MAX_DST_PODS_PER_REPORTER,
+  MAX_PEERS_PER_REPORTER,
+  MAX_SERIES_PER_REPORTER,
+  type ReportStream,
+} from "./reporter.ts"
 import { TelemetryStore } from "./store.ts"
 
 const START = 1_750_000_000_000
@@ -365,3 +370,42 @@ test("a route's figures are kept apart from those of traffic, with what was sent
   expect(sum.actual()?.rps).toBeCloseTo(15, 6)
   expect(store.traffic(5_000, OUTBOUND, now).traffic).toEqual([])
 })
+
+test("a proxy that invents a million authorities, methods and paths is bounded, and nobody else pays for it", () => {
+  const store = new TelemetryStore(START)
+  const good = new FakeProxy("web-1", START)
+  const goodStream = open(store, good)
+  good.serve(10)
+  goodStream.take(good.report(true), START + 1000)
+  const hostile = open(store, new FakeProxy("evil-1", START))
+  const EACH = 10_000
+  const before = process.memoryUsage().rss
+  for (let begin = 0; begin < 1_000_000; begin += EACH) {
+    const series = Array.from({ length: EACH }, (_, index) => {
+      const id = begin + index
+      const name = `invented-${id}`
+      return id % 2 === 0
+        ? {
+            id,
+            metric: "response_total",
+            labels: { direction: "inbound", client_id: name, classification: "success" },
+          }
+        : {
+            id,
+            metric: "access_total",
+            labels: { method: name, path: `/${name}`, verdict: "allow", client_ip: name },
+          }
+    })
+    const samples = series.map(({ id }) => ({ seriesId: id, value: 1 }))
+    hostile.take(create(telemetryV1.ReportRequestSchema, { series, samples }), START + 2000)
+  }
+  expect(store.peerCount).toBeLessThanOrEqual(MAX_PEERS_PER_REPORTER + 1)
+  expect(store.peerCount + store.accessCount).toBeLessThanOrEqual(MAX_SERIES_PER_REPORTER + 1)
+  expect(process.memoryUsage().rss - before).toBeLessThan(500 * 1024 * 1024)
+  good.serve(5)
+  goodStream.take(good.report(), START + 3000)
+  const mine = store
+    .traffic(10_000, INBOUND, START + 3000)
+    .traffic.filter(row => row.reporter?.pod === "web-1")
+  expect(mine.map(row => row.successes)).toEqual([15n])
+}, 30_000)

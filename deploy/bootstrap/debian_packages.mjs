@@ -22,6 +22,7 @@ const FOREIGN = {
   "nghttp2-client": "h2load",
   nginx: "nginx",
   openssl: "openssl",
+  prometheus: "prometheus",
   postgresql: "/usr/lib/postgresql/*/bin/postgres",
   // The one that python3-aiosmtpd belongs to, whatever other Python comes first in PATH.
   python3: "/usr/bin/python3",
@@ -31,8 +32,6 @@ const FOREIGN = {
   socat: "socat",
   vsftpd: "vsftpd",
   wrk: "wrk",
-  // With promtool, which tests alert rules.
-  prometheus: "prometheus",
 }
 
 /** What tests look at the wire with. */

@@ -43,10 +43,13 @@ export const INJECTOR_ENV: readonly Tree[] = [
   { name: "CONDUIT_TRUST_ANCHORS_FILE", value: `${ANCHORS_FOLDER}/ca-bundle.crt` },
 ]
 
-/** Something that a component is mounted, read-only. */
+/** Something that a component is mounted, read-only unless it says otherwise. */
 export interface Mount {
   readonly path: string
   readonly volume: { [field: string]: Tree }
+  /** Another volume of the same name, where a value is set. */
+  readonly whereSet?: { readonly value: string; readonly volume: { [field: string]: Tree } }
+  readonly writable?: true
 }
 
 /** What the injector is mounted. @param anchorsName  of the ConfigMap; without it proxies have no identity */

@@ -231,6 +231,27 @@ test("--ha makes three of what can be several, with budgets; telemetry stays one
   expect(find(installObjects(fillingOf()), "PodDisruptionBudget", "conduit-policy")).toBeUndefined()
 })
 
+test("figures are kept with the pod, or in a claim of the size and class that are asked for", () => {
+  const volumeOf = (objects: ReturnType<typeof installObjects>) => {
+    const { spec } = find(objects, "Deployment", "conduit-telemetry") as never as {
+      spec: { template: { spec: { volumes: { name: string }[]; containers: { env: unknown[] }[] } } }
+    }
+    return spec.template.spec.volumes.find(({ name }) => name === "history")
+  }
+  const plain = installObjects(fillingOf())
+  expect(volumeOf(plain)).toEqual({ name: "history", emptyDir: { sizeLimit: "1Gi" } } as never)
+  expect(find(plain, "PersistentVolumeClaim", "conduit-telemetry-history")).toBeUndefined()
+  const kept = installObjects(fillingOf("telemetry.persistence.enabled=true,telemetry.persistence.size=8Gi"))
+  const claim = { claimName: "conduit-telemetry-history" }
+  expect(volumeOf(kept)).toEqual({ name: "history", persistentVolumeClaim: claim } as never)
+  expect(find(kept, "PersistentVolumeClaim", "conduit-telemetry-history")).toMatchObject({
+    spec: { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "8Gi" } } },
+  })
+  expect(JSON.stringify(kept)).not.toContain("storageClassName")
+  const asked = JSON.stringify(installObjects(fillingOf("telemetry.prometheusUrl=http://prometheus:9090")))
+  expect(asked).toContain('"CONDUIT_PROMETHEUS_URL","value":"http://prometheus:9090"')
+})
+
 describe("the authority", () => {
   const NOW = Date.parse("2026-01-01T00:00:00Z")
 

@@ -36,6 +36,7 @@ const KINDS: readonly (readonly [apiVersion: string, kind: string, plural: strin
   ["rbac.authorization.k8s.io/v1", "Role", "roles"],
   ["rbac.authorization.k8s.io/v1", "ClusterRoleBinding", "clusterrolebindings"],
   ["rbac.authorization.k8s.io/v1", "ClusterRole", "clusterroles"],
+  ["v1", "PersistentVolumeClaim", "persistentvolumeclaims"],
   ["v1", "ServiceAccount", "serviceaccounts"],
   ["v1", "Namespace", "namespaces"],
 ]

@@ -112,6 +112,7 @@ export function objectTrees(): Tree[] {
         data: { "tls.crt": base64("identity.issuer.crtPEM"), "tls.key": base64("identity.issuer.keyPEM") },
       }),
     ),
+    when("telemetry.persistence.enabled", historyClaim()),
     ...apiAccess([ANCHORS_NAME, CONFIG_NAME], LABELS),
     ...dashboardRights(LABELS).map(tree => when("web.enabled", tree)),
     ...COMPONENTS.flatMap(component => componentTrees(component).map(tree => only(component.onlyIf, tree))),
@@ -199,7 +200,9 @@ function componentTrees(component: Component): Tree[] {
               seccompProfile: { type: "RuntimeDefault" },
             },
             containers: [containerTree(component)],
-            volumes: mounts.map(({ volume }) => volume),
+            volumes: mounts.map(({ volume, whereSet }) =>
+              whereSet === undefined ? volume : when(whereSet.value, whereSet.volume, volume),
+            ),
           },
         },
       },
@@ -209,6 +212,8 @@ function componentTrees(component: Component): Tree[] {
 
 const TOKEN_FOLDER = "/var/run/secrets/conduit.io/identity"
 const ANCHORS_FOLDER = "/var/run/conduit/trust-roots"
+const HISTORY_FOLDER = "/var/lib/conduit/telemetry"
+const HISTORY_CLAIM = "conduit-telemetry-history"
 const ISSUER_FOLDER = "/var/run/conduit/issuer"
 /** Life of a token that proves a component; kubelet renews it at 80 %. */
 const TOKEN_SECONDS = 86_400
@@ -227,19 +232,53 @@ function membership(component: string): Mount[] {
     },
     { path: ANCHORS_FOLDER, volume: { name: "trust-roots", configMap: { name: ANCHORS_NAME } } },
   ]
+  if (component === "telemetry") return [...mounts, historyMount()]
   if (component !== "identity") return mounts
   const secret = { secretName: ISSUER_SECRET, defaultMode: 0o440 }
   return [...mounts, { path: ISSUER_FOLDER, volume: { name: "issuer", secret } }]
 }
 
+/** Where telemetry keeps a day of figures: as long as its pod lives, or longer where a claim is asked for. */
+function historyMount(): Mount {
+  const name = "history"
+  const persistentVolumeClaim = { claimName: HISTORY_CLAIM }
+  return {
+    path: HISTORY_FOLDER,
+    // The file is bounded at half of it; SQLite's log comes on top.
+    volume: { name, emptyDir: { sizeLimit: "1Gi" } },
+    whereSet: { value: "telemetry.persistence.enabled", volume: { name, persistentVolumeClaim } },
+    writable: true,
+  }
+}
+
+/** The claim of telemetry's history. */
+function historyClaim(): Tree {
+  return namespaced("v1", "PersistentVolumeClaim", HISTORY_CLAIM, {
+    spec: {
+      accessModes: ["ReadWriteOnce"],
+      storageClassName: when(
+        "telemetry.persistence.storageClass",
+        value("telemetry.persistence.storageClass"),
+      ),
+      resources: { requests: { storage: value("telemetry.persistence.size") } },
+    },
+  })
+}
+
 /** How a component takes part in the mesh, and what identity signs. */
 function identityEnv(component: string): Tree[] {
-  const env = [
+  const env: { name: string; value: Tree }[] = [
     { name: "CONDUIT_TRUST_ANCHORS_FILE", value: `${ANCHORS_FOLDER}/${ANCHORS_KEY}` },
     { name: "CONDUIT_TOKEN_FILE", value: `${TOKEN_FOLDER}/token` },
     { name: "CONDUIT_REQUIRE_TLS", value: "true" },
   ]
   const api = component === "web" ? [{ name: "CONDUIT_API_ADDR", value: addressOf("api") }] : []
+  if (component === "telemetry") {
+    env.push(
+      { name: "CONDUIT_TELEMETRY_FOLDER", value: HISTORY_FOLDER },
+      { name: "CONDUIT_PROMETHEUS_URL", value: value("telemetry.prometheusUrl") },
+    )
+  }
   if (component !== "identity")
     return [...env, { name: "CONDUIT_IDENTITY_ADDR", value: addressOf("identity") }, ...api]
   return [
@@ -286,10 +325,10 @@ function containerTree(component: Component): Tree {
       { name: "CONDUIT_TELEMETRY_ADDR", value: addressOf("telemetry") },
       ...env,
     ],
-    volumeMounts: mounts.map(({ path, volume }) => ({
+    volumeMounts: mounts.map(({ path, volume, writable = false }) => ({
       name: volume.name ?? "",
       mountPath: path,
-      readOnly: true,
+      readOnly: !writable,
     })),
     ports: [
       { name: "api", containerPort: port, protocol: "TCP" },

@@ -28,7 +28,7 @@ interface Rule {
   readonly check: (value: unknown) => string | null
 }
 
-const REQUESTS = { requests: { cpu: "50m", memory: "96Mi" }, limits: { memory: "512Mi" } }
+const REQUESTS = { requests: { cpu: "50m", memory: "96Mi" }, limits: { memory: "1Gi" } }
 
 /** Every value by its dotted path. */
 const RULES: Readonly<Record<string, Rule>> = {
@@ -71,6 +71,16 @@ const RULES: Readonly<Record<string, Rule>> = {
     "labels of the namespaces that are looked at; all where none is given",
   ),
   "web.enabled": flag(true, "the dashboard, which conduit dashboard opens"),
+  "telemetry.prometheusUrl": word(
+    "",
+    "a Prometheus that scrapes the proxies (deploy/prometheus), such as http://prometheus.monitoring:9090: it is asked for what is older than an hour",
+  ),
+  "telemetry.persistence.enabled": flag(
+    false,
+    "keep figures in a PersistentVolumeClaim, so that they outlive the pod",
+  ),
+  "telemetry.persistence.storageClass": word("", "its storage class; the cluster's default when empty"),
+  "telemetry.persistence.size": word("2Gi", "its size; figures take half a gibibyte at most"),
   logFormat: oneOf("plain", ["plain", "json"], "how log lines look"),
   ha: flag(false, "three of every service that can be several, spread over nodes, with disruption budgets"),
   networkPolicies: flag(false, "let nothing else reach the control plane's pods"),

@@ -45,6 +45,7 @@ const TOKEN_KEYS_KEY = "jwks.json"
 const TOKEN_FOLDER = "/var/run/secrets/conduit.io/identity"
 const TRUST_ROOTS_FOLDER = "/var/run/conduit/trust-roots"
 const ISSUER_FOLDER = "/var/run/conduit/issuer"
+const HISTORY_FOLDER = "/var/lib/conduit/telemetry"
 const TOKEN_KEYS_FOLDER = "/var/run/conduit/token-keys"
 
 /** What a local mesh's identity rests on. */
@@ -138,7 +139,7 @@ export function controlPlaneObjects(
                   volumeMounts: mounted.map(({ volume, mountPath }) => ({
                     name: volume.name,
                     mountPath,
-                    readOnly: true,
+                    readOnly: mountPath !== HISTORY_FOLDER,
                   })),
                   env: [
                     { name: "CONDUIT_NAMESPACE", value: namespace },
@@ -189,6 +190,10 @@ function volumesOf(service: string): { volume: Volume; mountPath: string }[] {
     },
     { volume: { name: "trust-roots", configMap: { name: TRUST_ROOTS } }, mountPath: TRUST_ROOTS_FOLDER },
   ]
+  // A folder of the mesh: figures outlive the pod.
+  const claim = { claimName: "conduit-telemetry" }
+  const history = { volume: { name: "history", persistentVolumeClaim: claim }, mountPath: HISTORY_FOLDER }
+  if (service === "telemetry") return [...every, history]
   if (service !== "identity") return every
   return [
     ...every,
@@ -209,6 +214,7 @@ function identityEnvironment(service: string, namespace: string, identity: Contr
     CONDUIT_IDENTITY_ADDR: `conduit-identity.${namespace}.svc.${CLUSTER_DOMAIN}:8080`,
     CONDUIT_REQUIRE_TLS: String(CONTROL_PLANE_REQUIRES_TLS),
   }
+  if (service === "telemetry") variables.CONDUIT_TELEMETRY_FOLDER = HISTORY_FOLDER
   if (service === "identity") {
     variables.CONDUIT_IDENTITY_ISSUER_DIR = ISSUER_FOLDER
     variables.CONDUIT_IDENTITY_JWKS_FILE = `${TOKEN_KEYS_FOLDER}/${TOKEN_KEYS_KEY}`

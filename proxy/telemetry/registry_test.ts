@@ -131,6 +131,18 @@ test("authorities beyond the bound become `other`, and places are freed when not
   expect(labels.of("a")).toBe(a as ReturnType<typeof labels.of>)
 })
 
+test("a million authorities are a bounded number of labels, and `other`", () => {
+  const labels = new AuthorityLabels()
+  const seen = new Set<number>()
+  let others = 0
+  for (let i = 0; i < 1_000_000; i++) {
+    const label = labels.of(`name-${i}.example`)
+    if (label.text === OTHER_AUTHORITY) others++
+    seen.add(label.id)
+  }
+  expect([seen.size, others]).toEqual([MAX_AUTHORITIES + 1, 1_000_000 - MAX_AUTHORITIES])
+})
+
 test("a sweep frees the authorities of series that went", () => {
   const clock = { nowMs: 0 }
   const telemetry = new Telemetry(clock)

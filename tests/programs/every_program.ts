@@ -27,5 +27,5 @@ export const PROGRAMS: readonly Program[] = [
 
 /** Debian packages that the programs' tests need, `apt-get install --no-install-recommends` each. */
 export const DEBIAN_PACKAGES: readonly string[] = [
-  ...new Set([...PROGRAMS.flatMap(program => program.packages), "socat", "util-linux"]),
+  ...new Set([...PROGRAMS.flatMap(program => program.packages), "prometheus", "socat", "util-linux"]),
 ].sort()

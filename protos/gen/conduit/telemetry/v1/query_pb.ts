@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file conduit/telemetry/v1/query.proto.
  */
 export const file_conduit_telemetry_v1_query: GenFile = /*@__PURE__*/
-  fileDesc("CiBjb25kdWl0L3RlbGVtZXRyeS92MS9xdWVyeS5wcm90bxIUY29uZHVpdC50ZWxlbWV0cnkudjEiVwoOVHJhZmZpY1JlcXVlc3QSEQoJd2luZG93X21zGAEgASgNEjIKCWRpcmVjdGlvbhgCIAEoDjIfLmNvbmR1aXQudGVsZW1ldHJ5LnYxLkRpcmVjdGlvbiJdCg9UcmFmZmljUmVzcG9uc2USGgoSaGlzdG9ncmFtX2VkZ2VzX21zGAEgAygBEi4KB3RyYWZmaWMYAiADKAsyHS5jb25kdWl0LnRlbGVtZXRyeS52MS5UcmFmZmljIqkDCgdUcmFmZmljEjIKCWRpcmVjdGlvbhgBIAEoDjIfLmNvbmR1aXQudGVsZW1ldHJ5LnYxLkRpcmVjdGlvbhIuCghyZXBvcnRlchgCIAEoCzIcLmNvbmR1aXQudGVsZW1ldHJ5LnYxLlBvZFJlZhIpCgNkc3QYAyABKAsyHC5jb25kdWl0LnRlbGVtZXRyeS52MS5Qb2RSZWYSEwoLZHN0X3NlcnZpY2UYBCABKAkSCwoDdGxzGAUgASgJEhEKCWNsaWVudF9pZBgGIAEoCRIRCglzZXJ2ZXJfaWQYByABKAkSEQoJc3VjY2Vzc2VzGAggASgEEhAKCGZhaWx1cmVzGAkgASgEEhYKDmxhdGVuY3lfY291bnRzGAogAygEEg8KB2hhc190Y3AYCyABKAgSDAoEb3BlbhgMIAEoBBISCgpyZWFkX2J5dGVzGA0gASgBEhMKC3dyaXRlX2J5dGVzGA4gASgBEg8KB2Zyb21fbXMYDyABKAESDQoFdG9fbXMYECABKAESFAoMd2hvbGVfd2luZG93GBEgASgIEgwKBGhvc3QYEiABKAkiIgoNUm91dGVzUmVxdWVzdBIRCgl3aW5kb3dfbXMYASABKA0iYAoOUm91dGVzUmVzcG9uc2USGgoSaGlzdG9ncmFtX2VkZ2VzX21zGAEgAygBEjIKBnJvdXRlcxgCIAMoCzIiLmNvbmR1aXQudGVsZW1ldHJ5LnYxLlJvdXRlVHJhZmZpYyL6AQoMUm91dGVUcmFmZmljEi4KCHJlcG9ydGVyGAEgASgLMhwuY29uZHVpdC50ZWxlbWV0cnkudjEuUG9kUmVmEhUKDWRzdF9uYW1lc3BhY2UYAiABKAkSEwoLZHN0X3NlcnZpY2UYAyABKAkSDQoFcm91dGUYBCABKAkSEQoJc3VjY2Vzc2VzGAUgASgEEhAKCGZhaWx1cmVzGAYgASgEEhYKDmxhdGVuY3lfY291bnRzGAcgAygEEgwKBHNlbnQYCCABKAQSDwoHZnJvbV9tcxgJIAEoARINCgV0b19tcxgKIAEoARIUCgx3aG9sZV93aW5kb3cYCyABKAgiIgoNQWNjZXNzUmVxdWVzdBIRCgl3aW5kb3dfbXMYASABKA0iQAoOQWNjZXNzUmVzcG9uc2USLgoIYWNjZXNzZXMYASADKAsyHC5jb25kdWl0LnRlbGVtZXRyeS52MS5BY2Nlc3MisQIKBkFjY2VzcxIuCghyZXBvcnRlchgBIAEoCzIcLmNvbmR1aXQudGVsZW1ldHJ5LnYxLlBvZFJlZhIRCgljbGllbnRfaWQYAiABKAkSEQoJY2xpZW50X2lwGAMgASgJEgwKBHBvcnQYBCABKA0SEAoIcHJvdG9jb2wYBSABKAkSDgoGbWV0aG9kGAYgASgJEgwKBHBhdGgYByABKAkSDwoHZXhhbXBsZRgIIAEoCRIPCgd2ZXJkaWN0GAkgASgJEg4KBnBvbGljeRgKIAEoCRINCgVvdGhlchgLIAEoCBINCgVjb3VudBgMIAEoBBIPCgdmcm9tX21zGA0gASgBEg0KBXRvX21zGA4gASgBEhQKDHdob2xlX3dpbmRvdxgPIAEoCBINCgVhdWRpdBgQIAEoCSJRCgZQb2RSZWYSEQoJbmFtZXNwYWNlGAEgASgJEgsKA3BvZBgCIAEoCRIVCg13b3JrbG9hZF9raW5kGAMgASgJEhAKCHdvcmtsb2FkGAQgASgJIhIKEFJlcG9ydGVyc1JlcXVlc3QiSwoRUmVwb3J0ZXJzUmVzcG9uc2USNgoJcmVwb3J0ZXJzGAEgAygLMiMuY29uZHVpdC50ZWxlbWV0cnkudjEuUHJveHlSZXBvcnRlciJxCg1Qcm94eVJlcG9ydGVyEikKA3BvZBgBIAEoCzIcLmNvbmR1aXQudGVsZW1ldHJ5LnYxLlBvZFJlZhIVCg1wcm94eV92ZXJzaW9uGAIgASgJEgwKBGxpdmUYAyABKAgSEAoIc2luY2VfbXMYBCABKAEqVQoJRGlyZWN0aW9uEhkKFURJUkVDVElPTl9VTlNQRUNJRklFRBAAEhUKEURJUkVDVElPTl9JTkJPVU5EEAESFgoSRElSRUNUSU9OX09VVEJPVU5EEAIyggMKDFF1ZXJ5U2VydmljZRJbCgdUcmFmZmljEiQuY29uZHVpdC50ZWxlbWV0cnkudjEuVHJhZmZpY1JlcXVlc3QaJS5jb25kdWl0LnRlbGVtZXRyeS52MS5UcmFmZmljUmVzcG9uc2UiA5ACARJYCgZSb3V0ZXMSIy5jb25kdWl0LnRlbGVtZXRyeS52MS5Sb3V0ZXNSZXF1ZXN0GiQuY29uZHVpdC50ZWxlbWV0cnkudjEuUm91dGVzUmVzcG9uc2UiA5ACARJYCgZBY2Nlc3MSIy5jb25kdWl0LnRlbGVtZXRyeS52MS5BY2Nlc3NSZXF1ZXN0GiQuY29uZHVpdC50ZWxlbWV0cnkudjEuQWNjZXNzUmVzcG9uc2UiA5ACARJhCglSZXBvcnRlcnMSJi5jb25kdWl0LnRlbGVtZXRyeS52MS5SZXBvcnRlcnNSZXF1ZXN0GicuY29uZHVpdC50ZWxlbWV0cnkudjEuUmVwb3J0ZXJzUmVzcG9uc2UiA5ACAWIGcHJvdG8z");
+  fileDesc("CiBjb25kdWl0L3RlbGVtZXRyeS92MS9xdWVyeS5wcm90bxIUY29uZHVpdC50ZWxlbWV0cnkudjEiVwoOVHJhZmZpY1JlcXVlc3QSEQoJd2luZG93X21zGAEgASgNEjIKCWRpcmVjdGlvbhgCIAEoDjIfLmNvbmR1aXQudGVsZW1ldHJ5LnYxLkRpcmVjdGlvbiJdCg9UcmFmZmljUmVzcG9uc2USGgoSaGlzdG9ncmFtX2VkZ2VzX21zGAEgAygBEi4KB3RyYWZmaWMYAiADKAsyHS5jb25kdWl0LnRlbGVtZXRyeS52MS5UcmFmZmljIqkDCgdUcmFmZmljEjIKCWRpcmVjdGlvbhgBIAEoDjIfLmNvbmR1aXQudGVsZW1ldHJ5LnYxLkRpcmVjdGlvbhIuCghyZXBvcnRlchgCIAEoCzIcLmNvbmR1aXQudGVsZW1ldHJ5LnYxLlBvZFJlZhIpCgNkc3QYAyABKAsyHC5jb25kdWl0LnRlbGVtZXRyeS52MS5Qb2RSZWYSEwoLZHN0X3NlcnZpY2UYBCABKAkSCwoDdGxzGAUgASgJEhEKCWNsaWVudF9pZBgGIAEoCRIRCglzZXJ2ZXJfaWQYByABKAkSEQoJc3VjY2Vzc2VzGAggASgEEhAKCGZhaWx1cmVzGAkgASgEEhYKDmxhdGVuY3lfY291bnRzGAogAygEEg8KB2hhc190Y3AYCyABKAgSDAoEb3BlbhgMIAEoBBISCgpyZWFkX2J5dGVzGA0gASgBEhMKC3dyaXRlX2J5dGVzGA4gASgBEg8KB2Zyb21fbXMYDyABKAESDQoFdG9fbXMYECABKAESFAoMd2hvbGVfd2luZG93GBEgASgIEgwKBGhvc3QYEiABKAkiIgoNUm91dGVzUmVxdWVzdBIRCgl3aW5kb3dfbXMYASABKA0iYAoOUm91dGVzUmVzcG9uc2USGgoSaGlzdG9ncmFtX2VkZ2VzX21zGAEgAygBEjIKBnJvdXRlcxgCIAMoCzIiLmNvbmR1aXQudGVsZW1ldHJ5LnYxLlJvdXRlVHJhZmZpYyL6AQoMUm91dGVUcmFmZmljEi4KCHJlcG9ydGVyGAEgASgLMhwuY29uZHVpdC50ZWxlbWV0cnkudjEuUG9kUmVmEhUKDWRzdF9uYW1lc3BhY2UYAiABKAkSEwoLZHN0X3NlcnZpY2UYAyABKAkSDQoFcm91dGUYBCABKAkSEQoJc3VjY2Vzc2VzGAUgASgEEhAKCGZhaWx1cmVzGAYgASgEEhYKDmxhdGVuY3lfY291bnRzGAcgAygEEgwKBHNlbnQYCCABKAQSDwoHZnJvbV9tcxgJIAEoARINCgV0b19tcxgKIAEoARIUCgx3aG9sZV93aW5kb3cYCyABKAgiIgoNQWNjZXNzUmVxdWVzdBIRCgl3aW5kb3dfbXMYASABKA0iQAoOQWNjZXNzUmVzcG9uc2USLgoIYWNjZXNzZXMYASADKAsyHC5jb25kdWl0LnRlbGVtZXRyeS52MS5BY2Nlc3MisQIKBkFjY2VzcxIuCghyZXBvcnRlchgBIAEoCzIcLmNvbmR1aXQudGVsZW1ldHJ5LnYxLlBvZFJlZhIRCgljbGllbnRfaWQYAiABKAkSEQoJY2xpZW50X2lwGAMgASgJEgwKBHBvcnQYBCABKA0SEAoIcHJvdG9jb2wYBSABKAkSDgoGbWV0aG9kGAYgASgJEgwKBHBhdGgYByABKAkSDwoHZXhhbXBsZRgIIAEoCRIPCgd2ZXJkaWN0GAkgASgJEg4KBnBvbGljeRgKIAEoCRINCgVvdGhlchgLIAEoCBINCgVjb3VudBgMIAEoBBIPCgdmcm9tX21zGA0gASgBEg0KBXRvX21zGA4gASgBEhQKDHdob2xlX3dpbmRvdxgPIAEoCBINCgVhdWRpdBgQIAEoCSJRCgZQb2RSZWYSEQoJbmFtZXNwYWNlGAEgASgJEgsKA3BvZBgCIAEoCRIVCg13b3JrbG9hZF9raW5kGAMgASgJEhAKCHdvcmtsb2FkGAQgASgJIhIKEFJlcG9ydGVyc1JlcXVlc3QiSwoRUmVwb3J0ZXJzUmVzcG9uc2USNgoJcmVwb3J0ZXJzGAEgAygLMiMuY29uZHVpdC50ZWxlbWV0cnkudjEuUHJveHlSZXBvcnRlciJxCg1Qcm94eVJlcG9ydGVyEikKA3BvZBgBIAEoCzIcLmNvbmR1aXQudGVsZW1ldHJ5LnYxLlBvZFJlZhIVCg1wcm94eV92ZXJzaW9uGAIgASgJEgwKBGxpdmUYAyABKAgSEAoIc2luY2VfbXMYBCABKAEiigIKEVRpbWVTZXJpZXNSZXF1ZXN0Eg8KB2Zyb21fbXMYASABKAESDwoHc3RlcF9tcxgCIAEoDRIOCgZwb2ludHMYAyABKA0SMgoJZGlyZWN0aW9uGAQgASgOMh8uY29uZHVpdC50ZWxlbWV0cnkudjEuRGlyZWN0aW9uEioKBWFwYXJ0GAUgASgOMhsuY29uZHVpdC50ZWxlbWV0cnkudjEuQXBhcnQSMgoJcmVwb3J0ZXJzGAYgAygLMh8uY29uZHVpdC50ZWxlbWV0cnkudjEuUG9kRmlsdGVyEi8KBmNhbGxlZBgHIAMoCzIfLmNvbmR1aXQudGVsZW1ldHJ5LnYxLlBvZEZpbHRlciJlCglQb2RGaWx0ZXISEQoJbmFtZXNwYWNlGAEgASgJEhUKDXdvcmtsb2FkX2tpbmQYAiABKAkSEAoId29ya2xvYWQYAyABKAkSCwoDcG9kGAQgASgJEg8KB3NlcnZpY2UYBSABKAki9gIKElRpbWVTZXJpZXNSZXNwb25zZRIaChJoaXN0b2dyYW1fZWRnZXNfbXMYASADKAESPwoGc2VyaWVzGAIgAygLMi8uY29uZHVpdC50ZWxlbWV0cnkudjEuVGltZVNlcmllc1Jlc3BvbnNlLlNlcmllcxqEAQoGU2VyaWVzEikKA3dobxgBIAEoCzIcLmNvbmR1aXQudGVsZW1ldHJ5LnYxLlBvZFJlZhIPCgdzZXJ2aWNlGAIgASgJEj4KBnBvaW50cxgDIAMoCzIuLmNvbmR1aXQudGVsZW1ldHJ5LnYxLlRpbWVTZXJpZXNSZXNwb25zZS5Qb2ludBp8CgVQb2ludBINCgVpbmRleBgBIAEoDRIRCglzdWNjZXNzZXMYAiABKAQSEAoIZmFpbHVyZXMYAyABKAQSEgoKcmVhZF9ieXRlcxgEIAEoARITCgt3cml0ZV9ieXRlcxgFIAEoARIWCg5sYXRlbmN5X2NvdW50cxgGIAMoBCpVCglEaXJlY3Rpb24SGQoVRElSRUNUSU9OX1VOU1BFQ0lGSUVEEAASFQoRRElSRUNUSU9OX0lOQk9VTkQQARIWChJESVJFQ1RJT05fT1VUQk9VTkQQAiqgAQoFQXBhcnQSFQoRQVBBUlRfVU5TUEVDSUZJRUQQABINCglBUEFSVF9QT0QQARISCg5BUEFSVF9XT1JLTE9BRBACEhMKD0FQQVJUX05BTUVTUEFDRRADEhEKDUFQQVJUX1NFUlZJQ0UQBBIZChVBUEFSVF9DQUxMRURfV09SS0xPQUQQBRIaChZBUEFSVF9DQUxMRURfTkFNRVNQQUNFEAYy6AMKDFF1ZXJ5U2VydmljZRJbCgdUcmFmZmljEiQuY29uZHVpdC50ZWxlbWV0cnkudjEuVHJhZmZpY1JlcXVlc3QaJS5jb25kdWl0LnRlbGVtZXRyeS52MS5UcmFmZmljUmVzcG9uc2UiA5ACARJYCgZSb3V0ZXMSIy5jb25kdWl0LnRlbGVtZXRyeS52MS5Sb3V0ZXNSZXF1ZXN0GiQuY29uZHVpdC50ZWxlbWV0cnkudjEuUm91dGVzUmVzcG9uc2UiA5ACARJYCgZBY2Nlc3MSIy5jb25kdWl0LnRlbGVtZXRyeS52MS5BY2Nlc3NSZXF1ZXN0GiQuY29uZHVpdC50ZWxlbWV0cnkudjEuQWNjZXNzUmVzcG9uc2UiA5ACARJhCglSZXBvcnRlcnMSJi5jb25kdWl0LnRlbGVtZXRyeS52MS5SZXBvcnRlcnNSZXF1ZXN0GicuY29uZHVpdC50ZWxlbWV0cnkudjEuUmVwb3J0ZXJzUmVzcG9uc2UiA5ACARJkCgpUaW1lU2VyaWVzEicuY29uZHVpdC50ZWxlbWV0cnkudjEuVGltZVNlcmllc1JlcXVlc3QaKC5jb25kdWl0LnRlbGVtZXRyeS52MS5UaW1lU2VyaWVzUmVzcG9uc2UiA5ACAWIGcHJvdG8z");
 
 /**
  * Asks for traffic.
@@ -21,7 +21,7 @@ export const file_conduit_telemetry_v1_query: GenFile = /*@__PURE__*/
  */
 export type TrafficRequest = Message<"conduit.telemetry.v1.TrafficRequest"> & {
   /**
-   * Window in milliseconds, 1000 to 3600000.
+   * Window in milliseconds, 1000 to 86400000.
    *
    * @generated from field: uint32 window_ms = 1;
    */
@@ -220,7 +220,7 @@ export const TrafficSchema: GenMessage<Traffic> = /*@__PURE__*/
  */
 export type RoutesRequest = Message<"conduit.telemetry.v1.RoutesRequest"> & {
   /**
-   * Window in milliseconds, 1000 to 3600000.
+   * Window in milliseconds, 1000 to 86400000.
    *
    * @generated from field: uint32 window_ms = 1;
    */
@@ -360,7 +360,7 @@ export const RouteTrafficSchema: GenMessage<RouteTraffic> = /*@__PURE__*/
  */
 export type AccessRequest = Message<"conduit.telemetry.v1.AccessRequest"> & {
   /**
-   * Window in milliseconds, 1000 to 3600000.
+   * Window in milliseconds, 1000 to 86400000.
    *
    * @generated from field: uint32 window_ms = 1;
    */
@@ -645,6 +645,237 @@ export const ProxyReporterSchema: GenMessage<ProxyReporter> = /*@__PURE__*/
   messageDesc(file_conduit_telemetry_v1_query, 12);
 
 /**
+ * Asks for traffic over time.
+ *
+ * @generated from message conduit.telemetry.v1.TimeSeriesRequest
+ */
+export type TimeSeriesRequest = Message<"conduit.telemetry.v1.TimeSeriesRequest"> & {
+  /**
+   * Begin of the first point, milliseconds since 1970.
+   *
+   * @generated from field: double from_ms = 1;
+   */
+  fromMs: number;
+
+  /**
+   * Time that a point covers, a multiple of 10000 milliseconds.
+   *
+   * @generated from field: uint32 step_ms = 2;
+   */
+  stepMs: number;
+
+  /**
+   * Number of points.
+   *
+   * @generated from field: uint32 points = 3;
+   */
+  points: number;
+
+  /**
+   * Which side's figures.
+   *
+   * @generated from field: conduit.telemetry.v1.Direction direction = 4;
+   */
+  direction: Direction;
+
+  /**
+   * What series are told apart by.
+   *
+   * @generated from field: conduit.telemetry.v1.Apart apart = 5;
+   */
+  apart: Apart;
+
+  /**
+   * Only what these counted; all where there are none.
+   *
+   * @generated from field: repeated conduit.telemetry.v1.PodFilter reporters = 6;
+   */
+  reporters: PodFilter[];
+
+  /**
+   * Only what went to these; all where there are none.
+   *
+   * @generated from field: repeated conduit.telemetry.v1.PodFilter called = 7;
+   */
+  called: PodFilter[];
+};
+
+/**
+ * Describes the message conduit.telemetry.v1.TimeSeriesRequest.
+ * Use `create(TimeSeriesRequestSchema)` to create a new message.
+ */
+export const TimeSeriesRequestSchema: GenMessage<TimeSeriesRequest> = /*@__PURE__*/
+  messageDesc(file_conduit_telemetry_v1_query, 13);
+
+/**
+ * Chooses pods, or a Service; an empty field is any.
+ *
+ * @generated from message conduit.telemetry.v1.PodFilter
+ */
+export type PodFilter = Message<"conduit.telemetry.v1.PodFilter"> & {
+  /**
+   * Namespace.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * Kind of the owning workload in lower case.
+   *
+   * @generated from field: string workload_kind = 2;
+   */
+  workloadKind: string;
+
+  /**
+   * Name of the owning workload.
+   *
+   * @generated from field: string workload = 3;
+   */
+  workload: string;
+
+  /**
+   * Name of the pod.
+   *
+   * @generated from field: string pod = 4;
+   */
+  pod: string;
+
+  /**
+   * Name of the Service.
+   *
+   * @generated from field: string service = 5;
+   */
+  service: string;
+};
+
+/**
+ * Describes the message conduit.telemetry.v1.PodFilter.
+ * Use `create(PodFilterSchema)` to create a new message.
+ */
+export const PodFilterSchema: GenMessage<PodFilter> = /*@__PURE__*/
+  messageDesc(file_conduit_telemetry_v1_query, 14);
+
+/**
+ * Traffic over time.
+ *
+ * @generated from message conduit.telemetry.v1.TimeSeriesResponse
+ */
+export type TimeSeriesResponse = Message<"conduit.telemetry.v1.TimeSeriesResponse"> & {
+  /**
+   * Upper edges of the buckets of `latency_counts`, milliseconds, ascending.
+   *
+   * @generated from field: repeated double histogram_edges_ms = 1;
+   */
+  histogramEdgesMs: number[];
+
+  /**
+   * Series with traffic, in no order.
+   *
+   * @generated from field: repeated conduit.telemetry.v1.TimeSeriesResponse.Series series = 2;
+   */
+  series: TimeSeriesResponse_Series[];
+};
+
+/**
+ * Describes the message conduit.telemetry.v1.TimeSeriesResponse.
+ * Use `create(TimeSeriesResponseSchema)` to create a new message.
+ */
+export const TimeSeriesResponseSchema: GenMessage<TimeSeriesResponse> = /*@__PURE__*/
+  messageDesc(file_conduit_telemetry_v1_query, 15);
+
+/**
+ * Traffic of one pod, workload, namespace or Service.
+ *
+ * @generated from message conduit.telemetry.v1.TimeSeriesResponse.Series
+ */
+export type TimeSeriesResponse_Series = Message<"conduit.telemetry.v1.TimeSeriesResponse.Series"> & {
+  /**
+   * Who counted, or who was called; fields that series are not told apart by are empty. A Service has the namespace alone.
+   *
+   * @generated from field: conduit.telemetry.v1.PodRef who = 1;
+   */
+  who?: PodRef | undefined;
+
+  /**
+   * The Service that was called, where series are told apart by it.
+   *
+   * @generated from field: string service = 2;
+   */
+  service: string;
+
+  /**
+   * Points with traffic, ascending.
+   *
+   * @generated from field: repeated conduit.telemetry.v1.TimeSeriesResponse.Point points = 3;
+   */
+  points: TimeSeriesResponse_Point[];
+};
+
+/**
+ * Describes the message conduit.telemetry.v1.TimeSeriesResponse.Series.
+ * Use `create(TimeSeriesResponse_SeriesSchema)` to create a new message.
+ */
+export const TimeSeriesResponse_SeriesSchema: GenMessage<TimeSeriesResponse_Series> = /*@__PURE__*/
+  messageDesc(file_conduit_telemetry_v1_query, 15, 0);
+
+/**
+ * What was counted in the time of one point.
+ *
+ * @generated from message conduit.telemetry.v1.TimeSeriesResponse.Point
+ */
+export type TimeSeriesResponse_Point = Message<"conduit.telemetry.v1.TimeSeriesResponse.Point"> & {
+  /**
+   * Number of the point, 0 for the first.
+   *
+   * @generated from field: uint32 index = 1;
+   */
+  index: number;
+
+  /**
+   * Responses classified success.
+   *
+   * @generated from field: uint64 successes = 2;
+   */
+  successes: bigint;
+
+  /**
+   * Responses classified failure.
+   *
+   * @generated from field: uint64 failures = 3;
+   */
+  failures: bigint;
+
+  /**
+   * Bytes read from peers.
+   *
+   * @generated from field: double read_bytes = 4;
+   */
+  readBytes: number;
+
+  /**
+   * Bytes written to peers.
+   *
+   * @generated from field: double write_bytes = 5;
+   */
+  writeBytes: number;
+
+  /**
+   * Responses per latency bucket, one more than there are edges; empty when none.
+   *
+   * @generated from field: repeated uint64 latency_counts = 6;
+   */
+  latencyCounts: bigint[];
+};
+
+/**
+ * Describes the message conduit.telemetry.v1.TimeSeriesResponse.Point.
+ * Use `create(TimeSeriesResponse_PointSchema)` to create a new message.
+ */
+export const TimeSeriesResponse_PointSchema: GenMessage<TimeSeriesResponse_Point> = /*@__PURE__*/
+  messageDesc(file_conduit_telemetry_v1_query, 15, 1);
+
+/**
  * Which side of a proxy counted.
  *
  * @generated from enum conduit.telemetry.v1.Direction
@@ -684,6 +915,75 @@ export type Direction = (typeof Direction)[keyof typeof Direction] | UnknownEnum
  */
 export const DirectionSchema: GenEnum<Direction> = /*@__PURE__*/
   enumDesc(file_conduit_telemetry_v1_query, 0);
+
+/**
+ * What series are told apart by.
+ *
+ * @generated from enum conduit.telemetry.v1.Apart
+ */
+export const Apart = {
+  /**
+   * Not allowed.
+   *
+   * @generated from enum value: APART_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The pod whose proxy counted.
+   *
+   * @generated from enum value: APART_POD = 1;
+   */
+  POD: 1,
+
+  /**
+   * The workload of that pod.
+   *
+   * @generated from enum value: APART_WORKLOAD = 2;
+   */
+  WORKLOAD: 2,
+
+  /**
+   * The namespace of that pod.
+   *
+   * @generated from enum value: APART_NAMESPACE = 3;
+   */
+  NAMESPACE: 3,
+
+  /**
+   * The Service that was called.
+   *
+   * @generated from enum value: APART_SERVICE = 4;
+   */
+  SERVICE: 4,
+
+  /**
+   * The workload that was called.
+   *
+   * @generated from enum value: APART_CALLED_WORKLOAD = 5;
+   */
+  CALLED_WORKLOAD: 5,
+
+  /**
+   * The namespace that was called.
+   *
+   * @generated from enum value: APART_CALLED_NAMESPACE = 6;
+   */
+  CALLED_NAMESPACE: 6,
+} as const;
+
+/**
+ * What series are told apart by.
+ *
+ * @generated from enum conduit.telemetry.v1.Apart
+ */
+export type Apart = (typeof Apart)[keyof typeof Apart] | UnknownEnum;
+
+/**
+ * Describes the enum conduit.telemetry.v1.Apart.
+ */
+export const ApartSchema: GenEnum<Apart> = /*@__PURE__*/
+  enumDesc(file_conduit_telemetry_v1_query, 1);
 
 /**
  * Answers from the figures that proxies reported.
@@ -730,6 +1030,16 @@ export const QueryService: GenService<{
     methodKind: "unary";
     input: typeof ReportersRequestSchema;
     output: typeof ReportersResponseSchema;
+  },
+  /**
+   * Traffic over time, one series per pod, workload, namespace or called Service.
+   *
+   * @generated from rpc conduit.telemetry.v1.QueryService.TimeSeries
+   */
+  timeSeries: {
+    methodKind: "unary";
+    input: typeof TimeSeriesRequestSchema;
+    output: typeof TimeSeriesResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_conduit_telemetry_v1_query, 0);
