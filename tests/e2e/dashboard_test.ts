@@ -63,7 +63,14 @@ function workload(name: string, script: string): object[] {
         selector: { matchLabels: { app: name } },
         template: {
           metadata: { labels: { app: name } },
-          spec: { containers: [{ name: "app", image: "app", command: [process.execPath, "-e", script] }] },
+          spec: {
+            containers: [
+              {
+                ...{ name: "app", image: "app", command: [process.execPath, "-e", script] },
+                ports: [{ name: "http", containerPort: 8080 }],
+              },
+            ],
+          },
         },
       },
     },
@@ -181,6 +188,32 @@ test("all of it is reached by the keyboard", async () => {
   await page.keyboard.type("web")
   await page.getByRole("row").filter({ hasText: "pay" }).waitFor({ state: "detached" })
   expect(page.url()).toContain("q=web")
+  await page.context().close()
+}, 90_000)
+
+test("a policy that is learnt denies nothing of what was seen; one that leaves a caller out names it before it holds", async () => {
+  const { page, faults } = await openPage(browser, base)
+  await page.goto(`${base}/policies`)
+  await page.getByLabel("Workload").selectOption("shop/deployment/pay")
+  await page.getByRole("button", { name: "Learn its policy" }).click()
+  const editor = page.getByLabel("Policies (YAML)")
+  await page.waitForFunction('document.querySelector("textarea").value.includes("-learned")')
+  expect(await editor.inputValue()).toContain("- deployments: [shop/web]")
+  await page.getByRole("button", { name: "Try on live traffic" }).click()
+  await page.locator("[aria-live] .notice").waitFor({ timeout: PATIENCE_MS })
+  expect(await page.locator("[aria-live] .notice").textContent()).toContain(
+    "Nothing of the live traffic would be denied.",
+  )
+  await editor.fill((await editor.inputValue()).replace("shop/web", "shop/load"))
+  await page.getByRole("button", { name: "Try on live traffic" }).click()
+  await visible(page, /\d+\.\d\/s would be denied\./)
+  await page.getByRole("row").filter({ hasText: "would be denied" }).filter({ hasText: "shop/web" }).waitFor()
+  expect(await violations(page)).toEqual([])
+  await editor.fill("kind: [")
+  await page.getByRole("button", { name: "Try on live traffic" }).click()
+  await visible(page, /policy\.yaml/)
+  await picture(page, "what-if")
+  expect(faults).toEqual([])
   await page.context().close()
 }, 90_000)
 
