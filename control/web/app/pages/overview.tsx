@@ -41,7 +41,7 @@ function Overview({ mesh }: { readonly mesh: Mesh }) {
   return (
     <>
       <Headline mesh={mesh} troubles={troubles} />
-      <dl className="tiles">
+      <dl className="tiles six">
         <Tile title="Success" figure={percent(all.http?.success)}>
           {short(all.failuresPerSec)} failures a second
         </Tile>
