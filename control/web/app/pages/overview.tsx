@@ -131,7 +131,8 @@ function Headline({ mesh, troubles }: { readonly mesh: Mesh; readonly troubles: 
             `${count(mesh.workloads.length, "workload")} in ${count(mesh.namespaces.length, "namespace")}`
           ) : (
             <>
-              It begins at <WorkloadLink workload={worst.workload} full />
+              {worst.causes.length === 0 ? "It begins at " : "Most failures are at "}
+              <WorkloadLink workload={worst.workload} full />
               {worst.hurts.length > 0 && <> and hurts {count(worst.hurts.length, "caller")}</>}
             </>
           )}
