@@ -1,24 +1,31 @@
 // The public API for the page: calls of DASHBOARD_CALLS go on to conduit-api by this process's own identity.
+import { type Message, toBinary } from "@bufbuild/protobuf"
 import { Code, ConnectError, type ConnectRouter, type Transport } from "@connectrpc/connect"
 import { API_SERVICE, DASHBOARD_CALLS } from "../../deploy/web/mod.ts"
 import { ApiService, createApiClient } from "../../protos/mod.ts"
+import { MAX_SHARED_QUESTION_BYTES, SharedAnswers } from "./shared_answers.ts"
 
 /** Path that the API's calls begin with. */
 export const API_PATH = `/${API_SERVICE}/`
 
 /** The API as this process reaches it. @param transport  of the moment; throws a ConnectError while there is none */
 export function forwarded(transport: () => Transport): (router: ConnectRouter) => void {
+  const shared = new SharedAnswers()
   return router => {
     for (const method of ApiService.methods) {
       if (!(DASHBOARD_CALLS as readonly string[]).includes(method.name)) continue
       const local = method.localName as keyof ReturnType<typeof createApiClient>
-      const ask = (request: unknown, signal: AbortSignal): unknown => {
+      const ask = (request: unknown, signal?: AbortSignal): unknown => {
         const call = createApiClient(transport())[local] as (request: unknown, options: object) => unknown
-        return call(request, { signal })
+        return call(request, signal === undefined ? {} : { signal })
       }
-      const unary = async (request: unknown, { signal }: { signal: AbortSignal }): Promise<unknown> => {
+      const unary = async (request: Message, { signal }: { signal: AbortSignal }): Promise<unknown> => {
         try {
-          return await ask(request, signal)
+          const question = toBinary(method.input, request)
+          if (question.length > MAX_SHARED_QUESTION_BYTES) return await ask(request, signal)
+          const key = `${method.name} ${Buffer.from(question).toString("latin1")}`
+          // Who asked first may go: the others still wait, at most until the call's own deadline.
+          return await shared.ask(key, async () => await ask(request))
         } catch (error) {
           throw told(error)
         }

@@ -12,11 +12,9 @@ export const DASHBOARD_CALLS = [
   "Stat",
   "Routes",
   "Edges",
-  "Endpoints",
   "Identities",
   "Policies",
   "WhatIf",
   "Learn",
   "Check",
-  "Explain",
 ] as const

@@ -41,7 +41,7 @@ function Overview({ mesh }: { readonly mesh: Mesh }) {
   return (
     <>
       <Headline mesh={mesh} troubles={troubles} />
-      <dl className="tiles">
+      <dl className="tiles six">
         <Tile title="Success" figure={percent(all.http?.success)}>
           {short(all.failuresPerSec)} failures a second
         </Tile>
@@ -131,7 +131,8 @@ function Headline({ mesh, troubles }: { readonly mesh: Mesh; readonly troubles: 
             `${count(mesh.workloads.length, "workload")} in ${count(mesh.namespaces.length, "namespace")}`
           ) : (
             <>
-              It begins at <WorkloadLink workload={worst.workload} full />
+              {worst.causes.length === 0 ? "It begins at " : "Most failures are at "}
+              <WorkloadLink workload={worst.workload} full />
               {worst.hurts.length > 0 && <> and hurts {count(worst.hurts.length, "caller")}</>}
             </>
           )}

@@ -1,0 +1,30 @@
+// One answer for all who ask the same at nearly the same time: fifty open pages cost the API little more than one.
+
+/** An answer is given again for this long, milliseconds: proxies report once a second, and pages ask every two. */
+export const SHARED_MS = 500
+/** Most answers kept: pages that show different things; others are asked for anew. */
+export const MAX_SHARED_ANSWERS = 64
+/** Longest question that is compared with others, bytes: policies to be tried are one person's own. */
+export const MAX_SHARED_QUESTION_BYTES = 1024
+
+/** Answers of the last moment, by question. */
+export class SharedAnswers {
+  private readonly answers = new Map<string, Promise<unknown>>()
+  private readonly after: (ms: number, call: () => void) => void
+
+  constructor(after: (ms: number, call: () => void) => void = (ms, call) => void setTimeout(call, ms)) {
+    this.after = after
+  }
+
+  /** The answer to a question. One that fails is given only to those who wait for it already. */
+  async ask<T>(question: string, find: () => Promise<T>): Promise<T> {
+    const known = this.answers.get(question)
+    if (known !== undefined) return (await known) as T
+    const asked = find()
+    if (this.answers.size >= MAX_SHARED_ANSWERS) return await asked
+    this.answers.set(question, asked)
+    const forget = (): void => void this.answers.delete(question)
+    asked.then(() => this.after(SHARED_MS, forget), forget)
+    return await asked
+  }
+}
