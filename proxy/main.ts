@@ -14,6 +14,7 @@ import { dialThrough, errorCode, loop } from "./net/mod.ts"
 import { createOutbound } from "./outbound/mod.ts"
 import { InboundPolicy, PolicyWatch } from "./policy/mod.ts"
 import { QuietMemory } from "./quiet_memory.ts"
+import { serveTaps } from "./tap/mod.ts"
 import {
   controlMetrics,
   type Metric,
@@ -24,6 +25,9 @@ import {
   SWEEP_INTERVAL_MS,
   Telemetry,
 } from "./telemetry/mod.ts"
+
+/** Service account of the control plane's tap service, the only one that may see requests. */
+const TAP_SERVICE = "conduit-tap"
 
 /** How often bytes of open connections are brought into the metrics. */
 const COLLECT_INTERVAL_MS = 1_000
@@ -113,7 +117,7 @@ function run(config: Config, log: Logger): void {
   }
   const ipv6 = hasIpv6()
   const shared = {
-    ownPorts: [config.outboundPort, config.inboundPort, config.adminPort],
+    ownPorts: [config.outboundPort, config.inboundPort, config.adminPort, config.tapPort],
     discovery,
     engines: { http1: serveHttp1, http2: serveHttp2 },
     env: { clock, timers, log },
@@ -194,6 +198,15 @@ function run(config: Config, log: Logger): void {
     refusals: id => telemetry.refusals.json(id),
     shutdown: () => lifecycle.terminate("POST /shutdown"),
   })
+  if (mesh !== null)
+    serveTaps({
+      address: ipv6 ? "::" : "0.0.0.0",
+      port: config.tapPort,
+      taps: telemetry.taps,
+      clock,
+      timers,
+      terms: () => mesh.acceptControl(TAP_SERVICE),
+    })
   outbound.listen()
   inbound.listen()
   mesh?.identity.start()

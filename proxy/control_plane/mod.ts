@@ -8,5 +8,6 @@ export type {
   OpenLink,
 } from "./control_link.ts"
 export { type Call, type ControlPlaneOptions, createCalls, createControlPlane } from "./control_plane.ts"
+export { framedMessage, MessageCutter } from "./grpc_messages.ts"
 export { ProtoError, ProtoReader, ProtoWriter } from "./proto_wire.ts"
 export { CallError } from "./unary_call.ts"

@@ -59,6 +59,15 @@ export class ProtoReader {
     throw new ProtoError("a number has more than ten bytes")
   }
 
+  /** A double. */
+  double(): number {
+    if (this.wireType !== WIRE_FIXED64)
+      throw new ProtoError(`wire type ${this.wireType} where a double was expected`)
+    const start = this.at
+    this.advance(8)
+    return new DataView(this.bytes.buffer, this.bytes.byteOffset + start, 8).getFloat64(0, true)
+  }
+
   /** Takes the numbers of a repeated field, packed or one. */
   varints(into: number[]): void {
     if (this.wireType !== WIRE_BYTES) {

@@ -2,6 +2,7 @@
 // Engines call: pick (again after connectFailed or retry), responseHead, end; or refuse, end.
 import { type Endpoint, NONE_TRIED } from "../balance/mod.ts"
 import { NOT_AGAIN } from "../route/mod.ts"
+import type { Tapped } from "../tap/mod.ts"
 import type { AuthorityLabel, HttpScope, RequestSeries } from "../telemetry/mod.ts"
 import { isFailure, NO_GRPC_STATUS, OUTCOME_CLIENT_GONE, type Outcome } from "./classify.ts"
 import type { HttpContext } from "./http_service.ts"
@@ -33,6 +34,10 @@ export class Exchange {
   readonly routing: Routing | null
   /** The endpoint picked last, null before. */
   endpoint: Endpoint | null = null
+  /** Octets of the response's body; of HTTP/1 only, streams of HTTP/2 count their own. */
+  responseBytes = 0
+  /** Who looks at this request; null for nobody. */
+  private readonly tapped: Tapped | null
   private readonly context: HttpContext
   private readonly scope: HttpScope
   private readonly authority: AuthorityLabel
@@ -71,6 +76,8 @@ export class Exchange {
     this.startedMs = now
     this.pickedMs = now
     this.pickingSinceMs = now
+    const { taps } = context.telemetry
+    this.tapped = taps.on ? taps.begin(context, scope.labels, request, now) : null
   }
 
   /** What to answer when `pick` returned null: no endpoint at all, or none that could be connected to. */
@@ -104,6 +111,7 @@ export class Exchange {
     this.pickedMs = now
     this.count(endpoint)
     if (this.scope.labels.direction === 1) this.context.telemetry.http.route(this.scope).sent()
+    if (this.tapped !== null) this.tapped.picked(endpoint, this.context.telemetry.http.tlsOf(endpoint.info))
     return endpoint
   }
 
@@ -170,7 +178,7 @@ export class Exchange {
 
   /** The proxy answers with a redirect. */
   redirected(status: number): void {
-    this.status = status
+    this.head(status)
   }
 
   /**
@@ -203,7 +211,7 @@ export class Exchange {
 
   /** The final response head came (not 1xx). */
   responseHead(status: number): void {
-    this.status = status
+    this.head(status)
     const endpoint = this.endpoint
     if (endpoint === null) return
     const now = this.context.clock.nowMs
@@ -216,9 +224,14 @@ export class Exchange {
    * passed on; the endpoint steps aside as after a connect that failed, for its fast answers would draw ever more.
    */
   unreachedHead(status: number): void {
-    this.status = status
+    this.head(status)
     this.endpoint?.connectFailed(this.context.clock.nowMs, this.context.random())
     this.context.onUnreached?.()
+  }
+
+  private head(status: number): void {
+    this.status = status
+    if (this.tapped !== null) this.tapped.head(status, this.context.clock.nowMs)
   }
 
   /**
@@ -230,12 +243,14 @@ export class Exchange {
   refuse(refusal: Refusal, detail = ""): string {
     this.refused = refusal
     this.status = refusal.status
-    return this.context.refuseExchange(
+    const value = this.context.refuseExchange(
       refusal,
       this.request,
       detail === "" ? this.connectError : detail,
       this.endpoint,
     )
+    if (this.tapped !== null) this.tapped.refused(value)
+    return value
   }
 
   /** The exchange is over. Once; later calls do nothing. `grpcStatus` -1 for none. */
@@ -263,6 +278,11 @@ export class Exchange {
       grpcStatus === NO_GRPC_STATUS && refused !== null && this.isGrpc ? refused.grpcStatus : grpcStatus
     const error = refused !== null ? refused.reason : (OUTCOME_ERRORS[outcome] ?? "")
     const latencyMs = now - this.startedMs
+    if (this.tapped !== null) {
+      const failed = isFailure(outcome, this.status, grpc, this.isGrpc)
+      const bytes = this.responseBytes + (this.request.bodySent ?? 0)
+      this.tapped.ended(this.status, grpc, failed, error, bytes, now)
+    }
     if (context.accessLog) context.logAccess(this.request, endpoint, this.status, grpc, error, latencyMs)
     if (outcome === OUTCOME_CLIENT_GONE && this.status === 0) {
       // Nothing to classify: neither success nor failure of the server, as in Linkerd.

@@ -348,6 +348,7 @@ class Http1Server extends ClientSide implements UpstreamUser {
     // begin() set it, and it ends with the response.
     if (unreached) this.exchange!.unreachedHead(head.status)
     else this.exchange!.responseHead(head.status)
+    this.exchange!.responseBytes = end - headEnd
 
     const reusable =
       kind !== BODY_UNTIL_CLOSE && head.keepsAlive && request.keepsAlive && !request.hasSuspectBody
@@ -491,6 +492,7 @@ class Http1Server extends ClientSide implements UpstreamUser {
     const routing = this.exchange?.routing ?? null
     if (routing !== null) routing.active(this.env.clock.nowMs)
     const end = body.scan(chunk, 0, chunk.length)
+    if (this.exchange !== null) this.exchange.responseBytes += end
     if (end > 0) this.toClient(upstream, end === chunk.length ? chunk : chunk.subarray(0, end))
     if (body.fault !== 0) this.cut(OUTCOME_UPSTREAM_GONE)
     else if (body.done) {

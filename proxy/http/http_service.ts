@@ -159,6 +159,16 @@ export class HttpContext implements HttpService {
     return scope
   }
 
+  /** Address and port of the client. */
+  get peer(): string {
+    return String(this.fields.peer ?? "")
+  }
+
+  /** Address and port that it called. */
+  get destination(): string {
+    return String(this.fields.dst ?? "")
+  }
+
   stillAllows(request: RequestView): boolean {
     return this.guard === null || this.guard.stillAllows(request)
   }
@@ -222,7 +232,6 @@ export class HttpContext implements HttpService {
     endpoint: Endpoint | null,
   ): void {
     const { guard } = this
-    const { peer = "", dst = "" } = this.fields
     this.telemetry.refusals.add({
       id,
       timeMs: Date.now(),
@@ -232,9 +241,9 @@ export class HttpContext implements HttpService {
       method: request?.method ?? "",
       authority: request?.authority ?? "",
       path: request?.path ?? "",
-      clientIp: hostOf(String(peer)),
+      clientIp: hostOf(this.peer),
       clientId: guard?.clientId ?? "",
-      destination: String(dst),
+      destination: this.destination,
       endpoint: endpoint === null ? "" : formatAddress(endpoint.address, endpoint.port),
       verdict: reason === REFUSAL_DENIED.reason ? (guard?.refused ?? null) : null,
       detail,

@@ -12,8 +12,12 @@ export interface RequestView {
   readonly isGrpc: boolean
   /** Protocol that the connection is to change to (HTTP/1), in lower case; "" for none. */
   readonly upgrade: string
+  /** Octets of the response's body sent so far, where the view is of a stream that counts them. */
+  readonly bodySent?: number | undefined
   /** First value of a field by its name in lower case; slow. */
   header(lowerCaseName: string): string | undefined
   /** All values of a field by its name in lower case, joined by commas (RFC 9110 section 5.3); slow. */
   values(lowerCaseName: string): string | undefined
+  /** Calls back with each field but pseudo-headers, its name in lower case; slow. Absent: it has none to show. */
+  fieldsTo?(visit: (name: string, value: string) => void): void
 }
