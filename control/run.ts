@@ -1,8 +1,9 @@
 // The services of a control-plane process, put together from its settings. main.ts is the process around it.
+import { Code, ConnectError, type Transport } from "@connectrpc/connect"
 import { KubeApi, kubeconfigCredentials, serviceAccountCredentials } from "../deploy/kubernetes/mod.ts"
 import project from "../package.json" with { type: "json" }
-import { serveApi } from "./api/mod.ts"
-import { type ClusterSource, ManifestsSource, type Problem } from "./cluster/mod.ts"
+import { type Relay, serveApi } from "./api/mod.ts"
+import { type ClusterSource, ManifestsSource, type PodRecord, type Problem } from "./cluster/mod.ts"
 import { type KeptConditions, keepConditions } from "./conditions/mod.ts"
 import { serveDestination } from "./destination/mod.ts"
 import { serveIdentity } from "./identity/mod.ts"
@@ -14,6 +15,7 @@ import { policyConditions, policyProblems, servePolicy } from "./policy/mod.ts"
 import { routeConditions, routeProblems } from "./routing/mod.ts"
 import { type Listening, type Metric, serveAdmin } from "./serve/mod.ts"
 import { type ClusterSettings, NEED_CLUSTER, type ServiceName, type Settings } from "./settings.ts"
+import { localRelay, remoteRelay, serveTap } from "./tap/mod.ts"
 import {
   localQueries,
   remoteQueries,
@@ -27,6 +29,9 @@ import {
  * takes the cluster a second or two to change, and what they call in vain gets no proxy.
  */
 export const DRAIN_MS = 5_000
+
+/** Tap port of a proxy (the contract with the outside). */
+export const PROXY_TAP_PORT = 4190
 
 /** A control plane that runs. */
 export interface RunningControlPlane {
@@ -237,6 +242,24 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
         },
       ])
     }
+    let taps: Relay | undefined =
+      settings.tapAddress === "" ? undefined : remoteRelay(settings.tapAddress, member?.streamTo("tap"))
+    if (services.has("tap") && source !== undefined) {
+      const options = {
+        store: source.store,
+        log,
+        host,
+        port: ports.tap,
+        nowMs: () => performance.now(),
+        transportTo: proxyTaps(member),
+        ...(mesh === null ? {} : { names: mesh.names }),
+        ...tls("proxies"),
+      }
+      const local = localRelay(options)
+      taps = local.relay
+      parts.push({ name: "tap", listening: await serveTap(local, options) })
+      figures.push(local.metrics)
+    }
     if (services.has("api") && source !== undefined && queries !== undefined) {
       const known = source
       const options = {
@@ -247,6 +270,7 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
         version: project.version,
         ...(mesh === null ? {} : { names: mesh.names }),
         policy: settings.policy,
+        ...(taps === undefined ? {} : { relay: taps }),
         ...(api === null ? {} : { reviews: new Reviews(api, () => performance.now()) }),
         ...tls("api"),
       }
@@ -276,6 +300,18 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
       return injector === undefined ? 0 : DRAIN_MS
     },
     stop,
+  }
+}
+
+/** Ways to the tap ports of proxies, which speak TLS of the mesh only. */
+function proxyTaps(member: MeshMember | undefined): (pod: PodRecord) => () => Transport {
+  return pod => {
+    const [ip = ""] = pod.ips
+    if (member === undefined)
+      return () => {
+        throw new ConnectError("without identity proxies have no tap port", Code.FailedPrecondition)
+      }
+    return member.tapTo(pod, `${ip.includes(":") ? `[${ip}]` : ip}:${PROXY_TAP_PORT}`)
   }
 }
 

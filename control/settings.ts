@@ -13,6 +13,7 @@ export const SERVICE_PORTS = {
   destination: 8086,
   policy: 8090,
   telemetry: 8087,
+  tap: 8088,
   api: 8085,
   injector: 8443,
 } as const
@@ -24,7 +25,7 @@ export type ServiceName = keyof typeof SERVICE_PORTS
 
 const SERVICE_NAMES = Object.keys(SERVICE_PORTS) as ServiceName[]
 /** Services that answer from the cluster's objects. */
-export const NEED_CLUSTER: readonly ServiceName[] = ["destination", "policy", "api"]
+export const NEED_CLUSTER: readonly ServiceName[] = ["destination", "policy", "tap", "api"]
 const USAGE = `usage: main.ts ${SERVICE_NAMES.join("|")}|all --kubernetes [--kubeconfig FILE] [--context NAME] | --manifests DIR [--listen-host ADDRESS]`
 
 /** Where the cluster's objects come from: a folder of manifests, or a Kubernetes API server. */
@@ -47,6 +48,8 @@ export interface Settings {
   readonly adminPort: number
   /** `host:port` of the telemetry service; empty when it runs in this process. */
   readonly telemetryAddress: string
+  /** `host:port` of the tap service; empty when it runs in this process, or nowhere. */
+  readonly tapAddress: string
   /** Certificates and TLS; null for a control plane without identity. */
   readonly mesh: MeshSettings | null
   /** The identity service; null where it does not run. */
@@ -100,6 +103,7 @@ export function parseSettings(
   if (services.has("api") && !services.has("telemetry") && telemetryAddress === "") {
     return "api needs CONDUIT_TELEMETRY_ADDR: host:port of the telemetry service"
   }
+  const tapAddress = services.has("tap") ? "" : (env.CONDUIT_TAP_ADDR ?? "")
   const policy = policyOptions(env)
   if (typeof policy === "string") return policy
   const ports: Record<ServiceName, number> = { ...SERVICE_PORTS }
@@ -122,6 +126,7 @@ export function parseSettings(
     ports,
     adminPort,
     telemetryAddress,
+    tapAddress,
     mesh,
     identity,
     injector,

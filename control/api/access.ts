@@ -12,10 +12,12 @@ import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt"
 import {
   Code,
   ConnectError,
+  type ContextValues,
   createContextKey,
   createContextValues,
   type Interceptor,
 } from "@connectrpc/connect"
+import { TapService } from "../../protos/mod.ts"
 import type { Reviews } from "../kubernetes/mod.ts"
 import { type Peer, peerOf } from "../tls/mod.ts"
 
@@ -41,6 +43,11 @@ export function contextOf(request: IncomingMessage | Http2ServerRequest) {
   return createContextValues().set(ASKER, askerOf(request))
 }
 
+/** Who asks, in a handler. */
+export function askerIn(values: ContextValues): Asker {
+  return values.get(ASKER)
+}
+
 /** Who sends a request. */
 export function askerOf(request: IncomingMessage | Http2ServerRequest): Asker {
   const session = "stream" in request ? request.stream.session : undefined
@@ -60,6 +67,8 @@ export function askerOf(request: IncomingMessage | Http2ServerRequest): Asker {
 export function accessInterceptor(reviews: Pick<Reviews, "token" | "access">): Interceptor {
   return next => async request => {
     const { service, method } = request
+    // Taps ask for a right of their own (tap.ts).
+    if (service.typeName === TapService.typeName) return await next(request)
     const changes = method.idempotency !== MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS
     const asker = request.contextValues.get(ASKER)
     await admit(reviews, asker, `/${service.typeName}/${method.name}`, changes)
@@ -85,10 +94,10 @@ export async function admit(
     throw new ConnectError("from outside of its pod this API is served over TLS only", Code.Unauthenticated)
   const account = peer ?? (await accountOf(reviews, token))
   const { namespace, serviceAccount } = account
-  const user = `system:serviceaccount:${namespace}:${serviceAccount}`
-  const groups = ["system:serviceaccounts", `system:serviceaccounts:${namespace}`, "system:authenticated"]
   const verb = changes ? "post" : "get"
-  const { allowed } = await asked(reviews.access({ user, groups, verb, path }))
+  const { allowed } = await asked(
+    reviews.access({ user: userOf(account), groups: groupsOf(account), verb, path }),
+  )
   if (!allowed)
     throw new ConnectError(
       `service account ${namespace}/${serviceAccount} may not "${verb}" the nonResourceURL ${path}; a ClusterRole that grants it is to be bound to it`,
@@ -96,7 +105,24 @@ export async function admit(
     )
 }
 
-async function accountOf(reviews: Pick<Reviews, "token">, token: string | null) {
+/** A service account. */
+interface Account {
+  readonly namespace: string
+  readonly serviceAccount: string
+}
+
+/** A service account as RBAC names it. */
+export function userOf({ namespace, serviceAccount }: Account): string {
+  return `system:serviceaccount:${namespace}:${serviceAccount}`
+}
+
+/** The groups that it is of. */
+export function groupsOf({ namespace }: Account): string[] {
+  return ["system:serviceaccounts", `system:serviceaccounts:${namespace}`, "system:authenticated"]
+}
+
+/** The account that a token is of. @throws ConnectError Unauthenticated without one that holds */
+export async function accountOf(reviews: Pick<Reviews, "token">, token: string | null) {
   if (token === null)
     throw new ConnectError(
       `the caller did not prove who it is: by a certificate of the mesh, or by a service account's token of audience ${API_AUDIENCE}`,
@@ -107,7 +133,8 @@ async function accountOf(reviews: Pick<Reviews, "token">, token: string | null) 
   return verdict
 }
 
-async function asked<T>(review: Promise<T>): Promise<T> {
+/** An answer of the API server. @throws ConnectError Unavailable where it gives none */
+export async function asked<T>(review: Promise<T>): Promise<T> {
   try {
     return await review
   } catch (error) {

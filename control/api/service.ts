@@ -2,7 +2,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf"
 import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect"
 import { connectNodeAdapter } from "@connectrpc/connect-node"
-import { ApiService, type VersionResponseSchema } from "../../protos/mod.ts"
+import { ApiService, TapService, type VersionResponseSchema } from "../../protos/mod.ts"
 import type { ClusterStore, Problem } from "../cluster/mod.ts"
 import type { Reviews } from "../kubernetes/mod.ts"
 import { POLICY_DEFAULTS, type PolicyOptions } from "../policy/mod.ts"
@@ -21,6 +21,7 @@ import type { ProxyOptions } from "./proxies.ts"
 import { proxyMetrics } from "./proxy_metrics.ts"
 import { routes } from "./routes.ts"
 import { stat } from "./stat.ts"
+import { type Relay, tap } from "./tap.ts"
 import { whatIf } from "./what_if.ts"
 
 /** Largest request that is taken: the policies of a large mesh, to be tried. */
@@ -48,6 +49,8 @@ export interface ApiOptions {
   readonly problems?: () => readonly Problem[]
   /** TLS beside plaintext, which the CLI uses through a forward of loopback. */
   readonly tls?: TlsOptions
+  /** Makes taps. Default: there are none. */
+  readonly relay?: Relay
   /** Who may ask, see access.ts. Default: whoever reaches the port, as in a local mesh. */
   readonly reviews?: Pick<Reviews, "token" | "access">
 }
@@ -78,6 +81,9 @@ export function serveApi(
       learn: request => learn(known(store), queries, request, nowMs()),
       explain: (request, { signal }) => explain(known(store), request, signal, proxies),
       check: request => check(known(store), { policy, nowMs, certified, problems }, request),
+    })
+    router.service(TapService, {
+      tap: (request, context) => tap(request, context, options.relay, options.reviews),
     })
   }
   return listen({
