@@ -44,6 +44,11 @@ export const COMMANDS: readonly Entry[] = [
     load: async () => (await import("./traffic/edges.ts")).edges,
   },
   {
+    name: "tap",
+    summary: "live requests, as proxies see them",
+    load: async () => (await import("./traffic/tap.ts")).tap,
+  },
+  {
     name: "identity",
     summary: "certificates in use, and when they end",
     load: async () => (await import("./inspect/identity.ts")).identity,

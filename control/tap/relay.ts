@@ -30,6 +30,9 @@ export const RESELECT_MS = 1_000
 /** Reasons why proxies cannot be heard that are told, of how many there may be. */
 export const MAX_TOLD_FAILURES = 10
 
+/** How long the first answers of proxies are waited for, milliseconds, before callers hear who is heard. */
+const SETTLE_MS = 2_000
+
 /** Events of one message at most. */
 const MAX_EVENTS_PER_MESSAGE = 1_000
 
@@ -90,6 +93,7 @@ class RelayedTap {
   private readonly parts: RelayParts
   private readonly summary: TapSummary
   private readonly peers: Peers
+  private readonly sinceMs: number
   private readonly watches = new Map<string, ProxyWatch>()
   /** Counts of watches that are over. */
   private limitedBefore = 0n
@@ -97,7 +101,7 @@ class RelayedTap {
   private leftOut = 0
   private peersKey = ""
   private waiting: Event[] = []
-  private stateChanged = true
+  private stateChanged = false
   private stopped = false
   private wake: () => void = () => {}
   private readonly timer: ReturnType<typeof setInterval>
@@ -111,6 +115,7 @@ class RelayedTap {
     this.request = request
     this.parts = parts
     this.summary = summary
+    this.sinceMs = parts.nowMs()
     this.peers = new Peers(parts.store, parts.names, parts.nowMs)
     this.timer = setInterval(() => this.reselectAgain(), RESELECT_MS)
   }
@@ -142,7 +147,7 @@ class RelayedTap {
     const peersKey = addresses?.join(" ") ?? ""
     const unmeshed = pods.length - meshed.length
     const leftOut = meshed.length - asked.length
-    if (unmeshed !== this.unmeshed || leftOut !== this.leftOut) this.change()
+    if (unmeshed !== this.unmeshed || leftOut !== this.leftOut) this.watchChanged()
     this.unmeshed = unmeshed
     this.leftOut = leftOut
     const wanted = new Set<string>()
@@ -156,7 +161,7 @@ class RelayedTap {
           key,
           new ProxyWatch(pod, match, transportTo(pod), {
             heard: (from, message) => this.take(from, message),
-            changed: () => this.change(),
+            changed: () => this.watchChanged(),
           }),
         )
       else if (peersKey !== this.peersKey) watch.replace(match)
@@ -168,7 +173,7 @@ class RelayedTap {
       this.limitedBefore += watch.limited
       this.droppedBefore += watch.dropped
       this.watches.delete(key)
-      this.change()
+      this.watchChanged()
     }
   }
 
@@ -189,13 +194,12 @@ class RelayedTap {
         for (let i = 0; i < events.length; i++) {
           if (events[i]?.moment?.case === "ended" && ++this.ended === max) {
             until = i + 1
-            this.stopped = true
-            this.waiting = []
             break
           }
         }
       }
       yield { events: events.slice(0, until), state: this.state() }
+      if (max > 0 && this.ended >= max) return
     }
   }
 
@@ -224,6 +228,12 @@ class RelayedTap {
     }
   }
 
+  /** Callers hear of the proxies once all have answered, or after a moment, rather than of one after the other. */
+  private watchChanged(): void {
+    const isSettled = [...this.watches.values()].every(({ listening, failure }) => listening || failure !== "")
+    if (isSettled || this.parts.nowMs() - this.sinceMs > SETTLE_MS) this.change()
+  }
+
   private change(): void {
     this.stateChanged = true
     this.wake()
@@ -238,7 +248,8 @@ class RelayedTap {
         this.waiting.push({ id: key, moment })
       }
     }
-    this.change()
+    if (events.length > 0) this.change()
+    else this.watchChanged()
   }
 
   private begin(pod: PodRecord, key: string, begun: tapV1.RequestBegun): void {
