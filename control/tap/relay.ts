@@ -230,7 +230,9 @@ class RelayedTap {
 
   /** Callers hear of the proxies once all have answered, or after a moment, rather than of one after the other. */
   private watchChanged(): void {
-    const isSettled = [...this.watches.values()].every(({ listening, failure }) => listening || failure !== "")
+    const isSettled = [...this.watches.values()].every(
+      ({ listening, failure }) => listening || failure !== "",
+    )
     if (isSettled || this.parts.nowMs() - this.sinceMs > SETTLE_MS) this.change()
   }
 

@@ -136,7 +136,7 @@ export const TapRequestSchema: GenMessage<TapRequest> = /*@__PURE__*/
   messageDesc(file_conduit_api_v1_tap, 0);
 
 /**
- * What happened since the last message; the first one comes at once and tells how many proxies are asked.
+ * What happened since the last message; without events where only the state has changed, such as when all proxies are heard.
  *
  * @generated from message conduit.api.v1.TapResponse
  */
