@@ -164,7 +164,12 @@ export function tableLines(rows: readonly TopRow[], view: TopView | null, width:
   let columns = TOP_COLUMNS.map((column, index) => {
     const mark = view?.sort === index ? (view.ascending ? "^" : "v") : ""
     const title = `${column.title}${mark}`
-    return { ...column, title, width: Math.max(title.length, ...rows.map(row => column.cell(row).length)) }
+    return {
+      ...column,
+      index,
+      title,
+      width: Math.max(title.length, ...rows.map(row => column.cell(row).length)),
+    }
   })
   const total = (): number => columns.reduce((sum, column) => sum + column.width + 2, -2)
   // First texts become shorter, the longest first, then columns go.
@@ -182,9 +187,10 @@ export function tableLines(rows: readonly TopRow[], view: TopView | null, width:
   }
   shorten()
   while (total() > width) {
-    const dispensable = Math.max(...columns.map(column => column.dispensable))
+    const others = columns.filter(({ index }) => index !== view?.sort)
+    const dispensable = Math.max(...others.map(column => column.dispensable))
     if (dispensable === 0) break
-    columns = columns.filter(column => column.dispensable < dispensable)
+    columns = columns.filter(({ index, dispensable: own }) => own < dispensable || index === view?.sort)
   }
   const line = (cells: readonly string[]): string =>
     cells

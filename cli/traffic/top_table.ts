@@ -81,7 +81,7 @@ function peerName(peer: TapPeer | undefined): string {
 }
 
 /** Segments that name one thing of many: numbers, UUIDs, hashes, long words with digits. */
-const ID = /^(?:\d+|[0-9a-f]{8}-[0-9a-f-]{27}|(?=.*\d)[0-9a-f]{8,}|(?=.*\d)[\w~.-]{20,})$/i
+const ID = /^(?:\d+|[0-9a-f]{8}-[0-9a-f-]{27}|(?=.*\d)[0-9a-f]{8,}|(?=.*\d)[\w~-]{20,})$/i
 
 /** A path without its query, ids as `{id}`. */
 export function templateOf(path: string): string {
