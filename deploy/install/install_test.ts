@@ -176,7 +176,7 @@ test("roles for who looks at the mesh are bound to nobody, and reach no secret, 
       expect(resourceNames).toEqual(["conduit-identity-trust-roots", "conduit-config"])
     // Tokens of the accounts that tap, and of no others.
     else if (resources[0] === "serviceaccounts/token")
-      expect(["conduit-tapper", "conduit-header-tapper"]).toContain(resourceNames?.join())
+      expect(["conduit-tapper", "conduit-header-tapper"]).toContain(resourceNames?.join() ?? "")
     else expect(["pods", "pods/portforward", "deployments"]).toContain(resources.join())
   }
 })
