@@ -120,7 +120,7 @@ export class Tap {
   ): void {
     const writer = this.beginEvent(tapped)
     if (writer === null) return
-    const id = /; id=(\S+)/.exec(tapped.proxyError)
+    const id = tapped.proxyError === "" ? null : /; id=(\S+)/.exec(tapped.proxyError)
     writer.begin(4)
     if (tapped.status > 0) writer.varint(1, tapped.status)
     if (grpcStatus >= 0) writer.varint(2, grpcStatus)
