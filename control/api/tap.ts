@@ -30,8 +30,6 @@ export async function* tap(
   relay: Relay | undefined,
   reviews: Pick<Reviews, "token" | "access"> | undefined,
 ): AsyncGenerator<MessageInitShape<typeof TapResponseSchema>> {
-  if (relay === undefined)
-    throw new ConnectError("this control plane has no tap service", Code.FailedPrecondition)
   const asker = askerIn(values)
   let who = asker.peer?.dnsName ?? "whoever reaches the API"
   if (reviews !== undefined) {
@@ -42,6 +40,8 @@ export async function* tap(
     await mayTap(reviews, account, request, "tap")
     if (request.headers === TapHeaders.VALUES) await mayTap(reviews, account, request, "tapheaders")
   }
+  if (relay === undefined)
+    throw new ConnectError("this control plane has no tap service", Code.FailedPrecondition)
   yield* relay(request, who, signal)
 }
 
