@@ -91,7 +91,8 @@ test("who may have such a token made is RBAC's to say", async () => {
 
 test("an account of a team taps what the rule that the refusal names lets it tap, and no more", async () => {
   const team = (await tokenOf("team", "default")).stdout.trim()
-  const refusal = await tap(team, DEPLOYMENT)
+  // Of another namespace, since verdicts are remembered for ten seconds.
+  const refusal = await tap(team, { target: { kind: "deployment", namespace: "bank" } })
   expect(refusal).toContain("service account default/team")
   const [, rule] = /rule apiGroups: (.+), resources: (.+), verbs: (.+)$/.exec(refusal) ?? []
   expect(rule).toBe("[tap.conduit.io]")
@@ -114,7 +115,6 @@ test("an account of a team taps what the rule that the refusal names lets it tap
   await cluster.kubectl(["apply", "-f", "-"], {
     input: JSON.stringify({ apiVersion: "v1", kind: "List", items }),
   })
-  // Verdicts are remembered for ten seconds.
   let answer = await tap(team, DEPLOYMENT)
   for (let n = 0; n < 60 && answer !== "let in"; n++) {
     await Bun.sleep(500)

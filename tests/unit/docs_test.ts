@@ -44,7 +44,7 @@ test("every conduit command in the documents is one that the command line reads 
     const [said, code] = await Promise.all([child.stderr.text(), child.exited])
     expect({ line, said, wrongUsage: code === 2 }).toMatchObject({ line, wrongUsage: false })
   }
-})
+}, 30_000)
 
 test("the README names every Debian package that the demo and the tests install, and no other", () => {
   const print =
