@@ -2,7 +2,13 @@
 import { expect, test } from "bun:test"
 import { create, type MessageInitShape } from "@bufbuild/protobuf"
 import { ConnectError, createRouterTransport, type Transport } from "@connectrpc/connect"
-import { type TapResponse, TapRequestSchema, TapResponseSchema, tapV1 } from "../../protos/mod.ts"
+import {
+  ResourceSelectorSchema,
+  type TapResponse,
+  TapRequestSchema,
+  TapResponseSchema,
+  tapV1,
+} from "../../protos/mod.ts"
 import { ClusterStore, readManifestFile } from "../cluster/mod.ts"
 import { relay } from "./relay.ts"
 
