@@ -49,6 +49,16 @@ export const COMMANDS: readonly Entry[] = [
     load: async () => (await import("./traffic/gate.ts")).gate,
   },
   {
+    name: "tap",
+    summary: "live requests, as proxies see them",
+    load: async () => (await import("./traffic/tap.ts")).tap,
+  },
+  {
+    name: "top",
+    summary: "live requests by source, destination, method and path",
+    load: async () => (await import("./traffic/top.ts")).top,
+  },
+  {
     name: "identity",
     summary: "certificates in use, and when they end",
     load: async () => (await import("./inspect/identity.ts")).identity,

@@ -168,11 +168,11 @@ export class ApiConnection implements AsyncDisposable {
   }
 
   /**
-   * Makes calls.
+   * Makes calls; `transport` is for services beside the API's own.
    *
    * @throws Failure with a sentence for whatever the control plane or the way to it answers
    */
-  async call<T>(ask: (api: ApiClient) => Promise<T>): Promise<T> {
+  async call<T>(ask: (api: ApiClient, transport: Transport) => Promise<T>): Promise<T> {
     const before = this.way?.lost() ?? null
     if (this.way !== null && before !== null) {
       say(`conduit: the connection to ${this.way.end} was lost (${before}); looking for another`)
@@ -183,7 +183,7 @@ export class ApiConnection implements AsyncDisposable {
     this.way ??= plane.kubernetes === undefined ? await byAddress(plane.url) : await throughCluster(plane)
     const { way } = this
     try {
-      return await ask(createApiClient(way.transport))
+      return await ask(createApiClient(way.transport), way.transport)
     } catch (error) {
       if (!(error instanceof ConnectError)) throw error
       const lost = way.lost()

@@ -21,7 +21,7 @@ afterEach(() => {
 
 function start(args: readonly string[], ports: Record<string, number> = {}) {
   const env: Record<string, string | undefined> = { ...process.env }
-  for (const name of ["destination", "policy", "telemetry", "api", "admin"]) {
+  for (const name of ["destination", "policy", "telemetry", "tap", "api", "admin"]) {
     env[`CONDUIT_${name.toUpperCase()}_PORT`] = String(ports[name] ?? 0)
   }
   const child = Bun.spawn([process.execPath, join(import.meta.dir, "main.ts"), ...args], {
@@ -49,7 +49,7 @@ async function startServing(service: string, ports: Record<string, number> = {})
 
 test("it says where each service listens, and ends within two seconds of SIGTERM", async () => {
   const { child, ports } = await startServing("all")
-  expect(Object.keys(ports).sort()).toEqual(["admin", "api", "destination", "policy", "telemetry"])
+  expect(Object.keys(ports).sort()).toEqual(["admin", "api", "destination", "policy", "tap", "telemetry"])
   const started = performance.now()
   child.kill("SIGTERM")
   expect(await child.exited).toBe(0)

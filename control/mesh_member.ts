@@ -18,6 +18,7 @@ import {
   type MeshTransport,
   meshTransport,
   OwnCertificate,
+  type Workload,
   watchAnchors,
   workloadDnsName,
 } from "./tls/mod.ts"
@@ -26,6 +27,10 @@ import {
 export const PEER_TIMEOUT_MS = 5_000
 /** Lines about refused connections per minute and port; more would be a flood, the counter goes on. */
 export const REFUSAL_LINES_PER_MINUTE = 10
+
+/** A connection to a proxy whose tap is over is kept this long. */
+export const TAP_IDLE_MS = 1_000
+const PINGS = { pingIntervalMs: PING_INTERVAL_MS, pingTimeoutMs: PING_TIMEOUT_MS }
 
 /** What a port is for: callers without a certificate yet, proxies, or people by way of the API. */
 export type PortUse = "identity" | "proxies" | "api"
@@ -38,6 +43,10 @@ export interface MeshMember {
   tls(use: PortUse): TlsOptions
   /** Transport to a service of the control plane at its address. */
   transportTo(service: string): (address: string) => MeshTransport
+  /** The same for streams that last. */
+  streamTo(service: string): (address: string) => MeshTransport
+  /** Transport to the tap port of a pod's proxy. */
+  tapTo(pod: Workload, address: string): MeshTransport
   /** The process's own certificate with the anchors in force; null until it has one. */
   readonly certified: () => Certified | null
   readonly metrics: () => readonly Metric[]
@@ -106,8 +115,15 @@ export function joinMesh(
         address,
         serverName: serverName(to),
         timeoutMs: PEER_TIMEOUT_MS,
-        pingIntervalMs: PING_INTERVAL_MS,
-        pingTimeoutMs: PING_TIMEOUT_MS,
+        ...PINGS,
+      }),
+    streamTo: to => address => meshTransport(certificate, { address, serverName: serverName(to), ...PINGS }),
+    tapTo: (pod, address) =>
+      meshTransport(certificate, {
+        address,
+        serverName: workloadDnsName(pod, names),
+        idleConnectionTimeoutMs: TAP_IDLE_MS,
+        ...PINGS,
       }),
     certified: () => certificate.certified,
     metrics: () => [

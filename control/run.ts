@@ -1,9 +1,10 @@
 // The services of a control-plane process, put together from its settings. main.ts is the process around it.
+import { Code, ConnectError, type Transport } from "@connectrpc/connect"
 import { createGrpcTransport } from "@connectrpc/connect-node"
 import { KubeApi, kubeconfigCredentials, serviceAccountCredentials } from "../deploy/kubernetes/mod.ts"
 import project from "../package.json" with { type: "json" }
-import { CallMetrics, serveApi } from "./api/mod.ts"
-import { type ClusterSource, ManifestsSource, type Problem } from "./cluster/mod.ts"
+import { CallMetrics, type Relay, serveApi } from "./api/mod.ts"
+import { type ClusterSource, ManifestsSource, type PodRecord, type Problem } from "./cluster/mod.ts"
 import { type KeptConditions, keepConditions } from "./conditions/mod.ts"
 import { serveDestination } from "./destination/mod.ts"
 import { serveIdentity } from "./identity/mod.ts"
@@ -16,6 +17,7 @@ import { routeConditions, routeProblems } from "./routing/mod.ts"
 import { runTelemetry } from "./run_telemetry.ts"
 import { type Listening, type Metric, ProcessMetrics, serveAdmin } from "./serve/mod.ts"
 import { type ClusterSettings, NEED_CLUSTER, type ServiceName, type Settings } from "./settings.ts"
+import { localRelay, remoteRelay, serveTap } from "./tap/mod.ts"
 import { remoteQueries, type TelemetryQueries } from "./telemetry/mod.ts"
 import { serveWeb } from "./web/mod.ts"
 
@@ -24,6 +26,9 @@ import { serveWeb } from "./web/mod.ts"
  * takes the cluster a second or two to change, and what they call in vain gets no proxy.
  */
 export const DRAIN_MS = 5_000
+
+/** Tap port of a proxy (the contract with the outside). */
+export const PROXY_TAP_PORT = 4190
 
 /** A control plane that runs. */
 export interface RunningControlPlane {
@@ -203,6 +208,24 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
       parts.push({ name: "telemetry", listening: telemetry.listening })
       figures.push(telemetry.metrics)
     }
+    let taps: Relay | undefined =
+      settings.tapAddress === "" ? undefined : remoteRelay(settings.tapAddress, member?.streamTo("tap"))
+    if (services.has("tap") && source !== undefined) {
+      const options = {
+        store: source.store,
+        log,
+        host,
+        port: ports.tap,
+        nowMs: () => performance.now(),
+        transportTo: proxyTaps(member),
+        ...(mesh === null ? {} : { names: mesh.names }),
+        ...tls("proxies"),
+      }
+      const local = localRelay(options)
+      taps = local.relay
+      parts.push({ name: "tap", listening: await serveTap(local, options) })
+      figures.push(local.metrics)
+    }
     if (services.has("api") && source !== undefined && queries !== undefined) {
       const known = source
       const calls = new CallMetrics()
@@ -216,6 +239,7 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
         version: project.version,
         ...(mesh === null ? {} : { names: mesh.names }),
         policy: settings.policy,
+        ...(taps === undefined ? {} : { relay: taps }),
         ...(api === null ? {} : { reviews: new Reviews(api, () => performance.now()) }),
         ...tls("api"),
         onMistake: (call: string, error: unknown) =>
@@ -276,6 +300,18 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
 
 function constant<T>(value: T): () => T {
   return () => value
+}
+
+/** Ways to the tap ports of proxies, which speak TLS of the mesh only. */
+function proxyTaps(member: MeshMember | undefined): (pod: PodRecord) => () => Transport {
+  return pod => {
+    const [ip = ""] = pod.ips
+    if (member === undefined)
+      return () => {
+        throw new ConnectError("without identity proxies have no tap port", Code.FailedPrecondition)
+      }
+    return member.tapTo(pod, `${ip.includes(":") ? `[${ip}]` : ip}:${PROXY_TAP_PORT}`)
+  }
 }
 
 async function openApi({

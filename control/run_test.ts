@@ -15,6 +15,7 @@ import { parseSettings, type Settings } from "./settings.ts"
 
 const ANY_PORTS = {
   CONDUIT_DESTINATION_PORT: "0",
+  CONDUIT_TAP_PORT: "0",
   CONDUIT_POLICY_PORT: "0",
   CONDUIT_TELEMETRY_PORT: "0",
   CONDUIT_API_PORT: "0",

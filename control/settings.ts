@@ -14,6 +14,7 @@ export const SERVICE_PORTS = {
   destination: 8086,
   policy: 8090,
   telemetry: 8087,
+  tap: 8088,
   api: 8085,
   injector: 8443,
   web: 8084,
@@ -26,7 +27,7 @@ export type ServiceName = keyof typeof SERVICE_PORTS
 
 const SERVICE_NAMES = Object.keys(SERVICE_PORTS) as ServiceName[]
 /** Services that answer from the cluster's objects. */
-export const NEED_CLUSTER: readonly ServiceName[] = ["destination", "policy", "api"]
+export const NEED_CLUSTER: readonly ServiceName[] = ["destination", "policy", "tap", "api"]
 const USAGE = `usage: main.ts ${SERVICE_NAMES.join("|")}|all --kubernetes [--kubeconfig FILE] [--context NAME] | --manifests DIR [--listen-host ADDRESS]`
 
 /** Where the cluster's objects come from: a folder of manifests, or a Kubernetes API server. */
@@ -51,6 +52,8 @@ export interface Settings {
   readonly telemetryAddress: string
   /** Where telemetry keeps what is older than memory reaches. */
   readonly history: HistorySettings
+  /** `host:port` of the tap service; empty when it runs in this process, or nowhere. */
+  readonly tapAddress: string
   /** Certificates and TLS; null for a control plane without identity. */
   readonly mesh: MeshSettings | null
   /** The identity service; null where it does not run. */
@@ -118,6 +121,7 @@ export function parseSettings(
   }
   const history = historySettings(env)
   if (typeof history === "string") return history
+  const tapAddress = services.has("tap") ? "" : (env.CONDUIT_TAP_ADDR ?? "")
   const policy = policyOptions(env)
   if (typeof policy === "string") return policy
   const ports: Record<ServiceName, number> = { ...SERVICE_PORTS }
@@ -141,6 +145,7 @@ export function parseSettings(
     adminPort,
     telemetryAddress,
     history,
+    tapAddress,
     mesh,
     identity,
     injector,

@@ -54,6 +54,7 @@ export interface Config {
   readonly outboundPort: number
   readonly inboundPort: number
   readonly adminPort: number
+  readonly tapPort: number
 }
 
 /** Who may call where no policy says anything; the names of the annotation `default-inbound-policy`. */
@@ -114,6 +115,7 @@ export function readConfig(env: Environment): Config {
     outboundPort: port(env, "OUTBOUND_PORT", 4140),
     inboundPort: port(env, "INBOUND_PORT", 4143),
     adminPort: port(env, "ADMIN_PORT", 4191),
+    tapPort: port(env, "TAP_PORT", 4190),
   }
 }
 

@@ -15,6 +15,7 @@ import { dialThrough, errorCode, loop } from "./net/mod.ts"
 import { createOutbound, ownConnection } from "./outbound/mod.ts"
 import { InboundPolicy, OutboundPolicy, PolicyWatch } from "./policy/mod.ts"
 import { QuietMemory } from "./quiet_memory.ts"
+import { serveTaps } from "./tap/mod.ts"
 import {
   controlMetrics,
   type Metric,
@@ -26,6 +27,9 @@ import {
   Telemetry,
 } from "./telemetry/mod.ts"
 import { createTracing } from "./tracing/mod.ts"
+
+/** Service account of the control plane's tap service, the only one that may see requests. */
+const TAP_SERVICE = "conduit-tap"
 
 /** How often bytes of open connections are brought into the metrics. */
 const COLLECT_INTERVAL_MS = 1_000
@@ -123,7 +127,7 @@ function run(config: Config, log: Logger): void {
   })
   const ipv6 = hasIpv6()
   const shared = {
-    ownPorts: [config.outboundPort, config.inboundPort, config.adminPort],
+    ownPorts: [config.outboundPort, config.inboundPort, config.adminPort, config.tapPort],
     discovery,
     engines: { http1: serveHttp1, http2: serveHttp2 },
     env: { clock, timers, log },
@@ -212,6 +216,15 @@ function run(config: Config, log: Logger): void {
     discovery: () => discovery.describe(),
     shutdown: () => lifecycle.terminate("POST /shutdown"),
   })
+  if (mesh !== null)
+    serveTaps({
+      address: ipv6 ? "::" : "0.0.0.0",
+      port: config.tapPort,
+      taps: telemetry.taps,
+      clock,
+      timers,
+      terms: () => mesh.acceptControl(TAP_SERVICE),
+    })
   outbound.listen()
   inbound.listen()
   mesh?.identity.start()

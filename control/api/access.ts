@@ -9,8 +9,15 @@
 import type { IncomingMessage } from "node:http"
 import type { Http2ServerRequest } from "node:http2"
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt"
-import { Code, createContextKey, createContextValues, type HandlerContext } from "@connectrpc/connect"
+import {
+  Code,
+  type ContextValues,
+  createContextKey,
+  createContextValues,
+  type HandlerContext,
+} from "@connectrpc/connect"
 import { grpcHealthV1, grpcReflectionV1, grpcReflectionV1alpha } from "../../protos/grpc/mod.ts"
+import { TapService } from "../../protos/mod.ts"
 import type { Reviews } from "../kubernetes/mod.ts"
 import { apiError } from "../rpc/mod.ts"
 import { fromLoopback } from "../serve/mod.ts"
@@ -45,6 +52,11 @@ export function contextOf(request: IncomingMessage | Http2ServerRequest) {
   return createContextValues().set(ASKER, askerOf(request))
 }
 
+/** Who asks, in a handler. */
+export function askerIn(values: ContextValues): Asker {
+  return values.get(ASKER)
+}
+
 /** Who sends a request. */
 export function askerOf(request: IncomingMessage | Http2ServerRequest): Asker {
   const session = "stream" in request ? request.stream.session : undefined
@@ -64,6 +76,8 @@ export function askerOf(request: IncomingMessage | Http2ServerRequest): Asker {
 export function accessGate(reviews: Pick<Reviews, "token" | "access">) {
   return async ({ service, method, values }: HandlerContext): Promise<void> => {
     if (OPEN_SERVICES.has(service.typeName)) return
+    // Taps ask for a right of their own (tap.ts).
+    if (service.typeName === TapService.typeName) return
     const changes = method.idempotency !== MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS
     await admit(reviews, values.get(ASKER), `/${service.typeName}/${method.name}`, changes)
   }
@@ -87,10 +101,10 @@ export async function admit(
     throw refused("from outside of its pod this API is served over TLS only", "TLS_REQUIRED")
   const account = peer ?? (await accountOf(reviews, token))
   const { namespace, serviceAccount } = account
-  const user = `system:serviceaccount:${namespace}:${serviceAccount}`
-  const groups = ["system:serviceaccounts", `system:serviceaccounts:${namespace}`, "system:authenticated"]
   const verb = changes ? "post" : "get"
-  const { allowed } = await asked(reviews.access({ user, groups, verb, path }))
+  const { allowed } = await asked(
+    reviews.access({ user: userOf(account), groups: groupsOf(account), verb, path }),
+  )
   if (allowed) return
   throw apiError(
     Code.PermissionDenied,
@@ -99,11 +113,29 @@ export async function admit(
   )
 }
 
-function refused(sentence: string, reason: string) {
+/** An error for who has not proved enough. */
+export function refused(sentence: string, reason: string) {
   return apiError(Code.Unauthenticated, sentence, { reason })
 }
 
-async function accountOf(reviews: Pick<Reviews, "token">, token: string | null) {
+/** A service account. */
+interface Account {
+  readonly namespace: string
+  readonly serviceAccount: string
+}
+
+/** A service account as RBAC names it. */
+export function userOf({ namespace, serviceAccount }: Account): string {
+  return `system:serviceaccount:${namespace}:${serviceAccount}`
+}
+
+/** The groups that it is of. */
+export function groupsOf({ namespace }: Account): string[] {
+  return ["system:serviceaccounts", `system:serviceaccounts:${namespace}`, "system:authenticated"]
+}
+
+/** The account that a token is of. @throws ConnectError Unauthenticated without one that holds */
+export async function accountOf(reviews: Pick<Reviews, "token">, token: string | null) {
   if (token === null)
     throw refused(
       `the caller did not prove who it is: by a certificate of the mesh, or by a service account's token of audience ${API_AUDIENCE}`,
@@ -114,7 +146,8 @@ async function accountOf(reviews: Pick<Reviews, "token">, token: string | null) 
   return verdict
 }
 
-async function asked<T>(review: Promise<T>): Promise<T> {
+/** An answer of the API server. @throws ConnectError Unavailable where it gives none */
+export async function asked<T>(review: Promise<T>): Promise<T> {
   try {
     return await review
   } catch (error) {

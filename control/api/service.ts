@@ -3,7 +3,12 @@ import type { MessageInitShape } from "@bufbuild/protobuf"
 import { Code, type ConnectRouter } from "@connectrpc/connect"
 import { connectNodeAdapter } from "@connectrpc/connect-node"
 import { grpcHealthV1, grpcReflectionV1, grpcReflectionV1alpha } from "../../protos/grpc/mod.ts"
-import { ApiService, file_conduit_api_v1_error, type VersionResponseSchema } from "../../protos/mod.ts"
+import {
+  ApiService,
+  file_conduit_api_v1_error,
+  TapService,
+  type VersionResponseSchema,
+} from "../../protos/mod.ts"
 import type { ClusterStore, Problem } from "../cluster/mod.ts"
 import type { Reviews } from "../kubernetes/mod.ts"
 import { POLICY_DEFAULTS, type PolicyOptions } from "../policy/mod.ts"
@@ -39,6 +44,7 @@ import { proxyDiscovery } from "./proxy_discovery.ts"
 import { proxyMetrics } from "./proxy_metrics.ts"
 import { routes } from "./routes.ts"
 import { stat } from "./stat.ts"
+import { type Relay, tap } from "./tap.ts"
 import { timeSeries } from "./time_series.ts"
 import { topology } from "./topology.ts"
 import { whatIf } from "./what_if.ts"
@@ -70,6 +76,8 @@ export interface ApiOptions {
   readonly tls?: TlsOptions
   /** Counts the calls. Default: nobody does. */
   readonly calls?: CallMetrics
+  /** Makes taps. Default: there are none. */
+  readonly relay?: Relay
   /** Who may ask, see access.ts. Default: whoever reaches the port, as in a local mesh. */
   readonly reviews?: Pick<Reviews, "token" | "access">
   /** Told of what a call threw by mistake, which its caller does not see. Default: nobody is. */
@@ -79,6 +87,7 @@ export interface ApiOptions {
 /** What is served. */
 const SERVICES = [
   ApiService,
+  TapService,
   grpcHealthV1.Health,
   grpcReflectionV1.ServerReflection,
   grpcReflectionV1alpha.ServerReflection,
@@ -123,6 +132,9 @@ export async function serveApi(
       },
       config: () =>
         config({ version: options.version, policy, names: options.names, checked: reviews !== undefined }),
+    })
+    router.service(TapService, {
+      tap: (request, context) => tap(request, context, options.relay, options.reviews),
     })
     const readiness = {
       get ready() {

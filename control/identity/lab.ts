@@ -63,6 +63,7 @@ export class IdentityLab {
       CONDUIT_DESTINATION_PORT: "0",
       CONDUIT_TELEMETRY_PORT: "0",
       CONDUIT_API_PORT: "0",
+      CONDUIT_TAP_PORT: "0",
       CONDUIT_ADMIN_PORT: "0",
       CONDUIT_TRUST_ANCHORS_FILE: join(this.folder, "anchors.crt"),
       CONDUIT_TOKEN_FILE: join(this.folder, "token"),

@@ -1,7 +1,7 @@
 // The OpenAPI document: valid, whole, and served where the calls are.
 import { expect, test } from "bun:test"
 import { Validator } from "@seriousme/openapi-schema-validator"
-import { ApiService } from "../../protos/mod.ts"
+import { ApiService, TapService, TapService } from "../../protos/mod.ts"
 import { OPENAPI_JSON } from "../../protos/openapi/mod.ts"
 import { serveApi } from "../api/mod.ts"
 import { ClusterStore } from "../cluster/mod.ts"
@@ -22,7 +22,9 @@ test("it is valid OpenAPI 3.1", async () => {
 
 test("every call is in it, described, and every schema that is referred to", () => {
   expect(Object.keys(document.paths)).toEqual(
-    ApiService.methods.map(({ name }) => `/${ApiService.typeName}/${name}`),
+    [ApiService, TapService].flatMap(({ typeName, methods }) =>
+      methods.map(({ name }) => `/${typeName}/${name}`),
+    ),
   )
   for (const { post } of Object.values(document.paths)) expect(post?.description).not.toBe("")
   const refs = [...OPENAPI_JSON.matchAll(/"#\/components\/schemas\/(\w+)"/g)].map(match => match[1] ?? "")

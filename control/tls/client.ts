@@ -23,6 +23,8 @@ export interface MeshTransportOptions {
   readonly timeoutMs?: number
   readonly pingIntervalMs?: number
   readonly pingTimeoutMs?: number
+  /** A connection without calls is closed after this. Default: the library's 15 minutes. */
+  readonly idleConnectionTimeoutMs?: number
 }
 
 /** Gives the transport of the moment. @throws ConnectError while there is no certificate */
@@ -95,12 +97,13 @@ function tlsTransport(
   options: MeshTransportOptions,
   tls: { readonly ca: string[]; readonly key?: string; readonly cert?: string },
 ): Transport {
-  const { address, serverName, timeoutMs, pingIntervalMs, pingTimeoutMs } = options
+  const { address, serverName, timeoutMs, pingIntervalMs, pingTimeoutMs, idleConnectionTimeoutMs } = options
   return createGrpcTransport({
     baseUrl: `https://${address}`,
     ...(timeoutMs === undefined ? {} : { defaultTimeoutMs: timeoutMs }),
     ...(pingIntervalMs === undefined ? {} : { pingIntervalMs }),
     ...(pingTimeoutMs === undefined ? {} : { pingTimeoutMs }),
+    ...(idleConnectionTimeoutMs === undefined ? {} : { idleConnectionTimeoutMs }),
     nodeOptions: {
       ...tls,
       servername: serverName,

@@ -20,11 +20,48 @@ const AUTHORIZER_RULES: readonly Tree[] = [
   }),
 ]
 
+/**
+ * Service account that who taps proves to be: RBAC decides who may have a token of it made (`create` on
+ * serviceaccounts/token), and the audit log of the API server says who did.
+ */
+export const TAPPER = "conduit-tapper"
+/** The same for who sees values of header fields, too. */
+export const HEADER_TAPPER = "conduit-header-tapper"
+
+/** API group of the rules that grant taps (control/api/tap.ts); there are no objects of it. */
+const TAP_GROUP = "tap.conduit.io"
+
 /** Rights around the API. @param configMaps  what the identity of the API is checked by */
 export function apiAccess(configMaps: readonly string[], labels: Tree): Tree[] {
   return [
     ...clusterRights("authorizer", AUTHORIZER_RULES, ["conduit-api"], labels),
+    ...clusterRights(
+      "tap",
+      [
+        commented("Live requests, without values of header fields.", {
+          apiGroups: [TAP_GROUP],
+          resources: ["*/tap"],
+          verbs: ["watch"],
+        }),
+      ],
+      [TAPPER, HEADER_TAPPER],
+      labels,
+    ),
+    ...clusterRights(
+      "tap-headers",
+      [
+        commented("Values of header fields, too; those with secrets are shown to nobody.", {
+          apiGroups: [TAP_GROUP],
+          resources: ["*/tapheaders"],
+          verbs: ["watch"],
+        }),
+      ],
+      [HEADER_TAPPER],
+      labels,
+    ),
     ...viewerRoles(configMaps, labels),
+    tapperRole(TAPPER, labels),
+    tapperRole(HEADER_TAPPER, labels),
   ]
 }
 
@@ -82,4 +119,21 @@ function viewerRoles(configMaps: readonly string[], labels: Tree): Tree[] {
       ],
     },
   ]
+}
+
+/** Bound to nobody: who has it may tap as that account. */
+function tapperRole(account: string, labels: Tree): Tree {
+  return {
+    apiVersion: `${RBAC}/v1`,
+    kind: "Role",
+    metadata: { name: account, namespace: NAMESPACE, labels },
+    rules: [
+      commented("A token by which conduit tap proves to be this account, for minutes.", {
+        apiGroups: [""],
+        resources: ["serviceaccounts/token"],
+        resourceNames: [account],
+        verbs: ["create"],
+      }),
+    ],
+  }
 }

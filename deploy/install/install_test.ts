@@ -174,11 +174,14 @@ describe("the webhook", () => {
 
 test("roles for who looks at the mesh are bound to nobody, and reach no secret, no exec, and two ConfigMaps only", () => {
   const rules = rulesOf(false)
-  expect(rules.length).toBe(5)
+  expect(rules.length).toBe(7)
   for (const { resources = [], resourceNames, nonResourceURLs } of rules) {
     if (nonResourceURLs !== undefined) expect(nonResourceURLs).toEqual(["/conduit.api.v1.ApiService/*"])
     else if (resources[0] === "configmaps")
       expect(resourceNames).toEqual(["conduit-identity-trust-roots", "conduit-config"])
+    // Tokens of the accounts that tap, and of no others.
+    else if (resources[0] === "serviceaccounts/token")
+      expect(["conduit-tapper", "conduit-header-tapper"]).toContain(resourceNames?.join() ?? "")
     else expect(["pods", "pods/portforward", "deployments"]).toContain(resources.join())
   }
 })

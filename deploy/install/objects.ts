@@ -1,6 +1,6 @@
 // The control plane as Kubernetes objects, described once: `conduit install` fills in values, the Helm chart has the
 // same holes as templates.
-import { apiAccess, dashboardRights } from "./api_access.ts"
+import { apiAccess, dashboardRights, HEADER_TAPPER, TAPPER } from "./api_access.ts"
 import { cniTrees } from "./cni.ts"
 import { crds } from "./crds.ts"
 import { INJECTOR_ENV, injectorMounts, type Mount, webhookTree } from "./injector.ts"
@@ -64,6 +64,7 @@ export const COMPONENTS: readonly Component[] = [
   { name: "destination", port: 8086, roles: ["reader", "route-conditions"], several: true },
   { name: "policy", port: 8090, roles: ["reader", "conditions"], several: true },
   { name: "telemetry", port: 8087, roles: [], several: false },
+  { name: "tap", port: 8088, roles: ["reader"], several: true },
   { name: "api", port: 8085, roles: ["reader"], several: true },
   {
     name: "injector",
@@ -113,6 +114,9 @@ export function objectTrees(): Tree[] {
       }),
     ),
     when("telemetry.persistence.enabled", historyClaim()),
+    ...[TAPPER, HEADER_TAPPER].map(name =>
+      namespaced("v1", "ServiceAccount", name, { automountServiceAccountToken: false }),
+    ),
     ...apiAccess([ANCHORS_NAME, CONFIG_NAME], LABELS),
     ...dashboardRights(LABELS).map(tree => when("web.enabled", tree)),
     ...COMPONENTS.flatMap(component => componentTrees(component).map(tree => only(component.onlyIf, tree))),
@@ -323,6 +327,7 @@ function containerTree(component: Component): Tree {
       { name: "CONDUIT_DEFAULT_INBOUND_POLICY", value: value("policy.defaultInboundPolicy") },
       { name: "CONDUIT_CLUSTER_NETWORKS", value: value("policy.clusterNetworks") },
       { name: "CONDUIT_TELEMETRY_ADDR", value: addressOf("telemetry") },
+      { name: "CONDUIT_TAP_ADDR", value: addressOf("tap") },
       ...env,
     ],
     volumeMounts: mounts.map(({ path, volume, writable = false }) => ({

@@ -13,6 +13,7 @@ export const CONTROL_SERVICES = [
   { name: "destination", port: 8086 },
   { name: "policy", port: 8090 },
   { name: "telemetry", port: 8087 },
+  { name: "tap", port: 8088 },
   { name: "api", port: 8085 },
   { name: "web", port: WEB_PORT },
 ] as const
@@ -147,6 +148,7 @@ export function controlPlaneObjects(
                       name: "CONDUIT_TELEMETRY_ADDR",
                       value: `conduit-telemetry.${namespace}.svc.cluster.local:8087`,
                     },
+                    { name: "CONDUIT_TAP_ADDR", value: `conduit-tap.${namespace}.svc.cluster.local:8088` },
                     ...identityEnvironment(name, namespace, identity),
                     ...(name === "web" ? webEnvironment(namespace, web) : []),
                   ],

@@ -8,6 +8,7 @@ export type {
   OpenLink,
 } from "./control_link.ts"
 export { type Call, type ControlPlaneOptions, createCalls, createControlPlane } from "./control_plane.ts"
+export { framedMessage, MessageCutter } from "./grpc_messages.ts"
 export { ProtoError, ProtoReader, ProtoWriter } from "./proto_wire.ts"
 export { resolveName } from "./resolve_name.ts"
 export { CallError } from "./unary_call.ts"

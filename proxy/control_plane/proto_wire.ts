@@ -11,6 +11,9 @@ const WIRE_FIXED32 = 5
 /** The bytes are no protobuf message. */
 export class ProtoError extends Error {}
 
+/** Highest length that takes one byte, and highest character. */
+const MAX_ONE_BYTE = 127
+
 /** Highest number of a field. */
 const MAX_FIELD = 2 ** 29 - 1
 
@@ -57,6 +60,15 @@ export class ProtoReader {
       factor *= 128
     }
     throw new ProtoError("a number has more than ten bytes")
+  }
+
+  /** A double. */
+  double(): number {
+    if (this.wireType !== WIRE_FIXED64)
+      throw new ProtoError(`wire type ${this.wireType} where a double was expected`)
+    const start = this.at
+    this.advance(8)
+    return new DataView(this.bytes.buffer, this.bytes.byteOffset + start, 8).getFloat64(0, true)
   }
 
   /** Takes the numbers of a repeated field, packed or one. */
@@ -148,7 +160,29 @@ export class ProtoWriter {
 
   /** A string; nothing if it is empty, as proto3 has it. */
   text(field: number, value: string): void {
-    if (value !== "") this.blob(field, Buffer.from(value, "utf8"))
+    if (value !== "" && !this.shortAscii(field, value)) this.blob(field, Buffer.from(value, "utf8"))
+  }
+
+  /** What most strings are, without a buffer for each. False: it was neither, and nothing was written. */
+  private shortAscii(field: number, value: string): boolean {
+    const { length } = value
+    if (length > MAX_ONE_BYTE) return false
+    const before = this.length
+    this.tag(field, WIRE_BYTES)
+    this.reserve(length + 1)
+    const { bytes } = this
+    let at = this.length
+    bytes[at++] = length
+    for (let i = 0; i < length; i++) {
+      const code = value.charCodeAt(i)
+      if (code > MAX_ONE_BYTE) {
+        this.length = before
+        return false
+      }
+      bytes[at++] = code
+    }
+    this.length = at
+    return true
   }
 
   /** Begins a message or a packed list; what follows is part of it until `end`. */

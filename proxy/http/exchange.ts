@@ -2,6 +2,7 @@
 // Engines call: pick (again after connectFailed or retry), responseHead, end; or refuse, end.
 import { type Endpoint, NONE_TRIED } from "../balance/mod.ts"
 import { NOT_AGAIN } from "../route/mod.ts"
+import type { Tapped } from "../tap/mod.ts"
 import type { AuthorityLabel, HttpScope, RequestSeries } from "../telemetry/mod.ts"
 import { isFailure, NO_GRPC_STATUS, OUTCOME_CLIENT_GONE, type Outcome } from "./classify.ts"
 import type { ExchangeFacts } from "./exchange_facts.ts"
@@ -44,6 +45,8 @@ export class Exchange {
   endpoint: Endpoint | null = null
   /** What the guard that refused it adds to the answer. */
   guardAnswer: GuardAnswer | null = null
+  /** Who looks at this request; null for nobody. */
+  private readonly tapped: Tapped | null
   private readonly context: HttpContext
   private readonly scope: HttpScope
   /** Where it is counted as a route: the rule's scope, or that of a learned route. */
@@ -90,6 +93,8 @@ export class Exchange {
     this.startedMs = now
     this.pickedMs = now
     this.pickingSinceMs = now
+    const { taps } = context.telemetry
+    this.tapped = taps.on ? taps.begin(context, scope.labels, request, now) : null
   }
 
   /** What to answer when `pick` returned null: no endpoint at all, or none that could be connected to. */
@@ -124,6 +129,7 @@ export class Exchange {
     this.pickedMs = now
     this.count(endpoint)
     if (this.scope.labels.direction === 1) this.context.telemetry.http.route(this.route).sent()
+    if (this.tapped !== null) this.tapped.picked(endpoint, this.context.telemetry.http.tlsOf(endpoint.info))
     return endpoint
   }
 
@@ -190,7 +196,7 @@ export class Exchange {
 
   /** The proxy answers with a redirect. */
   redirected(status: number): void {
-    this.status = status
+    this.head(status)
   }
 
   /**
@@ -223,7 +229,7 @@ export class Exchange {
 
   /** The final response head came (not 1xx). */
   responseHead(status: number): void {
-    this.status = status
+    this.head(status)
     const endpoint = this.endpoint
     if (endpoint === null) return
     const now = this.context.clock.nowMs
@@ -236,9 +242,14 @@ export class Exchange {
    * passed on; the endpoint steps aside as after a connect that failed, for its fast answers would draw ever more.
    */
   unreachedHead(status: number): void {
-    this.status = status
+    this.head(status)
     this.endpoint?.connectFailed(this.context.clock.nowMs, this.context.random())
     this.context.onUnreached?.()
+  }
+
+  private head(status: number): void {
+    this.status = status
+    if (this.tapped !== null) this.tapped.head(status, this.context.clock.nowMs)
   }
 
   /**
@@ -250,12 +261,14 @@ export class Exchange {
   refuse(refusal: Refusal, detail = ""): string {
     this.refused = refusal
     this.status = refusal.status
-    return this.context.refuseExchange(
+    const value = this.context.refuseExchange(
       refusal,
       this.request,
       detail === "" ? (this.guardAnswer?.detail ?? this.connectError) : detail,
       this.endpoint,
     )
+    if (this.tapped !== null) this.tapped.refused(value)
+    return value
   }
 
   /** The exchange is over. Once; later calls do nothing. `grpcStatus` -1 for none. */
@@ -283,6 +296,10 @@ export class Exchange {
       grpcStatus === NO_GRPC_STATUS && refused !== null && this.isGrpc ? refused.grpcStatus : grpcStatus
     const error = refused !== null ? refused.reason : (OUTCOME_ERRORS[outcome] ?? "")
     const latencyMs = now - this.startedMs
+    if (this.tapped !== null) {
+      const failed = isFailure(outcome, this.status, grpc, this.isGrpc)
+      this.tapped.ended(this.status, grpc, failed, error, this.responseBytes, now)
+    }
     if (context.accessLog !== null || this.trace !== null) this.tell(outcome, grpc, error, latencyMs)
     if (outcome === OUTCOME_CLIENT_GONE && this.status === 0) {
       // Nothing to classify: neither success nor failure of the server, as in Linkerd.

@@ -13,6 +13,7 @@ import {
   HTTP_1_1_REQUIRED,
   INADEQUATE_SECURITY,
   INTERNAL_ERROR,
+  LAST_PSEUDO,
   NO_ERROR,
   REFUSED_STREAM,
   Stream,
@@ -134,6 +135,10 @@ export class DownstreamStream extends Stream implements RequestView, StreamOwner
         found === undefined ? field.value : `${found}${lowerCaseName === "cookie" ? "; " : ","}${field.value}`
     }
     return found
+  }
+
+  fieldsTo(visit: (name: string, value: string) => void): void {
+    for (const { name, value } of this.fields) if (name.kind > LAST_PSEUDO) visit(name.text, value)
   }
 
   /** Begins the exchange; the stream has been accepted on its session. */

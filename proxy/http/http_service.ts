@@ -201,6 +201,16 @@ export class HttpContext implements HttpService {
     return scope
   }
 
+  /** Address and port of the client. */
+  get peer(): string {
+    return String(this.fields.peer ?? "")
+  }
+
+  /** Address and port that it called. */
+  get destination(): string {
+    return String(this.fields.dst ?? "")
+  }
+
   reexamine(request: RequestView): Refusal | null {
     const { guard } = this
     return guard === null || guard.stillAllows(request) ? null : guard.denial
@@ -254,7 +264,6 @@ export class HttpContext implements HttpService {
   ): void {
     const { guard } = this
     const { reason, status } = refusal
-    const { peer = "", dst = "" } = this.fields
     this.telemetry.refusals.add({
       id,
       timeMs: Date.now(),
@@ -264,9 +273,9 @@ export class HttpContext implements HttpService {
       method: request?.method ?? "",
       authority: request?.authority ?? "",
       path: request?.path ?? "",
-      clientIp: hostOf(String(peer)),
+      clientIp: hostOf(this.peer),
       clientId: guard?.clientId ?? "",
-      destination: String(dst),
+      destination: this.destination,
       endpoint: endpoint === null ? "" : formatAddress(endpoint.address, endpoint.port),
       verdict: isByPolicy(refusal) && refusal !== REFUSAL_LIMITED ? (guard?.refused ?? null) : null,
       detail,

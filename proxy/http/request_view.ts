@@ -18,4 +18,6 @@ export interface RequestView {
   header(lowerCaseName: string): string | undefined
   /** All values of a field by its name in lower case, joined by commas (RFC 9110 section 5.3); slow. */
   values(lowerCaseName: string): string | undefined
+  /** Calls back with each field but pseudo-headers, its name in lower case; slow. Absent: it has none to show. */
+  fieldsTo?(visit: (name: string, value: string) => void): void
 }

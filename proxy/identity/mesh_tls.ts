@@ -15,7 +15,7 @@ import {
 } from "../net/mod.ts"
 import { type Metric, type Registry, type Scalar, SeriesGroup, type TlsLabel } from "../telemetry/mod.ts"
 import type { Credentials, Identity } from "./identity.ts"
-import { provenIdentity, readAltNames } from "./names.ts"
+import { identityName, provenIdentity, readAltNames } from "./names.ts"
 import { PlainClients } from "./plain_clients.ts"
 
 /** What a connection of the mesh carries, as ALPN names it. */
@@ -161,8 +161,21 @@ export class MeshTls {
   get accept(): TlsTerms | null {
     const { credentials } = this.identity
     if (credentials === null || this.inbound.running >= INBOUND_HANDSHAKES_MAX) return null
-    if (this.accepting?.credentials !== credentials) this.accepting = new AcceptTerms(this, credentials)
+    if (this.accepting?.credentials !== credentials)
+      this.accepting = new AcceptTerms(this, credentials, ALL_PROTOCOLS, ANY_CLIENT)
     return this.accepting
+  }
+
+  /** Terms for HTTP/2 of one service of the control plane, and of nobody else; null as `accept`. */
+  acceptControl(serviceAccount: string): TlsTerms | null {
+    const { credentials } = this.identity
+    if (credentials === null || this.inbound.running >= INBOUND_HANDSHAKES_MAX) return null
+    return new AcceptTerms(this, credentials, H2, this.controlName(serviceAccount))
+  }
+
+  private controlName(serviceAccount: string): string {
+    const { domain } = this.identity
+    return identityName(domain, domain.controlNamespace, serviceAccount)
   }
 
   /** A client could not be served: no certificate, or too many handshakes under way. */
@@ -209,8 +222,7 @@ export class MeshTls {
 
   /** How to dial a service of the control plane: in TLS, checked by name; with the own certificate unless `anonymous`. */
   controlGate(serviceAccount: string, connectTimeoutMs: number, anonymous: boolean): DialGate {
-    const { controlNamespace, trustDomain } = this.identity.domain
-    const name = `${serviceAccount}.${controlNamespace}.serviceaccount.identity.${controlNamespace}.${trustDomain}`
+    const name = this.controlName(serviceAccount)
     return go => {
       const dial = () => {
         const { credentials, anchorsPem } = this.identity
@@ -263,6 +275,7 @@ const PROTOCOLS: Readonly<Record<Carries, Uint8Array>> = {
   [CARRIES_TCP]: protocolNames(CARRIES_TCP),
 }
 const ALL_PROTOCOLS = protocolNames(CARRIES_HTTP1, CARRIES_HTTP2, CARRIES_TCP)
+const ANY_CLIENT = ""
 const H2 = protocolNames("h2")
 
 function clientOptions(
@@ -345,15 +358,18 @@ class AcceptTerms implements TlsTerms {
   readonly handshakeTimeoutMs = INBOUND_HANDSHAKE_MS
   readonly credentials: Credentials
   private readonly mesh: MeshTls
+  /** The only client that will do; ANY_CLIENT for all of the mesh. */
+  private readonly client: string
 
-  constructor(mesh: MeshTls, credentials: Credentials) {
+  constructor(mesh: MeshTls, credentials: Credentials, protocols: Uint8Array, client: string) {
     this.mesh = mesh
     this.credentials = credentials
+    this.client = client
     this.options = {
       key: credentials.keyPem,
       cert: credentials.chainPem,
       ca: credentials.anchorsPem,
-      ALPNProtocols: ALL_PROTOCOLS,
+      ALPNProtocols: protocols,
       requestCert: true,
       rejectUnauthorized: true,
       minVersion: TLS_1_3,
@@ -370,6 +386,7 @@ class AcceptTerms implements TlsTerms {
   judge(certificate: PeerCertificate): TlsPeer | string {
     const proven = provenIdentity(this.mesh.identity.domain, readAltNames(certificate.altNames))
     if (proven === null) return "no-identity"
+    if (this.client !== ANY_CLIENT && proven.dnsName !== this.client) return "not-allowed"
     // A resumed session was checked when it began; it must not outlive the client's certificate.
     if (!(certificate.notAfterMs > this.mesh.wallClock())) return "expired"
     if (certificate.protocol === "") return "protocol"

@@ -1,6 +1,7 @@
 // Everything that a proxy counts, behind one object: made once in main, handed to both directions and to admin.
 import type { Clock } from "../net/mod.ts"
 import { RefusalRing } from "../refusal_ring.ts"
+import { TapPoint } from "../tap/mod.ts"
 import { AccessRecords } from "./access_records.ts"
 import { type AuthorityLabel, AuthorityLabels } from "./authority_labels.ts"
 import { HttpMetrics, RequestSeries } from "./http_series.ts"
@@ -56,6 +57,8 @@ export class Telemetry {
   readonly access = new AccessRecords()
   /** What was refused lately, in full. */
   readonly refusals = new RefusalRing()
+  /** Who looks at requests now. */
+  readonly taps: TapPoint
   /** Requests whose client went away before a response head came. */
   readonly abandoned: Scalar
   /** Requests refused before their head could be read. */
@@ -68,6 +71,7 @@ export class Telemetry {
 
   constructor(clock: Clock, registry: Registry = new Registry(), options: TelemetryOptions = {}) {
     this.clock = clock
+    this.taps = new TapPoint(clock)
     this.registry = registry
     this.http = new HttpMetrics(registry)
     this.tcp = new TcpMetrics(registry, clock)

@@ -34,15 +34,16 @@ export async function accountKubeconfig(cluster: Cluster, account: string, folde
   return path
 }
 
-/** @param lines  gets what it logs */
+/** @param lines  gets what it logs; @param env  more of its environment */
 export async function runService(
   service: ServiceName,
   kubeconfig: string,
   lines: string[],
+  env: Readonly<Record<string, string>> = {},
 ): Promise<RunningControlPlane> {
   const args = [service, "--kubernetes", "--kubeconfig", kubeconfig, "--listen-host", "127.0.0.1"]
   const port = `CONDUIT_${service.toUpperCase()}_PORT`
-  const settings = parseSettings(args, { [port]: "0", CONDUIT_ADMIN_PORT: "0" })
+  const settings = parseSettings(args, { [port]: "0", CONDUIT_ADMIN_PORT: "0", ...env })
   if (typeof settings === "string") throw new Error(settings)
   const log = createLog({ format: "plain", write: line => lines.push(line), now: () => new Date(0) })
   return await runControlPlane(settings, log)

@@ -180,6 +180,7 @@ test(
       "conduit-destination",
       "conduit-identity",
       "conduit-policy",
+      "conduit-tap",
       "conduit-telemetry",
       "conduit-web",
     ])

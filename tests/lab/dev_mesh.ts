@@ -200,6 +200,12 @@ function conduitCommand(args: readonly string[]): string[] {
   return [process.execPath, join(PROJECT_ROOT, "cli/main.ts"), ...args]
 }
 
+/** Starts the CLI; it is ended by who starts it. */
+export function conduitProcess(...args: readonly string[]): LabProcess {
+  const pipes = { stdin: "pipe", stdout: "pipe", stderr: "pipe" } as const
+  return new LabProcess(Bun.spawn({ cmd: conduitCommand(args), cwd: PROJECT_ROOT, ...pipes }))
+}
+
 /** Runs the CLI. */
 export async function conduit(args: readonly string[], options: ExecOptions = {}): Promise<Ended> {
   return run(conduitCommand(args), options)

@@ -109,6 +109,21 @@ export class MessageHead {
     return this.find(lowerCaseName, false)
   }
 
+  /** Calls back with each field, its name in lower case; slow. */
+  fieldsTo(visit: (name: string, value: string) => void): void {
+    const { bytes } = this
+    let at = this.fieldsStart
+    while (at < this.end - 2) {
+      const nameStart = at
+      while (bytes[at] !== COLON) at++
+      const name = latin1(bytes, nameStart, at).toLowerCase()
+      const valueStart = at + 1
+      while (bytes[at] !== CR) at++
+      visit(name, latin1(bytes, valueStart, at).trim())
+      at += 2
+    }
+  }
+
   private find(lowerCaseName: string, firstOnly: boolean): string | undefined {
     const bytes = this.bytes
     let found: string | undefined
