@@ -1,7 +1,7 @@
 // The OpenAPI document: valid, whole, and served where the calls are.
 import { expect, test } from "bun:test"
 import { Validator } from "@seriousme/openapi-schema-validator"
-import { ApiService, TapService, TapService } from "../../protos/mod.ts"
+import { ApiService, TapService } from "../../protos/mod.ts"
 import { OPENAPI_JSON } from "../../protos/openapi/mod.ts"
 import { serveApi } from "../api/mod.ts"
 import { ClusterStore } from "../cluster/mod.ts"
