@@ -164,7 +164,7 @@ test(
     const mesh = "dvt-one"
     const file = manifest("shop.yaml", [SERVICE, deployment("web", "one"), CLIENT].join("---"))
     const up = await dev(mesh, "up", "-f", file, "--detach", "--timeout", "40s")
-    expect(up.stderr).toContain(`the local mesh "${mesh}" is ready: 9 pods`)
+    expect(up.stderr).toContain(`the local mesh "${mesh}" is ready: 10 pods`)
     expect(up.code).toBe(0)
 
     const lines = await pods(mesh)
