@@ -11,6 +11,13 @@ const MINUTE = 60 * SECOND
 const BESIDE = new Set([
   "e2e/mtls_rotation",
   "e2e/identity_service",
+  "e2e/bad_input",
+  "e2e/cni",
+  "e2e/dead_node",
+  "e2e/explain",
+  "e2e/grafana",
+  "e2e/idle_memory",
+  "e2e/long_lived",
   "cluster/api",
   "cluster/chart",
   "cluster/check",
