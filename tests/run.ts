@@ -74,22 +74,35 @@ async function main(given: readonly string[]): Promise<number> {
     report.end(result)
   }
 
-  const queue = steps.filter(step => !step.namespaces)
-  await Promise.all(
-    Array.from({ length: SIDE_BY_SIDE }, async () => {
+  /** Runs steps in their order, `width` at a time. */
+  const run = async (some: readonly Step[], width: number): Promise<void> => {
+    const queue = [...some]
+    const worker = async (): Promise<void> => {
       for (let step = queue.shift(); step !== undefined; step = queue.shift()) await runOne(step)
-    }),
-  )
-  const inTurn = async (some: readonly Step[]): Promise<void> => {
-    for (const step of some) await runOne(step)
+    }
+    await Promise.all(Array.from({ length: width }, worker))
   }
+
+  await run(
+    steps.filter(step => !step.namespaces),
+    SIDE_BY_SIDE,
+  )
   const inNamespaces = steps.filter(step => step.namespaces)
   const shared = inNamespaces.filter(step => step.alone !== true)
   await Promise.all([
-    inTurn(shared.filter(step => step.beside === true)),
-    inTurn(shared.filter(step => step.beside !== true)),
+    run(
+      shared.filter(step => step.beside === true),
+      SIDE_BY_SIDE,
+    ),
+    run(
+      shared.filter(step => step.beside !== true),
+      1,
+    ),
   ])
-  await inTurn(inNamespaces.filter(step => step.alone === true))
+  await run(
+    inNamespaces.filter(step => step.alone === true),
+    1,
+  )
   report.finish(results)
   if (stop.signal.aborted) return 130
   // Nothing that ran is nothing that was shown.

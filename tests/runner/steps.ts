@@ -18,6 +18,8 @@ const BESIDE = new Set([
   "e2e/grafana",
   "e2e/idle_memory",
   "e2e/long_lived",
+  "programs/programs",
+  "programs/prometheus",
   "cluster/api",
   "cluster/chart",
   "cluster/check",
