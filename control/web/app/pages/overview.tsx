@@ -133,7 +133,7 @@ function Headline({ mesh, troubles }: { readonly mesh: Mesh; readonly troubles: 
             <>
               {worst.causes.length === 0 ? "It begins at " : "Most failures are at "}
               <WorkloadLink workload={worst.workload} full />
-              {worst.hurts.length > 0 && <> and hurts {count(worst.hurts.length, "caller")}</>}
+              {worst.hurts.length > 0 && <>, which hurts {count(worst.hurts.length, "caller")}</>}
             </>
           )}
         </p>
