@@ -9,9 +9,9 @@ import {
 } from "../balance/mod.ts"
 import type { Drainable } from "../http/mod.ts"
 import {
+  asksForMesh,
   CARRIES_HTTP1,
   CARRIES_HTTP2,
-  asksForMesh,
   Identify,
   type IdentifyOwner,
   type PlainSign,

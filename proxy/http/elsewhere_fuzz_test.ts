@@ -2,6 +2,9 @@
 // request in the end has every byte of it, once and in order. CONDUIT_FUZZ_SEED repeats a failure.
 import { afterEach, expect, test } from "bun:test"
 import fc from "fast-check"
+import { inOrder, startHttp1Loopback } from "../http1/loopback.ts"
+import { roundRobin, startLoopbackProxy } from "../http2/loopback.ts"
+import { wireClient, wireServer } from "../http2/wire_peer.ts"
 import * as frame from "../wire/http2/frame.ts"
 import {
   CLIENT_HELLO,
@@ -12,9 +15,6 @@ import {
   settingsFrame,
   word,
 } from "../wire/http2/session_fixture.ts"
-import { inOrder, startHttp1Loopback } from "./http1_loopback.ts"
-import { roundRobin, startLoopbackProxy } from "./http2_loopback.ts"
-import { wireClient, wireServer } from "./http2_wire_peer.ts"
 import { rawClient, rawServer } from "./raw_peer.ts"
 
 const SEED = Number(process.env.CONDUIT_FUZZ_SEED ?? Date.now() % 1_000_000)

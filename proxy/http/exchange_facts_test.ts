@@ -1,9 +1,9 @@
 // What is told of exchanges that are over, in both versions of HTTP: sizes, status, attempts, and why they failed.
 import { expect, test } from "bun:test"
 import { connect, createServer, type ServerHttp2Stream } from "node:http2"
+import { type Http1LoopbackOptions, inOrder, onPort, startHttp1Loopback } from "../http1/loopback.ts"
+import { roundRobin, startLoopbackProxy } from "../http2/loopback.ts"
 import type { ExchangeFacts } from "./exchange_facts.ts"
-import { type Http1LoopbackOptions, inOrder, onPort, startHttp1Loopback } from "./http1_loopback.ts"
-import { roundRobin, startLoopbackProxy } from "./http2_loopback.ts"
 
 /** Takes facts, and gives the next of them. */
 class Told {

@@ -2,6 +2,9 @@
 // client.
 import { afterEach, describe, expect, test } from "bun:test"
 import { UNKNOWN_ENDPOINT } from "../balance/mod.ts"
+import { onPort, startHttp1Loopback } from "../http1/loopback.ts"
+import { roundRobin, startLoopbackProxy } from "../http2/loopback.ts"
+import { wireClient, wireServer } from "../http2/wire_peer.ts"
 import { type MirrorConfig, NO_FILTERS, ROUTE_KIND_HTTP, ServiceRoutes } from "../route/mod.ts"
 import * as frame from "../wire/http2/frame.ts"
 import {
@@ -12,10 +15,7 @@ import {
   REQUEST,
   settingsFrame,
 } from "../wire/http2/session_fixture.ts"
-import { onPort, startHttp1Loopback } from "./http1_loopback.ts"
-import { roundRobin, startLoopbackProxy } from "./http2_loopback.ts"
-import { wireClient, wireServer } from "./http2_wire_peer.ts"
-import { MIRROR_HELD_BYTES, MAX_MIRRORS_IN_FLIGHT } from "./mirror.ts"
+import { MAX_MIRRORS_IN_FLIGHT, MIRROR_HELD_BYTES } from "./mirror.ts"
 import { rawClient, rawServer } from "./raw_peer.ts"
 import { ruleForAll, setOf, settings } from "./route_fixture.ts"
 

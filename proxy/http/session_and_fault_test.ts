@@ -1,6 +1,9 @@
 // Sessions and injected faults in both engines, on a clock that the test drives.
 import { afterEach, describe, expect, test } from "bun:test"
 import { UNKNOWN_ENDPOINT } from "../balance/mod.ts"
+import { startHttp1Loopback } from "../http1/loopback.ts"
+import { startLoopbackProxy } from "../http2/loopback.ts"
+import { wireClient, wireServer } from "../http2/wire_peer.ts"
 import { TimerWheel } from "../net/mod.ts"
 import {
   drawFault,
@@ -19,9 +22,6 @@ import {
   REQUEST,
   settingsFrame,
 } from "../wire/http2/session_fixture.ts"
-import { startHttp1Loopback } from "./http1_loopback.ts"
-import { startLoopbackProxy } from "./http2_loopback.ts"
-import { wireClient, wireServer } from "./http2_wire_peer.ts"
 import { rawClient, rawServer } from "./raw_peer.ts"
 import { routesOf, ruleForAll, setOf, settings } from "./route_fixture.ts"
 

@@ -14,7 +14,7 @@ import {
 } from "../net/mod.ts"
 import { CANCEL, FieldTable, type HeaderField, Session, type SessionEvents, Stream } from "../wire/mod.ts"
 import { readMatch } from "./match.ts"
-import { type Tap, TAP_BATCH_MS, type TapSink } from "./tap.ts"
+import { TAP_BATCH_MS, type Tap, type TapSink } from "./tap.ts"
 import type { TapPoint } from "./tap_point.ts"
 
 /** Connections at once; more are reset. The control plane has one or a few, and strangers do not pass the handshake. */

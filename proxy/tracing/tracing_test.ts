@@ -2,8 +2,8 @@
 // spans that come of it.
 import { expect, test } from "bun:test"
 import { connect, createServer, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2"
-import { onPort, startHttp1Loopback } from "../http/http1_loopback.ts"
-import { startLoopbackProxy } from "../http/http2_loopback.ts"
+import { onPort, startHttp1Loopback } from "../http1/loopback.ts"
+import { startLoopbackProxy } from "../http2/loopback.ts"
 import type { Span } from "./span.ts"
 import { Tracing } from "./tracing.ts"
 

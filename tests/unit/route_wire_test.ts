@@ -11,8 +11,8 @@ import {
 import { type AddressInfo, connect as connectTcp } from "node:net"
 import { UNKNOWN_ENDPOINT } from "../../proxy/balance/mod.ts"
 import type { Destination } from "../../proxy/discovery/mod.ts"
-import { startHttp1Loopback } from "../../proxy/http/http1_loopback.ts"
-import { startLoopbackProxy } from "../../proxy/http/http2_loopback.ts"
+import { startHttp1Loopback } from "../../proxy/http1/loopback.ts"
+import { startLoopbackProxy } from "../../proxy/http2/loopback.ts"
 import { type CaseAnswer, type CaseRequest, manifestsOf, ROUTE_CASES } from "../routes/cases.ts"
 import { destinationOf, storeOf } from "../routes/decide.ts"
 

@@ -1,11 +1,10 @@
 // The HTTP/2 engine's way in: takes over an accepted connection whose first bytes are HTTP/2's preface.
+
+import type { Drainable, HttpEnv, HttpService } from "../http/mod.ts"
 import type { Conn } from "../net/mod.ts"
 import { FieldTable } from "../wire/mod.ts"
-import type { Drainable } from "./drainable.ts"
-import type { HttpEnv } from "./env.ts"
-import type { HttpService } from "./http_service.ts"
-import { Http2Downstream } from "./http2_downstream.ts"
-import type { Http2Shared } from "./http2_pool.ts"
+import { Http2Downstream } from "./downstream.ts"
+import type { Http2Shared } from "./pool.ts"
 
 /** What connections of one environment share; made at its first connection. */
 const sharedByEnv = new WeakMap<HttpEnv, Http2Shared>()

@@ -1,6 +1,33 @@
 // The HTTP/1 engine: one accepted connection, its requests one after the other, each passed to an endpoint and its
 // answer back. Bytes are forwarded as the slices they came in wherever nothing must change. RFC 9112.
 import type { Endpoint } from "../balance/mod.ts"
+import type {
+  Drainable,
+  Exchange,
+  GuardAnswer,
+  HttpEnv,
+  HttpService,
+  Redirect,
+  Routing,
+} from "../http/mod.ts"
+import {
+  AttemptTimer,
+  isByPolicy,
+  NO_GRPC_STATUS,
+  neverReached,
+  OUTCOME_CLIENT_GONE,
+  OUTCOME_COMPLETE,
+  OUTCOME_REFUSED,
+  OUTCOME_TIMEOUT,
+  OUTCOME_UPSTREAM_GONE,
+  type Outcome,
+  PROXY_ERROR_FIELD,
+  REFUSAL_MALFORMED,
+  REFUSAL_TIMEOUT,
+  REFUSAL_UPSTREAM_GONE,
+  REFUSAL_UPSTREAM_MALFORMED,
+  type Refusal,
+} from "../http/mod.ts"
 import { type Conn, relay } from "../net/mod.ts"
 import { NO_DEADLINE, NOT_AGAIN, PUSHBACK_NONE, pushbackMs } from "../route/mod.ts"
 import {
@@ -17,38 +44,12 @@ import {
   PARSE_NEED_MORE,
   spliceHead,
 } from "../wire/mod.ts"
-import { AttemptTimer } from "./attempt_timer.ts"
-import {
-  NO_GRPC_STATUS,
-  OUTCOME_CLIENT_GONE,
-  OUTCOME_COMPLETE,
-  OUTCOME_REFUSED,
-  OUTCOME_TIMEOUT,
-  OUTCOME_UPSTREAM_GONE,
-  type Outcome,
-} from "./classify.ts"
-import type { Drainable } from "./drainable.ts"
-import type { HttpEnv } from "./env.ts"
-import type { Exchange } from "./exchange.ts"
-import type { HttpService } from "./http_service.ts"
-import { renderAnswer, renderRedirect } from "./http1_answer.ts"
-import { ClientSide, ENDING, PAUSE_BACKPRESSURE, PAUSE_CONNECT, PAUSE_PIPELINE } from "./http1_client.ts"
-import { KeptRequest } from "./http1_kept_request.ts"
-import { Http1Mirrors } from "./http1_mirror.ts"
-import { poolOf, type Upstream, type UpstreamUser } from "./http1_pool.ts"
-import { CLOSE_LINE, DROP_PROXY_ERROR, droppedOf, requestBytes } from "./http1_request_bytes.ts"
-import {
-  isByPolicy,
-  neverReached,
-  PROXY_ERROR_FIELD,
-  REFUSAL_MALFORMED,
-  REFUSAL_TIMEOUT,
-  REFUSAL_UPSTREAM_GONE,
-  REFUSAL_UPSTREAM_MALFORMED,
-  type Refusal,
-} from "./refusal.ts"
-import type { GuardAnswer } from "./request_guard.ts"
-import type { Redirect, Routing } from "./routing.ts"
+import { renderAnswer, renderRedirect } from "./answer.ts"
+import { ClientSide, ENDING, PAUSE_BACKPRESSURE, PAUSE_CONNECT, PAUSE_PIPELINE } from "./client.ts"
+import { KeptRequest } from "./kept_request.ts"
+import { Http1Mirrors } from "./mirror.ts"
+import { poolOf, type Upstream, type UpstreamUser } from "./pool.ts"
+import { CLOSE_LINE, DROP_PROXY_ERROR, droppedOf, requestBytes } from "./request_bytes.ts"
 
 /** How long a client may go on sending a body whose answer it already has, before it is cut. */
 export const BODY_AFTER_ANSWER_MS = 30_000

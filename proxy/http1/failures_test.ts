@@ -2,17 +2,17 @@
 import { afterEach, expect, test } from "bun:test"
 import { createServer as createHttpServer } from "node:http"
 import type { EndpointSource } from "../balance/mod.ts"
+import { closedPort, type RawPeer, type RawServer, rawClient, rawServer } from "../http/raw_peer.ts"
 import { CONN_HIGH_WATER_BYTES, TimerWheel } from "../net/mod.ts"
-import { HEAD_TIMEOUT_MS } from "./http1_client.ts"
+import { HEAD_TIMEOUT_MS } from "./client.ts"
 import {
   type Http1Loopback,
   type Http1LoopbackOptions,
   inOrder,
   onPort,
   startHttp1Loopback,
-} from "./http1_loopback.ts"
-import { POOL_IDLE_MS } from "./http1_pool.ts"
-import { closedPort, type RawPeer, type RawServer, rawClient, rawServer } from "./raw_peer.ts"
+} from "./loopback.ts"
+import { POOL_IDLE_MS } from "./pool.ts"
 
 const cleanups: (() => void)[] = []
 

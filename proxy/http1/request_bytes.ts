@@ -1,8 +1,8 @@
 // A request of HTTP/1 as it is sent on: the bytes that came, unless a field or the target must change.
+
+import type { Routing } from "../http/mod.ts"
+import { PROXY_ERROR_FIELD, type RequestTrace, traceLines } from "../http/mod.ts"
 import { type RequestHead, spliceHead } from "../wire/mod.ts"
-import { PROXY_ERROR_FIELD } from "./refusal.ts"
-import { type RequestTrace, traceLines } from "./request_trace.ts"
-import type { Routing } from "./routing.ts"
 
 /** Field line that ends a connection. */
 export const CLOSE_LINE = "Connection: close\r\n"

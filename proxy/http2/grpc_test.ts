@@ -1,7 +1,7 @@
 // gRPC through the HTTP/2 engine, with another implementation on both ends: grpc-js on Node.
 import { expect, test } from "bun:test"
 import { join } from "node:path"
-import { roundRobin, startLoopbackProxy } from "./http2_loopback.ts"
+import { roundRobin, startLoopbackProxy } from "./loopback.ts"
 
 async function* jsonLines(stream: ReadableStream<Uint8Array>): AsyncGenerator<Record<string, unknown>> {
   let rest = ""
@@ -16,7 +16,7 @@ async function* jsonLines(stream: ReadableStream<Uint8Array>): AsyncGenerator<Re
 }
 
 test("gRPC works through the proxy: every kind of call, deadlines, cancellation, errors, large messages", async () => {
-  const peer = Bun.spawn(["node", join(import.meta.dir, "http2_grpc_peer.mjs")], {
+  const peer = Bun.spawn(["node", join(import.meta.dir, "grpc_peer.mjs")], {
     stdin: "pipe",
     stdout: "pipe",
     stderr: "inherit",

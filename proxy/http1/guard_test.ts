@@ -1,11 +1,10 @@
 // HTTP/1 under a guard: what a denied request's body costs, and what runs when the rules change.
 import { expect, test } from "bun:test"
-import { onPort, startHttp1Loopback } from "./http1_loopback.ts"
-import { DISCARD_BODY_MAX_BYTES } from "./http1_proxy.ts"
-import { rawClient, rawServer } from "./raw_peer.ts"
-import { REFUSAL_DENIED, REFUSAL_LIMITED } from "./refusal.ts"
-import type { GuardAnswer, RequestGuard } from "./request_guard.ts"
-import type { RequestView } from "./request_view.ts"
+import type { GuardAnswer, RequestGuard, RequestView } from "../http/mod.ts"
+import { REFUSAL_DENIED, REFUSAL_LIMITED } from "../http/mod.ts"
+import { rawClient, rawServer } from "../http/raw_peer.ts"
+import { onPort, startHttp1Loopback } from "./loopback.ts"
+import { DISCARD_BODY_MAX_BYTES } from "./proxy.ts"
 
 class PathGuard implements RequestGuard {
   readonly clientId = "web.shop"

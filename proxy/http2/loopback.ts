@@ -1,16 +1,13 @@
 // A proxy with only its HTTP/2 engine, on loopback: for tests and measurements of the engine alone.
 import { Endpoint, type EndpointSource, SingleEndpoint, UNKNOWN_ENDPOINT } from "../balance/mod.ts"
+import type { AccessLog, Drainable, HttpEnv, Tracer } from "../http/mod.ts"
+import { Admission, createHttpService, MAX_REQUESTS_IN_FLIGHT } from "../http/mod.ts"
 import { createLogger } from "../log.ts"
 import { type Clock, dial, type Listener, listen, loop, type TimerWheel } from "../net/mod.ts"
 import type { ServiceRoutes } from "../route/mod.ts"
 import { Telemetry } from "../telemetry/mod.ts"
 import { ReplayBudget } from "../wire/mod.ts"
-import type { Drainable } from "./drainable.ts"
-import type { HttpEnv } from "./env.ts"
-import type { AccessLog } from "./exchange_facts.ts"
-import { Admission, createHttpService, MAX_REQUESTS_IN_FLIGHT } from "./http_service.ts"
-import { serveHttp2 } from "./http2_proxy.ts"
-import type { Tracer } from "./request_trace.ts"
+import { serveHttp2 } from "./proxy.ts"
 
 /** A running loopback proxy. */
 export interface LoopbackProxy {

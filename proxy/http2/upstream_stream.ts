@@ -1,7 +1,8 @@
 // A stream towards a server, and what it tells its owner: the exchange that it serves, or a mirror's copy of one.
+
+import type { Refusal } from "../http/mod.ts"
 import { type HeaderField, Stream } from "../wire/mod.ts"
-import type { Http2Upstream } from "./http2_upstream.ts"
-import type { Refusal } from "./refusal.ts"
+import type { Http2Upstream } from "./upstream.ts"
 
 /** Who sends a request on streams towards servers, one at a time. */
 export interface StreamOwner {

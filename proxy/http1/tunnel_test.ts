@@ -1,10 +1,10 @@
 // What an upgrade has become is nobody's request any more: no idle time, no drain, no push of the control plane ends it.
 import { expect, test } from "bun:test"
 import { Endpoint, SingleEndpoint } from "../balance/mod.ts"
+import { rawClient, rawServer } from "../http/raw_peer.ts"
 import { TimerWheel } from "../net/mod.ts"
-import { DOWNSTREAM_IDLE_MS } from "./http1_client.ts"
-import { startHttp1Loopback } from "./http1_loopback.ts"
-import { rawClient, rawServer } from "./raw_peer.ts"
+import { DOWNSTREAM_IDLE_MS } from "./client.ts"
+import { startHttp1Loopback } from "./loopback.ts"
 
 test.each([0, 1] as const)(
   "a WebSocket rests for a day, loses its endpoint, and is drained: it goes on (direction %d)",

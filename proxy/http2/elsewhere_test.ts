@@ -13,9 +13,9 @@ import {
   word,
 } from "../wire/http2/session_fixture.ts"
 import { REPLAY_BODY_BYTES } from "../wire/mod.ts"
-import { type LoopbackOptions, roundRobin, startLoopbackProxy } from "./http2_loopback.ts"
-import { MAX_CONNECTIONS_PER_ENDPOINT, POOL_WAIT_MS } from "./http2_pool.ts"
-import { type WirePeer, type WireServer, wireClient, wireServer } from "./http2_wire_peer.ts"
+import { type LoopbackOptions, roundRobin, startLoopbackProxy } from "./loopback.ts"
+import { MAX_CONNECTIONS_PER_ENDPOINT, POOL_WAIT_MS } from "./pool.ts"
+import { type WirePeer, type WireServer, wireClient, wireServer } from "./wire_peer.ts"
 
 const END = frame.FLAG_END_STREAM
 const GRPC: Pairs = [...REQUEST, ["content-type", "application/grpc"], ["te", "trailers"]]

@@ -1,5 +1,6 @@
 // Retries and timeouts in the HTTP/2 engine, of HTTP and gRPC, on a clock that the test drives.
 import { afterEach, expect, test } from "bun:test"
+import { RETRY, routesOf, settings } from "../http/route_fixture.ts"
 import { TimerWheel } from "../net/mod.ts"
 import type { RoutesConfig } from "../route/mod.ts"
 import * as frame from "../wire/http2/frame.ts"
@@ -12,9 +13,8 @@ import {
   settingsFrame,
   word,
 } from "../wire/http2/session_fixture.ts"
-import { roundRobin, startLoopbackProxy } from "./http2_loopback.ts"
-import { type WirePeer, wireClient, wireServer } from "./http2_wire_peer.ts"
-import { RETRY, routesOf, settings } from "./route_fixture.ts"
+import { roundRobin, startLoopbackProxy } from "./loopback.ts"
+import { type WirePeer, wireClient, wireServer } from "./wire_peer.ts"
 
 const END = frame.FLAG_END_STREAM
 const GET: Pairs = REQUEST.map(([name, value]) => [name, name === ":method" ? "GET" : value])

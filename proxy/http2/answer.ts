@@ -1,7 +1,8 @@
 // The proxy's own answers in HTTP/2: a head that ends the stream; trailers-only for gRPC callers.
+
+import type { GuardAnswer } from "../http/mod.ts"
+import { PROXY_ERROR_FIELD, type Refusal } from "../http/mod.ts"
 import type { FieldTable, HeaderField } from "../wire/mod.ts"
-import { PROXY_ERROR_FIELD, type Refusal } from "./refusal.ts"
-import type { GuardAnswer } from "./request_guard.ts"
 
 /**
  * Fields of an answer.

@@ -1,9 +1,9 @@
 // Connections to one endpoint that speak HTTP/1: those at rest wait here for the next request.
 import type { Endpoint } from "../balance/mod.ts"
+import type { HttpEnv } from "../http/mod.ts"
 import { CARRIES_HTTP1 } from "../identity/mod.ts"
 import { type Conn, type ConnHandler, Timer } from "../net/mod.ts"
 import { BodyScanner, HeadAssembler, ResponseHead } from "../wire/mod.ts"
-import type { HttpEnv } from "./env.ts"
 
 /**
  * How long a connection rests before it is closed. Servers close theirs after 5 s (Node) to 75 s (nginx); closing

@@ -1,12 +1,12 @@
 // Retries, timeouts and circuit breaking in the HTTP/1 engine, on a clock that the test drives.
 import { afterEach, expect, test } from "bun:test"
 import { UNKNOWN_ENDPOINT } from "../balance/mod.ts"
+import { type RawPeer, type RawServer, rawClient, rawServer } from "../http/raw_peer.ts"
+import { RETRY, routesOf, setOf, settings } from "../http/route_fixture.ts"
 import { TimerWheel } from "../net/mod.ts"
 import type { RoutesConfig } from "../route/mod.ts"
 import { REPLAY_BODY_BYTES } from "../wire/mod.ts"
-import { onPort, startHttp1Loopback } from "./http1_loopback.ts"
-import { type RawPeer, type RawServer, rawClient, rawServer } from "./raw_peer.ts"
-import { RETRY, routesOf, setOf, settings } from "./route_fixture.ts"
+import { onPort, startHttp1Loopback } from "./loopback.ts"
 
 const GET = "GET / HTTP/1.1\r\nHost: web\r\n\r\n"
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"

@@ -1,11 +1,11 @@
 // Connections of one endpoint that HTTP/2 streams share. Another is opened when those there are full.
 import type { Endpoint } from "../balance/mod.ts"
+import type { HttpEnv } from "../http/mod.ts"
+import { REFUSAL_OVERLOAD } from "../http/mod.ts"
 import { Timer } from "../net/mod.ts"
 import type { FieldTable } from "../wire/mod.ts"
-import type { HttpEnv } from "./env.ts"
-import { Http2Upstream } from "./http2_upstream.ts"
-import type { UpstreamStream } from "./http2_upstream_stream.ts"
-import { REFUSAL_OVERLOAD } from "./refusal.ts"
+import { Http2Upstream } from "./upstream.ts"
+import type { UpstreamStream } from "./upstream_stream.ts"
 
 /**
  * Connections to one endpoint. At a server that allows 100 streams each this is 6,400 requests at once; more would

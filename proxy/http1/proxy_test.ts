@@ -1,14 +1,14 @@
 // The HTTP/1 engine as conversations over loopback sockets: what goes in on one side and comes out on the other.
 import { afterEach, expect, test } from "bun:test"
 import type { EndpointSource } from "../balance/mod.ts"
+import { type RawPeer, type RawServer, rawClient, rawServer } from "../http/raw_peer.ts"
 import {
   type Http1Loopback,
   type Http1LoopbackOptions,
   inOrder,
   onPort,
   startHttp1Loopback,
-} from "./http1_loopback.ts"
-import { type RawPeer, type RawServer, rawClient, rawServer } from "./raw_peer.ts"
+} from "./loopback.ts"
 
 const cleanups: (() => void)[] = []
 

@@ -1,5 +1,7 @@
 // A connection to a server, shared by streams of many clients. Watched by PING while streams are open, closed when
 // idle for long, left at once when the server says GOAWAY.
+
+import { REFUSAL_UPSTREAM_MALFORMED } from "../http/mod.ts"
 import { CARRIES_HTTP2 } from "../identity/mod.ts"
 import { type Conn, type ConnHandler, Timer } from "../net/mod.ts"
 import {
@@ -10,9 +12,8 @@ import {
   type SessionEvents,
   type Stream,
 } from "../wire/mod.ts"
-import type { Http2Pool } from "./http2_pool.ts"
-import type { UpstreamStream } from "./http2_upstream_stream.ts"
-import { REFUSAL_UPSTREAM_MALFORMED } from "./refusal.ts"
+import type { Http2Pool } from "./pool.ts"
+import type { UpstreamStream } from "./upstream_stream.ts"
 
 /** Silence from the server, with streams open, after which it is asked whether it is there (as Linkerd). */
 export const KEEPALIVE_PING_MS = 10_000

@@ -1,6 +1,27 @@
 // One HTTP/2 exchange: the client's stream, the server's stream, and what becomes of them when either side ends,
 // breaks or refuses. Balanced on its own, so that streams of one connection go to all endpoints.
 import type { Endpoint } from "../balance/mod.ts"
+import type { Exchange, RequestView } from "../http/mod.ts"
+import {
+  AttemptTimer,
+  isIdempotentMethod,
+  NO_GRPC_STATUS,
+  neverReached,
+  OUTCOME_CLIENT_GONE,
+  OUTCOME_COMPLETE,
+  OUTCOME_REFUSED,
+  OUTCOME_TIMEOUT,
+  OUTCOME_UPSTREAM_GONE,
+  type Outcome,
+  PROXY_ERROR_FIELD,
+  REFUSAL_CONNECT_FAILED,
+  REFUSAL_TIMEOUT,
+  REFUSAL_UPSTREAM_GONE,
+  REFUSAL_UPSTREAM_MALFORMED,
+  type Redirect,
+  type Refusal,
+  type Routing,
+} from "../http/mod.ts"
 import { formatGrpcTimeout, NO_DEADLINE, NOT_AGAIN, PUSHBACK_NONE, pushbackMs } from "../route/mod.ts"
 import {
   CANCEL,
@@ -19,34 +40,12 @@ import {
   Stream,
   withoutProxyError,
 } from "../wire/mod.ts"
-import { AttemptTimer } from "./attempt_timer.ts"
-import {
-  NO_GRPC_STATUS,
-  OUTCOME_CLIENT_GONE,
-  OUTCOME_COMPLETE,
-  OUTCOME_REFUSED,
-  OUTCOME_TIMEOUT,
-  OUTCOME_UPSTREAM_GONE,
-  type Outcome,
-} from "./classify.ts"
-import type { Exchange } from "./exchange.ts"
-import { answerFields } from "./http2_answer.ts"
-import type { Http2Downstream } from "./http2_downstream.ts"
-import { responseFields, routedFields, tracedFields, withField } from "./http2_fields.ts"
-import { Http2Mirrors } from "./http2_mirror.ts"
-import { poolOf } from "./http2_pool.ts"
-import { type StreamOwner, UpstreamStream } from "./http2_upstream_stream.ts"
-import {
-  neverReached,
-  PROXY_ERROR_FIELD,
-  REFUSAL_CONNECT_FAILED,
-  REFUSAL_TIMEOUT,
-  REFUSAL_UPSTREAM_GONE,
-  REFUSAL_UPSTREAM_MALFORMED,
-  type Refusal,
-} from "./refusal.ts"
-import type { RequestView } from "./request_view.ts"
-import { isIdempotentMethod, type Redirect, type Routing } from "./routing.ts"
+import { answerFields } from "./answer.ts"
+import type { Http2Downstream } from "./downstream.ts"
+import { responseFields, routedFields, tracedFields, withField } from "./fields.ts"
+import { Http2Mirrors } from "./mirror.ts"
+import { poolOf } from "./pool.ts"
+import { type StreamOwner, UpstreamStream } from "./upstream_stream.ts"
 
 /** Times that a request which no server looked at is sent anew, connects that failed aside. */
 export const MAX_RESENDS = 2

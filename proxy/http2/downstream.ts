@@ -1,4 +1,7 @@
 // A client's HTTP/2 connection: each of its streams becomes an exchange of its own.
+
+import type { Drainable, HttpService } from "../http/mod.ts"
+import { REFUSAL_HEAD_TOO_LARGE, REFUSAL_MALFORMED } from "../http/mod.ts"
 import type { Conn, ConnHandler } from "../net/mod.ts"
 import {
   CANCEL,
@@ -11,12 +14,9 @@ import {
   type SessionEvents,
   Stream,
 } from "../wire/mod.ts"
-import type { Drainable } from "./drainable.ts"
-import type { HttpService } from "./http_service.ts"
-import { answerFields } from "./http2_answer.ts"
-import type { Http2Shared } from "./http2_pool.ts"
-import { DownstreamStream } from "./http2_stream.ts"
-import { REFUSAL_HEAD_TOO_LARGE, REFUSAL_MALFORMED } from "./refusal.ts"
+import { answerFields } from "./answer.ts"
+import type { Http2Shared } from "./pool.ts"
+import { DownstreamStream } from "./stream.ts"
 
 const DRAIN_PING = new Uint8Array([0x63, 0x6f, 0x6e, 0x64, 0x75, 0x69, 0x74, 0x01])
 

@@ -1,5 +1,8 @@
 // The client's side of the HTTP/1 engine: reads requests off an accepted connection, one after the other, keeps what
-// comes too early, and holds the client to its deadlines. What becomes of a request is the engine's (http1_proxy.ts).
+// comes too early, and holds the client to its deadlines. What becomes of a request is the engine's (proxy.ts).
+
+import type { Drainable, HttpEnv, HttpService } from "../http/mod.ts"
+import { REFUSAL_HEAD_TIMEOUT, type Refusal } from "../http/mod.ts"
 import { type Conn, type ConnHandler, Timer } from "../net/mod.ts"
 import {
   BodyScanner,
@@ -9,11 +12,7 @@ import {
   RequestHead,
   TextCache,
 } from "../wire/mod.ts"
-import type { Drainable } from "./drainable.ts"
-import type { HttpEnv } from "./env.ts"
-import type { HttpService } from "./http_service.ts"
-import { refusalOf } from "./http1_answer.ts"
-import { REFUSAL_HEAD_TIMEOUT, type Refusal } from "./refusal.ts"
+import { refusalOf } from "./answer.ts"
 
 /** From the first byte of a head to its last: what an honest client takes seconds for, and a slow loris never ends. */
 export const HEAD_TIMEOUT_MS = 30_000

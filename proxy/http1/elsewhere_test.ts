@@ -1,14 +1,9 @@
 // A meshed endpoint whose proxy says that its application was not reached: the HTTP/1 engine sends the request
 // elsewhere, byte for byte, as long as it has all of it.
 import { afterEach, expect, test } from "bun:test"
+import { closedPort, type RawPeer, type RawServer, rawClient, rawServer } from "../http/raw_peer.ts"
 import { REPLAY_BODY_BYTES } from "../wire/mod.ts"
-import {
-  type Http1Loopback,
-  type Http1LoopbackOptions,
-  inOrder,
-  startHttp1Loopback,
-} from "./http1_loopback.ts"
-import { closedPort, type RawPeer, type RawServer, rawClient, rawServer } from "./raw_peer.ts"
+import { type Http1Loopback, type Http1LoopbackOptions, inOrder, startHttp1Loopback } from "./loopback.ts"
 
 const cleanups: (() => void)[] = []
 

@@ -1,8 +1,6 @@
 // Copies of an HTTP/1 request: the same bytes, on a connection of the mirror's pool.
 import type { Endpoint } from "../balance/mod.ts"
-import { BODY_TUNNEL, BODY_UNTIL_CLOSE, PARSE_NEED_MORE } from "../wire/mod.ts"
-import type { Exchange } from "./exchange.ts"
-import { poolOf, type Upstream, type UpstreamUser } from "./http1_pool.ts"
+import type { Exchange } from "../http/mod.ts"
 import {
   MIRROR_ANSWERED,
   MIRROR_DROPPED,
@@ -10,7 +8,9 @@ import {
   Mirror,
   type MirrorTerms,
   mirrorEndpoints,
-} from "./mirror.ts"
+} from "../http/mod.ts"
+import { BODY_TUNNEL, BODY_UNTIL_CLOSE, PARSE_NEED_MORE } from "../wire/mod.ts"
+import { poolOf, type Upstream, type UpstreamUser } from "./pool.ts"
 
 /** The copies of one request that are still being sent. */
 export class Http1Mirrors {

@@ -1,6 +1,8 @@
 // Copies of an HTTP/2 request: streams of their own on connections of the mirrors' pools, fed with copies of the DATA that
 // comes.
 import type { Endpoint } from "../balance/mod.ts"
+import type { Exchange } from "../http/mod.ts"
+import { MIRROR_ANSWERED, MIRROR_FAILED, Mirror, type MirrorTerms, mirrorEndpoints } from "../http/mod.ts"
 import {
   type BodyTap,
   CANCEL,
@@ -10,10 +12,8 @@ import {
   END_TRAILERS,
   type HeaderField,
 } from "../wire/mod.ts"
-import type { Exchange } from "./exchange.ts"
-import { type Http2Shared, poolOf } from "./http2_pool.ts"
-import { type StreamOwner, UpstreamStream } from "./http2_upstream_stream.ts"
-import { MIRROR_ANSWERED, MIRROR_FAILED, Mirror, type MirrorTerms, mirrorEndpoints } from "./mirror.ts"
+import { type Http2Shared, poolOf } from "./pool.ts"
+import { type StreamOwner, UpstreamStream } from "./upstream_stream.ts"
 
 /** A request that is copied. */
 export interface CopiedRequest {

@@ -1,8 +1,7 @@
 // Answers of the proxy's own, as HTTP/1.1 bytes (RFC 9112 section 4).
 
-import { PROXY_ERROR_FIELD, REFUSAL_HEAD_TOO_LARGE, REFUSAL_MALFORMED, type Refusal } from "./refusal.ts"
-import type { GuardAnswer } from "./request_guard.ts"
-import type { Redirect } from "./routing.ts"
+import type { GuardAnswer, Redirect } from "../http/mod.ts"
+import { PROXY_ERROR_FIELD, REFUSAL_HEAD_TOO_LARGE, REFUSAL_MALFORMED, type Refusal } from "../http/mod.ts"
 
 const REASONS: Readonly<Record<number, string>> = {
   301: "Moved Permanently",

@@ -1,9 +1,8 @@
 // What a route changes of a head in HTTP/2: path, authority and fields.
 import type { Endpoint } from "../balance/mod.ts"
+import type { RequestTrace, Routing } from "../http/mod.ts"
 import type { HeaderModifier } from "../route/mod.ts"
 import { type FieldTable, type HeaderField, KIND_AUTHORITY, KIND_HOST, KIND_PATH } from "../wire/mod.ts"
-import type { RequestTrace } from "./request_trace.ts"
-import type { Routing } from "./routing.ts"
 
 /** The fields of a request as its route sends them on. */
 export function routedFields(

@@ -3,12 +3,12 @@
 import { expect, test } from "bun:test"
 import { join } from "node:path"
 import { Endpoint, SingleEndpoint } from "../balance/mod.ts"
-import type { Http2Downstream } from "./http2_downstream.ts"
-import { startLoopbackProxy } from "./http2_loopback.ts"
+import type { Http2Downstream } from "./downstream.ts"
+import { startLoopbackProxy } from "./loopback.ts"
 
 test("echoes of any size come back whole, whoever else stalls or cancels, and leave nothing behind", async () => {
   const seed = Number(process.env.CONDUIT_FUZZ_SEED ?? Date.now() % 1_000_000_000)
-  const peer = Bun.spawn(["node", join(import.meta.dir, "http2_soak_peer.mjs"), String(seed)], {
+  const peer = Bun.spawn(["node", join(import.meta.dir, "soak_peer.mjs"), String(seed)], {
     stdin: "pipe",
     stdout: "pipe",
     stderr: "inherit",

@@ -14,9 +14,9 @@ import {
   word,
 } from "../wire/http2/session_fixture.ts"
 import { OUTPUT_HIGH_WATER_BYTES } from "../wire/mod.ts"
-import { type LoopbackOptions, roundRobin, startLoopbackProxy } from "./http2_loopback.ts"
-import { KEEPALIVE_PING_MS, KEEPALIVE_TIMEOUT_MS, UPSTREAM_IDLE_MS } from "./http2_upstream.ts"
-import { type WirePeer, type WireServer, wireClient, wireServer } from "./http2_wire_peer.ts"
+import { type LoopbackOptions, roundRobin, startLoopbackProxy } from "./loopback.ts"
+import { KEEPALIVE_PING_MS, KEEPALIVE_TIMEOUT_MS, UPSTREAM_IDLE_MS } from "./upstream.ts"
+import { type WirePeer, type WireServer, wireClient, wireServer } from "./wire_peer.ts"
 
 const END = frame.FLAG_END_STREAM
 const GRPC: Pairs = [...REQUEST, ["content-type", "application/grpc"], ["te", "trailers"]]

@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import { connect, createServer, type Server, type Socket } from "node:net"
 import { loop } from "../net/mod.ts"
-import { type Http1Loopback, onPort, startHttp1Loopback } from "./http1_loopback.ts"
+import { type Http1Loopback, onPort, startHttp1Loopback } from "./loopback.ts"
 
 const REQUESTS: readonly string[] = [
   "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
