@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test"
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { parse } from "yaml"
+import { parse, parseAllDocuments } from "yaml"
 import { imageArchive, layerOf } from "../../deploy/images/mod.ts"
 import packageJson from "../../package.json" with { type: "json" }
 import { Authority } from "./certificates.ts"
@@ -89,6 +89,7 @@ beforeAll(async () => {
   await eventually("API servers call the injector", async () =>
     (await mesh.cluster.kubectl(probe)).includes('"conduit-proxy"'),
   )
+  await startEchoServers()
   await runSuite()
 }, 40 * 60_000)
 
@@ -126,6 +127,19 @@ async function echoImage(folder: string): Promise<Uint8Array> {
     entrypoint: ["/usr/bin/server"],
     user: "1338:1338",
   }).archive
+}
+
+/** The suite's echo servers, meshed: it takes a namespace without pods for ready, and then finds none. */
+async function startEchoServers(): Promise<void> {
+  const text = readFileSync(join(await gatewayModule("conformance"), "mesh/manifests.yaml"), "utf8")
+  const objects = parseAllDocuments(text).map(document => document.toJS())
+  const annotations = { "conduit.io/inject": "enabled" }
+  const namespaces = objects.filter(({ kind }) => kind === "Namespace")
+  await mesh.applyObjects(namespaces.map(one => ({ ...one, metadata: { ...one.metadata, annotations } })))
+  await mesh.applyObjects(objects.filter(({ kind }) => kind !== "Namespace"))
+  for (const { metadata } of namespaces) {
+    await mesh.rolledOut(metadata.name, ...(await mesh.deployments(metadata.name)))
+  }
 }
 
 async function runSuite(): Promise<void> {
