@@ -34,6 +34,7 @@ test("it lists what is served", async () => {
   const { stdout } = await ask(["list"])
   expect(stdout.trim().split("\n")).toEqual([
     "conduit.api.v1.ApiService",
+    "conduit.api.v1.TapService",
     "grpc.health.v1.Health",
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
