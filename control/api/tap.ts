@@ -36,7 +36,9 @@ export async function* tap(
   if (reviews !== undefined) {
     if (!asker.local && !asker.secure)
       throw refused("from outside of its pod this API is served over TLS only", "TLS_REQUIRED")
-    const account = asker.peer ?? (await accountOf(reviews, asker.token))
+    // A token says who looks, where the connection is that of the dashboard, which passes it on.
+    const { peer, token } = asker
+    const account = token === null && peer !== null ? peer : await accountOf(reviews, token)
     who = `${account.namespace}/${account.serviceAccount}`
     await mayTap(reviews, account, request, "tap")
     if (request.headers === TapHeaders.VALUES) await mayTap(reviews, account, request, "tapheaders")

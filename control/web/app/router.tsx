@@ -44,6 +44,16 @@ const routeTree = rootRoute.addChildren([
     path: "/policies",
     component: lazyRouteComponent(() => import("./pages/policies.tsx"), "PoliciesPage"),
   }),
+  createRoute({
+    getParentRoute: () => rootRoute,
+    path: "/explain",
+    component: lazyRouteComponent(() => import("./pages/explain.tsx"), "ExplainPage"),
+  }),
+  createRoute({
+    getParentRoute: () => rootRoute,
+    path: "/live",
+    component: lazyRouteComponent(() => import("./pages/live_calls.tsx"), "LiveCallsPage"),
+  }),
   page("/certificates", CertificatesPage),
   page("/health", HealthPage),
   page("/settings", SettingsPage),

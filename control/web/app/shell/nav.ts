@@ -8,6 +8,8 @@ export interface NavEntry {
     | "/deployments"
     | "/topology"
     | "/routes"
+    | "/explain"
+    | "/live"
     | "/policies"
     | "/certificates"
     | "/health"
@@ -25,6 +27,8 @@ export const NAV: readonly { readonly group: string; readonly entries: readonly 
       { to: "/deployments", label: "Deployments", icon: "deployments" },
       { to: "/topology", label: "Topology", icon: "topology" },
       { to: "/routes", label: "Routes", icon: "routes" },
+      { to: "/live", label: "Live calls", icon: "play" },
+      { to: "/explain", label: "Explain", icon: "arrow" },
     ],
   },
   {
