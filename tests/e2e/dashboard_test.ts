@@ -30,6 +30,8 @@ const PAGES = [
   "/deployments/shop/deployment/web",
   "/topology",
   "/routes",
+  "/explain?from=shop/deploy/web&to=pay.shop:80&path=/charge",
+  "/live?to=shop/deploy/pay",
   "/policies",
   "/certificates",
   "/health",
@@ -158,7 +160,7 @@ test("each page has no fault of level A or AA, light and dark, and fits small sc
       await page.getByRole("heading", { level: 1 }).waitFor({ timeout: PATIENCE_MS })
       await page.locator(".loading, .graph-wait").first().waitFor({ state: "detached", timeout: PATIENCE_MS })
       expect({ path, scheme, found: await violations(page) }).toEqual({ path, scheme, found: [] })
-      const name = `${path.replaceAll("/", "_")}-${scheme}`
+      const name = `${path.replace(/\?.*/, "").replaceAll("/", "_")}-${scheme}`
       await picture(page, `${name}-1024`)
       await page.setViewportSize({ width: 360, height: 740 })
       const wide = await page.evaluate("document.documentElement.scrollWidth")
@@ -220,6 +222,32 @@ test("a policy that is learnt denies nothing of what was seen; one that leaves a
   expect(faults).toEqual([])
   await page.context().close()
 }, 90_000)
+
+test("a call is explained, live calls are shown in detail, and charts have history at once", async () => {
+  const { page, faults } = await openPage(browser, base)
+  await page.goto(`${base}/explain`)
+  await page.getByLabel("From", { exact: true }).fill("shop/deploy/web")
+  await page.getByLabel("To", { exact: true }).fill("pay.shop:80")
+  await page.getByRole("button", { name: "Explain" }).click()
+  await visible(page, "The call is answered")
+  expect(new URL(page.url()).searchParams.get("to")).toBe("pay.shop:80")
+  await visible(page, "conduit explain shop/deploy/web pay.shop:80")
+  await page.goto(`${base}/live?to=shop/deploy/pay`)
+  await page.getByRole("button", { name: "Listen" }).click()
+  const call = page.getByRole("button", { name: "GET /charge" }).first()
+  await call.waitFor({ timeout: PATIENCE_MS })
+  await page.getByRole("button", { name: "Pause", exact: true }).click()
+  await call.click()
+  await page.getByRole("dialog").getByText("default.shop.serviceaccount").first().waitFor()
+  await page.keyboard.press("Escape")
+  await page.getByRole("button", { name: "Summed up" }).click()
+  await page.getByRole("row").filter({ hasText: "shop/web" }).waitFor()
+  expect(await violations(page)).toEqual([])
+  await page.goto(`${base}/deployments/shop/deployment/pay`)
+  await page.locator(".heat rect").first().waitFor({ timeout: PATIENCE_MS })
+  expect(faults).toEqual([])
+  await page.context().close()
+}, 120_000)
 
 test("an open page outlives the control plane: it says how old its figures are, and goes on when it is back", async () => {
   const { page, faults } = await openPage(browser, base)
@@ -395,6 +423,7 @@ test("no mesh, no right and no answer each say what to do; what was shown stays"
   fake.fails = null
   await page.goto(`${fake.url}/deployments/shop/deployment/web`)
   await visible(page, "No routes to show")
+  await visible(page, "No figures over time to show")
   await visible(page, "Called by")
   await page.goto(`${fake.url}/deployments/shop/deployment/gone`)
   await visible(page, "It is not there")

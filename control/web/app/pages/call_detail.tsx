@@ -1,8 +1,8 @@
 // One live request in detail; the browser's own dialog keeps the focus within, and gives it back.
+import { type LiveCall, peerWords } from "../mesh/call_log.ts"
 import { useEffect, useRef } from "react"
 import type { TapRequestBegun } from "../../../../protos/mod.ts"
 import { duration } from "../mesh/format.ts"
-import { type LiveCall, peerWords } from "../mesh/tap.ts"
 import { CopyButton, shellWord } from "../parts/commands.tsx"
 import { Name } from "../parts/name.tsx"
 

@@ -141,7 +141,7 @@ function CallForm() {
       <label>
         Protocol
         <select {...field("protocol")}>
-          <option value="">as the port says</option>
+          <option value="">detected</option>
           {PROTOCOLS.map(one => (
             <option key={one}>{one}</option>
           ))}

@@ -3,19 +3,12 @@ import { Code, ConnectError } from "@connectrpc/connect"
 import { type FormEvent, useEffect, useMemo, useState, useSyncExternalStore } from "react"
 import { TapHeaders, type TapState } from "../../../../protos/mod.ts"
 import { reasonOf } from "../mesh/calls.ts"
+import { type CallSum, KEPT_CALLS, KEPT_SUMS, type LiveCall, peerWords } from "../mesh/call_log.ts"
 import { selectorOf } from "../mesh/call_words.ts"
 import { count, duration, percent, plain } from "../mesh/format.ts"
 import { usePlace, useSetPlace } from "../mesh/live.ts"
 import { useMesh } from "../mesh/mesh.ts"
-import {
-  type CallSum,
-  type Heard,
-  KEPT_CALLS,
-  KEPT_SUMS,
-  type LiveCall,
-  peerWords,
-  Tap,
-} from "../mesh/tap.ts"
+import { type Heard, Tap } from "../mesh/tap.ts"
 import { Commands, CopyButton, shellWord } from "../parts/commands.tsx"
 import { PageHead } from "../parts/figures.tsx"
 import { Name } from "../parts/name.tsx"
@@ -378,7 +371,7 @@ function Sums({ heard: { sums, listening } }: { readonly heard: Heard }) {
       {sums.length === KEPT_SUMS && (
         <p className="quiet">Only the first {KEPT_SUMS} kinds are summed up: filter by path to see others.</p>
       )}
-      <CopyButton text={JSON.stringify(sums, null, 2)} what="all as JSON" words="Copy as JSON" />
+      <CopyButton text={JSON.stringify(sums, null, 2)} what="as JSON" words="Copy as JSON" />
     </>
   )
 }
