@@ -22,4 +22,5 @@ export const DASHBOARD_CALLS = [
   "ExplainCall",
   "Events",
   "TimeSeries",
+  "GatewayRoutes",
 ] as const

@@ -30,6 +30,7 @@ const PAGES = [
   "/deployments/shop/deployment/web",
   "/topology",
   "/routes",
+  "/gateway",
   "/explain?from=shop/deploy/web&to=pay.shop:80&path=/charge",
   "/live?to=shop/deploy/pay",
   "/policies",

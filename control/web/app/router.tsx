@@ -46,6 +46,11 @@ const routeTree = rootRoute.addChildren([
   }),
   createRoute({
     getParentRoute: () => rootRoute,
+    path: "/gateway",
+    component: lazyRouteComponent(() => import("./pages/gateway_routes.tsx"), "GatewayRoutesPage"),
+  }),
+  createRoute({
+    getParentRoute: () => rootRoute,
     path: "/explain",
     component: lazyRouteComponent(() => import("./pages/explain.tsx"), "ExplainPage"),
   }),
