@@ -11,7 +11,15 @@ import type { Browser, Page } from "playwright-core"
 import { duration, percent, rate } from "../../control/web/app/mesh/format.ts"
 import { serveWeb } from "../../control/web/mod.ts"
 import { buildWeb, compressed, writeFiles } from "../../deploy/web/mod.ts"
-import { ApiService, type StatResponse, StatResponseSchema, type StatRowSchema } from "../../protos/mod.ts"
+import {
+  ApiService,
+  CallOutcome,
+  EventKind,
+  type StatResponse,
+  StatResponseSchema,
+  type StatRowSchema,
+  TapService,
+} from "../../protos/mod.ts"
 import { launchBrowser, openPage, picture, violations } from "../lab/browser.ts"
 import { DevMesh, PROJECT_ROOT } from "../lab/dev_mesh.ts"
 import { tempFolder } from "../lab/temp_folder.ts"
@@ -320,8 +328,34 @@ class FakeMesh implements AsyncDisposable {
     }
     const api: Server = createServer(
       connectNodeAdapter({
-        routes: router =>
+        routes: router => {
+          router.service(TapService, {
+            async *tap() {
+              const events = (fake?.rows ?? []).map(({ resource }, index) => ({
+                id: `shop/pod/${index}`,
+                moment: {
+                  case: "begun" as const,
+                  value: { method: "GET", path: resource?.name ?? "", authority: resource?.name ?? "" },
+                },
+              }))
+              yield answer({ events })
+            },
+          })
           router.service(ApiService, {
+            events: () =>
+              answer({
+                events: (fake?.rows ?? []).map(({ resource }) => ({
+                  ...{ timeMs: Date.now(), kind: EventKind.ROLLOUT, what: resource?.name ?? "" },
+                  resource: resource ?? {},
+                })),
+              }),
+            explainCall: () =>
+              answer({
+                steps: (fake?.rows ?? []).map(({ resource }, index) => ({
+                  ...{ name: `${index}`, outcome: CallOutcome.FAIL, decision: resource?.name ?? "" },
+                  ...{ reason: resource?.name ?? "", change: resource?.name ?? "" },
+                })),
+              }),
             stat: ({ target }) => answer({ rows: target?.kind === "deployment" ? (fake?.rows ?? []) : [] }),
             edges: () => {
               const all = fake?.rows ?? []
@@ -335,7 +369,8 @@ class FakeMesh implements AsyncDisposable {
                 }),
               })
             },
-          }),
+          })
+        },
       }),
     )
     await new Promise<void>(resolve => api.listen(0, "127.0.0.1", resolve))
@@ -389,6 +424,14 @@ test("names that are markup, turn text around or never end stay text, on every p
     await visible(page, "<img src=x")
     expect(await page.locator("main img, main script, main i, main b").count()).toBe(0)
   }
+  await page.goto(`${fake.url}/explain?from=a&to=b&headers=<b>:1`)
+  await visible(page, "<img src=x")
+  await page.goto(`${fake.url}/live?to=shop/deploy/web`)
+  await page.getByLabel(/^Token/).fill("of a person")
+  await page.getByRole("button", { name: "Listen", exact: true }).click()
+  await page.getByRole("button", { name: "<img src=x" }).click()
+  await page.getByRole("dialog").getByText("<img src=x").first().waitFor()
+  expect(await page.locator("main img, main script, main b").count()).toBe(0)
   await page.goto(`${fake.url}/deployments`)
   await visible(page, "gpj.⟨U+202E⟩gro.live")
   for (const [index, name] of hostile.entries()) {
@@ -428,6 +471,11 @@ test("no mesh, no right and no answer each say what to do; what was shown stays"
   await visible(page, "Called by")
   await page.goto(`${fake.url}/deployments/shop/deployment/gone`)
   await visible(page, "It is not there")
+  await page.goto(`${fake.url}/live?to=shop/deploy/web`)
+  await page.getByRole("button", { name: "Listen", exact: true }).click()
+  await visible(page, "You may not see live calls")
+  await visible(page, "kubectl create token conduit-tapper")
+  expect(await violations(page)).toEqual([])
   await page.goto(`${fake.url}/nowhere`)
   await visible(page, "There is no such page")
   expect(faults).toEqual([])

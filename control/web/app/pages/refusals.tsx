@@ -28,7 +28,7 @@ export function Refusals() {
           setPlace({ id: asked, from: undefined, to: undefined })
         }}
       >
-        <label className="wide-field">
+        <label className="full-field">
           Id, or the field conduit-proxy-error
           <input
             type="text"

@@ -62,10 +62,12 @@ export function WorkloadTrends({ workload }: { readonly workload: Workload }) {
         <RangeChoice title="Over time" />
         <Shown of={series} what="figures over time">
           {answer => (
-            <div className="charts">
-              <Trend answer={answer} of={answer.series[0]?.points ?? []} marks={marks} latency />
+            <>
+              <div className="charts three">
+                <Trend answer={answer} of={answer.series[0]?.points ?? []} marks={marks} latency />
+              </div>
               {(answer.series[0]?.points.length ?? 0) > 0 && <HeatMap answer={answer} marks={marks} />}
-            </div>
+            </>
           )}
         </Shown>
       </section>
