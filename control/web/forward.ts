@@ -4,7 +4,10 @@ import { type Message, toBinary } from "@bufbuild/protobuf"
 import { Code, ConnectError, type ConnectRouter, type Transport } from "@connectrpc/connect"
 import { API_SERVICE, DASHBOARD_CALLS } from "../../deploy/web/mod.ts"
 import { ApiService, createApiClient, createTapClient, TapService } from "../../protos/mod.ts"
-import { MAX_SHARED_QUESTION_BYTES, SharedAnswers } from "./shared_answers.ts"
+import { MAX_SHARED_QUESTION_BYTES, SHARED_MS, SHARED_SLOW_MS, SharedAnswers } from "./shared_answers.ts"
+
+/** Calls whose answers stay as they are for seconds. */
+const SLOW_CALLS: ReadonlySet<string> = new Set(["TimeSeries", "Events"])
 
 /** Paths that calls begin with. */
 export const API_PATHS = [`/${API_SERVICE}/`, `/${TapService.typeName}/`] as const
@@ -43,13 +46,14 @@ export function forwarded(transport: () => Transport, open: boolean): (router: C
         const call = createApiClient(transport())[local] as (request: unknown, options: object) => unknown
         return call(request, signal === undefined ? {} : { signal })
       }
+      const keptMs = SLOW_CALLS.has(method.name) ? SHARED_SLOW_MS : SHARED_MS
       const unary = async (request: Message, { signal }: { signal: AbortSignal }): Promise<unknown> => {
         try {
           const question = toBinary(method.input, request)
           if (question.length > MAX_SHARED_QUESTION_BYTES) return await ask(request, signal)
           const key = `${method.name} ${Buffer.from(question).toString("latin1")}`
           // Who asked first may go: the others still wait, at most until the call's own deadline.
-          return await shared.ask(key, async () => await ask(request))
+          return await shared.ask(key, async () => await ask(request), keptMs)
         } catch (error) {
           throw told(error)
         }

@@ -173,7 +173,7 @@ function TapForm({
           checked={failed}
           onChange={({ target }) => setPlace({ failed: target.checked ? true : undefined })}
         />
-        Failed only
+        Failed
       </label>
       <label className="full-field">
         Token of who may see them; none in a local mesh. It stays in this page until that is closed.

@@ -10,16 +10,18 @@ import { EventList, eventsOf, marksOf, type TimeMark, useEvents } from "../parts
 import { HeatMap } from "../parts/heat_map.tsx"
 import { Shown } from "../parts/state.tsx"
 
-/** Charts are asked for anew this often, milliseconds: a point covers ten seconds at least. */
-const ANEW_MS = 10_000
+/** Bounds of how often charts are asked for anew, milliseconds: a point covers ten seconds at least. */
+const [ANEW_MS, ANEW_AT_MOST_MS] = [10_000, 60_000]
 
 function useTimeSeries(target: { namespace?: string; kind: string; name?: string }) {
   const { range = USUAL_RANGE } = usePlace()
   const { live } = useLive()
+  // Twice within the time of a point.
+  const anewMs = Math.min(ANEW_AT_MOST_MS, Math.max(ANEW_MS, (range * 1000) / 120))
   return useQuery(
     ApiService.method.timeSeries,
     { target, rangeMs: range * 1000 },
-    { refetchInterval: live ? ANEW_MS : false, placeholderData: keepPreviousData },
+    { refetchInterval: live ? anewMs : false, placeholderData: keepPreviousData },
   )
 }
 
