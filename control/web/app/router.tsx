@@ -52,12 +52,12 @@ const routeTree = rootRoute.addChildren([
   createRoute({
     getParentRoute: () => rootRoute,
     path: "/explain",
-    component: lazyRouteComponent(() => import("./pages/explain.tsx"), "ExplainPage"),
+    component: lazyRouteComponent(() => import("./explain/explain.tsx"), "ExplainPage"),
   }),
   createRoute({
     getParentRoute: () => rootRoute,
     path: "/live",
-    component: lazyRouteComponent(() => import("./pages/live_calls.tsx"), "LiveCallsPage"),
+    component: lazyRouteComponent(() => import("./live/live_calls.tsx"), "LiveCallsPage"),
   }),
   page("/certificates", CertificatesPage),
   page("/health", HealthPage),

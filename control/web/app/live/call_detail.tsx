@@ -1,10 +1,11 @@
 // One live request in detail; the browser's own dialog keeps the focus within, and gives it back.
-import { type LiveCall, peerWords } from "../mesh/call_log.ts"
+
 import { useEffect, useRef } from "react"
 import type { TapRequestBegun } from "../../../../protos/mod.ts"
 import { duration } from "../mesh/format.ts"
 import { CopyButton, shellWord } from "../parts/commands.tsx"
 import { Name } from "../parts/name.tsx"
+import { type LiveCall, peerWords } from "./call_log.ts"
 
 /** What stands for a value that is told to nobody. */
 const REDACTED = "[redacted]"

@@ -2,19 +2,19 @@
 import { Code, ConnectError } from "@connectrpc/connect"
 import { type FormEvent, useEffect, useMemo, useState, useSyncExternalStore } from "react"
 import { TapHeaders, type TapState } from "../../../../protos/mod.ts"
-import { reasonOf } from "../mesh/calls.ts"
-import { type CallSum, KEPT_CALLS, KEPT_SUMS, type LiveCall, peerWords } from "../mesh/call_log.ts"
 import { selectorOf } from "../mesh/call_words.ts"
+import { reasonOf } from "../mesh/calls.ts"
 import { count, duration, percent, plain } from "../mesh/format.ts"
 import { usePlace, useSetPlace } from "../mesh/live.ts"
 import { useMesh } from "../mesh/mesh.ts"
-import { type Heard, Tap } from "../mesh/tap.ts"
 import { Commands, CopyButton, shellWord } from "../parts/commands.tsx"
 import { PageHead } from "../parts/figures.tsx"
 import { Name } from "../parts/name.tsx"
 import { Empty } from "../parts/state.tsx"
 import { type Column, Table } from "../parts/table.tsx"
 import { CallDetail } from "./call_detail.tsx"
+import { type CallSum, KEPT_CALLS, KEPT_SUMS, type LiveCall, peerWords } from "./call_log.ts"
+import { type Heard, Tap } from "./tap.ts"
 
 /** Requests a second at most: more are no longer read by people. */
 const MAX_RPS = 50

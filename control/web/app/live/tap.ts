@@ -2,8 +2,8 @@
 import type { MessageInitShape } from "@bufbuild/protobuf"
 import { ConnectError } from "@connectrpc/connect"
 import { createTapClient, type TapRequestSchema, type TapState } from "../../../../protos/mod.ts"
-import { type CallSum, CallLog, type LiveCall } from "./call_log.ts"
-import { transport } from "./calls.ts"
+import { transport } from "../mesh/calls.ts"
+import { CallLog, type CallSum, type LiveCall } from "./call_log.ts"
 
 /** What is heard is shown this often, milliseconds: people read no faster. */
 const SHOWN_EVERY_MS = 250
