@@ -36,6 +36,7 @@ import { EventRing } from "./events.ts"
 import { explain } from "./explain.ts"
 import { explainCallOf } from "./explain_call.ts"
 import { gate } from "./gate.ts"
+import { gatewayRoutes } from "./gateway_routes.ts"
 import { identities } from "./identities.ts"
 import { learn } from "./learn.ts"
 import { policies } from "./policies.ts"
@@ -123,6 +124,7 @@ export async function serveApi(
         explainCallOf(known(store), request, signal, { policy, names: options.names, nowMs, proxies }),
       proxyDiscovery: (request, { signal }) => proxyDiscovery(known(store), request, signal, proxies),
       gate: request => gate(known(store), queries, request, nowMs()),
+      gatewayRoutes: request => gatewayRoutes(known(store), queries, request),
       timeSeries: request => timeSeries(known(store), queries, request, nowMs()),
       check: request => check(known(store), { policy, nowMs, certified, problems }, request),
       topology: request => topology(known(store), queries, request),

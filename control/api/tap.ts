@@ -5,7 +5,7 @@ import { Code, type HandlerContext } from "@connectrpc/connect"
 import { TapHeaders, type TapRequest, type TapResponseSchema } from "../../protos/mod.ts"
 import type { Reviews } from "../kubernetes/mod.ts"
 import { apiError } from "../rpc/mod.ts"
-import { accountOf, askerIn, asked, groupsOf, refused, userOf } from "./access.ts"
+import { type Asker, accountOf, askerIn, asked, groupsOf, refused, userOf } from "./access.ts"
 
 /** API group of the rules that grant taps; there are no objects of it. */
 export const TAP_GROUP = "tap.conduit.io"
@@ -36,7 +36,7 @@ export async function* tap(
   if (reviews !== undefined) {
     if (!asker.local && !asker.secure)
       throw refused("from outside of its pod this API is served over TLS only", "TLS_REQUIRED")
-    const account = asker.peer ?? (await accountOf(reviews, asker.token))
+    const account = await tapperOf(reviews, asker)
     who = `${account.namespace}/${account.serviceAccount}`
     await mayTap(reviews, account, request, "tap")
     if (request.headers === TapHeaders.VALUES) await mayTap(reviews, account, request, "tapheaders")
@@ -46,6 +46,18 @@ export async function* tap(
       reason: "NO_TAP_SERVICE",
     })
   yield* relay(request, who, signal)
+}
+
+/**
+ * Who taps: a token decides, also by a connection that proves somebody else, since the dashboard passes on that of who looks.
+ *
+ * @throws ConnectError Unauthenticated for who proves nothing, or a token that does not hold
+ */
+export async function tapperOf(
+  reviews: Pick<Reviews, "token">,
+  { peer, token }: Pick<Asker, "peer" | "token">,
+) {
+  return token === null && peer !== null ? peer : await accountOf(reviews, token)
 }
 
 async function mayTap(

@@ -8,6 +8,7 @@ import { ClusterStore } from "../cluster/mod.ts"
 import type { Access, TokenVerdict } from "../kubernetes/mod.ts"
 import { localQueries, TelemetryStore } from "../telemetry/mod.ts"
 import { serveApi } from "./service.ts"
+import { tapperOf } from "./tap.ts"
 
 const asked: string[] = []
 let rights: readonly string[] = []
@@ -78,6 +79,13 @@ test("who may tap is RBAC's to say, per kind and namespace; a refusal names the 
   expect(asked).toEqual([])
   expect(await tap(WEB, "good", [MAY_TAP])).toBe("1 proxies")
   expect(asked).toEqual(["ci/gate"])
+})
+
+test("a token decides, not the certificate of the connection: the dashboard passes on that of who looks", async () => {
+  const peer = { namespace: "conduit", serviceAccount: "conduit-web", spiffeId: "", dnsName: "" }
+  expect(await tapperOf(reviews, { peer, token: "good" })).toMatchObject({ serviceAccount: "gate" })
+  expect(await tapperOf(reviews, { peer, token: null })).toBe(peer)
+  await expect(tapperOf(reviews, { peer, token: "bad" })).rejects.toThrow("the token does not hold")
 })
 
 test("values of header fields need a right of their own", async () => {

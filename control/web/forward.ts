@@ -1,17 +1,44 @@
-// The public API for the page: calls of DASHBOARD_CALLS go on to conduit-api by this process's own identity.
+// The public API for the page: calls of DASHBOARD_CALLS go on to conduit-api by this process's own identity; taps by the
+// token of who looks, since they show requests.
 import { type Message, toBinary } from "@bufbuild/protobuf"
 import { Code, ConnectError, type ConnectRouter, type Transport } from "@connectrpc/connect"
 import { API_SERVICE, DASHBOARD_CALLS } from "../../deploy/web/mod.ts"
-import { ApiService, createApiClient } from "../../protos/mod.ts"
-import { MAX_SHARED_QUESTION_BYTES, SharedAnswers } from "./shared_answers.ts"
+import { ApiService, createApiClient, createTapClient, TapService } from "../../protos/mod.ts"
+import { MAX_SHARED_QUESTION_BYTES, SHARED_MS, SHARED_SLOW_MS, SharedAnswers } from "./shared_answers.ts"
 
-/** Path that the API's calls begin with. */
-export const API_PATH = `/${API_SERVICE}/`
+/** Calls whose answers stay as they are for seconds. */
+const SLOW_CALLS: ReadonlySet<string> = new Set(["TimeSeries", "Events"])
 
-/** The API as this process reaches it. @param transport  of the moment; throws a ConnectError while there is none */
-export function forwarded(transport: () => Transport): (router: ConnectRouter) => void {
+/** Paths that calls begin with. */
+export const API_PATHS = [`/${API_SERVICE}/`, `/${TapService.typeName}/`] as const
+
+/**
+ * The API as this process reaches it.
+ *
+ * @param transport  of the moment; throws a ConnectError while there is none
+ * @param open  whether the API asks nobody who he is, as in a local mesh: taps need no token then
+ */
+export function forwarded(transport: () => Transport, open: boolean): (router: ConnectRouter) => void {
   const shared = new SharedAnswers()
   return router => {
+    router.service(TapService, {
+      async *tap(request, { signal, requestHeader }) {
+        const authorization = requestHeader.get("authorization")
+        // By its own identity this process shows requests to nobody, whatever that may be granted.
+        if (authorization === null && !open)
+          throw new ConnectError(
+            "live calls are shown to who proves a right to see them",
+            Code.Unauthenticated,
+          )
+        const headers: Record<string, string> = authorization === null ? {} : { authorization }
+        try {
+          // No deadline: a tap goes on until who looks has seen enough.
+          yield* createTapClient(transport()).tap(request, { signal, headers, timeoutMs: 0 })
+        } catch (error) {
+          throw told(error)
+        }
+      },
+    })
     for (const method of ApiService.methods) {
       if (!(DASHBOARD_CALLS as readonly string[]).includes(method.name)) continue
       const local = method.localName as keyof ReturnType<typeof createApiClient>
@@ -19,13 +46,14 @@ export function forwarded(transport: () => Transport): (router: ConnectRouter) =
         const call = createApiClient(transport())[local] as (request: unknown, options: object) => unknown
         return call(request, signal === undefined ? {} : { signal })
       }
+      const keptMs = SLOW_CALLS.has(method.name) ? SHARED_SLOW_MS : SHARED_MS
       const unary = async (request: Message, { signal }: { signal: AbortSignal }): Promise<unknown> => {
         try {
           const question = toBinary(method.input, request)
           if (question.length > MAX_SHARED_QUESTION_BYTES) return await ask(request, signal)
           const key = `${method.name} ${Buffer.from(question).toString("latin1")}`
           // Who asked first may go: the others still wait, at most until the call's own deadline.
-          return await shared.ask(key, async () => await ask(request))
+          return await shared.ask(key, async () => await ask(request), keptMs)
         } catch (error) {
           throw told(error)
         }

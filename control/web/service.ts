@@ -3,7 +3,7 @@ import type { Transport } from "@connectrpc/connect"
 import { connectNodeAdapter } from "@connectrpc/connect-node"
 import { fromLoopback, type Listening, listen, type RequestHandler } from "../serve/mod.ts"
 import { PageFiles } from "./files.ts"
-import { API_PATH, forwarded } from "./forward.ts"
+import { API_PATHS, forwarded } from "./forward.ts"
 import { refusal } from "./guard.ts"
 import type { WebSettings } from "./settings.ts"
 
@@ -59,12 +59,15 @@ export async function serveWeb(options: WebOptions): Promise<WebServer> {
   const { host, port, transport } = options
   const files = new PageFiles(options.files)
   const counts = { requests: 0, calls: 0, refused: 0 }
-  const api = connectNodeAdapter({ routes: forwarded(transport), readMaxBytes: MAX_PAGE_REQUEST_BYTES })
+  const api = connectNodeAdapter({
+    routes: forwarded(transport, options.viewers === "reachable"),
+    readMaxBytes: MAX_PAGE_REQUEST_BYTES,
+  })
   const onRequest: RequestHandler = (request, response) => {
     counts.requests++
     const { method = "GET", headers, url = "/" } = request
     const path = url.split("?", 1)[0] ?? "/"
-    const forApi = path.startsWith(API_PATH)
+    const forApi = API_PATHS.some(one => path.startsWith(one))
     const why = refusal(
       {
         ...{ method, forApi, local: fromLoopback(request) },

@@ -8,7 +8,7 @@ import { join } from "node:path"
 import { gzipSync } from "node:zlib"
 import { Code, ConnectError } from "@connectrpc/connect"
 import { connectNodeAdapter, createConnectTransport } from "@connectrpc/connect-node"
-import { ApiService, createApiClient } from "../../protos/mod.ts"
+import { ApiService, createApiClient, createTapClient, TapService } from "../../protos/mod.ts"
 import { serveWeb, type WebServer } from "./service.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "conduit-web-"))
@@ -25,20 +25,28 @@ beforeAll(async () => {
   api = createServer(
     connectNodeAdapter({
       routes: router =>
-        router.service(ApiService, {
-          version: () => ({ controlPlane: "1.2.3", proxies: [] }),
-          stat: () => {
-            throw new ConnectError("window_ms must be from 1000", Code.InvalidArgument)
-          },
-          // biome-ignore lint/correctness/useYield: it fails before it has anything to say
-          async *proxyMetrics() {
-            throw new Error("must not be asked")
-          },
-          async *identities() {
-            yield { pod: "a" }
-            yield { pod: "b" }
-          },
-        }),
+        router
+          .service(TapService, {
+            async *tap(_request, { requestHeader }) {
+              // More than one, and the second only once the first has been read: it is passed on as it comes.
+              yield { state: { failures: [requestHeader.get("authorization") ?? "nobody"] } }
+              yield { state: { proxies: 2 } }
+            },
+          })
+          .service(ApiService, {
+            version: () => ({ controlPlane: "1.2.3", proxies: [] }),
+            stat: () => {
+              throw new ConnectError("window_ms must be from 1000", Code.InvalidArgument)
+            },
+            // biome-ignore lint/correctness/useYield: it fails before it has anything to say
+            async *proxyMetrics() {
+              throw new Error("must not be asked")
+            },
+            async *identities() {
+              yield { pod: "a" }
+              yield { pod: "b" }
+            },
+          }),
     }),
   )
   await new Promise<void>(resolve => api.listen(0, "127.0.0.1", resolve))
@@ -98,6 +106,18 @@ test("a call that is not the dashboard's to make is not there", async () => {
     for await (const _ of client.proxyMetrics({}));
   }
   expect(await ask().catch((error: unknown) => ConnectError.from(error).code)).toBe(Code.Unimplemented)
+})
+
+test("live calls go on by the token of who looks, and by nothing of the dashboard's own", async () => {
+  const client = createTapClient(createConnectTransport({ baseUrl: base, httpVersion: "1.1" }))
+  const tapped = async (headers: Record<string, string>) => {
+    const heard = []
+    for await (const { state } of client.tap({}, { headers }))
+      heard.push(state?.failures[0] ?? state?.proxies)
+    return heard
+  }
+  expect(await tapped({ authorization: "Bearer mine" })).toEqual(["Bearer mine", 2])
+  expect(await tapped({}).catch((error: unknown) => ConnectError.from(error).code)).toBe(Code.Unauthenticated)
 })
 
 test("a foreign Host or Origin is refused with a sentence, before anything is asked", async () => {

@@ -1,11 +1,12 @@
-// What the dashboard may ask of the public API: calls that read figures and facts, and none that shows requests.
+// What the dashboard may ask of the public API: calls that read figures and facts, and none that shows live requests.
 
 /** The service that the calls are of. */
 export const API_SERVICE = "conduit.api.v1.ApiService"
 
 /**
  * Names of the calls. Whoever is let to the dashboard gets their answers by the dashboard's own identity, so a call that
- * shows what single requests hold has no place here: that needs a right of the person who looks.
+ * shows what requests hold has no place here: that needs a right of the person who looks. A refusal is told of to who knows
+ * its id, which is random and went to its caller.
  */
 export const DASHBOARD_CALLS = [
   "Version",
@@ -17,4 +18,9 @@ export const DASHBOARD_CALLS = [
   "WhatIf",
   "Learn",
   "Check",
+  "Explain",
+  "ExplainCall",
+  "Events",
+  "TimeSeries",
+  "GatewayRoutes",
 ] as const

@@ -11,7 +11,15 @@ import type { Browser, Page } from "playwright-core"
 import { duration, percent, rate } from "../../control/web/app/mesh/format.ts"
 import { serveWeb } from "../../control/web/mod.ts"
 import { buildWeb, compressed, writeFiles } from "../../deploy/web/mod.ts"
-import { ApiService, type StatResponse, StatResponseSchema, type StatRowSchema } from "../../protos/mod.ts"
+import {
+  ApiService,
+  CallOutcome,
+  EventKind,
+  type StatResponse,
+  StatResponseSchema,
+  type StatRowSchema,
+  TapService,
+} from "../../protos/mod.ts"
 import { launchBrowser, openPage, picture, violations } from "../lab/browser.ts"
 import { DevMesh, PROJECT_ROOT } from "../lab/dev_mesh.ts"
 import { tempFolder } from "../lab/temp_folder.ts"
@@ -30,6 +38,9 @@ const PAGES = [
   "/deployments/shop/deployment/web",
   "/topology",
   "/routes",
+  "/gateway",
+  "/explain?from=shop/deploy/web&to=pay.shop:80&path=/charge",
+  "/live?to=shop/deploy/pay",
   "/policies",
   "/certificates",
   "/health",
@@ -158,7 +169,7 @@ test("each page has no fault of level A or AA, light and dark, and fits small sc
       await page.getByRole("heading", { level: 1 }).waitFor({ timeout: PATIENCE_MS })
       await page.locator(".loading, .graph-wait").first().waitFor({ state: "detached", timeout: PATIENCE_MS })
       expect({ path, scheme, found: await violations(page) }).toEqual({ path, scheme, found: [] })
-      const name = `${path.replaceAll("/", "_")}-${scheme}`
+      const name = `${path.replace(/\?.*/, "").replaceAll("/", "_")}-${scheme}`
       await picture(page, `${name}-1024`)
       await page.setViewportSize({ width: 360, height: 740 })
       const wide = await page.evaluate("document.documentElement.scrollWidth")
@@ -220,6 +231,32 @@ test("a policy that is learnt denies nothing of what was seen; one that leaves a
   expect(faults).toEqual([])
   await page.context().close()
 }, 90_000)
+
+test("a call is explained, live calls are shown in detail, and charts have history at once", async () => {
+  const { page, faults } = await openPage(browser, base)
+  await page.goto(`${base}/explain`)
+  await page.getByLabel("From", { exact: true }).fill("shop/deploy/web")
+  await page.getByLabel("To", { exact: true }).fill("pay.shop:80")
+  await page.getByRole("button", { name: "Explain", exact: true }).click()
+  await visible(page, "The call is answered")
+  expect(new URL(page.url()).searchParams.get("to")).toBe("pay.shop:80")
+  await visible(page, "conduit explain shop/deploy/web pay.shop:80")
+  await page.goto(`${base}/live?to=shop/deploy/pay`)
+  await page.getByRole("button", { name: "Listen", exact: true }).click()
+  const call = page.getByRole("button", { name: "GET /charge" }).first()
+  await call.waitFor({ timeout: PATIENCE_MS })
+  await page.getByRole("button", { name: "Pause", exact: true }).click()
+  await call.click()
+  await page.getByRole("dialog").getByText("default.shop.serviceaccount").first().waitFor()
+  await page.keyboard.press("Escape")
+  await page.getByRole("button", { name: "Summed up" }).click()
+  await page.getByRole("row").filter({ hasText: "shop/web" }).waitFor()
+  expect(await violations(page)).toEqual([])
+  await page.goto(`${base}/deployments/shop/deployment/pay`)
+  await page.locator(".heat rect").first().waitFor({ timeout: PATIENCE_MS })
+  expect(faults).toEqual([])
+  await page.context().close()
+}, 120_000)
 
 test("an open page outlives the control plane: it says how old its figures are, and goes on when it is back", async () => {
   const { page, faults } = await openPage(browser, base)
@@ -291,8 +328,34 @@ class FakeMesh implements AsyncDisposable {
     }
     const api: Server = createServer(
       connectNodeAdapter({
-        routes: router =>
+        routes: router => {
+          router.service(TapService, {
+            async *tap() {
+              const events = (fake?.rows ?? []).map(({ resource }, index) => ({
+                id: `shop/pod/${index}`,
+                moment: {
+                  case: "begun" as const,
+                  value: { method: "GET", path: resource?.name ?? "", authority: resource?.name ?? "" },
+                },
+              }))
+              yield answer({ events })
+            },
+          })
           router.service(ApiService, {
+            events: () =>
+              answer({
+                events: (fake?.rows ?? []).map(({ resource }) => ({
+                  ...{ timeMs: Date.now(), kind: EventKind.ROLLOUT, what: resource?.name ?? "" },
+                  resource: resource ?? {},
+                })),
+              }),
+            explainCall: () =>
+              answer({
+                steps: (fake?.rows ?? []).map(({ resource }, index) => ({
+                  ...{ name: `${index}`, outcome: CallOutcome.FAIL, decision: resource?.name ?? "" },
+                  ...{ reason: resource?.name ?? "", change: resource?.name ?? "" },
+                })),
+              }),
             stat: ({ target }) => answer({ rows: target?.kind === "deployment" ? (fake?.rows ?? []) : [] }),
             edges: () => {
               const all = fake?.rows ?? []
@@ -306,7 +369,8 @@ class FakeMesh implements AsyncDisposable {
                 }),
               })
             },
-          }),
+          })
+        },
       }),
     )
     await new Promise<void>(resolve => api.listen(0, "127.0.0.1", resolve))
@@ -360,6 +424,14 @@ test("names that are markup, turn text around or never end stay text, on every p
     await visible(page, "<img src=x")
     expect(await page.locator("main img, main script, main i, main b").count()).toBe(0)
   }
+  await page.goto(`${fake.url}/explain?from=a&to=b&headers=<b>:1`)
+  await visible(page, "<img src=x")
+  await page.goto(`${fake.url}/live?to=shop/deploy/web`)
+  await page.getByLabel(/^Token/).fill("of a person")
+  await page.getByRole("button", { name: "Listen", exact: true }).click()
+  await page.getByRole("button", { name: "<img src=x" }).click()
+  await page.getByRole("dialog").getByText("<img src=x").first().waitFor()
+  expect(await page.locator("main img, main script, main b").count()).toBe(0)
   await page.goto(`${fake.url}/deployments`)
   await visible(page, "gpj.⟨U+202E⟩gro.live")
   for (const [index, name] of hostile.entries()) {
@@ -395,9 +467,15 @@ test("no mesh, no right and no answer each say what to do; what was shown stays"
   fake.fails = null
   await page.goto(`${fake.url}/deployments/shop/deployment/web`)
   await visible(page, "No routes to show")
+  await visible(page, "No figures over time to show")
   await visible(page, "Called by")
   await page.goto(`${fake.url}/deployments/shop/deployment/gone`)
   await visible(page, "It is not there")
+  await page.goto(`${fake.url}/live?to=shop/deploy/web`)
+  await page.getByRole("button", { name: "Listen", exact: true }).click()
+  await visible(page, "You may not see live calls")
+  await visible(page, "kubectl create token conduit-tapper")
+  expect(await violations(page)).toEqual([])
   await page.goto(`${fake.url}/nowhere`)
   await visible(page, "There is no such page")
   expect(faults).toEqual([])

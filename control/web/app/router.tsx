@@ -44,6 +44,21 @@ const routeTree = rootRoute.addChildren([
     path: "/policies",
     component: lazyRouteComponent(() => import("./pages/policies.tsx"), "PoliciesPage"),
   }),
+  createRoute({
+    getParentRoute: () => rootRoute,
+    path: "/gateway",
+    component: lazyRouteComponent(() => import("./pages/gateway_routes.tsx"), "GatewayRoutesPage"),
+  }),
+  createRoute({
+    getParentRoute: () => rootRoute,
+    path: "/explain",
+    component: lazyRouteComponent(() => import("./explain/explain.tsx"), "ExplainPage"),
+  }),
+  createRoute({
+    getParentRoute: () => rootRoute,
+    path: "/live",
+    component: lazyRouteComponent(() => import("./live/live_calls.tsx"), "LiveCallsPage"),
+  }),
   page("/certificates", CertificatesPage),
   page("/health", HealthPage),
   page("/settings", SettingsPage),

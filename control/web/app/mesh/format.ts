@@ -7,8 +7,8 @@ export const NONE = "–"
 export function percent(share: number | undefined): string {
   if (share === undefined) return NONE
   if (share === 1) return "100 %"
-  // Rounded down: 99.996 % is not all.
-  return `${(Math.floor(share * 10_000) / 100).toFixed(2)} %`
+  // Rounded down: 99.996 % is not all. What is missing in 0.19999999999999996 is arithmetic's.
+  return `${(Math.floor(share * 10_000 + 1e-6) / 100).toFixed(2)} %`
 }
 
 /** A rate a second: `0.5/s`, `1.2k/s`. */

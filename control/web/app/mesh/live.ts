@@ -6,6 +6,15 @@ import { useNavigate, useSearch } from "@tanstack/react-router"
 export const WINDOWS = [10, 30, 60, 300, 900, 3600] as const
 /** The window where the URL names none, seconds. */
 export const USUAL_WINDOW = 60
+/** Ranges of charts to choose from. */
+export const RANGES = [
+  { seconds: 600, words: "10 min" },
+  { seconds: 3600, words: "1 h" },
+  { seconds: 21_600, words: "6 h" },
+  { seconds: 86_400, words: "24 h" },
+] as const
+/** The range where the URL names none, seconds. */
+export const USUAL_RANGE = 3600
 /** Figures are asked for this often, milliseconds; proxies report once a second. */
 export const LIVE_MS = 2000
 /** What changes slowly and costs a question to each proxy is asked for this often, milliseconds. */
@@ -27,6 +36,20 @@ export interface PlaceSearch {
   readonly collapsed?: string
   /** Ids and names that forms are filled with. */
   readonly id?: string
+  /** Range of charts, seconds; absent for the usual one. */
+  readonly range?: number
+  /** Who calls and who is called, as `conduit explain` takes them; `to` is of the other forms, too. */
+  readonly from?: string
+  readonly to?: string
+  readonly method?: string
+  readonly path?: string
+  /** Header fields, one a line: `name: value`. */
+  readonly headers?: string
+  readonly protocol?: string
+  /** Only what failed. */
+  readonly failed?: true
+  /** Which of a page's views. */
+  readonly view?: string
 }
 
 /** Reads what an URL says; what it cannot mean is left out. */
@@ -44,6 +67,17 @@ export function readSearch(raw: Record<string, unknown>): PlaceSearch {
     ...text("sort"),
     ...text("collapsed"),
     ...text("id"),
+    ...(RANGES.some(({ seconds }) => seconds === Number(raw.range)) && Number(raw.range) !== USUAL_RANGE
+      ? { range: Number(raw.range) }
+      : {}),
+    ...text("from"),
+    ...text("to"),
+    ...text("method"),
+    ...text("path"),
+    ...text("headers"),
+    ...text("protocol"),
+    ...(raw.failed === true ? { failed: true } : {}),
+    ...text("view"),
   }
 }
 

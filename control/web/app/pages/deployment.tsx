@@ -5,11 +5,9 @@ import { useParams } from "@tanstack/react-router"
 import { ApiService, type IdentitiesResponse, type RouteRow, type StatRow } from "../../../../protos/mod.ts"
 import { api, collected } from "../mesh/calls.ts"
 import { byteRate, count, duration, percent, rate, short } from "../mesh/format.ts"
-import { useHistory } from "../mesh/history.ts"
 import { useLive } from "../mesh/live.ts"
 import { type Call, type Mesh, useMesh, type Workload } from "../mesh/mesh.ts"
 import { failures, levelOf, troublesOf } from "../mesh/trouble.ts"
-import { Chart } from "../parts/chart.tsx"
 import { Commands, shellWord } from "../parts/commands.tsx"
 import { httpColumns, PageHead, Tile } from "../parts/figures.tsx"
 import { LevelMark } from "../parts/level.tsx"
@@ -19,6 +17,7 @@ import { Empty, Shown } from "../parts/state.tsx"
 import { type Column, Table } from "../parts/table.tsx"
 import { CertificateMark, endsIn } from "./certificate_mark.tsx"
 import { PolicySummary } from "./policy_summary.tsx"
+import { WorkloadTrends } from "./trends.tsx"
 
 /** The page of one workload. */
 export function DeploymentPage() {
@@ -88,7 +87,7 @@ function Deployment({ mesh, workload }: { readonly mesh: Mesh; readonly workload
         </Tile>
         <Tile title="Meshed pods" figure={`${meshed} of ${total}`} />
       </dl>
-      <Charts of={key} />
+      <WorkloadTrends workload={workload} />
       <div className="columns">
         <Neighbours title="Called by" calls={mesh.calls.filter(({ toKey }) => toKey === key)} end="from" />
         <Neighbours title="Calls" calls={mesh.calls.filter(({ fromKey }) => fromKey === key)} end="to" />
@@ -101,45 +100,12 @@ function Deployment({ mesh, workload }: { readonly mesh: Mesh; readonly workload
           `conduit stat ${resource} -n ${n}`,
           `conduit edges ${resource} -n ${n}`,
           `conduit policy list ${resource} -n ${n}`,
+          `conduit tap ${resource} -n ${n}`,
           `kubectl describe ${resource} -n ${n}`,
           `kubectl logs ${resource} -n ${n} -c conduit-proxy`,
         ]}
       />
     </>
-  )
-}
-
-function Charts({ of }: { readonly of: string }) {
-  const points = useHistory(of)
-  const times = points.map(({ timeMs }) => timeMs)
-  return (
-    <section>
-      <h2>Since this page was opened</h2>
-      <div className="charts">
-        <Chart
-          title="Requests a second"
-          times={times}
-          unit={rate}
-          lines={[{ label: "requests", values: points.map(({ rps }) => rps) }]}
-        />
-        <Chart
-          title="Success"
-          times={times}
-          unit={percent}
-          share
-          lines={[{ label: "success", values: points.map(({ success }) => success) }]}
-        />
-        <Chart
-          title="Latency"
-          times={times}
-          unit={duration}
-          lines={[
-            { label: "p99", values: points.map(({ p99 }) => p99) },
-            { label: "p50", values: points.map(({ p50 }) => p50) },
-          ]}
-        />
-      </div>
-    </section>
   )
 }
 

@@ -10,6 +10,7 @@ import { Name, WorkloadLink } from "../parts/name.tsx"
 import { Empty, Shown } from "../parts/state.tsx"
 import { type Column, Table } from "../parts/table.tsx"
 import { type NamespaceSum, namespaceSums, sumOf } from "./sums.ts"
+import { MeshTrends } from "./trends.tsx"
 
 /** Most troubles that are shown one by one. */
 const SHOWN_TROUBLES = 20
@@ -87,6 +88,7 @@ function Overview({ mesh }: { readonly mesh: Mesh }) {
           )}
         </section>
       )}
+      <MeshTrends mesh={mesh} />
       <section>
         <h2>Namespaces</h2>
         <Table

@@ -1,9 +1,12 @@
 // Lines over time. Where nothing was measured there is no line.
 import { useId, useState } from "react"
-import { NONE } from "../mesh/format.ts"
+import { NONE, plain } from "../mesh/format.ts"
+import type { TimeMark } from "./events.tsx"
 
 const WIDTH = 600
 const HEIGHT = 140
+/** A change so near to the pointer is named, in the units of WIDTH. */
+const NEAR = 12
 
 /** A line. */
 export interface ChartLine {
@@ -22,10 +25,12 @@ export interface ChartProps {
   readonly unit: (value: number | undefined) => string
   /** Values are shares: the scale ends at 1, and begins where it must for the lowest to be seen. */
   readonly share?: boolean
+  /** What changed, on the same axis. */
+  readonly marks?: readonly TimeMark[]
 }
 
 /** A chart; the latest values stand beside its title, those of a moment where the pointer is. */
-export function Chart({ title, times, lines, unit, share = false }: ChartProps) {
+export function Chart({ title, times, lines, unit, share = false, marks = [] }: ChartProps) {
   const [at, setAt] = useState<number | null>(null)
   const id = useId()
   const shown = at === null ? times.length - 1 : Math.min(at, times.length - 1)
@@ -34,7 +39,9 @@ export function Chart({ title, times, lines, unit, share = false }: ChartProps) 
   const all = lines.flatMap(({ values }) => values.filter(Number.isFinite))
   const highest = share ? 1 : Math.max(1e-9, ...all)
   const lowest = share ? Math.max(0, Math.min(0.9, ...all.map(value => value - 0.05))) : 0
-  const x = (index: number): number => (((times[index] ?? first) - first) / Math.max(1, last - first)) * WIDTH
+  const place = (timeMs: number): number => ((timeMs - first) / Math.max(1, last - first)) * WIDTH
+  const x = (index: number): number => place(times[index] ?? first)
+  const near = at === null ? undefined : marks.find(({ timeMs }) => Math.abs(place(timeMs) - x(shown)) < NEAR)
   const y = (value: number): number => HEIGHT - 4 - ((value - lowest) / (highest - lowest)) * (HEIGHT - 12)
   return (
     <figure className="chart">
@@ -47,6 +54,7 @@ export function Chart({ title, times, lines, unit, share = false }: ChartProps) 
           </span>
         ))}
         <span className="quiet">
+          {near !== undefined && `${plain(near.label)}, `}
           {at === null ? "now" : new Date(times[shown] ?? 0).toLocaleTimeString()}
         </span>
       </figcaption>
@@ -71,6 +79,18 @@ export function Chart({ title, times, lines, unit, share = false }: ChartProps) 
           {[0.25, 0.5, 0.75].map(part => (
             <line key={part} className="grid" x1="0" x2={WIDTH} y1={HEIGHT * part} y2={HEIGHT * part} />
           ))}
+          {marks
+            .filter(({ timeMs }) => timeMs >= first && timeMs <= last)
+            .map(({ timeMs, label }) => (
+              <line
+                key={`${timeMs} ${label}`}
+                className="event"
+                x1={place(timeMs)}
+                x2={place(timeMs)}
+                y1="0"
+                y2={HEIGHT}
+              />
+            ))}
           {lines.map(({ label, values }, index) => (
             <path key={label} className={`line-${index}`} d={pathOf(values, x, y)} />
           ))}

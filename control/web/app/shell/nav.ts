@@ -8,6 +8,9 @@ export interface NavEntry {
     | "/deployments"
     | "/topology"
     | "/routes"
+    | "/gateway"
+    | "/explain"
+    | "/live"
     | "/policies"
     | "/certificates"
     | "/health"
@@ -25,6 +28,9 @@ export const NAV: readonly { readonly group: string; readonly entries: readonly 
       { to: "/deployments", label: "Deployments", icon: "deployments" },
       { to: "/topology", label: "Topology", icon: "topology" },
       { to: "/routes", label: "Routes", icon: "routes" },
+      { to: "/gateway", label: "Gateway routes", icon: "split" },
+      { to: "/live", label: "Live calls", icon: "play" },
+      { to: "/explain", label: "Explain", icon: "arrow" },
     ],
   },
   {
