@@ -271,7 +271,7 @@ function historyClaim(): Tree {
 
 /** How a component takes part in the mesh, and what identity signs. */
 function identityEnv(component: string): Tree[] {
-  const env: { name: string; value: Tree }[] = [
+  const env: Tree[] = [
     { name: "CONDUIT_TRUST_ANCHORS_FILE", value: `${ANCHORS_FOLDER}/${ANCHORS_KEY}` },
     { name: "CONDUIT_TOKEN_FILE", value: `${TOKEN_FOLDER}/token` },
     { name: "CONDUIT_REQUIRE_TLS", value: "true" },
@@ -280,7 +280,11 @@ function identityEnv(component: string): Tree[] {
   if (component === "telemetry") {
     env.push(
       { name: "CONDUIT_TELEMETRY_FOLDER", value: HISTORY_FOLDER },
-      { name: "CONDUIT_PROMETHEUS_URL", value: value("telemetry.prometheusUrl") },
+      // An API server keeps no empty value: what is applied would differ from what is there for ever.
+      when("telemetry.prometheusUrl", {
+        name: "CONDUIT_PROMETHEUS_URL",
+        value: value("telemetry.prometheusUrl"),
+      }),
     )
   }
   if (component !== "identity")

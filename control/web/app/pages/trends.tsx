@@ -1,7 +1,7 @@
 // Figures over time, with history from before the page was opened, and what changed on the same axis.
 import { useQuery } from "@connectrpc/connect-query"
 import { keepPreviousData } from "@tanstack/react-query"
-import { ApiService, type TimePoint, type TimeSeriesResponse } from "../../../../protos/mod.ts"
+import { ApiService, type Event, type TimePoint, type TimeSeriesResponse } from "../../../../protos/mod.ts"
 import { duration, percent, rate } from "../mesh/format.ts"
 import { RANGES, USUAL_RANGE, useLive, usePlace, useSetPlace } from "../mesh/live.ts"
 import type { Mesh, Workload } from "../mesh/mesh.ts"
@@ -86,8 +86,7 @@ export function MeshTrends({ mesh }: { readonly mesh: Mesh }) {
   const series = useTimeSeries({ kind: "namespace" })
   const events = useEvents()
   const own = new Set(mesh.namespaces)
-  const pick = (all: NonNullable<typeof events.data>["events"]) =>
-    all.filter(({ resource }) => own.has(resource?.namespace ?? ""))
+  const pick = (all: readonly Event[]) => all.filter(({ resource }) => own.has(resource?.namespace ?? ""))
   return (
     <>
       <section>
