@@ -70,7 +70,7 @@ export const COMMANDS: readonly Entry[] = [
   },
   {
     name: "explain",
-    summary: "why a proxy refused: the story behind an id of conduit-proxy-error",
+    summary: "what a call would meet, decision by decision; why a proxy refused one, by its id",
     load: async () => (await import("./inspect/explain.ts")).explain,
   },
   {

@@ -54,6 +54,12 @@ export interface StatLine extends HttpLine {
   }
 }
 
+/** A row of the table: what JSON has, and what policies refused. */
+interface StatTableRow extends StatLine {
+  /** A second; null for nothing. */
+  readonly refusedRps: number | null
+}
+
 /** A row of the API as the contract shows it. */
 function statLine(row: StatRow): StatLine {
   const { http, tcp } = row
@@ -72,9 +78,12 @@ function statLine(row: StatRow): StatLine {
 }
 
 /** Columns of the table; a namespace only where several are shown, a kind where several are asked for. */
-function statColumns(options: { readonly namespaces: boolean; readonly kinds: boolean }): Column<StatLine>[] {
+function statColumns(options: {
+  readonly namespaces: boolean
+  readonly kinds: boolean
+}): Column<StatTableRow>[] {
   return [
-    ...(options.namespaces ? [{ title: "NAMESPACE", cell: (row: StatLine) => row.namespace }] : []),
+    ...(options.namespaces ? [{ title: "NAMESPACE", cell: (row: StatTableRow) => row.namespace }] : []),
     { title: "NAME", cell: row => (options.kinds ? resourceText(row.kind, row.name) : row.name) },
     { title: "MESHED", cell: row => `${row.meshed.running}/${row.meshed.total}`, right: true },
     { title: "SUCCESS", cell: row => percent(row.success), right: true },
@@ -85,6 +94,7 @@ function statColumns(options: { readonly namespaces: boolean; readonly kinds: bo
     { title: "TCP_CONN", cell: row => row.tcp.open?.toString() ?? null, right: true },
     { title: "READ", cell: row => byteRate(row.tcp.readBytesPerSec), right: true, wide: true },
     { title: "WRITE", cell: row => byteRate(row.tcp.writeBytesPerSec), right: true, wide: true },
+    { title: "UNAUTHORIZED", cell: row => rate(row.refusedRps), right: true, wide: true },
   ]
 }
 
@@ -136,7 +146,7 @@ export const stat = command({
     const warned = new Set<string>()
     const columns = statColumns({ namespaces: namespace === "", kinds })
     await show(args.watch === true, async () => {
-      const rows: StatLine[] = []
+      const rows: StatTableRow[] = []
       await mesh.call(async api => {
         for (const target of targets) {
           rows.push(...(await ask(api, target)))
@@ -145,14 +155,15 @@ export const stat = command({
       if (rows.length === 0)
         say(`No ${targets.map(target => pluralOf(target.kind)).join(", ")} found ${place(namespace)}.`)
       if (rows.length === 0 && (format === "table" || format === "wide")) return ""
-      return await render(format, rows, columns, row => row)
+      return await render(format, rows, columns, ({ refusedRps: _, ...line }) => line)
     })
 
-    async function ask(api: ApiClient, target: ResourceArgument): Promise<StatLine[]> {
+    async function ask(api: ApiClient, target: ResourceArgument): Promise<StatTableRow[]> {
       const asked = queryOf(target, namespace, args.selector)
       const answer = await api.stat({
         target: asked,
         windowMs,
+        refused: format === "wide",
         ...(from === undefined ? {} : { from }),
         ...(to === undefined ? {} : { to }),
       })
@@ -164,7 +175,7 @@ export const stat = command({
         warned.add(warning)
         say(`Warning: ${warning}`)
       }
-      return answer.rows.map(statLine)
+      return answer.rows.map(row => ({ ...statLine(row), refusedRps: row.refusedRps || null }))
     }
   },
 })

@@ -10,6 +10,7 @@ import {
   LearnRequestSchema,
   PoliciesRequestSchema,
   PolicyChange,
+  StatRequestSchema,
   telemetryV1,
   WhatIfRequestSchema,
 } from "../../protos/mod.ts"
@@ -21,6 +22,7 @@ import { edges } from "./edges.ts"
 import { identities } from "./identities.ts"
 import { learn } from "./learn.ts"
 import { policies } from "./policies.ts"
+import { stat } from "./stat.ts"
 import { whatIf } from "./what_if.ts"
 
 const NOW = 1_750_000_060_000
@@ -154,6 +156,24 @@ describe("identities by name", () => {
     expect(spiffeIdOf("")).toBe("")
     expect(accountOf("web.example.org")).toBeNull()
   })
+})
+
+test("stat says what policies refused, where it is asked to", async () => {
+  const queries = counted([
+    [FROM_WEB, 600],
+    [{ ...FROM_LEGACY, policy: "not-allowed", verdict: "deny" }, 60],
+  ])
+  const ask = async (refused: boolean) => {
+    const request = create(StatRequestSchema, { target: TARGET, windowMs: 60_000, refused })
+    const { rows = [] } = await stat(storeOf(SHOP), queries, request)
+    return rows.map(({ resource, refusedRps }) => [resource?.name, refusedRps])
+  }
+  expect(await ask(true)).toEqual([
+    ["cart", 1],
+    ["legacy", 0],
+    ["web", 0],
+  ])
+  expect((await ask(false)).map(([, rps]) => rps)).toEqual([0, 0, 0])
 })
 
 describe("what-if", () => {

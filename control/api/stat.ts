@@ -12,6 +12,7 @@ import { telemetryQueryV1 } from "../../protos/mod.ts"
 import type { ClusterStore, PodRecord } from "../cluster/mod.ts"
 import { invalid } from "../rpc/mod.ts"
 import {
+  AccessSum,
   FigureSum,
   type HttpFigures,
   MAX_WINDOW_MS,
@@ -58,14 +59,17 @@ export async function stat(
   queries: TelemetryQueries,
   request: StatRequest,
 ): Promise<MessageInitShape<typeof StatResponseSchema>> {
-  const { target, sums, pods } = await traffic(store, queries, request, windowOf(request.windowMs))
+  const windowMs = windowOf(request.windowMs)
+  const { target, sums, pods } = await traffic(store, queries, request, windowMs)
+  const refused = request.refused ? await refusedOf(store, queries, target, windowMs) : NOTHING_REFUSED
   const rows = [...target.resources.values()]
     .sort(compareResources)
     .map((resource): MessageInitShape<typeof StatRowSchema> => {
       const key = resourceKey(resource)
       const sum = sums.get(key)
       const { meshed = 0, total = 0 } = pods.get(key) ?? {}
-      return { resource, meshedPods: meshed, totalPods: total, ...figuresOf(sum) }
+      const refusedRps = refused.get(key)?.rps ?? 0
+      return { resource, meshedPods: meshed, totalPods: total, ...figuresOf(sum), refusedRps }
     })
   const namespaces = [...target.resources.values()].map(one => one.namespace)
   return { rows, warnings: faultWarnings(store, namespaces) }
@@ -133,6 +137,30 @@ export async function traffic(
 
   const pods = countPods(store, reporters, pod => resourcesOfPod(store, pod, target.kind))
   return { target, sums, pods }
+}
+
+const NOTHING_REFUSED: ReadonlyMap<string, AccessSum> = new Map()
+
+/** What policies refused within the window, by resource key: the called side's proxies decide, and count. */
+async function refusedOf(
+  store: ClusterStore,
+  queries: TelemetryQueries,
+  target: Selection,
+  windowMs: number,
+): Promise<ReadonlyMap<string, AccessSum>> {
+  const sums = new Map<string, AccessSum>()
+  const { accesses } = await queries.access(windowMs)
+  for (const access of accesses) {
+    if (access.verdict !== "deny" || access.reporter === undefined) continue
+    for (const resource of resourcesOfName(store, access.reporter, target.kind)) {
+      const key = resourceKey(resource)
+      if (!target.resources.has(key)) continue
+      const sum = sums.get(key) ?? new AccessSum()
+      sums.set(key, sum)
+      sum.add(access)
+    }
+  }
+  return sums
 }
 
 /** A sentence on each Service of some namespaces that asks for faults. */
