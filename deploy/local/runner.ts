@@ -4,7 +4,7 @@ import { mkdirSync, writeFileSync } from "node:fs"
 import { join, resolve } from "node:path"
 import { makeAuthority, TokenIssuer } from "../identity/mod.ts"
 import { INIT_IMAGE, PROXY_IMAGE } from "../inject/mod.ts"
-import { buildWeb, writeFiles } from "../web/mod.ts"
+import { webFiles, writeFiles } from "../web/mod.ts"
 import { bundle } from "./bundle.ts"
 import { Cluster } from "./cluster.ts"
 import { CONTROL_IMAGE, controlPlaneObjects, TRUST_DOMAIN, WEB_PORT } from "./control_plane.ts"
@@ -204,7 +204,7 @@ class Mesh implements RunningMesh {
         this.#network = network
         return network
       }),
-      buildWeb().then(({ files }) => writeFiles(web, files)),
+      webFiles().then(files => writeFiles(web, files)),
     ])
     const images: readonly (readonly [string, readonly string[]])[] = [
       // No --smol: under the demo's load it changed neither memory nor CPU (interleaved runs: 9.8 and 10.1 MB

@@ -4,9 +4,9 @@ import { dirname, join } from "node:path"
 import { brotliCompressSync, constants, gzipSync } from "node:zlib"
 
 /** Root of the project that this file is part of. */
-const PROJECT_ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "")
+export const PROJECT_ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "")
 /** The page, from the root of the project. */
-const PAGE = "control/web/app/index.html"
+export const PAGE = "control/web/app/index.html"
 
 /** One file of the page. */
 export interface WebFile {

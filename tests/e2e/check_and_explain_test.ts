@@ -1,7 +1,7 @@
 // A person asks a local mesh what is wrong with it, and why a request was refused: `conduit check` and `conduit explain`.
 // And a pipeline asks it how a release does, as API.md shows.
 import { afterAll, beforeAll, expect, test } from "bun:test"
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { CheckReport } from "../../cli/check/print.ts"
@@ -213,6 +213,11 @@ test("API.md's pipeline runs as written: by curl, in Bun, and in Node.js with th
     "--strip-components=1",
     `--directory=${join(modules, "conduit")}`,
   ])
+  // A package has the dashboard as it is served, and none of what it is built from.
+  const built = [".build/web/index.html", "control/web/app"].map(path =>
+    existsSync(join(modules, "conduit", path)),
+  )
+  expect(built).toEqual([true, false])
   for (const name of ["@bufbuild", "@connectrpc", "@types", "undici-types"])
     symlinkSync(join(PROJECT_ROOT, "node_modules", name), join(modules, name))
   writeFileSync(join(folder, "package.json"), '{ "type": "module" }')
