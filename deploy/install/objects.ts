@@ -337,7 +337,8 @@ function containerTree(component: Component): Tree {
     volumeMounts: mounts.map(({ path, volume, writable = false }) => ({
       name: volume.name ?? "",
       mountPath: path,
-      readOnly: !writable,
+      // An API server keeps no `false` here: applied again, it would differ.
+      ...(writable ? {} : { readOnly: true }),
     })),
     ports: [
       { name: "api", containerPort: port, protocol: "TCP" },
