@@ -19,8 +19,7 @@ beforeAll(async () => {
   cluster = mesh.cluster
   await mesh.apply((await mesh.conduit(["install", ...INSTALL_FLAGS])).stdout)
   await mesh.controlPlaneRolledOut()
-  await cluster.kubectl(["create", "namespace", NAMESPACE])
-  await cluster.kubectl(["annotate", "namespace", NAMESPACE, "conduit.io/inject=enabled"])
+  await mesh.injectedNamespace(NAMESPACE)
   await mesh.applyObjects(
     [...workload("api", {}, { replicas: 2 }), ...caller("web", TARGET), ...caller("plain", TARGET, UNMESHED)],
     NAMESPACE,
