@@ -3,7 +3,6 @@
 import { type Endpoint, type EndpointSet, type EndpointSource, sessionOf } from "../balance/mod.ts"
 import {
   Attempts,
-  attemptDeadlineMs,
   type DrawnFault,
   drawFault,
   isMirrored,
@@ -21,11 +20,10 @@ import {
   type Rule,
   type RuleTarget,
   redirectLocation,
-  requestDeadlineMs,
+  RequestTimes,
   type ServiceRoutes,
   sessionField,
   sessionOfRequest,
-  type TimeoutsConfig,
 } from "../route/mod.ts"
 import { injectedFault, REFUSAL_NO_BACKEND, REFUSAL_NO_ROUTE, type Refusal } from "./refusal.ts"
 import type { RequestView } from "./request_view.ts"
@@ -44,8 +42,6 @@ export class Routing {
   readonly rule: Rule | null
   /** What is changed on the way; null for nothing. */
   readonly target: RuleTarget | null
-  /** Changes the path; null to keep it. */
-  readonly path: PathModifier | null
   /** Answer this instead of sending it anywhere. */
   readonly refusal: Refusal | null
   /** Answer this instead. */
@@ -55,19 +51,11 @@ export class Routing {
   readonly attempts: Attempts
   /** Milliseconds to wait before anything else is done with it: an injected fault. */
   readonly delayMs: number
-  /** Where copies of it may go. */
-  readonly mirrors: readonly MirrorConfig[]
   /** The endpoint of the session that it bears; null for none that is there. */
   private readonly stuckTo: Endpoint | null
   private readonly routes: ServiceRoutes
-  private readonly timeouts: TimeoutsConfig
-  /** Readings of the clock by which something must have happened; NO_DEADLINE for none. */
-  private readonly requestDueMs: number
-  /** When the caller gives up by its own word. */
-  private readonly callerDueMs: number
-  private attemptDueMs = NO_DEADLINE
-  private responseDueMs = NO_DEADLINE
-  private activeMs: number
+  /** Null where it may take as long as it likes. */
+  private readonly times: RequestTimes | null
 
   /**
    * @param source  endpoints of the service itself
@@ -114,30 +102,32 @@ export class Routing {
     } else if (routed) refusal = REFUSAL_NO_ROUTE
     this.rule = rule
     this.target = target
-    this.path = rule === null ? null : rule.rewritePath
     this.refusal = fault.status === 0 ? refusal : injectedFault(fault.status)
     this.delayMs = fault.delayMs
     this.stuckTo = stuckTo
     this.redirect = fault.status === 0 ? redirect : null
     this.source = chosen
     this.routes = routes
-    this.mirrors = rule === null || target === null ? NO_MIRRORS : mirrorsOf(rule, target)
-    this.timeouts = rule === null ? timeouts : rule.config.timeouts
     const grpcTimeout = request.isGrpc ? parseGrpcTimeout(request.header("grpc-timeout")) : NO_GRPC_TIMEOUT
-    this.callerDueMs = grpcTimeout === NO_GRPC_TIMEOUT ? NO_DEADLINE : nowMs + grpcTimeout
-    this.requestDueMs = requestDeadlineMs(this.timeouts, nowMs, grpcTimeout)
-    this.activeMs = nowMs
+    this.times = RequestTimes.of(rule === null ? timeouts : rule.config.timeouts, grpcTimeout, nowMs)
     const retry = rule === null ? routes.retry : rule.retry
     if (retry === null) this.attempts = NEVER_AGAIN
     else {
       routes.budget.deposit(nowMs)
-      this.attempts = new Attempts(
-        retry,
-        routes.budget,
-        isIdempotentMethod(request.method),
-        this.requestDueMs,
-      )
+      const dueMs = this.times === null ? NO_DEADLINE : this.times.requestDueMs
+      this.attempts = new Attempts(retry, routes.budget, isIdempotentMethod(request.method), dueMs)
     }
+  }
+
+  /** Changes the path; null to keep it. */
+  get path(): PathModifier | null {
+    return this.rule === null ? null : this.rule.rewritePath
+  }
+
+  /** Where copies of it may go. */
+  get mirrors(): readonly MirrorConfig[] {
+    const { rule, target } = this
+    return rule === null || target === null ? NO_MIRRORS : mirrorsOf(rule, target)
   }
 
   /** What the response is to tell of the client's session, from an endpoint; null for nothing. */
@@ -164,49 +154,37 @@ export class Routing {
 
   /** An attempt begins. */
   attempt(nowMs: number): void {
-    this.attemptDueMs = attemptDeadlineMs(this.timeouts, nowMs, NO_DEADLINE)
+    this.times?.attempt(nowMs)
   }
 
-  /**
-   * Milliseconds that a gRPC server is to be told it has (`grpc-timeout`); NO_DEADLINE where what the caller said, or
-   * nothing, still holds.
-   */
+  /** As RequestTimes tells it: what a gRPC server is to be told that it has, milliseconds, or NO_DEADLINE. */
   grpcTimeoutMs(nowMs: number): number {
-    const due = Math.min(this.requestDueMs, this.attemptDueMs)
-    if (due === NO_DEADLINE || (due === this.callerDueMs && this.attempts.used === 0)) return NO_DEADLINE
-    return Math.max(0, due - nowMs)
+    return this.times?.grpcTimeoutMs(this.attempts.used === 0, nowMs) ?? NO_DEADLINE
   }
 
   /** The request has ended: from here on the response must. */
   requestEnded(nowMs: number): void {
-    if (this.timeouts.responseMs > 0 && this.responseDueMs === NO_DEADLINE)
-      this.responseDueMs = nowMs + this.timeouts.responseMs
+    this.times?.requestEnded(nowMs)
   }
 
   /** Bytes of the body went either way. */
   active(nowMs: number): void {
-    this.activeMs = nowMs
+    this.times?.active(nowMs)
   }
 
   /** Reading of the clock at which `isOver` or `attemptIsOver` may hold; NO_DEADLINE for never. */
   get dueMs(): number {
-    return Math.min(this.exchangeDueMs, this.attemptDueMs)
+    return this.times === null ? NO_DEADLINE : this.times.dueMs
   }
 
   /** The whole exchange has taken too long. */
   isOver(nowMs: number): boolean {
-    return nowMs >= this.exchangeDueMs
+    return this.times?.isOver(nowMs) ?? false
   }
 
   /** The attempt has taken too long; another one may be made. */
   attemptIsOver(nowMs: number): boolean {
-    return nowMs >= this.attemptDueMs
-  }
-
-  private get exchangeDueMs(): number {
-    const { idleMs } = this.timeouts
-    const idle = idleMs > 0 ? this.activeMs + idleMs : NO_DEADLINE
-    return Math.min(this.requestDueMs, this.responseDueMs, idle)
+    return this.times?.attemptIsOver(nowMs) ?? false
   }
 }
 
