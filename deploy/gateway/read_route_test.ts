@@ -419,6 +419,11 @@ test("what a Service says of balancing and faults", () => {
   ).toEqual({
     ...{ slowStartMs: 0, preferZone: true, byClient: true },
   })
+  expect(read({ "service.kubernetes.io/topology-mode": "Auto" }).traffic.balancing?.preferZone).toBe(true)
+  expect(read({ "service.kubernetes.io/topology-mode": "disabled" }).traffic.balancing).toBe(null)
+  const ofNode = read({}, { trafficDistribution: "PreferSameNode" }).traffic
+  expect([ofNode.sameNode, ofNode.balancing?.preferZone]).toEqual([true, true])
+  expect(read({}, { trafficDistribution: "PreferClose" }).traffic.sameNode).toBe(false)
   expect(read({ "balancer.conduit.io/slow-start": "30s" }).traffic.balancing?.slowStartMs).toBe(30_000)
   expect(read({}, { sessionAffinity: "None" }).traffic).toMatchObject({ balancing: null, fault: null })
   const fault = {

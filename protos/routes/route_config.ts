@@ -171,7 +171,7 @@ export interface AccrualConfig {
 export interface BalancingConfig {
   /** Milliseconds over which an endpoint that joins comes to its full share; 0 at once. */
   readonly slowStartMs: number
-  /** Endpoints of the proxy's own zone come first. */
+  /** Endpoints for the proxy's own node, or where there are none for its own zone, come first. */
   readonly preferZone: boolean
   /** The proxy stays with one endpoint. */
   readonly byClient: boolean

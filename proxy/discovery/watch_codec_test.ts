@@ -28,6 +28,8 @@ const endpoint = fc.record({
   workload: text,
   meshed: fc.boolean(),
   serviceAccount: text,
+  forZones: fc.array(text, { maxLength: 3 }),
+  forNodes: fc.array(text, { maxLength: 3 }),
 })
 
 type Endpoint = typeof endpoint extends fc.Arbitrary<infer T> ? T : never

@@ -28,7 +28,7 @@ export type Balancing = Message<"conduit.destination.v1.Balancing"> & {
   slowStartMs: number;
 
   /**
-   * Endpoints of the proxy's own zone come first, as long as they can take it.
+   * Endpoints for the proxy's own node, or where there are none for its own zone, come first, as long as they can take it.
    *
    * @generated from field: bool prefer_zone = 2;
    */
