@@ -288,17 +288,14 @@ function readSession(reader: FieldReader, value: unknown, path: RouteFieldPath):
   const body = isAbsent(value) ? null : reader.mapping(value, path)
   if (body === null) return null
   reader.known(body, path, ["sessionName", "absoluteTimeout", "idleTimeout", "type", "cookieConfig"])
-  if (!isAbsent(body.idleTimeout)) {
-    reader.within("the field is ignored", () =>
-      reader.add([...path, "idleTimeout"], "cannot be told: proxies keep no sessions, clients do"),
-    )
-  }
   const type = reader.choice(body.type, [...path, "type"], ["Cookie", "Header"], "Cookie")
   // Both are tokens (RFC 6265 section 4.1.1, RFC 9110 section 5.1).
   const name = isAbsent(body.sessionName)
     ? DEFAULT_SESSION
     : reader.fieldName(body.sessionName, [...path, "sessionName"])
-  const lifeMs = reader.duration(body.absoluteTimeout, [...path, "absoluteTimeout"]) ?? 0
+  const seconds = (ms: number | null): number => Math.ceil((ms ?? 0) / 1000)
+  const absoluteS = seconds(reader.duration(body.absoluteTimeout, [...path, "absoluteTimeout"]))
+  const idleS = seconds(reader.duration(body.idleTimeout, [...path, "idleTimeout"]))
   let permanent = false
   if (!isAbsent(body.cookieConfig)) {
     const at = [...path, "cookieConfig"]
@@ -306,14 +303,15 @@ function readSession(reader: FieldReader, value: unknown, path: RouteFieldPath):
     reader.known(config, at, ["lifetimeType"])
     const types = ["Permanent", "Session"] as const
     permanent = reader.choice(config.lifetimeType, [...at, "lifetimeType"], types, "Session") === "Permanent"
-    if (permanent && lifeMs === 0) {
+    if (permanent && absoluteS === 0) {
       reader.add([...path, "absoluteTimeout"], "is missing, which cookieConfig.lifetimeType Permanent needs")
       return null
     }
   }
   if (type === null || name === null) return null
-  if (type === "Header") return { cookie: "", header: name.toLowerCase(), maxAgeS: 0 }
-  return { cookie: name, header: "", maxAgeS: permanent ? Math.max(1, Math.round(lifeMs / 1000)) : 0 }
+  const ends = { absoluteS, idleS }
+  if (type === "Header") return { cookie: "", header: name.toLowerCase(), maxAgeS: 0, ...ends }
+  return { cookie: name, header: "", maxAgeS: permanent ? absoluteS : 0, ...ends }
 }
 
 /** Reads a ReferenceGrant; null for an object that is none, or that grants nothing on Services. */

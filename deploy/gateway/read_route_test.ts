@@ -458,16 +458,24 @@ test("sessions of a rule", () => {
     })
     return { session: route?.rules[0]?.session, said: complaints.map(({ message }) => message).join("\n") }
   }
-  expect(read({})).toEqual({ session: { cookie: "conduit-session", header: "", maxAgeS: 0 }, said: "" })
+  const endless = { absoluteS: 0, idleS: 0 }
+  const plain = { cookie: "conduit-session", header: "", maxAgeS: 0, ...endless }
+  expect(read({})).toEqual({ session: plain, said: "" })
   expect(read({ type: "Header", sessionName: "X-Session" }).session).toEqual({
-    ...{ cookie: "", header: "x-session", maxAgeS: 0 },
+    ...{ cookie: "", header: "x-session", maxAgeS: 0, ...endless },
   })
   const life = { absoluteTimeout: "1h", cookieConfig: { lifetimeType: "Permanent" } }
-  expect(read({ sessionName: "sid", ...life }).session).toEqual({ cookie: "sid", header: "", maxAgeS: 3600 })
+  expect(read({ sessionName: "sid", ...life }).session).toEqual({
+    ...{ cookie: "sid", header: "", maxAgeS: 3600, absoluteS: 3600, idleS: 0 },
+  })
   expect(read({ cookieConfig: { lifetimeType: "Permanent" } })).toMatchObject({
     session: null,
     said: expect.stringContaining("is missing, which cookieConfig.lifetimeType Permanent needs"),
   })
   expect(read({ type: "IP" }).said).toContain("it must be one of Cookie, Header")
-  expect(read({ idleTimeout: "1m" }).said).toContain("cannot be told")
+  expect(read({ idleTimeout: "1m", absoluteTimeout: "500ms" })).toEqual({
+    session: { ...plain, absoluteS: 1, idleS: 60 },
+    said: "",
+  })
+  expect(read({ idleTimeout: "soon" }).said).toContain("soon")
 })

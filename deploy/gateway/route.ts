@@ -145,6 +145,10 @@ export interface RouteSession {
   readonly header: string
   /** Seconds that the cookie is kept; 0 for as long as the client's own session. */
   readonly maxAgeS: number
+  /** Seconds after which a session ends; 0 for never. */
+  readonly absoluteS: number
+  /** Seconds without a request after which it ends; 0 for never. */
+  readonly idleS: number
 }
 
 /** A rule. */

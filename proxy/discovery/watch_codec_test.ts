@@ -144,7 +144,7 @@ test("routes are read as they were written, every field of them", () => {
   const accrual = { maxFailures: 7, minPenaltyMs: 1000, maxPenaltyMs: 60_000 }
   const balancing = { slowStartMs: 30_000, preferZone: true, byClient: true }
   const fault = { delayMs: 500, delayPercent: 10, abortStatus: 503, abortPercent: 5 }
-  const session = { cookie: "c", header: "h", maxAgeS: 60 }
+  const session = { cookie: "c", header: "h", maxAgeS: 60, absoluteS: 70, idleS: 80 }
   const service = create(destinationV1.ServiceSchema, {
     name: "web",
     routeKind: RouteKind.HTTP,

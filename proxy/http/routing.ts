@@ -6,6 +6,7 @@ import {
   type DrawnFault,
   drawFault,
   isMirrored,
+  isToRenew,
   type MirrorConfig,
   mirrorsOf,
   NO_BACKEND,
@@ -22,6 +23,7 @@ import {
   redirectLocation,
   RequestTimes,
   type ServiceRoutes,
+  type Session,
   sessionField,
   sessionOfRequest,
 } from "../route/mod.ts"
@@ -51,8 +53,8 @@ export class Routing {
   readonly attempts: Attempts
   /** Milliseconds to wait before anything else is done with it: an injected fault. */
   readonly delayMs: number
-  /** The endpoint of the session that it bears; null for none that is there. */
-  private readonly stuckTo: Endpoint | null
+  /** The session that it bears; null for none that is there. */
+  private readonly stuckTo: FoundSession | null
   private readonly routes: ServiceRoutes
   /** Null where it may take as long as it likes. */
   private readonly times: RequestTimes | null
@@ -77,7 +79,7 @@ export class Routing {
     let redirect: Redirect | null = null
     let target: RuleTarget | null = null
     let chosen: EndpointSource = source
-    let stuckTo: Endpoint | null = null
+    let stuckTo: FoundSession | null = null
     const { injected } = routes.config
     const fault = injected === null ? NO_FAULT : drawFault(injected, random)
     if (rule !== null) {
@@ -87,7 +89,8 @@ export class Routing {
         redirect = { status: filters.redirect.status, location }
       } else {
         const { session } = rule.config
-        const stuck = session === null ? null : findSession(rule, routes, sessionOfRequest(session, request))
+        const stuck =
+          session === null ? null : findSession(rule, routes, sessionOfRequest(session, request, wallS()))
         const index = stuck === null ? routes.choose(rule, random()) : stuck.index
         if (index === NO_BACKEND) refusal = REFUSAL_NO_BACKEND
         else {
@@ -96,7 +99,7 @@ export class Routing {
           const set = routes.endpoints(target.config.backend)!
           chosen = target.config.backend === 0 && stuck === null ? source : set
           if (stuck !== null) chosen = new SessionSource(stuck.endpoint, set)
-          stuckTo = stuck?.endpoint ?? null
+          stuckTo = stuck
         }
       }
     } else if (routed) refusal = REFUSAL_NO_ROUTE
@@ -133,8 +136,13 @@ export class Routing {
   /** What the response is to tell of the client's session, from an endpoint; null for nothing. */
   sessionField(endpoint: Endpoint | null): [name: string, value: string] | null {
     const session = this.rule?.config.session ?? null
-    if (session === null || endpoint === null || endpoint === this.stuckTo) return null
-    return sessionField(session, sessionOf(endpoint))
+    if (session === null || endpoint === null) return null
+    const { stuckTo } = this
+    const nowS = wallS()
+    if (stuckTo === null || endpoint !== stuckTo.endpoint)
+      return sessionField(session, sessionOf(endpoint), nowS, nowS)
+    if (!isToRenew(session, stuckTo.session, nowS)) return null
+    return sessionField(session, sessionOf(endpoint), stuckTo.session.startedS, nowS)
   }
 
   /** Whether the request's head is sent on other than it came. */
@@ -192,19 +200,27 @@ export class Routing {
 const NEVER_AGAIN = new Attempts(null, new RetryBudget(), false)
 const NO_FAULT: DrawnFault = { delayMs: 0, status: 0 }
 
+/** A session with the endpoint that it is for, and the index of that one's backend in the rule. */
+interface FoundSession {
+  readonly index: number
+  readonly endpoint: Endpoint
+  readonly session: Session
+}
+
 /** The endpoint of a session among those of a rule's backends that get a share. */
-function findSession(
-  rule: Rule,
-  routes: ServiceRoutes,
-  session: string,
-): { readonly index: number; readonly endpoint: Endpoint } | null {
-  if (session === "" || rule.config.fault !== "") return null
+function findSession(rule: Rule, routes: ServiceRoutes, session: Session | null): FoundSession | null {
+  if (session === null || rule.config.fault !== "") return null
   for (const [index, { config }] of rule.targets.entries()) {
     if (config.weight === 0 || config.fault !== "") continue
-    const endpoint = routes.endpoints(config.backend)?.ofSession(session) ?? null
-    if (endpoint !== null) return { index, endpoint }
+    const endpoint = routes.endpoints(config.backend)?.ofSession(session.endpoint) ?? null
+    if (endpoint !== null) return { index, endpoint, session }
   }
   return null
+}
+
+/** Seconds since 1970: sessions are told from proxy to proxy, whose monotonic clocks have nothing in common. */
+function wallS(): number {
+  return Math.floor(Date.now() / 1000)
 }
 
 /** The endpoint of a session, and any other once that has failed or rests. */

@@ -53,13 +53,17 @@ function readSession(reader: ProtoReader): SessionConfig {
   let cookie = ""
   let header = ""
   let maxAgeS = 0
+  let absoluteS = 0
+  let idleS = 0
   for (let field = reader.next(); field !== 0; field = reader.next()) {
     if (field === 1) cookie = reader.text()
     else if (field === 2) header = reader.text()
     else if (field === 3) maxAgeS = reader.varint()
+    else if (field === 4) absoluteS = reader.varint()
+    else if (field === 5) idleS = reader.varint()
     else reader.skip()
   }
-  return { cookie, header, maxAgeS }
+  return { cookie, header, maxAgeS, absoluteS, idleS }
 }
 
 /** Reads a Balancing. */
