@@ -60,7 +60,7 @@ function ruleOf(rule: destinationV1.HttpRoute): RuleConfig {
   }
 }
 
-function sessionOf(session: destinationV1.SessionPersistence | undefined): RuleConfig["session"] {
+function sessionOf(session: destinationV1.HttpRoute["session"]): RuleConfig["session"] {
   if (session === undefined) return null
   const { cookie, header, maxAgeS, absoluteS, idleS } = session
   return { cookie, header, maxAgeS, absoluteS, idleS }
