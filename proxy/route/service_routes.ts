@@ -3,6 +3,8 @@
 import {
   NO_BACKEND,
   RetryRule,
+  ROUTE_KIND_GRPC,
+  ROUTE_KIND_HTTP,
   ROUTE_KIND_TCP,
   ROUTE_KIND_TLS,
   type RoutesConfig,
@@ -51,6 +53,8 @@ export class RouteBackend {
 /** The routes of one service. */
 export class ServiceRoutes {
   readonly config: RoutesConfig
+  /** Whether it changes nothing about an HTTP request: settings of balancing and breakers hold for endpoints alone. */
+  readonly isNeutral: boolean
   readonly table: RouteTable
   /** Of requests that meet no route, because the service has none. */
   readonly retry: RetryRule | null
@@ -66,6 +70,7 @@ export class ServiceRoutes {
     budget: RetryBudget,
   ) {
     this.config = config
+    this.isNeutral = isNeutral(config)
     this.table = new RouteTable(config)
     this.retry = config.retry === null ? null : new RetryRule(config.retry)
     this.own = own
@@ -160,6 +165,14 @@ export class ServiceRoutes {
       return NO_BACKEND
     return index
   }
+}
+
+function isNeutral({ kind, retry, timeouts, injected }: RoutesConfig): boolean {
+  const { requestMs, backendRequestMs, responseMs, idleMs } = timeouts
+  const routes = kind === ROUTE_KIND_HTTP || kind === ROUTE_KIND_GRPC
+  return (
+    !routes && retry === null && injected === null && requestMs + backendRequestMs + responseMs + idleMs === 0
+  )
 }
 
 function isSame(before: ServiceRoutes, config: RoutesConfig, backends: readonly RouteBackend[]): boolean {
