@@ -2,6 +2,7 @@
 // One walk along the path finds all paths and prefixes that it meets, another one the expressions that it could meet; what
 // is left is a few candidates.
 import { LiteralScan, Regex, requiredLiteral } from "../regex/mod.ts"
+import { EvenPoints } from "./even_points.ts"
 import { HeaderModifier } from "./header_modifier.ts"
 import { PathModifier } from "./path_modifier.ts"
 import { PathTree } from "./path_tree.ts"
@@ -64,6 +65,8 @@ export class Rule {
   readonly targets: readonly RuleTarget[]
   /** Chooses a target. */
   readonly pick: WeightedPick
+  /** What the choices are made by. */
+  readonly points = new EvenPoints()
   /** Null: a response is never asked for again. */
   readonly retry: RetryRule | null
   readonly rewritePath: PathModifier | null

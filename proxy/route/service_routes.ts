@@ -155,11 +155,13 @@ export class ServiceRoutes {
 
   /**
    * Chooses a backend of a rule: its index among the rule's, or NO_BACKEND for 500 (no backend, none with a weight, one
-   * with a fault, or the rule has a fault itself).
+   * with a fault, or the rule has a fault itself). Shares are even: any hundred requests are spread by them.
+   *
+   * @param random  uniform, 0 to 1; the rule's first choice is made by it
    */
   choose(rule: Rule, random: number): number {
     if (rule.config.fault !== "") return NO_BACKEND
-    const index = rule.pick.pick(random)
+    const index = rule.pick.pick(rule.points.next(random))
     const chosen = rule.config.backends[index]
     if (chosen === undefined || chosen.fault !== "" || this.endpoints(chosen.backend) === null)
       return NO_BACKEND
