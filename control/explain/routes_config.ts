@@ -57,6 +57,7 @@ function ruleOf(rule: destinationV1.HttpRoute): RuleConfig {
     retry: retryOf(rule.retry),
     session: sessionOf(rule.session),
     fault: rule.fault,
+    ...(rule.serverNames.length === 0 ? {} : { serverNames: rule.serverNames }),
   }
 }
 

@@ -66,7 +66,11 @@ export function readRoute(raw: unknown, defaultNamespace = "default"): ReadRoute
   // A route of Gateways only is read by who serves those.
   if (parents === null) return { route: null, complaints: [] }
   reader.known(spec, ["spec"], ["parentRefs", "hostnames", "rules", "useDefaultGateways"])
-  const rules = readRules(reader, spec.rules, { kind, namespace, name })
+  // Of requests within the mesh the host says nothing (GEP-1426): only a TLSRoute is bound by it.
+  const hostnames = kind === "TLSRoute" ? readHostnames(reader, spec.hostnames) : []
+  const read = readRules(reader, spec.rules, { kind, namespace, name })
+  // Names of which none can be used are not the same as none.
+  const rules = hostnames === null ? [] : read
   const created = Date.parse(String(metadata.creationTimestamp ?? ""))
   return {
     route: {
@@ -76,6 +80,7 @@ export function readRoute(raw: unknown, defaultNamespace = "default"): ReadRoute
       createdMs: Number.isNaN(created) ? 0 : created,
       generation: typeof metadata.generation === "number" ? metadata.generation : 0,
       parents,
+      hostnames: hostnames ?? [],
       rules,
       complaints: reader.complaints,
     },
@@ -153,6 +158,20 @@ function readRules(reader: FieldReader, value: unknown, owner: Owner): RouteRule
     rules.push({ ...rule, matches: rule.matches.slice(0, room) })
   }
   return rules
+}
+
+/** Names of a TLSRoute; null where some were given and none can be used. */
+function readHostnames(reader: FieldReader, value: unknown): string[] | null {
+  const path = ["spec", "hostnames"]
+  const given = reader.list(value, path, MAX_ROUTE_LIST)
+  const names = given.flatMap((one, i) => {
+    const isWild = typeof one === "string" && one.startsWith("*.")
+    const name = reader.within("the name is ignored", () =>
+      reader.hostname(isWild ? one.slice(2) : one, [...path, i]),
+    )
+    return name === null || name === "" ? [] : [isWild ? `*.${name}` : name]
+  })
+  return given.length > 0 && names.length === 0 ? null : names
 }
 
 const RULE_FIELDS: Readonly<Record<RouteKind, readonly string[]>> = {

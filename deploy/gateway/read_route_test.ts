@@ -479,3 +479,32 @@ test("sessions of a rule", () => {
   })
   expect(read({ idleTimeout: "soon" }).said).toContain("soon")
 })
+
+test("names of a TLSRoute", () => {
+  const read = (hostnames: unknown, kind = "TLSRoute") => {
+    const spec = {
+      ...{ parentRefs: [{ group: "", kind: "Service", name: "web" }], hostnames },
+      rules: [{ backendRefs: [{ name: "web", port: 443 }] }],
+    }
+    const { route, complaints } = readRoute({
+      ...{ apiVersion: "gateway.networking.k8s.io/v1", kind, metadata: { name: "r" }, spec },
+    })
+    return {
+      names: route?.hostnames,
+      rules: route?.rules.length,
+      said: complaints.map(one => one.message).join(),
+    }
+  }
+  expect(read(["a.example", "*.b.example"])).toEqual({
+    names: ["a.example", "*.b.example"],
+    rules: 1,
+    said: "",
+  })
+  expect(read(undefined)).toEqual({ names: [], rules: 1, said: "" })
+  expect(read(["a.example", "b.example:443", "*"])).toMatchObject({
+    ...{ names: ["a.example"], rules: 1, said: expect.stringContaining("must be a host name in lower case") },
+  })
+  // Names that cannot be used are not the same as none.
+  expect(read(["b.example:443"])).toMatchObject({ names: [], rules: 0 })
+  expect(read(["a.example"], "HTTPRoute")).toMatchObject({ names: [], rules: 1, said: "" })
+})

@@ -185,6 +185,8 @@ export interface Route {
   readonly generation: number
   /** Services only: other parents are others' business. */
   readonly parents: readonly ParentRef[]
+  /** Of a TLSRoute: names that clients ask for, `*.example.com` for all below one; empty for any. Empty elsewhere. */
+  readonly hostnames: readonly string[]
   readonly rules: readonly RouteRule[]
   /** What was left out of it. */
   readonly complaints: readonly RouteComplaint[]

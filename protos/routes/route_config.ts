@@ -6,9 +6,9 @@ export const ROUTE_KIND_NONE = 0
 export const ROUTE_KIND_HTTP = 1
 /** GRPCRoutes: what is no gRPC request meets none of them. */
 export const ROUTE_KIND_GRPC = 2
-/** TLSRoutes: connections are spread over the backends of the only rule. */
+/** TLSRoutes: connections are spread over the backends of the rule for the name that they ask for. */
 export const ROUTE_KIND_TLS = 3
-/** TCPRoutes: as for TLS. */
+/** TCPRoutes: connections are spread over the backends of the only rule. */
 export const ROUTE_KIND_TCP = 4
 
 /** One of `conduit.destination.v1.MatchKind`: equal. */
@@ -159,6 +159,8 @@ export interface RuleConfig {
   readonly timeouts: TimeoutsConfig
   readonly retry: RetryConfig | null
   readonly session: SessionConfig | null
+  /** Of TLSRoutes: names that clients ask for, `*.example.com` for all below one; empty for any. Absent elsewhere. */
+  readonly serverNames?: readonly string[]
   /** Why every request gets 500; "" for nothing. */
   readonly fault: string
 }

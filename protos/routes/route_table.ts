@@ -205,6 +205,29 @@ export class RouteTable {
     this.allScanned = this.literalOf.every(at => at !== LITERAL_NOT_SCANNED)
   }
 
+  /**
+   * The rule for a connection that nobody looks into: of TLSRoutes the one with the most specific name, and of those the
+   * first; null for none.
+   *
+   * @param serverName  that the client asks for; "" for none
+   */
+  ofServerName(serverName: string): Rule | null {
+    const name = serverName.toLowerCase()
+    let best: Rule | null = null
+    let bestLength = -1
+    for (const rule of this.rules) {
+      const { serverNames = ANY_NAME } = rule.config
+      for (const one of serverNames) {
+        // What is equal is more specific than any wildcard, and a longer wildcard than a shorter one.
+        const length = one === name ? Number.POSITIVE_INFINITY : covers(one, name) ? one.length : -1
+        if (length <= bestLength) continue
+        best = rule
+        bestLength = length
+      }
+    }
+    return best
+  }
+
   /** The rule that a request meets; null: none, which is 404 (gRPC: UNIMPLEMENTED). */
   match(request: RoutedRequest): Rule | null {
     if (this.grpcOnly && !request.isGrpc) return null
@@ -256,6 +279,15 @@ export class RouteTable {
     }
     list.add(match)
   }
+}
+
+/** What a rule without names is for. */
+const ANY_NAME: readonly string[] = [""]
+
+/** Whether a name is `*.` and what stands before and after it, or "" for any. */
+function covers(pattern: string, name: string): boolean {
+  if (pattern === "") return true
+  return pattern.startsWith("*.") && name.length >= pattern.length && name.endsWith(pattern.slice(1))
 }
 
 /** Of an expression whose text is looked for on its own. */

@@ -8,6 +8,7 @@ import {
   NO_ROUTES,
   NO_TIMEOUTS,
   ROUTE_KIND_HTTP,
+  ROUTE_KIND_TLS,
   RouteTable,
 } from "./mod.ts"
 
@@ -130,4 +131,29 @@ test("any mixture of paths, prefixes and expressions gives what looking at each 
     }
   }
   for (const kind of [-1, MATCH_EXACT, MATCH_PREFIX, MATCH_REGEX]) expect(met.get(kind)).toBeGreaterThan(100)
+})
+
+test("of TLSRoutes the most specific name counts, and those without names take the rest", () => {
+  const table = (...names: readonly (readonly string[] | null)[]) =>
+    new RouteTable({
+      ...{ ...NO_ROUTES, kind: ROUTE_KIND_TLS },
+      rules: names.map((serverNames, i) => ({
+        ...{ name: `r/${i}`, matches: [], filters: NO_FILTERS, timeouts: NO_TIMEOUTS, backends: [] },
+        ...{ retry: null, session: null, fault: "" },
+        ...(serverNames === null ? {} : { serverNames }),
+      })),
+    })
+  const of = (one: RouteTable, name: string) => one.ofServerName(name)?.index ?? null
+  const some = table(["*.example.com"], ["a.example.com", "b.example.com"], ["*.b.example.com"], null)
+  expect(
+    ["a.example.com", "A.Example.COM", "c.example.com", "x.b.example.com", "example.com", "other", ""].map(
+      name => of(some, name),
+    ),
+  ).toEqual([1, 1, 0, 2, 3, 3, 3])
+  const strict = table(["a.example.com"], ["*.example.com"], ["a.example.com"])
+  expect(
+    ["a.example.com", "d.c.example.com", ".example.com", "example.com", ""].map(name => of(strict, name)),
+  ).toEqual([...[0, 1], ...[null, null, null]])
+  expect(of(table(null, null), "a")).toBe(0)
+  expect(of(table(), "a")).toBeNull()
 })

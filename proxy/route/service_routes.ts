@@ -140,15 +140,17 @@ export class ServiceRoutes {
   }
 
   /**
-   * Endpoints for one connection, by the rule of a TLSRoute or TCPRoute where there is one: none for a share that leads
-   * nowhere.
+   * Endpoints for one connection, by the rule of a TLSRoute or TCPRoute where there are such: none for a share that leads
+   * nowhere, and for a name that no TLSRoute takes.
    *
    * @param random  uniform, 0 to 1
+   * @param serverName  that the client's TLS asks for; "" for none
    */
-  connection(random: number): EndpointSource {
+  connection(random: number, serverName: string): EndpointSource {
     const { kind } = this.config
-    const rule = kind === ROUTE_KIND_TLS || kind === ROUTE_KIND_TCP ? this.table.rules[0] : undefined
-    if (rule === undefined) return this.own
+    if (kind !== ROUTE_KIND_TLS && kind !== ROUTE_KIND_TCP) return this.own
+    const rule = this.table.ofServerName(serverName)
+    if (rule === null) return NOWHERE
     const chosen = rule.config.backends[this.choose(rule, random)]
     return (chosen === undefined ? null : this.endpoints(chosen.backend)) ?? NOWHERE
   }
