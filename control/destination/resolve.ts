@@ -86,6 +86,8 @@ export function resolveOutbound(
         portName: servicePort.name,
         ...trafficFields(hinted(service.traffic, addresses)),
         ...(routes === null ? {} : { routeKind: routes.kind, routes: [...routes.rules] }),
+        // Who binds a TLSRoute means TLS: the name in it is waited for, and no server speaks first.
+        ...(routes?.kind === destinationV1.RouteKind.TLS ? { protocol: destinationV1.Protocol.TLS } : {}),
       },
       endpoints: addresses.map(address => serviceEndpoint(store, address, options)),
       backends: (routes?.backends ?? []).map(backend => {

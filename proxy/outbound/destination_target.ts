@@ -1,10 +1,10 @@
 // A destination as discovery knows it, seen as the target of connections: labels and endpoints follow its updates.
 import type { Target } from "../accept/mod.ts"
-import { type EndpointSource, PROTOCOL_TLS } from "../balance/mod.ts"
+import type { EndpointSource } from "../balance/mod.ts"
 import type { Destination } from "../discovery/mod.ts"
 import type { HttpTarget } from "../http/mod.ts"
 import { formatAddress } from "../net/mod.ts"
-import { ROUTE_KIND_TLS, type ServiceRoutes } from "../route/mod.ts"
+import type { ServiceRoutes } from "../route/mod.ts"
 import { type ConnectionLabels, OUTBOUND, type ScopeLabels } from "../telemetry/mod.ts"
 
 /** The target behind one destination; one per destination, so that label objects are shared. */
@@ -19,9 +19,7 @@ export class DestinationTarget implements Target, HttpTarget {
   }
 
   get protocol(): number {
-    const { routes, protocol } = this.destination
-    // Who binds a TLSRoute means TLS: the name in it is waited for, and no server speaks first.
-    return routes !== null && routes.config.kind === ROUTE_KIND_TLS ? PROTOCOL_TLS : protocol
+    return this.destination.protocol
   }
 
   get http(): HttpTarget {
