@@ -148,6 +148,9 @@ export interface SliceEndpoint {
   readonly pod: string
   readonly nodeName: string
   readonly zone: string
+  /** Zones and nodes that it is meant for (`hints`); empty for no hint. */
+  readonly forZones: readonly string[]
+  readonly forNodes: readonly string[]
 }
 
 /** A port of an EndpointSlice. */

@@ -496,6 +496,8 @@ function readSlice(root: Field): SliceRecord {
       pod: podOf(field.at("targetRef")),
       nodeName: field.at("nodeName").text(),
       zone: field.at("zone").text(),
+      forZones: namesOf(field.at("hints").at("forZones")),
+      forNodes: namesOf(field.at("hints").at("forNodes")),
     })
   }
   return {
@@ -505,6 +507,10 @@ function readSlice(root: Field): SliceRecord {
     service: labelsOf(root).get("kubernetes.io/service-name") ?? "",
     groups: [{ endpoints, ports: root.at("ports").list().flatMap(slicePort) }],
   }
+}
+
+function namesOf(list: Field): string[] {
+  return list.list().map(entry => entry.at("name").required())
 }
 
 function readEndpoints(root: Field): SliceRecord {
@@ -521,6 +527,8 @@ function readEndpoints(root: Field): SliceRecord {
           pod: podOf(field.at("targetRef")),
           nodeName: field.at("nodeName").text(),
           zone: "",
+          forZones: [],
+          forNodes: [],
         })
       return {
         endpoints: [

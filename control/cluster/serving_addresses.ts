@@ -11,6 +11,10 @@ export interface ServingAddress {
   readonly pod: PodRecord | null
   /** Zone of its node, empty when unknown. */
   readonly zone: string
+  /** Zones that it is meant for by a hint; empty for none. */
+  readonly forZones: readonly string[]
+  /** Nodes that it is meant for, before any zone; empty for none. */
+  readonly forNodes: readonly string[]
 }
 
 /**
@@ -30,6 +34,8 @@ export function endpointsOf(
   else addSelected(store, service, port, family, found)
   return [...found.values()].sort((a, b) => (a.ip === b.ip ? a.port - b.port : a.ip < b.ip ? -1 : 1))
 }
+
+const NOWHERE: readonly string[] = []
 
 /** Port of a pod that a Service's port leads to; undefined when the pod has no port of the target's name. */
 export function podPort(pod: PodRecord, port: ServicePort): number | undefined {
@@ -51,7 +57,8 @@ function addSelected(
     const ip = pod.ips.find(candidate => ipFamily(candidate) === family)
     const target = podPort(pod, port)
     if (ip === undefined || target === undefined) continue
-    const address = { ip, port: target, pod, zone: store.zoneOf(pod.nodeName) }
+    const forNodes = service.traffic.sameNode && pod.nodeName !== "" ? [pod.nodeName] : NOWHERE
+    const address = { ip, port: target, pod, zone: store.zoneOf(pod.nodeName), forZones: NOWHERE, forNodes }
     if (service.publishNotReadyAddresses || (pod.ready && !pod.terminating))
       found.set(`${ip} ${target}`, address)
     else if (pod.ready || pod.unheard) last.push(address)
@@ -77,7 +84,8 @@ function addSlices(
         if (!endpoint.ready && !service.publishNotReadyAddresses) continue
         const pod = endpoint.pod === "" ? null : (store.pod(service.namespace, endpoint.pod) ?? null)
         const zone = endpoint.zone || store.zoneOf(endpoint.nodeName)
-        found.set(`${endpoint.ip} ${target.port}`, { ip: endpoint.ip, port: target.port, pod, zone })
+        const { ip, forZones, forNodes } = endpoint
+        found.set(`${ip} ${target.port}`, { ip, port: target.port, pod, zone, forZones, forNodes })
       }
     }
   }

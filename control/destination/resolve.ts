@@ -78,29 +78,35 @@ export function resolveOutbound(
     const { service, port: servicePort } = found
     const family = ipFamily(ip)
     const routes = portRoutes(store, service, servicePort, clientNamespace)
+    const addresses = endpointsOf(store, service, servicePort, family)
     return {
       kind: "service",
       service: {
         ...serviceFields(store, service, servicePort, options),
         portName: servicePort.name,
-        ...trafficFields(service.traffic),
+        ...trafficFields(hinted(service.traffic, addresses)),
         ...(routes === null ? {} : { routeKind: routes.kind, routes: [...routes.rules] }),
+        // Who binds a TLSRoute means TLS: the name in it is waited for, and no server speaks first.
+        ...(routes?.kind === destinationV1.RouteKind.TLS ? { protocol: destinationV1.Protocol.TLS } : {}),
       },
-      endpoints: serviceEndpoints(store, service, servicePort, family, options),
-      backends: (routes?.backends ?? []).map(backend => ({
-        info: {
-          ...serviceFields(store, backend.service, backend.port, options),
-          ...backendFields(backend.service.traffic),
-        },
-        endpoints: serviceEndpoints(store, backend.service, backend.port, family, options),
-      })),
+      endpoints: addresses.map(address => serviceEndpoint(store, address, options)),
+      backends: (routes?.backends ?? []).map(backend => {
+        const behind = endpointsOf(store, backend.service, backend.port, family)
+        return {
+          info: {
+            ...serviceFields(store, backend.service, backend.port, options),
+            ...backendFields(hinted(backend.service.traffic, behind)),
+          },
+          endpoints: behind.map(address => serviceEndpoint(store, address, options)),
+        }
+      }),
       origins: routes?.origins ?? [],
       dependsOn: [objectKey(service), ...(routes?.dependsOn ?? [])],
     }
   }
   const pod = store.podAt(ip, port)
   if (pod === undefined) return { kind: "external" }
-  const address = { ip, port, pod, zone: store.zoneOf(pod.nodeName) }
+  const address = { ip, port, pod, zone: store.zoneOf(pod.nodeName), forZones: [], forNodes: [] }
   return {
     kind: "endpoint",
     endpoint: endpointOf(store, address, podPortProtocol(store, pod, port), options),
@@ -118,6 +124,17 @@ export function resolveInbound(
   return record === undefined
     ? {}
     : { protocol: podPortProtocol(store, record, port), zone: store.zoneOf(record.nodeName) }
+}
+
+/**
+ * What a Service says, where hints of its EndpointSlices say that zones come first: they count if every endpoint has one,
+ * as for kube-proxy.
+ */
+function hinted(traffic: ServiceTraffic, addresses: readonly ServingAddress[]): ServiceTraffic {
+  const isHinted = addresses.length > 0 && addresses.every(({ forZones }) => forZones.length > 0)
+  if (!isHinted || traffic.balancing?.preferZone === true) return traffic
+  const balancing = { slowStartMs: 0, byClient: false, ...traffic.balancing, preferZone: true }
+  return { ...traffic, balancing }
 }
 
 /** What holds for a Service wherever requests come to it from. */
@@ -143,16 +160,6 @@ function serviceFields(
   }
 }
 
-function serviceEndpoints(
-  store: ClusterStore,
-  service: ServiceRecord,
-  port: ServicePort,
-  family: 4 | 6,
-  options: ResolveOptions,
-): EndpointInit[] {
-  return endpointsOf(store, service, port, family).map(address => serviceEndpoint(store, address, options))
-}
-
 function serviceEndpoint(
   store: ClusterStore,
   address: ServingAddress,
@@ -175,8 +182,15 @@ function endpointOf(
     port: address.port,
     zone: address.zone,
     protocol,
+    ...(isOwnZone(address) ? {} : { forZones: [...address.forZones] }),
+    ...(address.forNodes.length === 0 ? {} : { forNodes: [...address.forNodes] }),
   }
   return pod === null ? base : { ...base, ...podFields(store, pod, address.port, names) }
+}
+
+/** Whether no hint says more than the address's zone does. */
+function isOwnZone({ zone, forZones }: ServingAddress): boolean {
+  return forZones.length === 0 || (forZones.length === 1 && forZones[0] === zone)
 }
 
 /** Name that a pod's proxy will prove on a port; empty where there is no proxy, and behind a port that bypasses it. */

@@ -126,8 +126,9 @@ class Flattening {
     for (const route of routes) {
       for (const [index, rule] of route.rules.entries()) {
         const own = matches.get(rule) ?? []
-        // A rule that nothing can meet says nothing to a proxy.
-        if (raw ? rules.length > 0 : own.length === 0) continue
+        // A rule that nothing can meet says nothing to a proxy: of connections the first one takes all that its route does,
+        // and the first TCPRoute all that there are.
+        if (raw ? index > 0 || (kind === "TCPRoute" && rules.length > 0) : own.length === 0) continue
         rules.push(this.rule(route, rule, own))
         origins.push({ route, index })
       }
@@ -157,6 +158,7 @@ class Flattening {
       }),
       timeouts: { requestMs, backendRequestMs: attemptMs, responseMs, idleMs },
       ...(rule.session === null ? {} : { session: rule.session }),
+      serverNames: [...route.hostnames],
       ...(retry !== null
         ? {
             retry: {

@@ -67,7 +67,7 @@ class Walk {
     const bypass = bypassOf(world, caller, dialled)
     if (called.kind === "outside") return this.outside(called, bypass)
     const resolution = called.kind === "service" ? this.resolve(called.ip, dialled) : null
-    const wire = this.wireOf(called)
+    const wire = this.wireOf(called, resolution)
     const raw = this.protocol(called, resolution, bypass, wire)
     const legs = this.legs(called, resolution, bypass, this.request(wire, called), raw)
     if (chain.over) return ""
@@ -131,13 +131,17 @@ class Walk {
     return found
   }
 
-  private wireOf(called: Exclude<Called, { kind: "loopback" | "outside" }>): Wire {
+  private wireOf(
+    called: Exclude<Called, { kind: "loopback" | "outside" }>,
+    resolution: Extract<Resolution, { kind: "service" }> | null,
+  ): Wire {
     const { protocol, headers } = this.question
     if (protocol !== "") return protocol
     if (headers.get("content-type")?.startsWith("application/grpc") === true) return "grpc"
     if (called.kind !== "service") return "http1"
     if (called.port.appProtocol.toLowerCase() === "grpc") return "grpc"
-    const hint = servicePortProtocol(this.world.store, called.service, called.port)
+    const hint =
+      resolution?.service.protocol ?? servicePortProtocol(this.world.store, called.service, called.port)
     return hint === TCP ? "tcp" : hint === TLS ? "tls" : hint === HTTP2 ? "http2" : "http1"
   }
 

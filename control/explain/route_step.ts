@@ -54,9 +54,12 @@ export function routeSteps(chain: Chain, call: RoutedCall): Leg[] {
   const forRaw = kind === ROUTE_KIND_TLS || kind === ROUTE_KIND_TCP
   if (kind === ROUTE_KIND_NONE || call.raw !== forRaw) return unrouted(chain, call, config)
   const table = new RouteTable(config)
-  const rule = call.raw ? (table.rules[0] ?? null) : table.match(call.request)
+  // Whoever calls a name over TLS asks for that name.
+  const [host = ""] = call.request.authority.split(":")
+  const rule = call.raw ? table.ofServerName(host) : table.match(call.request)
   if (rule === null) {
-    noRule(chain, call, table)
+    if (call.raw) noName(chain, call, host)
+    else noRule(chain, call, table)
     return []
   }
   return routed(chain, call, table, rule)
@@ -78,6 +81,29 @@ function unrouted(chain: Chain, call: RoutedCall, config: RoutesConfig): Leg[] {
   })
   chain.say("backends", "ok", { decision: `100 % to ${what}`, object: placeOf(service) })
   return [{ share: 1, service, port, endpoints: resolution.endpoints, path: request.path }]
+}
+
+/** No TLSRoute is for the name that the client asks for. */
+function noName(chain: Chain, call: RoutedCall, name: string): void {
+  const { origins } = call.resolution
+  const [origin] = origins
+  chain.end(
+    "route",
+    {
+      decision: `none of the ${origins.length} rules is for the name ${name}`,
+      reason: "where TLSRoutes bind a port, a connection that asks for another name, or for none, is reset",
+      object: origin === undefined ? null : rulePlace(origin, ""),
+      details: origins.map(
+        ({ route }) => `TLSRoute ${route.namespace}/${route.name}: ${route.hostnames.join(", ")}`,
+      ),
+      change: `a TLSRoute with ${name} among its spec.hostnames, or with none`,
+    },
+    {
+      status: 0,
+      error: "no-route",
+      what: "the connection is reset: no TLSRoute is for the name that it asks for",
+    },
+  )
 }
 
 function noRule(chain: Chain, call: RoutedCall, table: RouteTable): void {

@@ -55,9 +55,16 @@ function ruleOf(rule: destinationV1.HttpRoute): RuleConfig {
     })),
     timeouts: timeoutsOf(rule.timeouts),
     retry: retryOf(rule.retry),
-    session: rule.session ?? null,
+    session: sessionOf(rule.session),
     fault: rule.fault,
+    ...(rule.serverNames.length === 0 ? {} : { serverNames: rule.serverNames }),
   }
+}
+
+function sessionOf(session: destinationV1.HttpRoute["session"]): RuleConfig["session"] {
+  if (session === undefined) return null
+  const { cookie, header, maxAgeS, absoluteS, idleS } = session
+  return { cookie, header, maxAgeS, absoluteS, idleS }
 }
 
 function filtersOf(filters: destinationV1.RouteFilters | undefined): FiltersConfig {

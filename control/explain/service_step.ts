@@ -198,7 +198,7 @@ export class ServiceStep {
     this.chain.say("service", "none", { decision: `no Service: port ${port} of the pod`, reason })
     const addresses = pods.flatMap(pod => {
       const ip = pod.ips[0]
-      return ip === undefined ? [] : [{ ip, port, pod, zone: "" }]
+      return ip === undefined ? [] : [{ ip, port, pod, zone: "", forZones: [], forNodes: [] }]
     })
     return { kind: "pods", addresses, dialled: port, service: null }
   }

@@ -66,7 +66,11 @@ export function readRoute(raw: unknown, defaultNamespace = "default"): ReadRoute
   // A route of Gateways only is read by who serves those.
   if (parents === null) return { route: null, complaints: [] }
   reader.known(spec, ["spec"], ["parentRefs", "hostnames", "rules", "useDefaultGateways"])
-  const rules = readRules(reader, spec.rules, { kind, namespace, name })
+  // Of requests within the mesh the host says nothing (GEP-1426): only a TLSRoute is bound by it.
+  const hostnames = kind === "TLSRoute" ? readHostnames(reader, spec.hostnames) : []
+  const read = readRules(reader, spec.rules, { kind, namespace, name })
+  // Names of which none can be used are not the same as none.
+  const rules = hostnames === null ? [] : read
   const created = Date.parse(String(metadata.creationTimestamp ?? ""))
   return {
     route: {
@@ -76,6 +80,7 @@ export function readRoute(raw: unknown, defaultNamespace = "default"): ReadRoute
       createdMs: Number.isNaN(created) ? 0 : created,
       generation: typeof metadata.generation === "number" ? metadata.generation : 0,
       parents,
+      hostnames: hostnames ?? [],
       rules,
       complaints: reader.complaints,
     },
@@ -153,6 +158,20 @@ function readRules(reader: FieldReader, value: unknown, owner: Owner): RouteRule
     rules.push({ ...rule, matches: rule.matches.slice(0, room) })
   }
   return rules
+}
+
+/** Names of a TLSRoute; null where some were given and none can be used. */
+function readHostnames(reader: FieldReader, value: unknown): string[] | null {
+  const path = ["spec", "hostnames"]
+  const given = reader.list(value, path, MAX_ROUTE_LIST)
+  const names = given.flatMap((one, i) => {
+    const isWild = typeof one === "string" && one.startsWith("*.")
+    const name = reader.within("the name is ignored", () =>
+      reader.hostname(isWild ? one.slice(2) : one, [...path, i]),
+    )
+    return name === null || name === "" ? [] : [isWild ? `*.${name}` : name]
+  })
+  return given.length > 0 && names.length === 0 ? null : names
 }
 
 const RULE_FIELDS: Readonly<Record<RouteKind, readonly string[]>> = {
@@ -288,17 +307,14 @@ function readSession(reader: FieldReader, value: unknown, path: RouteFieldPath):
   const body = isAbsent(value) ? null : reader.mapping(value, path)
   if (body === null) return null
   reader.known(body, path, ["sessionName", "absoluteTimeout", "idleTimeout", "type", "cookieConfig"])
-  if (!isAbsent(body.idleTimeout)) {
-    reader.within("the field is ignored", () =>
-      reader.add([...path, "idleTimeout"], "cannot be told: proxies keep no sessions, clients do"),
-    )
-  }
   const type = reader.choice(body.type, [...path, "type"], ["Cookie", "Header"], "Cookie")
   // Both are tokens (RFC 6265 section 4.1.1, RFC 9110 section 5.1).
   const name = isAbsent(body.sessionName)
     ? DEFAULT_SESSION
     : reader.fieldName(body.sessionName, [...path, "sessionName"])
-  const lifeMs = reader.duration(body.absoluteTimeout, [...path, "absoluteTimeout"]) ?? 0
+  const seconds = (ms: number | null): number => Math.ceil((ms ?? 0) / 1000)
+  const absoluteS = seconds(reader.duration(body.absoluteTimeout, [...path, "absoluteTimeout"]))
+  const idleS = seconds(reader.duration(body.idleTimeout, [...path, "idleTimeout"]))
   let permanent = false
   if (!isAbsent(body.cookieConfig)) {
     const at = [...path, "cookieConfig"]
@@ -306,14 +322,15 @@ function readSession(reader: FieldReader, value: unknown, path: RouteFieldPath):
     reader.known(config, at, ["lifetimeType"])
     const types = ["Permanent", "Session"] as const
     permanent = reader.choice(config.lifetimeType, [...at, "lifetimeType"], types, "Session") === "Permanent"
-    if (permanent && lifeMs === 0) {
+    if (permanent && absoluteS === 0) {
       reader.add([...path, "absoluteTimeout"], "is missing, which cookieConfig.lifetimeType Permanent needs")
       return null
     }
   }
   if (type === null || name === null) return null
-  if (type === "Header") return { cookie: "", header: name.toLowerCase(), maxAgeS: 0 }
-  return { cookie: name, header: "", maxAgeS: permanent ? Math.max(1, Math.round(lifeMs / 1000)) : 0 }
+  const ends = { absoluteS, idleS }
+  if (type === "Header") return { cookie: "", header: name.toLowerCase(), maxAgeS: 0, ...ends }
+  return { cookie: name, header: "", maxAgeS: permanent ? absoluteS : 0, ...ends }
 }
 
 /** Reads a ReferenceGrant; null for an object that is none, or that grants nothing on Services. */

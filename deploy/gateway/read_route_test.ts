@@ -419,6 +419,11 @@ test("what a Service says of balancing and faults", () => {
   ).toEqual({
     ...{ slowStartMs: 0, preferZone: true, byClient: true },
   })
+  expect(read({ "service.kubernetes.io/topology-mode": "Auto" }).traffic.balancing?.preferZone).toBe(true)
+  expect(read({ "service.kubernetes.io/topology-mode": "disabled" }).traffic.balancing).toBe(null)
+  const ofNode = read({}, { trafficDistribution: "PreferSameNode" }).traffic
+  expect([ofNode.sameNode, ofNode.balancing?.preferZone]).toEqual([true, true])
+  expect(read({}, { trafficDistribution: "PreferClose" }).traffic.sameNode).toBe(false)
   expect(read({ "balancer.conduit.io/slow-start": "30s" }).traffic.balancing?.slowStartMs).toBe(30_000)
   expect(read({}, { sessionAffinity: "None" }).traffic).toMatchObject({ balancing: null, fault: null })
   const fault = {
@@ -453,16 +458,53 @@ test("sessions of a rule", () => {
     })
     return { session: route?.rules[0]?.session, said: complaints.map(({ message }) => message).join("\n") }
   }
-  expect(read({})).toEqual({ session: { cookie: "conduit-session", header: "", maxAgeS: 0 }, said: "" })
+  const endless = { absoluteS: 0, idleS: 0 }
+  const plain = { cookie: "conduit-session", header: "", maxAgeS: 0, ...endless }
+  expect(read({})).toEqual({ session: plain, said: "" })
   expect(read({ type: "Header", sessionName: "X-Session" }).session).toEqual({
-    ...{ cookie: "", header: "x-session", maxAgeS: 0 },
+    ...{ cookie: "", header: "x-session", maxAgeS: 0, ...endless },
   })
   const life = { absoluteTimeout: "1h", cookieConfig: { lifetimeType: "Permanent" } }
-  expect(read({ sessionName: "sid", ...life }).session).toEqual({ cookie: "sid", header: "", maxAgeS: 3600 })
+  expect(read({ sessionName: "sid", ...life }).session).toEqual({
+    ...{ cookie: "sid", header: "", maxAgeS: 3600, absoluteS: 3600, idleS: 0 },
+  })
   expect(read({ cookieConfig: { lifetimeType: "Permanent" } })).toMatchObject({
     session: null,
     said: expect.stringContaining("is missing, which cookieConfig.lifetimeType Permanent needs"),
   })
   expect(read({ type: "IP" }).said).toContain("it must be one of Cookie, Header")
-  expect(read({ idleTimeout: "1m" }).said).toContain("cannot be told")
+  expect(read({ idleTimeout: "1m", absoluteTimeout: "500ms" })).toEqual({
+    session: { ...plain, absoluteS: 1, idleS: 60 },
+    said: "",
+  })
+  expect(read({ idleTimeout: "soon" }).said).toContain("soon")
+})
+
+test("names of a TLSRoute", () => {
+  const read = (hostnames: unknown, kind = "TLSRoute") => {
+    const spec = {
+      ...{ parentRefs: [{ group: "", kind: "Service", name: "web" }], hostnames },
+      rules: [{ backendRefs: [{ name: "web", port: 443 }] }],
+    }
+    const { route, complaints } = readRoute({
+      ...{ apiVersion: "gateway.networking.k8s.io/v1", kind, metadata: { name: "r" }, spec },
+    })
+    return {
+      names: route?.hostnames,
+      rules: route?.rules.length,
+      said: complaints.map(one => one.message).join(),
+    }
+  }
+  expect(read(["a.example", "*.b.example"])).toEqual({
+    names: ["a.example", "*.b.example"],
+    rules: 1,
+    said: "",
+  })
+  expect(read(undefined)).toEqual({ names: [], rules: 1, said: "" })
+  expect(read(["a.example", "b.example:443", "*"])).toMatchObject({
+    ...{ names: ["a.example"], rules: 1, said: expect.stringContaining("must be a host name in lower case") },
+  })
+  // Names that cannot be used are not the same as none.
+  expect(read(["b.example:443"])).toMatchObject({ names: [], rules: 0 })
+  expect(read(["a.example"], "HTTPRoute")).toMatchObject({ names: [], rules: 1, said: "" })
 })

@@ -145,6 +145,10 @@ export interface RouteSession {
   readonly header: string
   /** Seconds that the cookie is kept; 0 for as long as the client's own session. */
   readonly maxAgeS: number
+  /** Seconds after which a session ends; 0 for never. */
+  readonly absoluteS: number
+  /** Seconds without a request after which it ends; 0 for never. */
+  readonly idleS: number
 }
 
 /** A rule. */
@@ -181,6 +185,8 @@ export interface Route {
   readonly generation: number
   /** Services only: other parents are others' business. */
   readonly parents: readonly ParentRef[]
+  /** Of a TLSRoute: names that clients ask for, `*.example.com` for all below one; empty for any. Empty elsewhere. */
+  readonly hostnames: readonly string[]
   readonly rules: readonly RouteRule[]
   /** What was left out of it. */
   readonly complaints: readonly RouteComplaint[]

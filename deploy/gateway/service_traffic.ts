@@ -30,11 +30,13 @@ export interface ServiceTraffic {
   readonly balancing: {
     /** Milliseconds over which an endpoint that joins comes to its full share; 0 at once. */
     readonly slowStartMs: number
-    /** Endpoints of the caller's own zone come first (`trafficDistribution`). */
+    /** Endpoints of the caller's own zone come first (`trafficDistribution`, `service.kubernetes.io/topology-mode`). */
     readonly preferZone: boolean
     /** A caller stays with one endpoint (`sessionAffinity: ClientIP`). */
     readonly byClient: boolean
   } | null
+  /** Endpoints of the caller's own node come before those of its zone (`trafficDistribution: PreferSameNode`). */
+  readonly sameNode: boolean
   /** Faults that its callers are to meet; null for none. */
   readonly fault: {
     readonly delayMs: number
@@ -53,6 +55,7 @@ export const NO_TRAFFIC: ServiceTraffic = {
   timeouts: { requestMs: 0, responseMs: 0, idleMs: 0 },
   accrual: null,
   balancing: null,
+  sameNode: false,
   fault: null,
 }
 
@@ -69,6 +72,8 @@ const ANNOTATIONS = [
   ACCRUAL,
   ...["max-failures", "min-penalty", "max-penalty"].map(name => `${ACCRUAL}-consecutive-${name}`),
 ]
+/** What asks for hints of zones in EndpointSlices, now and formerly. */
+const TOPOLOGY_MODES = ["service.kubernetes.io/topology-mode", "service.kubernetes.io/topology-aware-hints"]
 const GATEWAY_ERRORS = [502, 503, 504]
 const GRPC_CODES: Readonly<Record<string, number>> = {
   cancelled: 1,
@@ -93,9 +98,10 @@ export function readServiceTraffic(raw: unknown): {
   const annotations = metadata?.annotations
   const isMapping = typeof annotations === "object" && annotations !== null && !Array.isArray(annotations)
   const given = isMapping ? (annotations as Mapping) : {}
-  const preferZone = ["PreferClose", "PreferSameZone", "PreferSameNode"].includes(
-    String(spec?.trafficDistribution),
-  )
+  const distribution = String(spec?.trafficDistribution)
+  const preferZone =
+    ["PreferClose", "PreferSameZone", "PreferSameNode"].includes(distribution) ||
+    TOPOLOGY_MODES.some(name => String(given[name]).toLowerCase() === "auto")
   const byClient = spec?.sessionAffinity === "ClientIP"
   const names = Object.keys(given).filter(name => /^(retry|timeout|balancer|fault)\.conduit\.io\//.test(name))
   if (names.length === 0 && !preferZone && !byClient) return { traffic: NO_TRAFFIC, complaints: [] }
@@ -118,6 +124,7 @@ export function readServiceTraffic(raw: unknown): {
       timeouts,
       accrual: readAccrual(reader, given, duration),
       balancing: readBalancing(duration(SLOW_START), preferZone, byClient),
+      sameNode: distribution === "PreferSameNode",
       fault: readFault(reader, given, duration),
     },
     complaints: reader.complaints,

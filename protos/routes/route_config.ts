@@ -6,9 +6,9 @@ export const ROUTE_KIND_NONE = 0
 export const ROUTE_KIND_HTTP = 1
 /** GRPCRoutes: what is no gRPC request meets none of them. */
 export const ROUTE_KIND_GRPC = 2
-/** TLSRoutes: connections are spread over the backends of the only rule. */
+/** TLSRoutes: connections are spread over the backends of the rule for the name that they ask for. */
 export const ROUTE_KIND_TLS = 3
-/** TCPRoutes: as for TLS. */
+/** TCPRoutes: connections are spread over the backends of the only rule. */
 export const ROUTE_KIND_TCP = 4
 
 /** One of `conduit.destination.v1.MatchKind`: equal. */
@@ -133,6 +133,10 @@ export interface SessionConfig {
   readonly header: string
   /** Seconds that the cookie is kept; 0 for as long as the client's own session. */
   readonly maxAgeS: number
+  /** Seconds after which a session ends; 0 for never. */
+  readonly absoluteS: number
+  /** Seconds without a request after which it ends; 0 for never. */
+  readonly idleS: number
 }
 
 /** Faults that requests to the service are to meet. */
@@ -155,6 +159,8 @@ export interface RuleConfig {
   readonly timeouts: TimeoutsConfig
   readonly retry: RetryConfig | null
   readonly session: SessionConfig | null
+  /** Of TLSRoutes: names that clients ask for, `*.example.com` for all below one; empty for any. Absent elsewhere. */
+  readonly serverNames?: readonly string[]
   /** Why every request gets 500; "" for nothing. */
   readonly fault: string
 }
@@ -171,7 +177,7 @@ export interface AccrualConfig {
 export interface BalancingConfig {
   /** Milliseconds over which an endpoint that joins comes to its full share; 0 at once. */
   readonly slowStartMs: number
-  /** Endpoints of the proxy's own zone come first. */
+  /** Endpoints for the proxy's own node, or where there are none for its own zone, come first. */
   readonly preferZone: boolean
   /** The proxy stays with one endpoint. */
   readonly byClient: boolean

@@ -1,8 +1,11 @@
 // Which rule a request meets: the matches of all routes of a service's port, compiled once, then asked for each request.
-// Exact paths are found in a map, prefixes by cutting the path segment by segment; what is left is a few candidates.
-import { Regex, requiredLiteral } from "../regex/mod.ts"
+// One walk along the path finds all paths and prefixes that it meets, another one the expressions that it could meet; what
+// is left is a few candidates.
+import { LiteralScan, Regex, requiredLiteral } from "../regex/mod.ts"
+import { EvenPoints } from "./even_points.ts"
 import { HeaderModifier } from "./header_modifier.ts"
 import { PathModifier } from "./path_modifier.ts"
+import { PathTree } from "./path_tree.ts"
 import { queryValueMatches } from "./query.ts"
 import { RetryRule } from "./retry.ts"
 import {
@@ -62,6 +65,8 @@ export class Rule {
   readonly targets: readonly RuleTarget[]
   /** Chooses a target. */
   readonly pick: WeightedPick
+  /** What the choices are made by. */
+  readonly points = new EvenPoints()
   /** Null: a response is never asked for again. */
   readonly retry: RetryRule | null
   readonly rewritePath: PathModifier | null
@@ -89,10 +94,10 @@ class Match {
   /** Stands in every path that the expression takes. */
   readonly literal: string
   readonly method: string
-  readonly headers: readonly FieldMatch[]
+  readonly headers: FieldMatch[]
   readonly query: readonly FieldMatch[]
   /** Whether the path alone decides. */
-  readonly plain: boolean
+  private plain = false
 
   constructor(config: MatchConfig, rule: Rule) {
     this.rank = config.rank
@@ -102,6 +107,16 @@ class Match {
     this.method = config.method
     this.headers = config.headers.map(field => new FieldMatch(field))
     this.query = config.query.map(field => new FieldMatch(field))
+    this.settle()
+  }
+
+  /** A condition need not be asked any more: who asks for the match knows that it holds. */
+  drop(header: FieldMatch): void {
+    this.headers.splice(this.headers.indexOf(header), 1)
+    this.settle()
+  }
+
+  private settle(): void {
     this.plain = this.method === "" && this.headers.length === 0 && this.query.length === 0
   }
 
@@ -152,11 +167,17 @@ export class RouteTable {
   /** Matches that were left out: beyond MAX_TABLE_MATCHES, or with an expression of a newer control plane. */
   readonly leftOut: number
   private readonly grpcOnly: boolean
-  private readonly exact = new Map<string, MatchList>()
-  private readonly prefixes = new Map<string, MatchList>()
-  /** Lengths of all prefixes, ascending: a path is cut at these places only. */
-  private readonly prefixLengths: Int32Array
+  private readonly paths = new PathTree<MatchList>()
+  /** All that stand in the tree. */
+  private readonly lists: MatchList[] = []
+  /** By rank. */
   private readonly regexes: Match[] = []
+  /** Texts of some of them. */
+  private readonly literals: LiteralScan
+  /** By their place among the regexes: the place among the texts, or LITERAL_NOT_SCANNED. */
+  private readonly literalOf: Int32Array
+  /** Whether none can hold where no text is found. */
+  private readonly allScanned: boolean
 
   constructor(config: RoutesConfig) {
     this.grpcOnly = config.kind === ROUTE_KIND_GRPC
@@ -174,10 +195,37 @@ export class RouteTable {
       }
     }
     this.leftOut = leftOut
-    for (const lists of [this.exact, this.prefixes]) for (const list of lists.values()) list.finish()
-    const lengths = new Set<number>()
-    for (const prefix of this.prefixes.keys()) lengths.add(prefix.length)
-    this.prefixLengths = Int32Array.from(lengths).sort()
+    for (const list of this.lists) list.finish()
+    const scannable = this.regexes.filter(match => isScannable(match.literal))
+    this.literals = new LiteralScan(scannable.map(match => match.literal))
+    this.literalOf = Int32Array.from(this.regexes, match => {
+      const at = scannable.indexOf(match)
+      return at >= 0 && at < this.literals.count ? at : LITERAL_NOT_SCANNED
+    })
+    this.allScanned = this.literalOf.every(at => at !== LITERAL_NOT_SCANNED)
+  }
+
+  /**
+   * The rule for a connection that nobody looks into: of TLSRoutes the one with the most specific name, and of those the
+   * first; null for none.
+   *
+   * @param serverName  that the client asks for; "" for none
+   */
+  ofServerName(serverName: string): Rule | null {
+    const name = serverName.toLowerCase()
+    let best: Rule | null = null
+    let bestLength = -1
+    for (const rule of this.rules) {
+      const { serverNames = ANY_NAME } = rule.config
+      for (const one of serverNames) {
+        // What is equal is more specific than any wildcard, and a longer wildcard than a shorter one.
+        const length = one === name ? Number.POSITIVE_INFINITY : covers(one, name) ? one.length : -1
+        if (length <= bestLength) continue
+        best = rule
+        bestLength = length
+      }
+    }
+    return best
   }
 
   /** The rule that a request meets; null: none, which is 404 (gRPC: UNIMPLEMENTED). */
@@ -187,39 +235,31 @@ export class RouteTable {
     const queryAt = path.indexOf("?")
     const end = queryAt < 0 ? path.length : queryAt
     let best: Match | null = null
-    const exact = this.exact.size === 0 ? undefined : this.exact.get(queryAt < 0 ? path : path.slice(0, end))
-    if (exact !== undefined) best = exact.first(null, request, path, queryAt)
-    if (this.prefixes.size > 0) best = this.matchPrefixes(best, request, end, queryAt)
-    for (let i = 0; i < this.regexes.length; i++) {
-      const match = this.regexes[i]!
-      if (best !== null && best.rank < match.rank) break
-      if (match.literal !== "" && !path.includes(match.literal)) continue
-      if (match.regex?.matchesRange(path, 0, end) && match.holds(request, path, queryAt)) {
-        best = match
-        break
-      }
+    const { paths, regexes } = this
+    // The longest first: it mostly comes before the others.
+    for (let i = paths.find(path, end) - 1; i >= 0; i--)
+      best = paths.found[i]!.first(best, request, path, queryAt)
+    if (regexes.length > 0 && (best === null || best.rank > regexes[0]!.rank)) {
+      best = this.matchRegexes(best, request, end, queryAt)
     }
     return best === null ? null : best.rule
   }
 
-  /** Cuts the path where a prefix could end: at a slash, or at its end. */
-  private matchPrefixes(
-    found: Match | null,
+  private matchRegexes(
+    best: Match | null,
     request: RoutedRequest,
     end: number,
     queryAt: number,
   ): Match | null {
     const { path } = request
-    let best = found
-    const { prefixLengths } = this
-    // Without slash at its end, `/a/` is below the prefix `/a`, as `/a` is.
-    for (let i = prefixLengths.length - 1; i >= 0; i--) {
-      const length = prefixLengths[i]!
-      if (length > end) continue
-      // `*` of OPTIONS is below the empty prefix too.
-      if (length > 0 && length < end && path.charCodeAt(length) !== 0x2f) continue
-      const matches = this.prefixes.get(path.slice(0, length))
-      if (matches !== undefined) best = matches.first(best, request, path, queryAt)
+    const { regexes, literals, literalOf } = this
+    if (!literals.scan(path, end) && this.allScanned) return best
+    for (let i = 0; i < regexes.length; i++) {
+      const match = regexes[i]!
+      if (best !== null && best.rank < match.rank) return best
+      const literal = literalOf[i]!
+      if (literal === LITERAL_NOT_SCANNED ? !path.includes(match.literal) : !literals.has(literal)) continue
+      if (match.regex?.matchesRange(path, 0, end) && match.holds(request, path, queryAt)) return match
     }
     return best
   }
@@ -229,11 +269,33 @@ export class RouteTable {
       this.regexes.push(match)
       return
     }
-    const lists = config.pathKind === MATCH_EXACT ? this.exact : this.prefixes
-    const list = lists.get(config.path) ?? new MatchList()
-    lists.set(config.path, list)
+    const entry = this.paths.at(config.path)
+    const side = config.pathKind === MATCH_EXACT ? "exact" : "below"
+    let list = entry[side]
+    if (list === null) {
+      list = new MatchList()
+      entry[side] = list
+      this.lists.push(list)
+    }
     list.add(match)
   }
+}
+
+/** What a rule without names is for. */
+const ANY_NAME: readonly string[] = [""]
+
+/** Whether a name is `*.` and what stands before and after it, or "" for any. */
+function covers(pattern: string, name: string): boolean {
+  if (pattern === "") return true
+  return pattern.startsWith("*.") && name.length >= pattern.length && name.endsWith(pattern.slice(1))
+}
+
+/** Of an expression whose text is looked for on its own. */
+const LITERAL_NOT_SCANNED = -1
+
+function isScannable(literal: string): boolean {
+  for (let i = 0; i < literal.length; i++) if (literal.charCodeAt(i) > 255) return false
+  return literal !== ""
 }
 
 /** Matches of one path above which those that differ in the value of one field are looked up by it. */
@@ -260,8 +322,12 @@ class MatchList {
     if (field === undefined) return
     for (const match of this.all) {
       const own = match.headers.find(({ name, isIndexable }) => name === field.name && isIndexable)
-      if (own === undefined) this.others.push(match)
-      else push(this.byValue, own.value, match)
+      if (own === undefined) {
+        this.others.push(match)
+        continue
+      }
+      push(this.byValue, own.value, match)
+      match.drop(own)
     }
     this.field = field.name
   }

@@ -348,7 +348,7 @@ export class Accepted implements ConnHandler, ServerDialOwner, IdentifyOwner {
   private newDial(): ServerDial {
     return new ServerDial(
       this,
-      this.target.raw(this.side.random()),
+      this.target.raw(this.side.random(), this.serverName),
       this.side.env,
       this.side.random,
       this.encrypted,

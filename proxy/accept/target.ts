@@ -14,8 +14,9 @@ export interface Target {
    * Endpoints for one raw connection.
    *
    * @param random  uniform, 0 to 1: connections are spread over the backends of a TCPRoute or TLSRoute
+   * @param serverName  that the client's own TLS asks for; "" for none
    */
-  raw(random: number): EndpointSource
+  raw(random: number, serverName: string): EndpointSource
   /** Labels of the accepted connection. */
   readonly connectionLabels: ConnectionLabels
   /** The same destination as one client reaches it: labels name the client that has proven itself. */

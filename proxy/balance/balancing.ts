@@ -8,11 +8,14 @@ export type { BalancingConfig }
 export class Standpoint {
   /** Zone of the pod's node; "" while it is not known. */
   zone = ""
+  /** Name of the pod's node; "" where it was not told. */
+  readonly node: string
   /** What tells this proxy from others where each is to choose otherwise, and always the same. */
   readonly key: number
 
   /** @param pod  its name */
-  constructor(pod: string) {
+  constructor(pod: string, node = "") {
+    this.node = node
     this.key = hashOf(pod)
   }
 }

@@ -111,6 +111,33 @@ test("a load that the own zone can take stays there", () => {
   expect(away).toBeLessThan(100)
 })
 
+test("endpoints for the own node come before those of the zone, and a hint says more than a zone", () => {
+  const hint = (number: number, zone: string, hints: object): EndpointUpdate => {
+    const plain = update(number, zone)
+    return { ...plain, info: { ...plain.info, ...hints } }
+  }
+  const chosen = (zone: string, node: string, all: readonly EndpointUpdate[]): string[] => {
+    const standpoint = new Standpoint("p", node)
+    standpoint.zone = zone
+    const set = new EndpointSet(seeded(1), standpoint)
+    set.replace(all, 0)
+    set.setBalancing({ ...PLAIN, preferZone: true })
+    return [...shares(set, 0).keys()].map(address => address.slice(-1)).sort()
+  }
+  const all = [
+    hint(1, "a", { forNodes: ["n1"] }),
+    hint(2, "a", { forNodes: ["n2"] }),
+    hint(3, "b", { forNodes: ["n3"], forZones: ["b", "c"] }),
+    hint(4, "b", { forZones: ["a"] }),
+  ]
+  expect(chosen("a", "n1", all)).toEqual(["1"])
+  expect(chosen("a", "n9", all)).toEqual(["1", "2", "4"])
+  expect(chosen("b", "", all)).toEqual(["3"])
+  expect(chosen("c", "n9", all)).toEqual(["3"])
+  expect(chosen("d", "n9", all)).toEqual(["1", "2", "3", "4"])
+  expect(chosen("", "n3", all)).toEqual(["3"])
+})
+
 test("a zone that is told later counts from then on", () => {
   const standpoint = new Standpoint("p")
   const set = new EndpointSet(seeded(1), standpoint)

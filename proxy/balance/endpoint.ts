@@ -30,6 +30,10 @@ export interface EndpointInfo {
   readonly weight: number
   /** Zone of the node. */
   readonly zone: string
+  /** Zones whose proxies it comes first for where zones matter; empty: `zone`. */
+  readonly forZones: readonly string[]
+  /** Nodes whose proxies it comes first for, before any zone; empty: none. */
+  readonly forNodes: readonly string[]
   /** Name that the pod's proxy proves in mutual TLS. */
   readonly identity: string
   /** One of the `PROTOCOL_` constants. */
@@ -46,10 +50,15 @@ export interface EndpointInfo {
   readonly itself: boolean
 }
 
+/** No hint. */
+export const NO_HINTS: readonly string[] = []
+
 /** Of an address that the control plane told nothing about. */
 export const UNKNOWN_ENDPOINT: EndpointInfo = {
   weight: 1,
   zone: "",
+  forZones: NO_HINTS,
+  forNodes: NO_HINTS,
   identity: "",
   protocol: PROTOCOL_DETECT,
   namespace: "",

@@ -41,7 +41,7 @@ export class EndpointSet implements EndpointSource {
   private readonly circuits = new OpenCircuits()
   /** Those with a weight above 0. */
   private readonly all: EndpointGroup
-  /** Those of the zone `nearZone`, where zones matter, and the others. */
+  /** Those for the own node or the zone `nearZone`, where that matters, and the others. */
   private readonly near: EndpointGroup
   private readonly far: EndpointGroup
   private nearZone = ""
@@ -216,11 +216,11 @@ export class EndpointSet implements EndpointSource {
     this.all.replace(this.used(ready), ready.length, slowStartMs)
     const { zone } = this.standpoint
     this.nearZone = zone
-    const isNear = (endpoint: Endpoint): boolean => endpoint.info.zone === zone
-    const grouped = preferZone && zone !== ""
-    this.near.replace(grouped ? this.used(ready.filter(isNear)) : [], ready.length, slowStartMs)
-    const far = grouped ? this.used(ready.filter(endpoint => !isNear(endpoint))) : []
-    this.far.replace(far, ready.length, slowStartMs)
+    const near = preferZone ? nearOf(ready, this.standpoint) : []
+    this.near.replace(this.used(near), ready.length, slowStartMs)
+    const isNear = new Set(near)
+    const far = near.length === 0 ? [] : ready.filter(endpoint => !isNear.has(endpoint))
+    this.far.replace(this.used(far), ready.length, slowStartMs)
   }
 
   /** Of thousands some: other proxies use others, so that together they use all. */
@@ -245,6 +245,15 @@ export class EndpointSet implements EndpointSource {
     }
     return slowest < 0 ? FIRST_GUESS_MS : Math.min(FIRST_GUESS_MS, slowest)
   }
+}
+
+/** Those meant for a place: for its node if there are any, else for its zone. */
+function nearOf(endpoints: readonly Endpoint[], { node, zone }: Standpoint): readonly Endpoint[] {
+  const ofNode = node === "" ? [] : endpoints.filter(({ info }) => info.forNodes.includes(node))
+  if (ofNode.length > 0 || zone === "") return ofNode
+  return endpoints.filter(({ info }) =>
+    info.forZones.length > 0 ? info.forZones.includes(zone) : info.zone === zone,
+  )
 }
 
 /** Names an endpoint to clients that are to come back to it: says nothing of its address, and is no other pod's. */

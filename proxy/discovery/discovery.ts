@@ -78,7 +78,7 @@ export class Discovery implements ControlLinkHandler {
     this.timers = options.timers
     this.log = options.log
     this.random = options.random ?? Math.random
-    this.standpoint = new Standpoint(options.identity.pod)
+    this.standpoint = new Standpoint(options.identity.pod, options.identity.node)
     this.patience = callbackTimer(() => this.checkPatience())
     this.link = options.openLink(this, { name: "destination", address: options.address, path: WATCH_PATH })
     this.inboundPort(options.probePort)

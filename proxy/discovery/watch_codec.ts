@@ -1,5 +1,11 @@
 // Messages of conduit.destination.v1 to and from what this folder works with.
-import type { AccrualConfig, BalancingConfig, EndpointInfo, EndpointUpdate } from "../balance/mod.ts"
+import {
+  type AccrualConfig,
+  type BalancingConfig,
+  type EndpointInfo,
+  type EndpointUpdate,
+  NO_HINTS,
+} from "../balance/mod.ts"
 import { ProtoReader, ProtoWriter } from "../control_plane/mod.ts"
 import { formatIpv4, formatIpv6, parseAddress } from "../net/mod.ts"
 import {
@@ -254,6 +260,8 @@ function readEndpoint(reader: ProtoReader): EndpointUpdate {
   const info = {
     weight: 1,
     zone: "",
+    forZones: NO_HINTS,
+    forNodes: NO_HINTS,
     identity: "",
     protocol: 0,
     namespace: "",
@@ -277,6 +285,8 @@ function readEndpoint(reader: ProtoReader): EndpointUpdate {
     else if (field === 10) info.workload = reader.text()
     else if (field === 11) info.meshed = reader.varint() !== 0
     else if (field === 12) info.serviceAccount = reader.text()
+    else if (field === 13) info.forZones = [...info.forZones, reader.text()]
+    else if (field === 14) info.forNodes = [...info.forNodes, reader.text()]
     else reader.skip()
   }
   return { address, port, info }

@@ -28,6 +28,8 @@ const endpoint = fc.record({
   workload: text,
   meshed: fc.boolean(),
   serviceAccount: text,
+  forZones: fc.array(text, { maxLength: 3 }),
+  forNodes: fc.array(text, { maxLength: 3 }),
 })
 
 type Endpoint = typeof endpoint extends fc.Arbitrary<infer T> ? T : never
@@ -142,7 +144,7 @@ test("routes are read as they were written, every field of them", () => {
   const accrual = { maxFailures: 7, minPenaltyMs: 1000, maxPenaltyMs: 60_000 }
   const balancing = { slowStartMs: 30_000, preferZone: true, byClient: true }
   const fault = { delayMs: 500, delayPercent: 10, abortStatus: 503, abortPercent: 5 }
-  const session = { cookie: "c", header: "h", maxAgeS: 60 }
+  const session = { cookie: "c", header: "h", maxAgeS: 60, absoluteS: 70, idleS: 80 }
   const service = create(destinationV1.ServiceSchema, {
     name: "web",
     routeKind: RouteKind.HTTP,
@@ -169,6 +171,7 @@ test("routes are read as they were written, every field of them", () => {
         timeouts,
         retry,
         session,
+        serverNames: ["a.example", "*.b.example"],
         fault: "wrong",
       },
     ],
@@ -209,6 +212,7 @@ test("routes are read as they were written, every field of them", () => {
           timeouts,
           retry,
           session,
+          serverNames: ["a.example", "*.b.example"],
           fault: "wrong",
         },
       ],

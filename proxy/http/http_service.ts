@@ -161,7 +161,7 @@ export class HttpContext implements HttpService {
     this.admission.inFlight++
     const label = this.telemetry.authorities.of(authority)
     const { routes } = this.target
-    if (routes === null || refusal !== null) {
+    if (routes === null || routes.isNeutral || refusal !== null) {
       const exchange = new Exchange(this, this.scope, this.learned(request), label, request, refusal, null)
       if (denied !== null && guard !== null) exchange.guardAnswer = guard.answer
       return exchange

@@ -3,10 +3,10 @@
 import { type Endpoint, type EndpointSet, type EndpointSource, sessionOf } from "../balance/mod.ts"
 import {
   Attempts,
-  attemptDeadlineMs,
   type DrawnFault,
   drawFault,
   isMirrored,
+  isToRenew,
   type MirrorConfig,
   mirrorsOf,
   NO_BACKEND,
@@ -21,11 +21,11 @@ import {
   type Rule,
   type RuleTarget,
   redirectLocation,
-  requestDeadlineMs,
+  RequestTimes,
   type ServiceRoutes,
+  type Session,
   sessionField,
   sessionOfRequest,
-  type TimeoutsConfig,
 } from "../route/mod.ts"
 import { injectedFault, REFUSAL_NO_BACKEND, REFUSAL_NO_ROUTE, type Refusal } from "./refusal.ts"
 import type { RequestView } from "./request_view.ts"
@@ -44,8 +44,6 @@ export class Routing {
   readonly rule: Rule | null
   /** What is changed on the way; null for nothing. */
   readonly target: RuleTarget | null
-  /** Changes the path; null to keep it. */
-  readonly path: PathModifier | null
   /** Answer this instead of sending it anywhere. */
   readonly refusal: Refusal | null
   /** Answer this instead. */
@@ -55,19 +53,11 @@ export class Routing {
   readonly attempts: Attempts
   /** Milliseconds to wait before anything else is done with it: an injected fault. */
   readonly delayMs: number
-  /** Where copies of it may go. */
-  readonly mirrors: readonly MirrorConfig[]
-  /** The endpoint of the session that it bears; null for none that is there. */
-  private readonly stuckTo: Endpoint | null
+  /** The session that it bears; null for none that is there. */
+  private readonly stuckTo: FoundSession | null
   private readonly routes: ServiceRoutes
-  private readonly timeouts: TimeoutsConfig
-  /** Readings of the clock by which something must have happened; NO_DEADLINE for none. */
-  private readonly requestDueMs: number
-  /** When the caller gives up by its own word. */
-  private readonly callerDueMs: number
-  private attemptDueMs = NO_DEADLINE
-  private responseDueMs = NO_DEADLINE
-  private activeMs: number
+  /** Null where it may take as long as it likes. */
+  private readonly times: RequestTimes | null
 
   /**
    * @param source  endpoints of the service itself
@@ -89,7 +79,7 @@ export class Routing {
     let redirect: Redirect | null = null
     let target: RuleTarget | null = null
     let chosen: EndpointSource = source
-    let stuckTo: Endpoint | null = null
+    let stuckTo: FoundSession | null = null
     const { injected } = routes.config
     const fault = injected === null ? NO_FAULT : drawFault(injected, random)
     if (rule !== null) {
@@ -99,7 +89,8 @@ export class Routing {
         redirect = { status: filters.redirect.status, location }
       } else {
         const { session } = rule.config
-        const stuck = session === null ? null : findSession(rule, routes, sessionOfRequest(session, request))
+        const stuck =
+          session === null ? null : findSession(rule, routes, sessionOfRequest(session, request, wallS()))
         const index = stuck === null ? routes.choose(rule, random()) : stuck.index
         if (index === NO_BACKEND) refusal = REFUSAL_NO_BACKEND
         else {
@@ -108,43 +99,50 @@ export class Routing {
           const set = routes.endpoints(target.config.backend)!
           chosen = target.config.backend === 0 && stuck === null ? source : set
           if (stuck !== null) chosen = new SessionSource(stuck.endpoint, set)
-          stuckTo = stuck?.endpoint ?? null
+          stuckTo = stuck
         }
       }
     } else if (routed) refusal = REFUSAL_NO_ROUTE
     this.rule = rule
     this.target = target
-    this.path = rule === null ? null : rule.rewritePath
     this.refusal = fault.status === 0 ? refusal : injectedFault(fault.status)
     this.delayMs = fault.delayMs
     this.stuckTo = stuckTo
     this.redirect = fault.status === 0 ? redirect : null
     this.source = chosen
     this.routes = routes
-    this.mirrors = rule === null || target === null ? NO_MIRRORS : mirrorsOf(rule, target)
-    this.timeouts = rule === null ? timeouts : rule.config.timeouts
     const grpcTimeout = request.isGrpc ? parseGrpcTimeout(request.header("grpc-timeout")) : NO_GRPC_TIMEOUT
-    this.callerDueMs = grpcTimeout === NO_GRPC_TIMEOUT ? NO_DEADLINE : nowMs + grpcTimeout
-    this.requestDueMs = requestDeadlineMs(this.timeouts, nowMs, grpcTimeout)
-    this.activeMs = nowMs
+    this.times = RequestTimes.of(rule === null ? timeouts : rule.config.timeouts, grpcTimeout, nowMs)
     const retry = rule === null ? routes.retry : rule.retry
     if (retry === null) this.attempts = NEVER_AGAIN
     else {
       routes.budget.deposit(nowMs)
-      this.attempts = new Attempts(
-        retry,
-        routes.budget,
-        isIdempotentMethod(request.method),
-        this.requestDueMs,
-      )
+      const dueMs = this.times === null ? NO_DEADLINE : this.times.requestDueMs
+      this.attempts = new Attempts(retry, routes.budget, isIdempotentMethod(request.method), dueMs)
     }
+  }
+
+  /** Changes the path; null to keep it. */
+  get path(): PathModifier | null {
+    return this.rule === null ? null : this.rule.rewritePath
+  }
+
+  /** Where copies of it may go. */
+  get mirrors(): readonly MirrorConfig[] {
+    const { rule, target } = this
+    return rule === null || target === null ? NO_MIRRORS : mirrorsOf(rule, target)
   }
 
   /** What the response is to tell of the client's session, from an endpoint; null for nothing. */
   sessionField(endpoint: Endpoint | null): [name: string, value: string] | null {
     const session = this.rule?.config.session ?? null
-    if (session === null || endpoint === null || endpoint === this.stuckTo) return null
-    return sessionField(session, sessionOf(endpoint))
+    if (session === null || endpoint === null) return null
+    const { stuckTo } = this
+    const nowS = wallS()
+    if (stuckTo === null || endpoint !== stuckTo.endpoint)
+      return sessionField(session, sessionOf(endpoint), nowS, nowS)
+    if (!isToRenew(session, stuckTo.session, nowS)) return null
+    return sessionField(session, sessionOf(endpoint), stuckTo.session.startedS, nowS)
   }
 
   /** Whether the request's head is sent on other than it came. */
@@ -164,49 +162,37 @@ export class Routing {
 
   /** An attempt begins. */
   attempt(nowMs: number): void {
-    this.attemptDueMs = attemptDeadlineMs(this.timeouts, nowMs, NO_DEADLINE)
+    this.times?.attempt(nowMs)
   }
 
-  /**
-   * Milliseconds that a gRPC server is to be told it has (`grpc-timeout`); NO_DEADLINE where what the caller said, or
-   * nothing, still holds.
-   */
+  /** As RequestTimes tells it: what a gRPC server is to be told that it has, milliseconds, or NO_DEADLINE. */
   grpcTimeoutMs(nowMs: number): number {
-    const due = Math.min(this.requestDueMs, this.attemptDueMs)
-    if (due === NO_DEADLINE || (due === this.callerDueMs && this.attempts.used === 0)) return NO_DEADLINE
-    return Math.max(0, due - nowMs)
+    return this.times?.grpcTimeoutMs(this.attempts.used === 0, nowMs) ?? NO_DEADLINE
   }
 
   /** The request has ended: from here on the response must. */
   requestEnded(nowMs: number): void {
-    if (this.timeouts.responseMs > 0 && this.responseDueMs === NO_DEADLINE)
-      this.responseDueMs = nowMs + this.timeouts.responseMs
+    this.times?.requestEnded(nowMs)
   }
 
   /** Bytes of the body went either way. */
   active(nowMs: number): void {
-    this.activeMs = nowMs
+    this.times?.active(nowMs)
   }
 
   /** Reading of the clock at which `isOver` or `attemptIsOver` may hold; NO_DEADLINE for never. */
   get dueMs(): number {
-    return Math.min(this.exchangeDueMs, this.attemptDueMs)
+    return this.times === null ? NO_DEADLINE : this.times.dueMs
   }
 
   /** The whole exchange has taken too long. */
   isOver(nowMs: number): boolean {
-    return nowMs >= this.exchangeDueMs
+    return this.times?.isOver(nowMs) ?? false
   }
 
   /** The attempt has taken too long; another one may be made. */
   attemptIsOver(nowMs: number): boolean {
-    return nowMs >= this.attemptDueMs
-  }
-
-  private get exchangeDueMs(): number {
-    const { idleMs } = this.timeouts
-    const idle = idleMs > 0 ? this.activeMs + idleMs : NO_DEADLINE
-    return Math.min(this.requestDueMs, this.responseDueMs, idle)
+    return this.times?.attemptIsOver(nowMs) ?? false
   }
 }
 
@@ -214,19 +200,27 @@ export class Routing {
 const NEVER_AGAIN = new Attempts(null, new RetryBudget(), false)
 const NO_FAULT: DrawnFault = { delayMs: 0, status: 0 }
 
+/** A session with the endpoint that it is for, and the index of that one's backend in the rule. */
+interface FoundSession {
+  readonly index: number
+  readonly endpoint: Endpoint
+  readonly session: Session
+}
+
 /** The endpoint of a session among those of a rule's backends that get a share. */
-function findSession(
-  rule: Rule,
-  routes: ServiceRoutes,
-  session: string,
-): { readonly index: number; readonly endpoint: Endpoint } | null {
-  if (session === "" || rule.config.fault !== "") return null
+function findSession(rule: Rule, routes: ServiceRoutes, session: Session | null): FoundSession | null {
+  if (session === null || rule.config.fault !== "") return null
   for (const [index, { config }] of rule.targets.entries()) {
     if (config.weight === 0 || config.fault !== "") continue
-    const endpoint = routes.endpoints(config.backend)?.ofSession(session) ?? null
-    if (endpoint !== null) return { index, endpoint }
+    const endpoint = routes.endpoints(config.backend)?.ofSession(session.endpoint) ?? null
+    if (endpoint !== null) return { index, endpoint, session }
   }
   return null
+}
+
+/** Seconds since 1970: sessions are told from proxy to proxy, whose monotonic clocks have nothing in common. */
+function wallS(): number {
+  return Math.floor(Date.now() / 1000)
 }
 
 /** The endpoint of a session, and any other once that has failed or rests. */

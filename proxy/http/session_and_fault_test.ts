@@ -1,5 +1,5 @@
 // Sessions and injected faults in both engines, on a clock that the test drives.
-import { afterEach, describe, expect, test } from "bun:test"
+import { afterEach, describe, expect, setSystemTime, test } from "bun:test"
 import { UNKNOWN_ENDPOINT } from "../balance/mod.ts"
 import { startHttp1Loopback } from "../http1/loopback.ts"
 import { startLoopbackProxy } from "../http2/loopback.ts"
@@ -8,6 +8,7 @@ import { TimerWheel } from "../net/mod.ts"
 import {
   drawFault,
   type FaultConfig,
+  MAX_SESSION_CHARS,
   ROUTE_KIND_HTTP,
   type RoutesConfig,
   type SessionConfig,
@@ -26,8 +27,8 @@ import { rawClient, rawServer } from "./raw_peer.ts"
 import { routesOf, ruleForAll, setOf, settings } from "./route_fixture.ts"
 
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
-const COOKIE: SessionConfig = { cookie: "sid", header: "", maxAgeS: 0 }
-const HEADER: SessionConfig = { cookie: "", header: "x-session", maxAgeS: 0 }
+const COOKIE: SessionConfig = { cookie: "sid", header: "", maxAgeS: 0, absoluteS: 0, idleS: 0 }
+const HEADER: SessionConfig = { cookie: "", header: "x-session", maxAgeS: 0, absoluteS: 0, idleS: 0 }
 const END = frame.FLAG_END_STREAM
 const GET: Pairs = REQUEST.map(([name, value]) => [name, name === ":method" ? "GET" : value])
 
@@ -72,15 +73,33 @@ async function http1(config: RoutesConfig, servers = 1) {
 
 describe("sessions", () => {
   test("a cookie is found among others, and what is none of ours is none", () => {
-    const asked = (cookie: string) => sessionOfRequest(COOKIE, { values: () => cookie })
+    const asked = (cookie: string) => sessionOfRequest(COOKIE, { values: () => cookie }, 0)?.endpoint ?? ""
     expect(["sid=a", "x=1; sid=a; y=2", "xsid=b; sid=a", "x=1;sid=a"].map(asked)).toEqual(Array(4).fill("a"))
     expect(["", "sid", "xsid=a", `sid=${"a".repeat(33)}`].map(asked)).toEqual(["", "", "", ""])
-    expect(sessionOfRequest(HEADER, { values: name => (name === "x-session" ? "a" : undefined) })).toBe("a")
-    expect(sessionField({ ...COOKIE, maxAgeS: 60 }, "a")).toEqual([
+    const values = (name: string) => (name === "x-session" ? "a" : undefined)
+    expect(sessionOfRequest(HEADER, { values }, 0)?.endpoint).toBe("a")
+    expect(sessionField({ ...COOKIE, maxAgeS: 60 }, "a", 5, 5)).toEqual([
       "set-cookie",
       "sid=a; Path=/; HttpOnly; Max-Age=60",
     ])
-    expect(sessionField(HEADER, "a")).toEqual(["x-session", "a"])
+    expect(sessionField(HEADER, "a", 5, 5)).toEqual(["x-session", "a"])
+  })
+
+  test("a session ends after its time, and after a time without requests", () => {
+    const config = { ...HEADER, absoluteS: 100, idleS: 10 }
+    const nowS = 1_800_000_000
+    const bears = (session: string, at: number) => sessionOfRequest(config, { values: () => session }, at)
+    const [, given] = sessionField(config, "1z141z41z141z4", nowS, nowS)
+    expect(given.length).toBeLessThanOrEqual(MAX_SESSION_CHARS)
+    expect(bears(given, nowS + 9)).toEqual({ endpoint: "1z141z41z141z4", startedS: nowS, seenS: nowS })
+    expect(bears(given, nowS + 10)).toBeNull()
+    const [, renewed] = sessionField(config, "1z141z41z141z4", nowS, nowS + 95)
+    expect(bears(renewed, nowS + 99)).toMatchObject({ startedS: nowS, seenS: nowS + 95 })
+    expect(bears(renewed, nowS + 100)).toBeNull()
+    for (const wrong of ["1z", "1z-", "1z--", "1z-$-$", "1z-zzzzzzzzz-0"])
+      expect(bears(wrong, nowS)).toBeNull()
+    const permanent = { ...COOKIE, absoluteS: 100, maxAgeS: 100 }
+    expect(sessionField(permanent, "a", nowS, nowS + 40)[1]).toContain("; Max-Age=60")
   })
 
   test("a client is given a session once, and stays with its endpoint", async () => {
@@ -107,6 +126,36 @@ describe("sessions", () => {
     expect(without.size).toBeGreaterThan(1)
     // A session of an endpoint that is gone is given anew.
     expect((await ask("Cookie: sid=gone\r\n"))[1]).toContain("set-cookie: sid=")
+  })
+
+  test("a session with an idle time is told again as it goes on, and is given anew once it has ended", async () => {
+    const { all, client } = await http1(sessions({ ...HEADER, idleS: 60 }))
+    const ask = async (session: string): Promise<string> => {
+      client.send(`GET / HTTP/1.1\r\nHost: web\r\nX-Session: ${session}\r\n\r\n`)
+      for (let tries = 0; tries < 1000; tries++, await Bun.sleep(2)) {
+        const peer = all[0]?.peers.find(({ received }) => received.endsWith("\r\n\r\n"))
+        if (peer === undefined) continue
+        peer.received = ""
+        peer.send(OK)
+        return /x-session: (\S+)/.exec(await client.take("hi"))?.[1] ?? ""
+      }
+      throw new Error("the server was not asked")
+    }
+    const start = Math.floor(Date.now() / 1000)
+    const after = (seconds: number): void => void setSystemTime(new Date((start + seconds) * 1000))
+    cleanups.push(() => void setSystemTime())
+    after(0)
+    const first = await ask("none")
+    const began = start.toString(36)
+    expect(first).toEndWith(`-${began}-${began}`)
+    expect(await ask(first)).toBe("")
+    after(50)
+    const second = await ask(first)
+    expect(second).toEndWith(`-${began}-${(start + 50).toString(36)}`)
+    after(109)
+    expect(await ask(second)).toContain(`-${began}-`)
+    after(120)
+    expect(await ask(second)).toEndWith(`-${(start + 120).toString(36)}-${(start + 120).toString(36)}`)
   })
 
   test("in HTTP/2 by a header field", async () => {

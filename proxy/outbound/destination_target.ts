@@ -31,9 +31,9 @@ export class DestinationTarget implements Target, HttpTarget {
     return this
   }
 
-  raw(random: number): EndpointSource {
+  raw(random: number, serverName: string): EndpointSource {
     const { routes, source } = this.destination
-    return routes === null ? source : routes.connection(random)
+    return routes === null ? source : routes.connection(random, serverName)
   }
 
   get source(): EndpointSource {

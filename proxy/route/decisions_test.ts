@@ -2,7 +2,7 @@
 
 import { expect, test } from "bun:test"
 import fc from "fast-check"
-import { CIRCUIT_OPEN, CircuitBreaker, isPanic, PROBE_LIMIT_MS } from "../balance/mod.ts"
+import { CIRCUIT_OPEN, CircuitBreaker, EndpointSet, isPanic, PROBE_LIMIT_MS } from "../balance/mod.ts"
 import {
   Attempts,
   BACKOFF_MAX_FACTOR,
@@ -10,6 +10,7 @@ import {
   NO_BACKEND,
   NO_FILTERS,
   NO_GRPC_TIMEOUT,
+  NO_ROUTES,
   NO_TIMEOUTS,
   NOT_AGAIN,
   PUSHBACK_NEVER,
@@ -21,7 +22,12 @@ import {
   RETRY_WINDOW_MS,
   RetryBudget,
   RetryRule,
+  ROUTE_KIND_GRPC,
+  ROUTE_KIND_HTTP,
+  ROUTE_KIND_TCP,
+  type RoutesConfig,
   requestDeadlineMs,
+  ServiceRoutes,
   WeightedPick,
 } from "./mod.ts"
 
@@ -232,4 +238,23 @@ test("shares are those of the weights, and none is of what has no weight", () =>
   const pick = new WeightedPick([backend(3), backend(0), backend(1)])
   expect([0, 1, 2, 3].map(index => pick.share(index))).toEqual([0.75, 0, 0.25, 0])
   expect(new WeightedPick([backend(0)]).share(0)).toBe(0)
+})
+
+test("settings of endpoints alone leave requests as they are; retries, timeouts, faults and routes do not", () => {
+  const isNeutral = (more: Partial<RoutesConfig>): boolean =>
+    ServiceRoutes.replace(null, { ...NO_ROUTES, ...more }, [], new EndpointSet(Math.random), 0).isNeutral
+  const balancing = { slowStartMs: 5, preferZone: true, byClient: true }
+  expect(isNeutral({ accrual: ACCRUAL, balancing })).toBe(true)
+  expect(isNeutral({ kind: ROUTE_KIND_TCP })).toBe(true)
+  const fault = { delayMs: 1, delayPercent: 1, abortStatus: 0, abortPercent: 0 }
+  const some: readonly Partial<RoutesConfig>[] = [
+    { retry: RETRY },
+    { injected: fault },
+    { kind: ROUTE_KIND_HTTP },
+    { kind: ROUTE_KIND_GRPC },
+    ...(["requestMs", "backendRequestMs", "responseMs", "idleMs"] as const).map(name => ({
+      timeouts: { ...NO_TIMEOUTS, [name]: 1 },
+    })),
+  ]
+  expect(some.map(isNeutral)).toEqual(some.map(() => false))
 })

@@ -35,6 +35,7 @@ export function readRule(reader: ProtoReader): RuleConfig {
   let fault = ""
   const matches: MatchConfig[] = []
   const backends: RuleBackendConfig[] = []
+  const serverNames: string[] = []
   for (let field = reader.next(); field !== 0; field = reader.next()) {
     if (field === 1) name = reader.text()
     else if (field === 2) matches.push(readMatch(reader.message()))
@@ -44,22 +45,28 @@ export function readRule(reader: ProtoReader): RuleConfig {
     else if (field === 6) retry = readRetry(reader.message())
     else if (field === 7) fault = reader.text()
     else if (field === 8) session = readSession(reader.message())
+    else if (field === 9) serverNames.push(reader.text())
     else reader.skip()
   }
-  return { name, matches, filters, backends, timeouts, retry, session, fault }
+  const rule = { name, matches, filters, backends, timeouts, retry, session, fault }
+  return serverNames.length === 0 ? rule : { ...rule, serverNames }
 }
 
 function readSession(reader: ProtoReader): SessionConfig {
   let cookie = ""
   let header = ""
   let maxAgeS = 0
+  let absoluteS = 0
+  let idleS = 0
   for (let field = reader.next(); field !== 0; field = reader.next()) {
     if (field === 1) cookie = reader.text()
     else if (field === 2) header = reader.text()
     else if (field === 3) maxAgeS = reader.varint()
+    else if (field === 4) absoluteS = reader.varint()
+    else if (field === 5) idleS = reader.varint()
     else reader.skip()
   }
-  return { cookie, header, maxAgeS }
+  return { cookie, header, maxAgeS, absoluteS, idleS }
 }
 
 /** Reads a Balancing. */

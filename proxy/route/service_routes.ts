@@ -3,6 +3,8 @@
 import {
   NO_BACKEND,
   RetryRule,
+  ROUTE_KIND_GRPC,
+  ROUTE_KIND_HTTP,
   ROUTE_KIND_TCP,
   ROUTE_KIND_TLS,
   type RoutesConfig,
@@ -51,6 +53,8 @@ export class RouteBackend {
 /** The routes of one service. */
 export class ServiceRoutes {
   readonly config: RoutesConfig
+  /** Whether it changes nothing about an HTTP request: settings of balancing and breakers hold for endpoints alone. */
+  readonly isNeutral: boolean
   readonly table: RouteTable
   /** Of requests that meet no route, because the service has none. */
   readonly retry: RetryRule | null
@@ -66,6 +70,7 @@ export class ServiceRoutes {
     budget: RetryBudget,
   ) {
     this.config = config
+    this.isNeutral = isNeutral(config)
     this.table = new RouteTable(config)
     this.retry = config.retry === null ? null : new RetryRule(config.retry)
     this.own = own
@@ -135,31 +140,43 @@ export class ServiceRoutes {
   }
 
   /**
-   * Endpoints for one connection, by the rule of a TLSRoute or TCPRoute where there is one: none for a share that leads
-   * nowhere.
+   * Endpoints for one connection, by the rule of a TLSRoute or TCPRoute where there are such: none for a share that leads
+   * nowhere, and for a name that no TLSRoute takes.
    *
    * @param random  uniform, 0 to 1
+   * @param serverName  that the client's TLS asks for; "" for none
    */
-  connection(random: number): EndpointSource {
+  connection(random: number, serverName: string): EndpointSource {
     const { kind } = this.config
-    const rule = kind === ROUTE_KIND_TLS || kind === ROUTE_KIND_TCP ? this.table.rules[0] : undefined
-    if (rule === undefined) return this.own
+    if (kind !== ROUTE_KIND_TLS && kind !== ROUTE_KIND_TCP) return this.own
+    const rule = this.table.ofServerName(serverName)
+    if (rule === null) return NOWHERE
     const chosen = rule.config.backends[this.choose(rule, random)]
     return (chosen === undefined ? null : this.endpoints(chosen.backend)) ?? NOWHERE
   }
 
   /**
    * Chooses a backend of a rule: its index among the rule's, or NO_BACKEND for 500 (no backend, none with a weight, one
-   * with a fault, or the rule has a fault itself).
+   * with a fault, or the rule has a fault itself). Shares are even: any hundred requests are spread by them.
+   *
+   * @param random  uniform, 0 to 1; the rule's first choice is made by it
    */
   choose(rule: Rule, random: number): number {
     if (rule.config.fault !== "") return NO_BACKEND
-    const index = rule.pick.pick(random)
+    const index = rule.pick.pick(rule.points.next(random))
     const chosen = rule.config.backends[index]
     if (chosen === undefined || chosen.fault !== "" || this.endpoints(chosen.backend) === null)
       return NO_BACKEND
     return index
   }
+}
+
+function isNeutral({ kind, retry, timeouts, injected }: RoutesConfig): boolean {
+  const { requestMs, backendRequestMs, responseMs, idleMs } = timeouts
+  const routes = kind === ROUTE_KIND_HTTP || kind === ROUTE_KIND_GRPC
+  return (
+    !routes && retry === null && injected === null && requestMs + backendRequestMs + responseMs + idleMs === 0
+  )
 }
 
 function isSame(before: ServiceRoutes, config: RoutesConfig, backends: readonly RouteBackend[]): boolean {

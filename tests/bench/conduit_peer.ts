@@ -11,14 +11,25 @@ const APP_PROTOCOL: Readonly<Record<BenchProtocol, string>> = {
   tcp: "tcp",
 }
 
-/** Address of the Service that stands for the backend, by peer number and protocol; port 80 is redirected. */
-export function serviceAddress(peer: number, protocol: BenchProtocol): string {
-  return `10.99.${peer}.${BENCH_PROTOCOLS.indexOf(protocol) + 1}`
+/** The same backend behind Services that say nothing, have `BENCH_ROUTES` routes, or ask for retries or a breaker. */
+export const SERVICE_VARIANTS = ["plain", "routed", "retried", "breaking"] as const
+
+/** One of SERVICE_VARIANTS; only `plain` is there for TCP. */
+export type ServiceVariant = (typeof SERVICE_VARIANTS)[number]
+
+const ANNOTATIONS: Readonly<Partial<Record<ServiceVariant, object>>> = {
+  retried: { "retry.conduit.io/http": "5xx", "retry.conduit.io/limit": "3" },
+  breaking: { "balancer.conduit.io/failure-accrual": "consecutive" },
 }
 
-/** Address of a Service like it that has `BENCH_ROUTES` routes; HTTP only. */
-export function routedAddress(peer: number, protocol: BenchProtocol): string {
-  return `10.99.${peer}.${BENCH_PROTOCOLS.indexOf(protocol) + 101}`
+/** Address of a Service that stands for the backend, by peer number and protocol; port 80 is redirected. */
+export function serviceAddress(
+  peer: number,
+  protocol: BenchProtocol,
+  variant: ServiceVariant = "plain",
+): string {
+  const number = 1 + BENCH_PROTOCOLS.indexOf(protocol) + 50 * SERVICE_VARIANTS.indexOf(variant)
+  return `10.99.${peer}.${number}`
 }
 
 /** Rules of the routes of a routed Service: what requests meet is none of the first, which all have to be ruled out. */
@@ -59,19 +70,17 @@ export const conduit: Peer = {
     const manifests = join(at.folder, "manifests")
     mkdirSync(manifests, { recursive: true })
     const number = peerNumber(at.basePort)
-    const services = BENCH_PROTOCOLS.flatMap(protocol => [
-      { protocol, name: `backend-${protocol}`, address: serviceAddress(number, protocol), routes: [] },
-      ...(protocol === "tcp"
-        ? []
-        : [
-            {
-              ...{ protocol, name: `routed-${protocol}`, address: routedAddress(number, protocol) },
-              routes: routesOf(`routed-${protocol}`),
-            },
-          ]),
-    ])
-    for (const { protocol, name, address, routes } of services) {
-      const metadata = { name, namespace: "bench" }
+    const services = BENCH_PROTOCOLS.flatMap(protocol =>
+      SERVICE_VARIANTS.filter(variant => variant === "plain" || protocol !== "tcp").map(variant => ({
+        protocol,
+        variant,
+      })),
+    )
+    for (const { protocol, variant } of services) {
+      const name = `${variant}-${protocol}`
+      const address = serviceAddress(number, protocol, variant)
+      const routes = variant === "routed" ? routesOf(name) : []
+      const metadata = { name, namespace: "bench", annotations: ANNOTATIONS[variant] ?? {} }
       const service = {
         apiVersion: "v1",
         kind: "Service",
@@ -85,7 +94,7 @@ export const conduit: Peer = {
       const slice = {
         apiVersion: "discovery.k8s.io/v1",
         kind: "EndpointSlice",
-        metadata: { ...metadata, labels: { "kubernetes.io/service-name": name } },
+        metadata: { name, namespace: "bench", labels: { "kubernetes.io/service-name": name } },
         addressType: "IPv4",
         ports: [{ name: "main", port: at.backendPort, protocol: "TCP" }],
         endpoints: [{ addresses: [at.backendHost], conditions: { ready: true } }],

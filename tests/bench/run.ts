@@ -2,7 +2,7 @@
 // another; the same redirected path, backend and load for all; runs interleaved, with one peer entered twice as
 // the A/A control. Prints a table, writes JSON, and says what it cannot claim.
 //
-// usage: bun tests/bench/run.ts [--quick] [--only http1,http2,tcp | --only mtls | --only routes | --only policy]
+// usage: bun tests/bench/run.ts [--quick] [--only http1,http2,tcp | --only mtls | --only routes | --only guards | --only policy]
 //        [--peers conduit,haproxy]
 //        [--json FILE]
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
@@ -10,7 +10,7 @@ import { cpus } from "node:os"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
 import { tempFolder } from "../lab/temp_folder.ts"
-import { conduit, routedAddress, serviceAddress } from "./conduit_peer.ts"
+import { conduit, SERVICE_VARIANTS, type ServiceVariant, serviceAddress } from "./conduit_peer.ts"
 import type { BenchReport, Figures, Measured, Scenario } from "./figures.ts"
 import { median } from "./figures.ts"
 import type { LoadOptions, LoadResult } from "./load.ts"
@@ -45,11 +45,21 @@ const MTLS_SCENARIOS: readonly Scenario[] = [
     paced: false,
   },
 ]
-/** One proxy, and a Service of 200 routes beside one of none: `--only routes`. */
-const ROUTES_SCENARIOS: readonly Scenario[] = [
+/**
+ * One proxy, and a Service with something beside one without: 200 routes (`--only routes`), or retries and a breaker
+ * (`--only guards`).
+ */
+const VARIANT_SCENARIOS: readonly Scenario[] = [
   { name: "http1 64 conn", protocol: "http1", connections: 64, streams: 1, bodyBytes: 100, paced: false },
   { name: "h2c 8 x 16", protocol: "http2", connections: 8, streams: 16, bodyBytes: 100, paced: false },
 ]
+const VARIANTS: Readonly<Record<string, readonly (readonly [label: string, ServiceVariant])[]>> = {
+  routes: [["200 routes", "routed"]],
+  guards: [
+    ["retries", "retried"],
+    ["breaker", "breaking"],
+  ],
+}
 const CHURN_CONNECTIONS = 16
 const IDLE_MS = 8_000
 const KNEE_SHARES = [0.2, 0.5, 0.7]
@@ -189,11 +199,11 @@ async function main(): Promise<void> {
   const rounds = Number(values.rounds ?? (values.quick ? 1 : 5))
   const durationMs = values.quick ? 1500 : 3000
   const isMtls = only?.includes("mtls") ?? false
-  const isRoutes = only?.includes("routes") ?? false
+  const variants = VARIANTS[only?.[0] ?? ""] ?? null
   const scenarios = isMtls
     ? MTLS_SCENARIOS
-    : isRoutes
-      ? ROUTES_SCENARIOS
+    : variants !== null
+      ? VARIANT_SCENARIOS
       : SCENARIOS.filter(s => only === undefined || only.includes(s.protocol))
   const missing: Record<string, string> = {}
   const entrants: Entrant[] = []
@@ -211,7 +221,7 @@ async function main(): Promise<void> {
     ["nginx", nginx],
     ["envoy", envoy],
   ]
-  const peers = isMtls ? pairs : isRoutes ? single.slice(0, 1) : single
+  const peers = isMtls ? pairs : variants !== null ? single.slice(0, 1) : single
   try {
     let index = 0
     for (const [label, peer] of peers) {
@@ -232,22 +242,25 @@ async function main(): Promise<void> {
         loadCore: 1,
       }
       const started = await peer.start(at)
-      const address = (protocol: BenchProtocol) => serviceAddress(number, protocol)
-      const routed = (protocol: BenchProtocol) => routedAddress(number, protocol)
+      const of = (variant: ServiceVariant) => (protocol: BenchProtocol) =>
+        serviceAddress(number, protocol, variant)
+      const address = of("plain")
       for (const protocol of ["http1", "http2", "tcp"] as const) {
         const port = started.port(protocol)
         if (port === null) continue
         await waitForPort(port)
-        for (const one of isRoutes ? [address(protocol), routed(protocol)] : [address(protocol)]) {
+        for (const variant of variants === null ? (["plain"] as const) : SERVICE_VARIANTS) {
+          const one = of(variant)(protocol)
           const match = ["-t", "nat", "-A", "OUTPUT", "-p", "tcp", "-d", one, "--dport", "80"]
           run("iptables", ...match, "-j", "REDIRECT", "--to-ports", String(port))
         }
       }
       entrants.push({ label, peer: started, address })
-      if (isRoutes) {
-        // The same proxy without routes once more: what differs between those two is the noise of the machine.
+      if (variants !== null) {
+        // The same proxy and Service once more: what differs between those two is the noise of the machine.
         entrants.push({ label: "conduit (A/A)", peer: started, address })
-        entrants.push({ label: "200 routes", peer: started, address: routed })
+        for (const [variantLabel, variant] of variants)
+          entrants.push({ label: variantLabel, peer: started, address: of(variant) })
       }
     }
     if (isMtls) {

@@ -24,6 +24,19 @@ export interface CaseRequest {
   readonly grpc?: boolean
   /** Namespace of the client; default `shop`. */
   readonly from?: string
+  /** The session that it bears. */
+  readonly session?: CaseSession
+}
+
+/** A session, as a proxy gave it to a client. */
+export interface CaseSession {
+  /** `namespace/service:port` whose endpoint it is for. */
+  readonly of: string
+  /** Name of the cookie, or of the header field. */
+  readonly cookie?: string
+  readonly header?: string
+  /** Seconds since it was given, of a rule whose sessions end. */
+  readonly ageS?: number
 }
 
 /** What becomes of it. */
@@ -41,6 +54,8 @@ export interface CaseAnswer {
   /** Fields as sent on, and as passed back of `server: app`, `x-old: 1`. */
   readonly headers?: Readonly<Record<string, string>>
   readonly responseHeaders?: Readonly<Record<string, string>>
+  /** Name of the cookie or header field by which the client is given a session; null for none. */
+  readonly session?: string | null
   /** `namespace/service:port` that get a copy, in alphabetical order; only where all or none of the requests are copied. */
   readonly mirrors?: readonly string[]
 }
@@ -72,6 +87,15 @@ function path(
 
 function header(value: string, more: object = {}): object {
   return { headers: [{ name: "X-Version", value, ...more }] }
+}
+
+/** A route whose only rule has sessions. */
+function persistent(sessionPersistence: object, backendRefs: readonly object[]): readonly CaseRoute[] {
+  return [{ rules: [{ sessionPersistence, backendRefs }] }]
+}
+
+function bearing(session: CaseSession): CaseRequest {
+  return { path: "/", session }
 }
 
 const none = { rule: null, status: 404 }
@@ -645,6 +669,71 @@ export const ROUTE_CASES: readonly RouteCase[] = [
       requestHeaders({ set: [{ name: "x", value: "y" }] }),
     ),
     requests: [["/old/a", { ...v1, path: "/new/a", headers: { x: "y" }, mirrors: ["shop/v2:80"] }]],
+  },
+  {
+    name: "sessions: a cookie keeps a client with its endpoint, whatever the weights",
+    routes: persistent({}, [to("v1", { weight: 999 }), to("v2", { weight: 1 })]),
+    requests: [
+      ["/", { session: "conduit-session" }],
+      [bearing({ of: "shop/v2:80", cookie: "conduit-session" }), { ...v2, session: null }],
+      [bearing({ of: "shop/v1:80", cookie: "conduit-session" }), { ...v1, session: null }],
+      [bearing({ of: "shop/v2:80", cookie: "other" }), { session: "conduit-session" }],
+      [bearing({ of: "nobody", cookie: "conduit-session" }), { session: "conduit-session" }],
+    ],
+  },
+  {
+    name: "sessions: a header field does, too, and a backend without a share keeps nobody",
+    routes: persistent({ type: "Header", sessionName: "X-Session" }, [
+      to("v1"),
+      to("v2", { weight: 0 }),
+      to("nowhere", { weight: 0 }),
+    ]),
+    requests: [
+      ["/", { ...v1, session: "x-session" }],
+      [bearing({ of: "shop/v1:80", header: "x-session" }), { ...v1, session: null }],
+      [bearing({ of: "shop/v2:80", header: "x-session" }), { ...v1, session: "x-session" }],
+      [bearing({ of: "shop/v1:80", cookie: "x-session" }), { ...v1, session: "x-session" }],
+    ],
+  },
+  {
+    name: "sessions: one that rested too long has ended, and one that goes on is told again",
+    routes: persistent({ sessionName: "sid", idleTimeout: "1m" }, [to("v1"), to("v2", { weight: 0 })]),
+    requests: [
+      [bearing({ of: "shop/v1:80", cookie: "sid", ageS: 30 }), { ...v1, session: "sid" }],
+      [bearing({ of: "shop/v1:80", cookie: "sid", ageS: 70 }), { ...v1, session: "sid" }],
+    ],
+  },
+  {
+    name: "sessions: one ends after its time, wherever it led",
+    routes: persistent({ sessionName: "sid", absoluteTimeout: "1m" }, [
+      to("v1", { weight: 1_000_000 }),
+      to("v2", { weight: 1 }),
+    ]),
+    requests: [
+      [bearing({ of: "shop/v2:80", cookie: "sid", ageS: 30 }), { ...v2, session: null }],
+      [bearing({ of: "shop/v2:80", cookie: "sid", ageS: 70 }), { ...v1, session: "sid" }],
+    ],
+  },
+  {
+    name: "sessions: of gRPC calls",
+    routes: [
+      {
+        kind: "GRPCRoute",
+        rules: [
+          {
+            sessionPersistence: { type: "Header", sessionName: "X-Session" },
+            backendRefs: [to("v1", { weight: 999 }), to("v2", { weight: 1 })],
+          },
+        ],
+      },
+    ],
+    requests: [
+      [call("/a.B/C"), { session: "x-session" }],
+      [
+        { ...call("/a.B/C"), session: { of: "shop/v2:80", header: "x-session" } },
+        { ...v2, session: null },
+      ],
+    ],
   },
   {
     name: "mirror: gRPC calls are copied",

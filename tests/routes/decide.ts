@@ -2,8 +2,10 @@
 // proxy, and its route table is asked.
 import { ClusterStore, readManifestFile } from "../../control/cluster/mod.ts"
 import { Topics } from "../../control/destination/topic.ts"
+import { sessionOf, UNKNOWN_ENDPOINT } from "../../proxy/balance/mod.ts"
 import { Destination } from "../../proxy/discovery/destination.ts"
 import { decodeAnswer } from "../../proxy/discovery/watch_codec.ts"
+import { Routing } from "../../proxy/http/routing.ts"
 import {
   HeaderModifier,
   type HeaderModifierConfig,
@@ -37,6 +39,41 @@ export function destinationOf(store: ClusterStore, namespace: string): Destinati
   return destination
 }
 
+/** Puts an endpoint behind each Service of a destination: on this machine, at the port of its `namespace/service:port`. */
+export function populate(destination: Destination, ports: ReadonlyMap<string, number>): void {
+  const serve = (backend: string) => [
+    { address: "127.0.0.1", port: ports.get(backend) ?? 0, info: UNKNOWN_ENDPOINT },
+  ]
+  destination.endpoints?.replace(serve("shop/web:80"), 0)
+  for (const { info, endpoints } of destination.routes?.backends ?? [])
+    endpoints.replace(serve(`${info.namespace}/${info.name}:${info.port}`), 0)
+}
+
+/** The fields of a request, with the one that bears its session, if it has one. */
+export function fieldsOf(
+  destination: Destination,
+  { headers = {}, session }: CaseRequest,
+): Record<string, string> {
+  if (session === undefined) return { ...headers }
+  const { of, cookie, header = "", ageS } = session
+  const backend = destination.routes?.backends.find(
+    ({ info }) => `${info.namespace}/${info.name}:${info.port}` === of,
+  )
+  const [endpoint] = backend?.endpoints.endpoints() ?? []
+  const name = endpoint === undefined ? "gone" : sessionOf(endpoint)
+  const since = (Math.floor(Date.now() / 1000) - (ageS ?? 0)).toString(36)
+  const value = ageS === undefined ? name : `${name}-${since}-${since}`
+  return { ...headers, ...(cookie === undefined ? { [header]: value } : { cookie: `${cookie}=${value}` }) }
+}
+
+/** Name of the cookie that a field sets, else of the field. */
+export function sessionNameOf(name: string, value: string): string {
+  return name === "set-cookie" ? value.slice(0, value.indexOf("=")) : name
+}
+
+/** Some port for each Service of the cases, so that their endpoints differ. */
+const SOME_PORTS = new Map(["web", "v1", "v2"].map((name, i) => [`shop/${name}:80`, 8080 + i]))
+
 /** What becomes of a request. */
 export function decide(destination: Destination, request: CaseRequest): CaseAnswer {
   const { path, grpc: isGrpc = false, authority = "web.shop", headers = {} } = request
@@ -45,7 +82,11 @@ export function decide(destination: Destination, request: CaseRequest): CaseAnsw
   const own = `${service.namespace}/${service.name}:${service.port}`
   if (routes === null || routes.config.kind === 0) return { backend: own, path, authority }
   const method = request.method ?? (isGrpc ? "POST" : "GET")
-  const rule = routes.table.match({ method, path, isGrpc, authority, values: name => headers[name] })
+  populate(destination, SOME_PORTS)
+  const fields = fieldsOf(destination, request)
+  const values = (name: string): string | undefined => fields[name]
+  const view = { method, path, isGrpc, authority, upgrade: "", values, header: values }
+  const rule = routes.table.match(view)
   if (rule === null) return { rule: null, status: 404 }
   const { filters } = rule.config
   if (rule.config.fault !== "") return { rule: rule.name, status: 500 }
@@ -53,8 +94,10 @@ export function decide(destination: Destination, request: CaseRequest): CaseAnsw
     const location = redirectLocation(filters.redirect, rule.redirectPath, { authority, path }, service.port)
     return { rule: rule.name, status: filters.redirect.status, location }
   }
-  const backend = rule.config.backends[routes.choose(rule, Math.random())]
+  const routing = new Routing(routes, destination.source, view, service.port, 0, Math.random)
+  const backend = routing.target?.config
   if (backend === undefined) return { rule: rule.name, status: 500 }
+  const session = routing.sessionField(routing.source.pick([], 0))
   const nameOf = (number: number): string => {
     const info = routes.backend(number)?.info
     return info === undefined ? own : `${info.namespace}/${info.name}:${info.port}`
@@ -62,6 +105,7 @@ export function decide(destination: Destination, request: CaseRequest): CaseAnsw
   return {
     rule: rule.name,
     backend: nameOf(backend.backend),
+    session: session === null ? null : sessionNameOf(...session),
     mirrors: [...filters.mirrors, ...backend.filters.mirrors]
       .filter(mirror => isMirrored(mirror, Math.random()))
       .map(mirror => nameOf(mirror.backend))

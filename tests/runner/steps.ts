@@ -18,6 +18,7 @@ const BESIDE = new Set([
   "e2e/grafana",
   "e2e/idle_memory",
   "e2e/long_lived",
+  "e2e/raw_routes",
   "programs/programs",
   "programs/prometheus",
   "cluster/api",

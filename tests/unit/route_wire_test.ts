@@ -9,12 +9,10 @@ import {
   type ServerHttp2Stream,
 } from "node:http2"
 import { type AddressInfo, connect as connectTcp } from "node:net"
-import { UNKNOWN_ENDPOINT } from "../../proxy/balance/mod.ts"
-import type { Destination } from "../../proxy/discovery/mod.ts"
 import { startHttp1Loopback } from "../../proxy/http1/loopback.ts"
 import { startLoopbackProxy } from "../../proxy/http2/loopback.ts"
 import { type CaseAnswer, type CaseRequest, manifestsOf, ROUTE_CASES } from "../routes/cases.ts"
-import { destinationOf, storeOf } from "../routes/decide.ts"
+import { destinationOf, fieldsOf, populate, sessionNameOf, storeOf } from "../routes/decide.ts"
 
 const BACKENDS = ["shop/web:80", "shop/v1:80", "shop/v2:80", "elsewhere/far:80", "elsewhere/kept:80"]
 /** What a server sends back beside what it saw. */
@@ -89,16 +87,6 @@ afterAll(() => {
   for (const server of servers) server.close()
 })
 
-/** Puts a server of ours behind each Service of a destination. */
-function populate(destination: Destination, ports: ReadonlyMap<string, number>): void {
-  const serve = (backend: string) => [
-    { address: "127.0.0.1", port: ports.get(backend) ?? 0, info: UNKNOWN_ENDPOINT },
-  ]
-  destination.endpoints?.replace(serve("shop/web:80"), 0)
-  for (const { info, endpoints } of destination.routes?.backends ?? [])
-    endpoints.replace(serve(`${info.namespace}/${info.name}:${info.port}`), 0)
-}
-
 /** By hand: no client of Node sends `OPTIONS *`. Every answer has a length. */
 function overHttp1(port: number, { path, method, authority, headers }: CaseRequest): Promise<Answered> {
   return new Promise((resolve, reject) => {
@@ -169,6 +157,8 @@ function readAnswer(answered: Answered, asked: CaseAnswer, request: CaseRequest)
     if (request.grpc === true) delete own["content-type"]
     Object.assign(got, { backend: seen.backend, path: seen.path, authority: seen.authority, headers: own })
     const fields = plain(headers)
+    const given = ["set-cookie", "x-session"].find(name => fields[name] !== undefined)
+    got.session = given === undefined ? null : sessionNameOf(given, fields[given] ?? "")
     got.responseHeaders = Object.fromEntries(
       Object.entries(fields).filter(
         ([name]) =>
@@ -221,7 +211,7 @@ for (const { name, routes, requests } of ROUTE_CASES) {
           try {
             const call = wire === "HTTP/1" ? overHttp1 : overHttp2
             arrived = []
-            const answered = await call(proxy.port, request)
+            const answered = await call(proxy.port, { ...request, headers: fieldsOf(destination, request) })
             expect(readAnswer(answered, answer, request)).toEqual(visible(answer) as Record<string, unknown>)
             if (answer.mirrors !== undefined) await expectCopies(answer)
           } finally {

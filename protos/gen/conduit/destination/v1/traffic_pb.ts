@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file conduit/destination/v1/traffic.proto.
  */
 export const file_conduit_destination_v1_traffic: GenFile = /*@__PURE__*/
-  fileDesc("CiRjb25kdWl0L2Rlc3RpbmF0aW9uL3YxL3RyYWZmaWMucHJvdG8SFmNvbmR1aXQuZGVzdGluYXRpb24udjEiSgoJQmFsYW5jaW5nEhUKDXNsb3dfc3RhcnRfbXMYASABKA0SEwoLcHJlZmVyX3pvbmUYAiABKAgSEQoJYnlfY2xpZW50GAMgASgIImYKDkZhdWx0SW5qZWN0aW9uEhAKCGRlbGF5X21zGAEgASgNEhUKDWRlbGF5X3BlcmNlbnQYAiABKA0SFAoMYWJvcnRfc3RhdHVzGAMgASgNEhUKDWFib3J0X3BlcmNlbnQYBCABKA0iRwoSU2Vzc2lvblBlcnNpc3RlbmNlEg4KBmNvb2tpZRgBIAEoCRIOCgZoZWFkZXIYAiABKAkSEQoJbWF4X2FnZV9zGAMgASgNYgZwcm90bzM");
+  fileDesc("CiRjb25kdWl0L2Rlc3RpbmF0aW9uL3YxL3RyYWZmaWMucHJvdG8SFmNvbmR1aXQuZGVzdGluYXRpb24udjEiSgoJQmFsYW5jaW5nEhUKDXNsb3dfc3RhcnRfbXMYASABKA0SEwoLcHJlZmVyX3pvbmUYAiABKAgSEQoJYnlfY2xpZW50GAMgASgIImYKDkZhdWx0SW5qZWN0aW9uEhAKCGRlbGF5X21zGAEgASgNEhUKDWRlbGF5X3BlcmNlbnQYAiABKA0SFAoMYWJvcnRfc3RhdHVzGAMgASgNEhUKDWFib3J0X3BlcmNlbnQYBCABKA0iawoSU2Vzc2lvblBlcnNpc3RlbmNlEg4KBmNvb2tpZRgBIAEoCRIOCgZoZWFkZXIYAiABKAkSEQoJbWF4X2FnZV9zGAMgASgNEhIKCmFic29sdXRlX3MYBCABKA0SDgoGaWRsZV9zGAUgASgNYgZwcm90bzM");
 
 /**
  * How endpoints of a Service are chosen. Absent parts are off.
@@ -28,7 +28,7 @@ export type Balancing = Message<"conduit.destination.v1.Balancing"> & {
   slowStartMs: number;
 
   /**
-   * Endpoints of the proxy's own zone come first, as long as they can take it.
+   * Endpoints for the proxy's own node, or where there are none for its own zone, come first, as long as they can take it.
    *
    * @generated from field: bool prefer_zone = 2;
    */
@@ -117,6 +117,20 @@ export type SessionPersistence = Message<"conduit.destination.v1.SessionPersiste
    * @generated from field: uint32 max_age_s = 3;
    */
   maxAgeS: number;
+
+  /**
+   * Seconds after which a session ends; 0 for never.
+   *
+   * @generated from field: uint32 absolute_s = 4;
+   */
+  absoluteS: number;
+
+  /**
+   * Seconds without a request after which it ends; 0 for never.
+   *
+   * @generated from field: uint32 idle_s = 5;
+   */
+  idleS: number;
 };
 
 /**
