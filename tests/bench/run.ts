@@ -2,7 +2,8 @@
 // another; the same redirected path, backend and load for all; runs interleaved, with one peer entered twice as
 // the A/A control. Prints a table, writes JSON, and says what it cannot claim.
 //
-// usage: bun tests/bench/run.ts [--quick] [--only http1,http2,tcp | --only mtls | --only routes | --only policy]
+// usage: bun tests/bench/run.ts [--quick] [--only http1,http2,tcp | --only mtls | --only routes | --only policy |
+//        --only telemetry]
 //        [--peers conduit,haproxy]
 //        [--json FILE]
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
@@ -14,11 +15,11 @@ import { conduit, routedAddress, serviceAddress } from "./conduit_peer.ts"
 import type { BenchReport, Figures, Measured, Scenario } from "./figures.ts"
 import { median } from "./figures.ts"
 import type { LoadOptions, LoadResult } from "./load.ts"
-import { conduitMtls, conduitPlain, haproxyMtls } from "./mtls_pair.ts"
+import { conduitMtls, conduitPlain, conduitUncounted, haproxyMtls } from "./mtls_pair.ts"
 import type { BenchProtocol, Peer, RunningPeer } from "./peers.ts"
 import { envoy, haproxy, nginx } from "./peers.ts"
 import { benchPolicy } from "./policy_bench.ts"
-import { printReport } from "./report.ts"
+import { printPaired, printReport } from "./report.ts"
 
 const SCENARIOS: readonly Scenario[] = [
   { name: "http1 64 conn", protocol: "http1", connections: 64, streams: 1, bodyBytes: 100, paced: true },
@@ -45,8 +46,9 @@ const MTLS_SCENARIOS: readonly Scenario[] = [
     paced: false,
   },
 ]
-/** One proxy, and a Service of 200 routes beside one of none: `--only routes`. */
-const ROUTES_SCENARIOS: readonly Scenario[] = [
+/** One proxy, and a Service of 200 routes beside one of none (`--only routes`); pairs that count, and one that does not
+ * (`--only telemetry`). */
+const SMALL_SCENARIOS: readonly Scenario[] = [
   { name: "http1 64 conn", protocol: "http1", connections: 64, streams: 1, bodyBytes: 100, paced: false },
   { name: "h2c 8 x 16", protocol: "http2", connections: 8, streams: 16, bodyBytes: 100, paced: false },
 ]
@@ -190,10 +192,11 @@ async function main(): Promise<void> {
   const durationMs = values.quick ? 1500 : 3000
   const isMtls = only?.includes("mtls") ?? false
   const isRoutes = only?.includes("routes") ?? false
+  const isTelemetry = only?.includes("telemetry") ?? false
   const scenarios = isMtls
     ? MTLS_SCENARIOS
-    : isRoutes
-      ? ROUTES_SCENARIOS
+    : isRoutes || isTelemetry
+      ? SMALL_SCENARIOS
       : SCENARIOS.filter(s => only === undefined || only.includes(s.protocol))
   const missing: Record<string, string> = {}
   const entrants: Entrant[] = []
@@ -211,7 +214,12 @@ async function main(): Promise<void> {
     ["nginx", nginx],
     ["envoy", envoy],
   ]
-  const peers = isMtls ? pairs : isRoutes ? single.slice(0, 1) : single
+  const counting: readonly (readonly [string, Peer])[] = [
+    ["not counting", conduitUncounted],
+    ["conduit", conduitPlain],
+    ["conduit (A/A)", conduitPlain],
+  ]
+  const peers = isMtls ? pairs : isRoutes ? single.slice(0, 1) : isTelemetry ? counting : single
   try {
     let index = 0
     for (const [label, peer] of peers) {
@@ -266,6 +274,7 @@ async function main(): Promise<void> {
     }
     const anonymous: Record<string, number> = {}
     for (const { label, peer } of entrants) anonymous[label] = anonymousBytes(peer.pids())
+    if (isTelemetry) printPaired(measured, "conduit", ["conduit (A/A)", "not counting"])
     const report: BenchReport = {
       machine: {
         cpu: cpus()[0]?.model ?? "unknown",
@@ -344,7 +353,8 @@ async function measureScenario(
   const closed: Record<string, Figures[]> = {}
   const progress = (text: string) => console.error(`bench: ${scenario.name}: ${text}`)
   for (let round = 0; round < rounds; round++) {
-    for (const { label, peer, address } of able) {
+    // Who comes first in one round comes last in the next: a machine that slows down slows nobody in particular.
+    for (const { label, peer, address } of round % 2 === 0 ? able : [...able].reverse()) {
       const figures = await measure(peer, address(scenario.protocol), scenario, 0, durationMs)
       closed[label] = [...(closed[label] ?? []), figures]
       progress(`round ${round + 1}/${rounds}, ${label}: ${figures.requestsPerSecond.toFixed(0)}/s`)
