@@ -1,5 +1,5 @@
 // `conduit tap`: live requests of resources, as their proxies see them.
-import { TapHeaders, type TapState } from "../../protos/mod.ts"
+import { TapHeaders } from "../../protos/mod.ts"
 import { command } from "../command_line/command.ts"
 import { parseDurationMs } from "../command_line/duration.ts"
 import { openApi } from "../connect.ts"
@@ -9,7 +9,7 @@ import { KIND_WORDS, SELECTOR_FLAG } from "../resource.ts"
 import { untilSignal } from "../until_signal.ts"
 import { curlText, jsonText, momentLine } from "./tap_lines.ts"
 import { TAP_FLAGS, tapQuestion } from "./tap_request.ts"
-import { listenToTap, tapSummary } from "./tap_stream.ts"
+import { listenToTap, stateLine, tapSummary } from "./tap_stream.ts"
 
 const TAP_FORMATS = ["table", "wide", "json", "curl"] as const
 
@@ -84,7 +84,7 @@ export const tap = command({
         else if (moment === "ended") writeOut(format === "json" ? jsonText(request) : curlText(request))
       },
       state(state) {
-        const now = stateLine(state)
+        const now = stateLine(state, "tapping")
         if (now !== told && now !== "") say(`conduit: ${now}`)
         told = now
       },
@@ -92,8 +92,3 @@ export const tap = command({
     say(`conduit: ${tapSummary(totals, Math.round((performance.now() - sinceMs) / 100) / 10)}`)
   },
 })
-
-function stateLine({ proxies, failures }: TapState): string {
-  const heard = proxies === 0 ? "" : `tapping ${proxies} ${proxies === 1 ? "proxy" : "proxies"}`
-  return [heard, ...failures.map(failure => `cannot tap ${failure}`)].filter(part => part !== "").join("; ")
-}

@@ -103,6 +103,12 @@ async function proof(mesh: ApiConnection, values: boolean): Promise<Record<strin
   return { authorization: `Bearer ${await tapToken(mesh.cluster, values)}` }
 }
 
+/** Who is heard, and who is not, for a person; empty while nobody has answered. @param doing  such as `tapping` */
+export function stateLine({ proxies, failures }: TapState, doing: string): string {
+  const heard = proxies === 0 ? "" : `${doing} ${proxies} ${proxies === 1 ? "proxy" : "proxies"}`
+  return [heard, ...failures.map(failure => `cannot tap ${failure}`)].filter(part => part !== "").join("; ")
+}
+
 /** The summary of a tap, for a person. */
 export function tapSummary({ begun, ended, state }: TapTotals, seconds: number): string {
   const of = (number: number | bigint, one: string): string =>

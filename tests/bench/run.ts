@@ -3,7 +3,7 @@
 // the A/A control. Prints a table, writes JSON, and says what it cannot claim.
 //
 // usage: bun tests/bench/run.ts [--quick] [--only http1,http2,tcp | --only mtls | --only routes | --only policy |
-//        --only telemetry]
+//        --only telemetry[,http2]]
 //        [--peers conduit,haproxy]
 //        [--json FILE]
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
@@ -196,7 +196,7 @@ async function main(): Promise<void> {
   const scenarios = isMtls
     ? MTLS_SCENARIOS
     : isRoutes || isTelemetry
-      ? SMALL_SCENARIOS
+      ? SMALL_SCENARIOS.filter(s => only?.length === 1 || only?.includes(s.protocol))
       : SCENARIOS.filter(s => only === undefined || only.includes(s.protocol))
   const missing: Record<string, string> = {}
   const entrants: Entrant[] = []
