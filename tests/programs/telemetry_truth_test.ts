@@ -25,6 +25,8 @@ import {
 
 const TEST_MS = 120_000
 const WAIT_MS = 45_000
+/** A call that a control plane which is killed took along is made again. */
+const CALL_MS = 5_000
 const WINDOW_MS = 600_000
 /** Of time series; as far back as `PrometheusPlane` has samples. */
 const RANGE_MS = 900_000
@@ -87,7 +89,9 @@ const scrapes: Record<(typeof PODS)[number], string>[] = []
 beforeAll(async () => {
   mesh = await DevMesh.up({ name: "truth", objects: OBJECTS })
   const address = findLocalMesh(mesh.name)?.apiAddr
-  api = createApiClient(createConnectTransport({ baseUrl: `http://${address}`, httpVersion: "1.1" }))
+  const baseUrl = `http://${address}`
+  const transport = createConnectTransport({ baseUrl, httpVersion: "1.1", defaultTimeoutMs: CALL_MS })
+  api = createApiClient(transport)
   await scrape()
 }, 150_000)
 afterAll(async () => await mesh?.[Symbol.asyncDispose](), 60_000)
@@ -266,9 +270,27 @@ test(
       ...["top", "deploy/server", "-n", NAMESPACE, "--for", "100s", "--max-rps", "10000", "-o", "json"],
       ...["--mesh", mesh.name],
     )
-    await top.saw("looking at 1 proxy", 30_000)
+    const tap = conduitProcess(
+      ...["tap", "deploy/db", "-n", NAMESPACE, "--max", String(TCP.connections), "-o", "json"],
+      ...["--mesh", mesh.name],
+    )
+    await Promise.all([top.saw("looking at 1 proxy", 30_000), tap.saw("tapping 1 proxy", 30_000)])
     await generate()
     await expectTruth(wrongNow)
+    expect(await tap.process.exited).toBe(0)
+    const connections = tap.stdout
+      .trim()
+      .split("\n")
+      .map(line => JSON.parse(line))
+    expect(connections).toEqual(
+      connections.map(() =>
+        expect.objectContaining({
+          ...{ protocol: "tcp", tls: true, clientBytes: TCP.bytes, serverBytes: TCP.bytes, error: null },
+          from: expect.objectContaining({ name: "client" }),
+        }),
+      ),
+    )
+    expect(connections).toHaveLength(TCP.connections)
     top.process.kill("SIGINT")
     expect(await top.process.exited).toBe(0)
     const rows = JSON.parse(top.stdout) as { path: string; count: number; success: number; worstMs: number }[]
