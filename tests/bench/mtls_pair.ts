@@ -132,13 +132,24 @@ function conduitPair(name: string, secure: boolean, plugins: BunPlugin[] = []): 
           CONDUIT_PROXY_OUTBOUND_PORT: String(at.basePort + shift),
           CONDUIT_PROXY_INBOUND_PORT: String(pod === "server" ? inboundPort : at.basePort + 44),
           CONDUIT_PROXY_ADMIN_PORT: String(at.basePort + 90 + (pod === "server" ? 1 : 0)),
+          CONDUIT_PROXY_TAP_PORT: String(at.basePort + 70 + (pod === "server" ? 1 : 0)),
         })
       }
       const client = proxy("client", OUTBOUND_UID, 0)
       const server = proxy("server", OUTBOUND_UID + 1, 10)
       for (const admin of [at.basePort + 90, at.basePort + 91]) await ready(admin, at.folder)
+      const looking = await ca.issue("conduit", "conduit-tap")
       return {
         name,
+        tap: {
+          proxies: ["client", "server"].map((pod, index) => ({
+            port: at.basePort + 70 + index,
+            serverName: `${pod}.lab.serviceaccount.identity.conduit.cluster.local`,
+          })),
+          certPem: looking.certPem,
+          keyPem: looking.keyPem,
+          caPem: ca.pem,
+        },
         pids: () => [client.pid, server.pid],
         port: () => at.basePort,
         async stop() {

@@ -3,7 +3,7 @@
 // the A/A control. Prints a table, writes JSON, and says what it cannot claim.
 //
 // usage: bun tests/bench/run.ts [--quick] [--only http1,http2,tcp | --only mtls | --only routes | --only policy |
-//        --only telemetry[,http2]]
+//        --only telemetry[,http2] | --only tap[,http2]]
 //        [--peers conduit,haproxy]
 //        [--json FILE]
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
@@ -20,6 +20,7 @@ import type { BenchProtocol, Peer, RunningPeer } from "./peers.ts"
 import { envoy, haproxy, nginx } from "./peers.ts"
 import { benchPolicy } from "./policy_bench.ts"
 import { printPaired, printReport } from "./report.ts"
+import { LOOKS, type Looking, look, printTold } from "./tap_looks.ts"
 
 const SCENARIOS: readonly Scenario[] = [
   { name: "http1 64 conn", protocol: "http1", connections: 64, streams: 1, bodyBytes: 100, paced: true },
@@ -149,6 +150,8 @@ interface Entrant {
   readonly peer: RunningPeer
   /** Address whose port 80 is redirected to the peer, by protocol. */
   readonly address: (protocol: BenchProtocol) => string
+  /** Who looks at the requests meanwhile; absent for nobody. */
+  readonly look?: Looking
 }
 
 async function main(): Promise<void> {
@@ -193,9 +196,10 @@ async function main(): Promise<void> {
   const isMtls = only?.includes("mtls") ?? false
   const isRoutes = only?.includes("routes") ?? false
   const isTelemetry = only?.includes("telemetry") ?? false
+  const isTap = only?.includes("tap") ?? false
   const scenarios = isMtls
     ? MTLS_SCENARIOS
-    : isRoutes || isTelemetry
+    : isRoutes || isTelemetry || isTap
       ? SMALL_SCENARIOS.filter(s => only?.length === 1 || only?.includes(s.protocol))
       : SCENARIOS.filter(s => only === undefined || only.includes(s.protocol))
   const missing: Record<string, string> = {}
@@ -219,7 +223,15 @@ async function main(): Promise<void> {
     ["conduit", conduitPlain],
     ["conduit (A/A)", conduitPlain],
   ]
-  const peers = isMtls ? pairs : isRoutes ? single.slice(0, 1) : isTelemetry ? counting : single
+  const peers = isMtls
+    ? pairs
+    : isRoutes
+      ? single.slice(0, 1)
+      : isTelemetry
+        ? counting
+        : isTap
+          ? pairs.slice(0, 1)
+          : single
   try {
     let index = 0
     for (const [label, peer] of peers) {
@@ -251,7 +263,13 @@ async function main(): Promise<void> {
           run("iptables", ...match, "-j", "REDIRECT", "--to-ports", String(port))
         }
       }
-      entrants.push({ label, peer: started, address })
+      if (isTap)
+        for (const [name, looking] of Object.entries(LOOKS))
+          entrants.push({
+            ...{ label: name, peer: started, address },
+            ...(looking === null ? {} : { look: { ...looking, told: [] } }),
+          })
+      else entrants.push({ label, peer: started, address })
       if (isRoutes) {
         // The same proxy without routes once more: what differs between those two is the noise of the machine.
         entrants.push({ label: "conduit (A/A)", peer: started, address })
@@ -274,6 +292,11 @@ async function main(): Promise<void> {
     }
     const anonymous: Record<string, number> = {}
     for (const { label, peer } of entrants) anonymous[label] = anonymousBytes(peer.pids())
+    if (isTap) {
+      const [off = "", ...others] = Object.keys(LOOKS)
+      for (const other of others) printPaired(measured, other, [off])
+      for (const { label, look: looking } of entrants) printTold(label, looking)
+    }
     if (isTelemetry) printPaired(measured, "conduit", ["conduit (A/A)", "not counting"])
     const report: BenchReport = {
       machine: {
@@ -291,7 +314,7 @@ async function main(): Promise<void> {
     printReport(report)
     console.log(`\nwritten to ${values.json}`)
   } finally {
-    for (const { peer } of entrants) await peer.stop()
+    for (const peer of new Set(entrants.map(({ peer }) => peer))) await peer.stop()
     rmSync(folder, { recursive: true, force: true })
   }
 }
@@ -354,8 +377,10 @@ async function measureScenario(
   const progress = (text: string) => console.error(`bench: ${scenario.name}: ${text}`)
   for (let round = 0; round < rounds; round++) {
     // Who comes first in one round comes last in the next: a machine that slows down slows nobody in particular.
-    for (const { label, peer, address } of round % 2 === 0 ? able : [...able].reverse()) {
+    for (const { label, peer, address, look: looking } of round % 2 === 0 ? able : [...able].reverse()) {
+      const lookAway = looking === undefined ? null : await look(peer, looking)
       const figures = await measure(peer, address(scenario.protocol), scenario, 0, durationMs)
+      await lookAway?.()
       closed[label] = [...(closed[label] ?? []), figures]
       progress(`round ${round + 1}/${rounds}, ${label}: ${figures.requestsPerSecond.toFixed(0)}/s`)
     }
