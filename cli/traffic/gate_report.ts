@@ -71,9 +71,9 @@ function junit(lines: readonly GateLine[], windowMs: number): string {
     if (line.verdict === "passed") return `${head}/>`
     if (line.verdict === "undecided") return `${head}>\n    <skipped/>\n  </testcase>`
     const reasons = attribute(line.reasons.join("; "))
-    return `${head}>\n    <failure message="${reasons}"/>\n  </testcase>`
+    return `${head}>\n    <failure type="gate" message="${reasons}"/>\n  </testcase>`
   })
-  const counts = `tests="${lines.length}" failures="${count("failed")}" skipped="${count("undecided")}"`
+  const counts = `tests="${lines.length}" failures="${count("failed")}" errors="0" skipped="${count("undecided")}"`
   return `<?xml version="1.0" encoding="UTF-8"?>
 <testsuite name="conduit gate" ${counts} time="${windowMs / 1000}">
 ${cases.join("\n")}

@@ -86,8 +86,8 @@ test("a percentage is one, and a share is not taken for it", () => {
 test("JUnit names what failed and why, whatever signs are in it", async () => {
   const lines = [FAILED, PASSED, WAITING].flatMap(verdict => answer(verdict).rows.map(gateLine))
   const text = await renderGate("junit", lines, { namespaces: false, windowMs: 2000 })
-  expect(text).toContain('tests="3" failures="1" skipped="1"')
-  expect(text).toContain('<failure message="success 95 % is below &#34;99&#34; %"/>')
+  expect(text).toContain('tests="3" failures="1" errors="0" skipped="1"')
+  expect(text).toContain('<failure type="gate" message="success 95 % is below &#34;99&#34; %"/>')
   const json = JSON.parse(await renderGate("json", lines, { namespaces: false, windowMs: 2000 }))
   expect(json).toMatchObject({ passed: false, windowSeconds: 2, resources: [{ verdict: "failed" }, {}, {}] })
 })

@@ -1,5 +1,5 @@
 // `conduit tap`: live requests of resources, as their proxies see them.
-import { TapHeaders, type TapState } from "../../protos/mod.ts"
+import { TapHeaders } from "../../protos/mod.ts"
 import { command } from "../command_line/command.ts"
 import { parseDurationMs } from "../command_line/duration.ts"
 import { openApi } from "../connect.ts"
@@ -7,9 +7,9 @@ import { GLOBAL_FLAGS } from "../flags.ts"
 import { formatOf, say, writeOut } from "../output.ts"
 import { KIND_WORDS, SELECTOR_FLAG } from "../resource.ts"
 import { untilSignal } from "../until_signal.ts"
-import { curlText, jsonText, momentLine } from "./tap_lines.ts"
+import { connectionJsonText, connectionLine, curlText, jsonText, momentLine } from "./tap_lines.ts"
 import { TAP_FLAGS, tapQuestion } from "./tap_request.ts"
-import { listenToTap, tapSummary } from "./tap_stream.ts"
+import { listenToTap, stateLine, tapSummary } from "./tap_stream.ts"
 
 const TAP_FORMATS = ["table", "wide", "json", "curl"] as const
 
@@ -32,7 +32,7 @@ const args = {
     required: true,
   },
   ...TAP_FLAGS,
-  max: { type: "string", valueHint: "N", description: "end after N requests are over" },
+  max: { type: "string", valueHint: "N", description: "end after N requests or connections are over" },
   "max-rps": {
     type: "string",
     valueHint: "N",
@@ -47,7 +47,10 @@ const args = {
 
 /** `conduit tap RESOURCE`. */
 export const tap = command({
-  meta: { name: "tap", description: "Live requests of resources, as their proxies see them" },
+  meta: {
+    name: "tap",
+    description: "Live requests and raw connections of resources, as their proxies see them",
+  },
   args,
   variadic: true,
   offers: { resource: KIND_WORDS, from: KIND_WORDS, to: KIND_WORDS, output: TAP_FORMATS },
@@ -56,6 +59,10 @@ export const tap = command({
     {
       line: "conduit tap deploy/web --to deploy/cart --status failed",
       why: "what fails of its calls to cart",
+    },
+    {
+      line: "conduit tap deploy/mysql",
+      why: "its connections: open ones at once, and of those that end how long they were and what passed",
     },
     { line: "conduit tap ns/shop --path /checkout --min-latency 500ms", why: "slow checkouts" },
     {
@@ -73,18 +80,23 @@ export const tap = command({
       : detailed
         ? TapHeaders.NAMES
         : TapHeaders.UNSPECIFIED
-    const question = tapQuestion(args, DEFAULT_RPS, headers)
+    const question = tapQuestion(args, DEFAULT_RPS, headers, format !== "curl")
     await using mesh = await openApi(args)
     const sinceMs = performance.now()
     using end = untilSignal(lasts)
     let told = ""
+    const isText = format === "table" || format === "wide"
     const totals = await listenToTap(mesh, question(mesh.namespace), end.signal, {
       moment(request, moment) {
-        if (format === "table" || format === "wide") writeOut(momentLine(request, moment, format === "wide"))
+        if (isText) writeOut(momentLine(request, moment, format === "wide"))
         else if (moment === "ended") writeOut(format === "json" ? jsonText(request) : curlText(request))
       },
+      connection(connection, moment) {
+        if (isText) writeOut(connectionLine(connection, moment, format === "wide"))
+        else if (moment === "closed") writeOut(connectionJsonText(connection))
+      },
       state(state) {
-        const now = stateLine(state)
+        const now = stateLine(state, "tapping")
         if (now !== told && now !== "") say(`conduit: ${now}`)
         told = now
       },
@@ -92,8 +104,3 @@ export const tap = command({
     say(`conduit: ${tapSummary(totals, Math.round((performance.now() - sinceMs) / 100) / 10)}`)
   },
 })
-
-function stateLine({ proxies, failures }: TapState): string {
-  const heard = proxies === 0 ? "" : `tapping ${proxies} ${proxies === 1 ? "proxy" : "proxies"}`
-  return [heard, ...failures.map(failure => `cannot tap ${failure}`)].filter(part => part !== "").join("; ")
-}

@@ -1,8 +1,8 @@
 // How `conduit tap` prints requests: lines as Linkerd's, a JSON object per request, or a command that repeats it.
-import type { TapPeer } from "../../protos/mod.ts"
+import type { TapConnectionOpened, TapPeer, TapRequestBegun } from "../../protos/mod.ts"
 import { jsonLine, printable } from "../printable.ts"
 import { resourceText } from "../resource.ts"
-import type { FollowedRequest } from "./tap_stream.ts"
+import type { FollowedConnection, FollowedRequest } from "./tap_stream.ts"
 
 /** A request of `conduit tap -o json`; null is what is not there. */
 export interface TapJson {
@@ -31,6 +31,28 @@ export interface TapJson {
   readonly success: boolean
   readonly error: string | null
   readonly errorId: string | null
+}
+
+/** A raw connection of `conduit tap -o json`; null is what is not there. It has a `protocol` and no `method`. */
+export interface TapJsonConnection {
+  readonly id: string
+  /** When it was opened. */
+  readonly time: string
+  readonly direction: "inbound" | "outbound"
+  readonly from: TapJsonPeer
+  readonly to: TapJsonPeer
+  readonly tls: boolean
+  readonly tlsReason: string | null
+  /** `tls` for TLS of the application's own. */
+  readonly protocol: string
+  readonly serverName: string | null
+  readonly service: string | null
+  readonly durationMs: number
+  /** Octets that the client sent. */
+  readonly clientBytes: number
+  /** Octets that the server sent. */
+  readonly serverBytes: number
+  readonly error: string | null
 }
 
 /** One end of a request. */
@@ -71,6 +93,26 @@ export function tapJson({ id, begun, head, ended }: FollowedRequest): TapJson {
   }
 }
 
+/** A connection that is over, as JSON shows it. */
+export function connectionJson({ id, opened, closed }: FollowedConnection): TapJsonConnection {
+  return {
+    id,
+    time: new Date(opened.timeMs).toISOString(),
+    direction: opened.inbound ? "inbound" : "outbound",
+    from: jsonPeer(opened.client),
+    to: jsonPeer(opened.server),
+    tls: opened.tls === "true",
+    tlsReason: opened.tls === "true" ? null : opened.tls,
+    protocol: opened.protocol,
+    serverName: opened.serverName || null,
+    service: opened.service || null,
+    durationMs: rounded(closed?.afterMs ?? 0),
+    clientBytes: Number(closed?.clientBytes ?? 0n),
+    serverBytes: Number(closed?.serverBytes ?? 0n),
+    error: closed?.error || null,
+  }
+}
+
 function jsonPeer(peer: TapPeer | undefined): TapJsonPeer {
   const { address = "", namespace = "", kind = "", name = "", pod = "", identity = "" } = peer ?? {}
   return {
@@ -88,6 +130,62 @@ export function jsonText(request: FollowedRequest): string {
   return `${jsonLine(tapJson(request))}\n`
 }
 
+/** A connection that is over, as one line of JSON. */
+export function connectionJsonText(connection: FollowedConnection): string {
+  return `${jsonLine(connectionJson(connection))}\n`
+}
+
+/** One moment of a raw connection as a line of `key=value`. @param wide  with all that is known of the peers */
+export function connectionLine(
+  { shortId, opened, closed }: FollowedConnection,
+  moment: "opened" | "closed",
+  wide: boolean,
+): string {
+  const fields = endsOf(shortId, opened)
+  fields.push(["protocol", opened.protocol], ["sni", opened.serverName])
+  if (moment === "closed" && closed !== null) {
+    fields.push(
+      ["duration", micros(closed.afterMs)],
+      ["client-bytes", `${closed.clientBytes}B`],
+      ["server-bytes", `${closed.serverBytes}B`],
+      ["error", closed.error],
+    )
+  }
+  if (wide) fields.push(...wideEnds(opened))
+  return lineOf(moment === "opened" ? "opn" : "cls", fields)
+}
+
+type Fields = (readonly [name: string, value: string])[]
+
+function endsOf(shortId: string, first: TapRequestBegun | TapConnectionOpened): Fields {
+  return [
+    ["id", shortId],
+    ["proxy", first.inbound ? "in" : "out"],
+    ["src", first.client?.address ?? ""],
+    ["src_res", peerText(first.client)],
+    ["dst", first.server?.address ?? ""],
+    ["dst_res", peerText(first.server)],
+    ["tls", first.tls],
+  ]
+}
+
+function wideEnds(first: TapRequestBegun | TapConnectionOpened): Fields {
+  return [
+    ["src_ns", first.client?.namespace ?? ""],
+    ["src_pod", first.client?.pod ?? ""],
+    ["client_id", first.client?.identity ?? ""],
+    ["dst_ns", first.server?.namespace ?? ""],
+    ["dst_pod", first.server?.pod ?? ""],
+    ["server_id", first.server?.identity ?? ""],
+    ["service", first.service],
+  ]
+}
+
+function lineOf(moment: string, fields: Fields): string {
+  const words = fields.filter(([, value]) => value !== "").map(([name, value]) => `${name}=${value}`)
+  return `${printable(`${moment} ${words.join(" ")}`)}\n`
+}
+
 /** One moment as a line of `key=value`. @param wide  with all that is known of the peers */
 export function momentLine(
   request: FollowedRequest,
@@ -95,15 +193,7 @@ export function momentLine(
   wide: boolean,
 ): string {
   const { shortId, begun, head, ended } = request
-  const fields: (readonly [string, string])[] = [
-    ["id", shortId],
-    ["proxy", begun.inbound ? "in" : "out"],
-    ["src", begun.client?.address ?? ""],
-    ["src_res", peerText(begun.client)],
-    ["dst", begun.server?.address ?? ""],
-    ["dst_res", peerText(begun.server)],
-    ["tls", begun.tls],
-  ]
+  const fields = endsOf(shortId, begun)
   if (moment === "begun") {
     fields.push([":method", begun.method], [":authority", begun.authority], [":path", begun.path])
   } else if (moment === "head") {
@@ -119,21 +209,11 @@ export function momentLine(
     if (ended?.errorId) fields.push(["error-id", ended.errorId])
   }
   if (wide) {
-    fields.push(
-      ["src_ns", begun.client?.namespace ?? ""],
-      ["src_pod", begun.client?.pod ?? ""],
-      ["client_id", begun.client?.identity ?? ""],
-      ["dst_ns", begun.server?.namespace ?? ""],
-      ["dst_pod", begun.server?.pod ?? ""],
-      ["server_id", begun.server?.identity ?? ""],
-      ["service", begun.service],
-      ["rt_route", begun.route],
-    )
+    fields.push(...wideEnds(begun), ["rt_route", begun.route])
     if (moment === "begun")
       for (const { name, value } of begun.headers) fields.push([`${name}:`, JSON.stringify(value)])
   }
-  const words = fields.filter(([, value]) => value !== "").map(([name, value]) => `${name}=${value}`)
-  return `${printable(`${{ begun: "req", head: "rsp", ended: "end" }[moment]} ${words.join(" ")}`)}\n`
+  return lineOf({ begun: "req", head: "rsp", ended: "end" }[moment], fields)
 }
 
 function peerText(peer: TapPeer | undefined): string {

@@ -58,9 +58,15 @@ export type TapQuestion = (namespace: string) => MessageInitShape<typeof TapRequ
 /**
  * Reads the flags.
  *
+ * @param connections  raw connections too
  * @throws UsageError for what cannot be
  */
-export function tapQuestion(args: TapArgs, defaultRps: number, headers: TapHeaders): TapQuestion {
+export function tapQuestion(
+  args: TapArgs,
+  defaultRps: number,
+  headers: TapHeaders,
+  connections = false,
+): TapQuestion {
   const [target, ...more] = parseResources(args._)
   if (target === undefined || more.length > 0)
     throw new UsageError("one resource is tapped at a time, such as deploy/web, deploy, or ns/shop")
@@ -84,6 +90,7 @@ export function tapQuestion(args: TapArgs, defaultRps: number, headers: TapHeade
     maxRps: count(args["max-rps"], "--max-rps", MAX_TAP_RPS) ?? defaultRps,
     max: count(args.max, "--max", 2 ** 32 - 1) ?? 0,
     headers,
+    connections,
   }
   return namespace => {
     const sender = selectorOf(from, args["from-namespace"] ?? namespace)

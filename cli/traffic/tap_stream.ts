@@ -2,6 +2,8 @@
 import type { MessageInitShape } from "@bufbuild/protobuf"
 import {
   createTapClient,
+  type TapConnectionClosed,
+  type TapConnectionOpened,
   TapHeaders,
   type TapEvent,
   type TapRequestBegun,
@@ -12,7 +14,7 @@ import {
 } from "../../protos/mod.ts"
 import type { ApiConnection } from "../connect.ts"
 
-/** Requests that are followed at most; the oldest is forgotten. */
+/** Requests, and connections, that are followed at most; the oldest is forgotten. */
 export const MAX_FOLLOWED = 20_000
 
 /** A request as far as it is known. */
@@ -25,8 +27,19 @@ export interface FollowedRequest {
   ended: TapRequestEnded | null
 }
 
+/** A raw connection as far as it is known. */
+export interface FollowedConnection {
+  readonly id: string
+  /** As of a request. */
+  readonly shortId: string
+  readonly opened: TapConnectionOpened
+  closed: TapConnectionClosed | null
+}
+
 /** What a command does with what is heard. */
 export interface TapListener {
+  /** A raw connection is open, or over; only where they were asked for. */
+  connection?(connection: FollowedConnection, moment: "opened" | "closed"): void
   /** A request was begun, answered, or is over. */
   moment(request: FollowedRequest, moment: "begun" | "head" | "ended"): void
   /** What is heard, and what is not, has changed. */
@@ -37,6 +50,8 @@ export interface TapListener {
 export interface TapTotals {
   begun: number
   ended: number
+  opened: number
+  closed: number
   state: TapState | null
 }
 
@@ -51,21 +66,42 @@ export async function listenToTap(
   signal: AbortSignal,
   listener: TapListener,
 ): Promise<TapTotals> {
-  const totals: TapTotals = { begun: 0, ended: 0, state: null }
+  const totals: TapTotals = { begun: 0, ended: 0, opened: 0, closed: 0, state: null }
   const requests = new Map<string, FollowedRequest>()
+  const connections = new Map<string, FollowedConnection>()
   const pods = new Map<string, number>()
+  const shortened = (id: string): string => {
+    const slash = id.lastIndexOf("/")
+    const pod = id.slice(0, slash)
+    const number = pods.get(pod) ?? pods.size
+    pods.set(pod, number)
+    return `${number}:${id.slice(slash + 1)}`
+  }
+  const takeConnection = (id: string, moment: Extract<TapEvent["moment"], { case: "opened" | "closed" }>) => {
+    if (moment.case === "opened") {
+      totals.opened++
+      const followed = { id, shortId: shortened(id), opened: moment.value, closed: null }
+      keep(connections, id, followed)
+      listener.connection?.(followed, "opened")
+      return
+    }
+    const followed = connections.get(id)
+    if (followed === undefined) return
+    followed.closed = moment.value
+    connections.delete(id)
+    totals.closed++
+    listener.connection?.(followed, "closed")
+  }
   const take = ({ id, moment }: TapEvent): void => {
     if (moment.case === "begun") {
       totals.begun++
-      const slash = id.lastIndexOf("/")
-      const pod = id.slice(0, slash)
-      const number = pods.get(pod) ?? pods.size
-      pods.set(pod, number)
-      const shortId = `${number}:${id.slice(slash + 1)}`
-      const followed = { id, shortId, begun: moment.value, head: null, ended: null }
-      requests.set(id, followed)
-      if (requests.size > MAX_FOLLOWED) requests.delete(requests.keys().next().value as string)
+      const followed = { id, shortId: shortened(id), begun: moment.value, head: null, ended: null }
+      keep(requests, id, followed)
       listener.moment(followed, "begun")
+      return
+    }
+    if (moment.case === "opened" || moment.case === "closed") {
+      takeConnection(id, moment)
       return
     }
     const followed = requests.get(id)
@@ -96,6 +132,11 @@ export async function listenToTap(
   return totals
 }
 
+function keep<T>(followed: Map<string, T>, id: string, one: T): void {
+  followed.set(id, one)
+  if (followed.size > MAX_FOLLOWED) followed.delete(followed.keys().next().value as string)
+}
+
 /** In a cluster, a token of the account that taps; who may have it made is RBAC's to say. */
 async function proof(mesh: ApiConnection, values: boolean): Promise<Record<string, string>> {
   if (mesh.cluster === null) return {}
@@ -103,14 +144,21 @@ async function proof(mesh: ApiConnection, values: boolean): Promise<Record<strin
   return { authorization: `Bearer ${await tapToken(mesh.cluster, values)}` }
 }
 
+/** Who is heard, and who is not, for a person; empty while nobody has answered. @param doing  such as `tapping` */
+export function stateLine({ proxies, failures }: TapState, doing: string): string {
+  const heard = proxies === 0 ? "" : `${doing} ${proxies} ${proxies === 1 ? "proxy" : "proxies"}`
+  return [heard, ...failures.map(failure => `cannot tap ${failure}`)].filter(part => part !== "").join("; ")
+}
+
 /** The summary of a tap, for a person. */
-export function tapSummary({ begun, ended, state }: TapTotals, seconds: number): string {
+export function tapSummary({ begun, ended, opened, closed, state }: TapTotals, seconds: number): string {
   const of = (number: number | bigint, one: string): string =>
     `${number} ${one}${number === 1 || number === 1n ? "" : "s"}`
   const parts = [
-    `${of(begun, "request")} of ${of(state?.proxies ?? 0, "proxy").replace("proxys", "proxies")} in ${seconds}s`,
+    `${of(begun, "request")}${opened === 0 ? "" : ` and ${of(opened, "connection")}`} of ${of(state?.proxies ?? 0, "proxy").replace("proxys", "proxies")} in ${seconds}s`,
   ]
-  if (begun > ended) parts.push(`${begun - ended} not over yet`)
+  const running = begun - ended + opened - closed
+  if (running > 0) parts.push(`${running} not over yet`)
   if (state !== null) {
     if (state.limited > 0n) parts.push(`${state.limited} left out as too many a second (--max-rps)`)
     if (state.dropped > 0n) parts.push(`${state.dropped} dropped, as they were not read fast enough`)

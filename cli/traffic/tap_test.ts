@@ -2,6 +2,8 @@
 import { expect, test } from "bun:test"
 import { create, type MessageInitShape } from "@bufbuild/protobuf"
 import {
+  TapConnectionClosedSchema,
+  TapConnectionOpenedSchema,
   TapHeaders,
   TapPeerSchema,
   TapRequestBegunSchema,
@@ -10,7 +12,7 @@ import {
 } from "../../protos/mod.ts"
 import { UsageError } from "../failure.ts"
 import { jsonLine, printable } from "../printable.ts"
-import { curlText, jsonText, momentLine } from "./tap_lines.ts"
+import { connectionJsonText, connectionLine, curlText, jsonText, momentLine } from "./tap_lines.ts"
 import { share, statuses, tapQuestion } from "./tap_request.ts"
 import type { FollowedRequest } from "./tap_stream.ts"
 
@@ -55,6 +57,35 @@ test("a request is three lines with one id", () => {
     `rsp ${peers} :status=200 latency=1500µs\n`,
     `end ${peers} duration=500µs response-length=12B\n`,
   ])
+})
+
+test("a raw connection is two lines with one id, and one of JSON", () => {
+  const { begun } = request()
+  const { client, server } = begun
+  const connection = {
+    id: "shop/web-1/9",
+    shortId: "0:9",
+    opened: create(TapConnectionOpenedSchema, {
+      ...{
+        inbound: true,
+        ...(client === undefined ? {} : { client }),
+        ...(server === undefined ? {} : { server }),
+      },
+      ...{ tls: "true", protocol: "tcp", timeMs: 1_000 },
+    }),
+    closed: create(TapConnectionClosedSchema, { afterMs: 1500, clientBytes: 7n, error: "ECONNRESET" }),
+  }
+  const ends =
+    "id=0:9 proxy=in src=10.0.0.1:4000 src_res=deploy/load dst=10.0.0.2:80 dst_res=deploy/web tls=true protocol=tcp"
+  expect(connectionLine(connection, "opened", false)).toBe(`opn ${ends}\n`)
+  expect(connectionLine(connection, "closed", false)).toBe(
+    `cls ${ends} duration=1.50s client-bytes=7B server-bytes=0B error=ECONNRESET\n`,
+  )
+  expect(JSON.parse(connectionJsonText(connection))).toMatchObject({
+    ...{ id: "shop/web-1/9", time: "1970-01-01T00:00:01.000Z", direction: "inbound", protocol: "tcp" },
+    ...{ from: { name: "load" }, serverName: null, durationMs: 1500, clientBytes: 7, serverBytes: 0 },
+    error: "ECONNRESET",
+  })
 })
 
 test("as JSON a request is one line, with null for what is not there", () => {

@@ -9,7 +9,7 @@ import { formatOf, renderData, say, writeOut } from "../output.ts"
 import { KIND_WORDS, SELECTOR_FLAG } from "../resource.ts"
 import { untilSignal } from "../until_signal.ts"
 import { TAP_FLAGS, tapQuestion } from "./tap_request.ts"
-import { listenToTap, tapSummary } from "./tap_stream.ts"
+import { listenToTap, stateLine, tapSummary } from "./tap_stream.ts"
 import { TerminalScreen } from "./terminal_screen.ts"
 import { FIRST_VIEW, onKey, sorted, tableLines, topLines } from "./top_screen.ts"
 import { TopTable } from "./top_table.ts"
@@ -71,6 +71,7 @@ export const top = command({
     const signal = AbortSignal.any([end.signal, quitting.signal])
     const table = new TopTable()
     let heard: TapState | null = null
+    let told = ""
     const listening = (): Promise<Awaited<ReturnType<typeof listenToTap>>> =>
       listenToTap(mesh, question(mesh.namespace), signal, {
         moment(request, moment) {
@@ -78,6 +79,10 @@ export const top = command({
         },
         state(state) {
           heard = state
+          if (live) return
+          const now = stateLine(state, "looking at")
+          if (now !== told && now !== "") say(`conduit: ${now}`)
+          told = now
         },
       })
     if (!live) {

@@ -192,7 +192,7 @@ class RelayedTap {
       let until = events.length
       if (max > 0) {
         for (let i = 0; i < events.length; i++) {
-          if (events[i]?.moment?.case === "ended" && ++this.ended === max) {
+          if (isLast(events[i]?.moment?.case) && ++this.ended === max) {
             until = i + 1
             break
           }
@@ -244,9 +244,9 @@ class RelayedTap {
   private take({ pod }: ProxyWatch, { events }: tapV1.WatchResponse): void {
     for (const { id, moment } of events) {
       const key = `${pod.namespace}/${pod.name}/${id}`
-      if (moment.case === "begun") this.begin(pod, key, moment.value)
+      if (moment.case === "begun" || moment.case === "opened") this.begin(pod, key, moment)
       else if (this.open.has(key)) {
-        if (moment.case === "ended") this.open.delete(key)
+        if (isLast(moment.case)) this.open.delete(key)
         this.waiting.push({ id: key, moment })
       }
     }
@@ -254,7 +254,7 @@ class RelayedTap {
     else this.watchChanged()
   }
 
-  private begin(pod: PodRecord, key: string, begun: tapV1.RequestBegun): void {
+  private begin(pod: PodRecord, key: string, moment: First): void {
     const now = this.parts.nowMs()
     if (now - this.secondMs >= 1000) {
       this.secondMs = now
@@ -276,21 +276,33 @@ class RelayedTap {
       const [oldest] = this.open
       if (oldest !== undefined) this.open.delete(oldest)
     }
-    const { client, clientId, server, serverId, $typeName: _, $unknown: __, ...rest } = begun
-    const { peers } = this
-    const secured = begun.tls === "true"
-    this.waiting.push({
-      id: key,
-      moment: {
-        case: "begun",
-        value: {
-          ...rest,
-          client: begun.inbound ? peers.at(client, clientId) : peers.self(pod, client, secured),
-          server: begun.inbound ? peers.self(pod, server, secured) : peers.at(server, serverId),
-        },
-      },
-    })
+    this.waiting.push({ id: key, moment: this.named(pod, moment) })
   }
+
+  /** The first moment, with what stands behind its addresses. */
+  private named(pod: PodRecord, moment: First): NonNullable<Event["moment"]> {
+    const { inbound, client, clientId, server, serverId, tls } = moment.value
+    const { peers } = this
+    const secured = tls === "true"
+    const ends = {
+      client: inbound ? peers.at(client, clientId) : peers.self(pod, client, secured),
+      server: inbound ? peers.self(pod, server, secured) : peers.at(server, serverId),
+    }
+    if (moment.case === "opened") {
+      const { $typeName: _, $unknown: __, clientId: ___, serverId: ____, ...rest } = moment.value
+      return { case: "opened", value: { ...rest, ...ends } }
+    }
+    const { $typeName: _, $unknown: __, clientId: ___, serverId: ____, ...rest } = moment.value
+    return { case: "begun", value: { ...rest, ...ends } }
+  }
+}
+
+/** The first moment of a request, or of a raw connection. */
+type First = Extract<tapV1.Event["moment"], { case: "begun" | "opened" }>
+
+/** Whether a request, or a raw connection, is over with this moment. */
+function isLast(moment: string | undefined): boolean {
+  return moment === "ended" || moment === "closed"
 }
 
 function podsOf(store: ClusterStore, selector: ResourceSelector | undefined, field: string): PodRecord[] {

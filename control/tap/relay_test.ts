@@ -11,6 +11,7 @@ import {
 } from "../../protos/mod.ts"
 import { ClusterStore, readManifestFile } from "../cluster/mod.ts"
 import { relay } from "./relay.ts"
+import { watchRequest } from "./request.ts"
 
 const pod = (name: string, podIP: string, meshed = true) => ({
   apiVersion: "v1",
@@ -99,6 +100,34 @@ test("what several proxies tell is one stream, with what stands behind addresses
     server: { address: "10.0.0.1:80", pod: "web-1" },
   })
   expect(responses.at(-1)?.state).toMatchObject({ proxies: 2, unmeshed: 1, dropped: 3n })
+})
+
+test("raw connections are named too, and asked for only where nothing is asked that only requests have", async () => {
+  const opened = {
+    inbound: true,
+    client: "10.0.0.2:4000",
+    server: "10.0.0.1:3306",
+    tls: "true",
+    protocol: "tcp",
+  }
+  const events: Told["events"] = [
+    { id: 1n, moment: { case: "opened", value: opened } },
+    { id: 1n, moment: { case: "closed", value: { afterMs: 5, clientBytes: 7n } } },
+    { id: 2n, moment: { case: "closed", value: { afterMs: 5 } } },
+  ]
+  const { responses } = await tapped({ connections: true, max: 1 }, { "web-1": [{ events }] })
+  const [first, last, ...more] = responses.flatMap(({ events }) => events)
+  expect(first?.moment).toMatchObject({
+    case: "opened",
+    value: { client: { pod: "web-2" }, server: { address: "10.0.0.1:3306", pod: "web-1" }, protocol: "tcp" },
+  })
+  expect(last?.moment).toMatchObject({ case: "closed", value: { afterMs: 5, clientBytes: 7n } })
+  expect(more).toEqual([])
+  const asked = (request: MessageInitShape<typeof TapRequestSchema>) =>
+    watchRequest(create(TapRequestSchema, request), null).connections
+  expect(asked({ connections: true, maxRps: 5 })).toBe(true)
+  for (const request of [{}, { connections: true, method: "GET" }, { connections: true, failuresOnly: true }])
+    expect(asked(request)).toBe(false)
 })
 
 test("a tap of at most two ends with the second, whatever came with it", async () => {

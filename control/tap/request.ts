@@ -59,5 +59,17 @@ export function watchRequest(
     sample: request.sample,
     maxRps: request.maxRps === 0 ? DEFAULT_TAP_RPS : request.maxRps,
     headers: request.headers,
+    connections: request.connections && !asksOfRequests(request),
   }
+}
+
+/** Whether something is asked for that raw connections do not have. */
+function asksOfRequests(request: TapRequest): boolean {
+  const { method, pathPrefix, pathRegex, authority, statusFrom, statusTo, minLatencyMs, failuresOnly } =
+    request
+  return (
+    `${method}${pathPrefix}${pathRegex}${authority}` !== "" ||
+    statusFrom + statusTo + minLatencyMs > 0 ||
+    failuresOnly
+  )
 }

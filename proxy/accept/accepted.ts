@@ -16,7 +16,7 @@ import {
   type IdentifyOwner,
   type PlainSign,
 } from "../identity/mod.ts"
-import { type Conn, type ConnHandler, callbackTimer, relay, type Timer, type TlsPeer } from "../net/mod.ts"
+import { type Conn, type ConnHandler, callbackTimer, type Timer, type TlsPeer } from "../net/mod.ts"
 import {
   CLIENT_HELLO_NEED_MORE,
   DETECT_HTTP1,
@@ -38,6 +38,7 @@ import {
   SPOKEN_UNKNOWN,
   type Spoken,
 } from "./protocol_memory.ts"
+import { relayRaw } from "./raw_relay.ts"
 import { ServerDial, type ServerDialOwner } from "./server_dial.ts"
 import type { Side } from "./side.ts"
 import type { Target } from "./target.ts"
@@ -393,6 +394,6 @@ export class Accepted implements ConnHandler, ServerDialOwner, IdentifyOwner {
       server.write(this.early)
       this.early = NO_BYTES
     }
-    relay(this.conn, server, () => dial?.release())
+    relayRaw(this, server, dial, { encrypted: this.encrypted, serverName: this.serverName })
   }
 }

@@ -1,6 +1,8 @@
 // What a redirected connection speaks, and who gets it: over loopback, with engines that only record.
 import { afterEach, expect, test } from "bun:test"
+import { fromBinary } from "@bufbuild/protobuf"
 import type { Socket } from "bun"
+import { tapV1 } from "../../protos/mod.ts"
 import {
   Endpoint,
   EndpointSet,
@@ -13,6 +15,7 @@ import {
 import type { MeshTls } from "../identity/mod.ts"
 import { createLogger } from "../log.ts"
 import { type Conn, dial, loop, type SocketAddress } from "../net/mod.ts"
+import { TapMatch } from "../tap/match.ts"
 import { OUTBOUND, Telemetry } from "../telemetry/mod.ts"
 import { DETECT_STALL_MS } from "./accepted.ts"
 import { ConnectionTracker } from "./connection_tracker.ts"
@@ -106,6 +109,7 @@ function fixture(backendPort: number, options: FixtureOptions = {}): Fixture {
     resolve: (_destination, ready) => ready(target),
     accessLog: null,
     tracer: null,
+    tlsTo: () => "no_identity",
     random: Math.random,
   })
   side.listen()
@@ -367,6 +371,10 @@ test("draining ends what an engine serves, and new connections are served and dr
 
 test("bytes and connections of a relay are counted to zero open", async () => {
   const { port, telemetry, side } = fixture(backend("").port)
+  const told: Uint8Array[] = []
+  const sink = { unreadBytes: 0, send: (message: Uint8Array) => void told.push(message), wake() {} }
+  const match = Object.assign(new TapMatch(), { outbound: true, connections: true })
+  const tap = telemetry.taps.open(match, sink)
   const client = new Client(port)
   await client.send("\u0001four")
   await client.hears("four")
@@ -382,6 +390,12 @@ test("bytes and connections of a relay are counted to zero open", async () => {
   expect(value("tcp_read_bytes_total")).toBe(5)
   expect(value("tcp_write_bytes_total")).toBe(5)
   expect(side.connections).toBe(0)
+  tap?.flush()
+  const moments = told.flatMap(message => fromBinary(tapV1.WatchResponseSchema, message).events)
+  expect(moments.map(({ moment }) => moment)).toMatchObject([
+    { case: "opened", value: { inbound: false, tls: "no_identity", protocol: "tcp" } },
+    { case: "closed", value: { clientBytes: 5n, serverBytes: 5n, error: "" } },
+  ])
 })
 
 /** A ClientHello with a server name, as one record. */

@@ -83,7 +83,9 @@ class TrackedConn implements ConnObserver {
   collect(): void {
     if (!this.opened) return
     this.record ??= this.tracker.telemetry.openConnection(this.labels(), this.authority, this.openedMs)
-    const { bytesRead, bytesWritten } = this.conn
+    const { bytesWritten } = this.conn
+    // Fewer than before where the first bytes turned out to be TLS; a counter once raised cannot be lowered.
+    const bytesRead = Math.max(this.read, this.conn.bytesRead)
     if (bytesRead === this.read && bytesWritten === this.written) return
     this.tracker.churnedBytes += bytesRead - this.read + bytesWritten - this.written
     this.record.add(bytesRead - this.read, bytesWritten - this.written)

@@ -69,6 +69,7 @@ export function createSide(options: DirectionOptions, rules: DirectionRules): Si
   }
   return new Side({
     ...options,
+    tlsTo: (endpoint, { peer }) => (peer === null ? tlsOfPlaintext(endpoint, mesh !== null) : "true"),
     mesh: rules.direction === OUTBOUND ? null : mesh,
     direction: rules.direction,
     env,

@@ -1,5 +1,6 @@
 // One direction of the proxy: its listener, what all its connections share, and what of them is still open.
 // outbound/ and inbound/ differ in where a connection goes; everything else is here once.
+import type { Endpoint } from "../balance/mod.ts"
 import {
   type AccessLog,
   Admission,
@@ -71,6 +72,8 @@ export interface SideOptions {
   readonly accessLog: AccessLog | null
   /** Decides which requests belong to a trace; null: none. */
   readonly tracer: Tracer | null
+  /** How a connection to an endpoint is secured. */
+  readonly tlsTo: (endpoint: Endpoint, server: Conn) => TlsLabel
   /** Uniform, 0 to 1. */
   readonly random: () => number
 }
@@ -180,6 +183,16 @@ export class Side {
   /** Whether nothing is to be detected on connections to that port. */
   isOpaque(port: number): boolean {
     return portIn(this.options.opaquePorts, port)
+  }
+
+  /** For `Accepted`: who looks at what passes. */
+  get taps(): Telemetry["taps"] {
+    return this.options.telemetry.taps
+  }
+
+  /** For `Accepted`: how a connection to an endpoint is secured. */
+  tlsTo(endpoint: Endpoint, server: Conn): TlsLabel {
+    return this.options.tlsTo(endpoint, server)
   }
 
   /** For `Accepted`: counts what was found. */

@@ -82,7 +82,7 @@ export class Conn implements TurnTask {
   remotePort = 0
   /** File descriptor, -1 before open and after the end. */
   fd = -1
-  /** Bytes that came so far. */
+  /** Bytes that came so far; those within TLS that is ended here, without what TLS itself takes. */
   bytesRead = 0
   /** Bytes that the kernel took so far. */
   bytesWritten = 0
@@ -335,6 +335,8 @@ export class Conn implements TurnTask {
     const { socket } = this
     if (socket === null || this.closed) return
     this.terms = terms
+    // Counted is what is read of the connection, and of this nothing but TLS is.
+    this.bytesRead -= first.length
     if (this.paused) socket.resume()
     this.open = false
     this.armTimer(terms.handshakeTimeoutMs)

@@ -117,6 +117,7 @@ test("both ends are proven before either is told that the connection is open, an
   expect(conn.peer?.protocol).toBe("conduit.tcp")
   expect(accepted[0]?.peer?.protocol).toBe("conduit.tcp")
   expect([accept.heard, dialling.heard]).toEqual([["full"], ["full"]])
+  expect(accepted[0]?.bytesRead).toBe("early".length)
   conn.reset()
   listener.close()
 })

@@ -13,7 +13,7 @@ export interface AccessObserver {
    *
    * @param port  port of the pod
    * @param method  as sent; empty for connections
-   * @param path  in normal form; empty for connections, and where it can be read in different ways
+   * @param target  path as it was sent; empty for connections
    * @param verdict  shared by all decisions alike, so that it can be told by identity
    */
   decided(
@@ -21,7 +21,7 @@ export interface AccessObserver {
     port: number,
     protocol: AccessProtocol,
     method: string,
-    path: string,
+    target: string,
     verdict: Verdict,
   ): void
 }

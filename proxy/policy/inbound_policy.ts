@@ -1,6 +1,6 @@
 // Enforces policy on the inbound side: makes the guard of each accepted connection, which decides on its requests and
 // on whether it may be passed on unseen, counts what it decides and tells whoever listens.
-import { type ConnectionPolicy, PathReading, type Verdict } from "../../protos/authorization/mod.ts"
+import type { ConnectionPolicy, Verdict } from "../../protos/authorization/mod.ts"
 import type { Client, ConnectionGuard, RawProtocol } from "../accept/mod.ts"
 import {
   type GuardAnswer,
@@ -86,9 +86,6 @@ export class InboundPolicy {
     this.watch.whenKnown(callback)
   }
 }
-
-/** For the observer only; its result is taken at once. */
-const reading = new PathReading()
 
 class PolicyGuard implements ConnectionGuard {
   readonly client: Client
@@ -234,9 +231,8 @@ class PolicyGuard implements ConnectionGuard {
   }
 
   private observe(observer: AccessObserver, request: RequestView, verdict: Verdict): void {
-    reading.read(request.path)
     const protocol: AccessProtocol = request.isGrpc ? "grpc" : this.httpVersion === 2 ? "http2" : "http1"
-    observer.decided(this.client, this.port, protocol, request.method, reading.path, verdict)
+    observer.decided(this.client, this.port, protocol, request.method, request.path, verdict)
   }
 
   private logAudit({ audit, allowed }: Verdict, request: RequestView | null): void {

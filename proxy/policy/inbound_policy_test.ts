@@ -125,7 +125,7 @@ test("why a request was refused is for the log in full, and bounded there", () =
   expect(web.refusedFields()).toMatchObject({ unlogged: DECISION_LINES_PER_SECOND_MAX })
 })
 
-test("the observer is told of every request and connection: who, by what, which path in normal form, what was decided", () => {
+test("the observer is told of every request and connection: who, by what, which path as sent, what was decided", () => {
   const { inbound, guard } = fixture(policy("admin", ACTION_DENY, to("/admin")))
   const seen: unknown[] = []
   inbound.observer = {
@@ -144,8 +144,8 @@ test("the observer is told of every request and connection: who, by what, which 
   web.stillAllows(request("/b"))
   web.stillRelays()
   expect(seen).toEqual([
-    [WEB, 8080, "http1", "POST", "/admin", false, "admin"],
-    [WEB, 8080, "http1", "GET", "", false, ""],
+    [WEB, 8080, "http1", "POST", "/a/../%61dmin?x=1", false, "admin"],
+    [WEB, 8080, "http1", "GET", "/x%2fadmin", false, ""],
     [WEB, 8080, "http2", "GET", "/b", true, "all-unauthenticated"],
     [WEB, 8080, "grpc", "POST", "/shop.v1.Votes/Vote", true, "all-unauthenticated"],
     [NOBODY, 8080, "tls", "", "", false, "admin"],

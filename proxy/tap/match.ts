@@ -35,6 +35,8 @@ export class TapMatch {
   maxRps = MAX_TAP_RPS
   /** One of the HEADERS_ constants. */
   headers = HEADERS_NONE
+  /** Raw connections too. */
+  connections = false
 
   /** Whether only the end of a request decides if it is told of. */
   get late(): boolean {
@@ -50,6 +52,12 @@ export class TapMatch {
     if (this.pathRegex === null) return true
     const query = path.indexOf("?")
     return this.pathRegex.matchesRange(path, 0, query < 0 ? path.length : query)
+  }
+
+  /** Whether a raw connection is told of. @param peer  IP address of the other side */
+  takesConnection(isInbound: boolean, peer: string): boolean {
+    if (!this.connections || !(isInbound ? this.inbound : this.outbound)) return false
+    return this.peers === null || this.peers.has(peer)
   }
 
   /** What the end of a request decides. @param status  0 for none, which no filter by status takes */
@@ -123,6 +131,9 @@ export function readMatch(message: Uint8Array): TapMatch {
       }
       case 15:
         match.headers = reader.varint()
+        break
+      case 16:
+        match.connections = reader.varint() !== 0
         break
       default:
         reader.skip()

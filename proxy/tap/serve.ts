@@ -281,7 +281,7 @@ class TapStream extends Stream implements TapSink {
     try {
       const match = readMatch(message)
       if (this.served !== null) {
-        this.served.match = match
+        this.connection.options.taps.replace(this.served, match)
         return
       }
       this.served = this.connection.options.taps.open(match, this)

@@ -2,6 +2,7 @@
 // (conduit.tap.v1.WatchResponse), sent a batch at a time, and dropped where their reader is slow: no request waits for it.
 import { ProtoWriter } from "../control_plane/mod.ts"
 import type { TapMatch } from "./match.ts"
+import type { ConnectionFacts } from "./raw_connections.ts"
 import type { Tapped } from "./tapped.ts"
 
 /** Events that leave together at the latest; some 250 bytes each. */
@@ -12,6 +13,13 @@ export const TAP_BATCH_MS = 20
 
 /** What may wait for a reader, bytes; beyond it events are dropped and counted. Two seconds of 2,000 requests a second. */
 export const MAX_TAP_UNREAD_BYTES = 1024 * 1024
+
+/** What events are about. */
+export interface TapSubject {
+  readonly id: number
+  /** Something of it was left out. */
+  lossy: boolean
+}
 
 /** Where a tap's messages go. */
 export interface TapSink {
@@ -59,16 +67,7 @@ export class Tap {
 
   /** Tells of a request's beginning; false: there were too many within this second. */
   tellBegun(tapped: Tapped): boolean {
-    if (this.nowMs - this.secondMs >= 1000) {
-      this.secondMs = this.nowMs
-      this.toldThisSecond = 0
-    }
-    if (this.toldThisSecond >= this.match.maxRps) {
-      this.limited++
-      this.sink.wake()
-      return false
-    }
-    this.toldThisSecond++
+    if (this.isOver()) return false
     const writer = this.beginEvent(tapped)
     if (writer === null) return true
     const { labels, source, fields } = tapped
@@ -96,6 +95,46 @@ export class Tap {
     writer.end()
     this.endEvent(writer)
     return true
+  }
+
+  /** Tells of a raw connection; false: there were too many within this second. */
+  tellOpened(subject: TapSubject, facts: ConnectionFacts): boolean {
+    if (this.isOver()) return false
+    const writer = this.beginEvent(subject)
+    if (writer === null) return true
+    writer.begin(5)
+    if (facts.inbound) writer.varint(1, 1)
+    writer.text(2, facts.client)
+    writer.text(3, facts.clientId)
+    writer.text(4, facts.server)
+    writer.text(5, facts.serverId)
+    writer.text(6, facts.tls)
+    writer.text(7, facts.protocol)
+    writer.text(8, facts.serverName)
+    writer.text(9, facts.service)
+    writer.double(10, this.wallMs(facts.openedMs))
+    writer.end()
+    this.endEvent(writer)
+    return true
+  }
+
+  /** Tells of a raw connection's end. */
+  tellClosed(
+    subject: TapSubject,
+    afterMs: number,
+    clientBytes: number,
+    serverBytes: number,
+    error: string,
+  ): void {
+    const writer = this.beginEvent(subject)
+    if (writer === null) return
+    writer.begin(6)
+    writer.double(1, afterMs)
+    if (clientBytes > 0) writer.varint(2, clientBytes)
+    if (serverBytes > 0) writer.varint(3, serverBytes)
+    writer.text(4, error)
+    writer.end()
+    this.endEvent(writer)
   }
 
   /** Tells of a response's head. */
@@ -145,8 +184,23 @@ export class Tap {
     this.sink.send(writer.finish())
   }
 
+  /** Whether as many as may be were told of within this second; counts one more of either. */
+  private isOver(): boolean {
+    if (this.nowMs - this.secondMs >= 1000) {
+      this.secondMs = this.nowMs
+      this.toldThisSecond = 0
+    }
+    if (this.toldThisSecond >= this.match.maxRps) {
+      this.limited++
+      this.sink.wake()
+      return true
+    }
+    this.toldThisSecond++
+    return false
+  }
+
   /** Null where the reader is too slow. */
-  private beginEvent(tapped: Tapped): ProtoWriter | null {
+  private beginEvent(tapped: TapSubject): ProtoWriter | null {
     if (this.sink.unreadBytes > MAX_TAP_UNREAD_BYTES || tapped.lossy) {
       if (!tapped.lossy) this.dropped++
       tapped.lossy = true

@@ -1,7 +1,7 @@
 // Who called what and what was decided about it: cumulative counts of inbound traffic per client, port, method, route,
 // verdict and policy. They go to the control plane in the reports, for `edges`, `policy list`, `what-if` and `learn`, and
 // stand on no /metrics: clients and paths are too many for a Prometheus.
-import type { AuditMatch, Verdict } from "../../protos/authorization/mod.ts"
+import { type AuditMatch, PathReading, type Verdict } from "../../protos/authorization/mod.ts"
 import { type PathTemplate, PathTemplates } from "./path_template.ts"
 import { Registry } from "./registry.ts"
 import { type Labels, type Metric, type Scalar, SeriesGroup } from "./series.ts"
@@ -131,6 +131,9 @@ function hasDropped(first: Cached): boolean {
   return false
 }
 
+/** Its result is taken at once. */
+const reading = new PathReading()
+
 /** All records of a proxy; the observer of its policy. */
 export class AccessRecords {
   /** The series, apart from those of /metrics. */
@@ -158,7 +161,7 @@ export class AccessRecords {
    *
    * @param port  port of the pod
    * @param method  empty for connections
-   * @param path  normal form, without the query; empty for connections, and where it can be read in different ways
+   * @param target  path as it was sent; empty for connections
    * @param verdict  the same object for decisions alike
    */
   decided(
@@ -166,13 +169,27 @@ export class AccessRecords {
     port: number,
     protocol: AccessProtocol,
     method: string,
-    path: string,
+    target: string,
     verdict: Verdict,
   ): void {
     const access = client === this.lastClient && this.last?.port === port ? this.last : this.of(client, port)
     access.active = true
-    const exact = access.routes.get(path)
-    const known = exact === undefined ? null : find(exact, protocol, method, verdict)
+    // What is known by its path is in normal form, so this needs not be made.
+    let exact = target === "" ? undefined : access.routes.get(target)
+    let known = exact === undefined ? null : find(exact, protocol, method, verdict)
+    if (known !== null) {
+      known.count.value++
+      return
+    }
+    let path = ""
+    if (method !== "") {
+      reading.read(target)
+      path = reading.path
+      if (path !== target) {
+        exact = access.routes.get(path)
+        known = exact === undefined ? null : find(exact, protocol, method, verdict)
+      }
+    }
     if (known !== null) known.count.value++
     else this.countRoute(access, protocol, method, path, verdict)
   }

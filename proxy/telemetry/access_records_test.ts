@@ -35,6 +35,18 @@ function total(records: AccessRecords, which: (row: Counted) => boolean = () => 
     .reduce((sum, row) => sum + Number(row.count), 0)
 }
 
+test("a path counts by its normal form, however it is sent, and one that can be read in different ways by none", () => {
+  const records = new AccessRecords()
+  for (const target of ["/a/../%61dmin?x=1", "/admin", "/admin?y", "/admin", "/x%2fadmin", "", "/x%2fadmin"])
+    records.decided(WEB, 80, "http1", "GET", target, DEFAULT)
+  const counts = counted(records).map(({ path, count }) => [path, count])
+  expect(counts.sort()).toEqual([
+    ["", 2],
+    ["/", 1],
+    ["/admin", 4],
+  ])
+})
+
 test("requests of one route count together, each verdict, method and policy on its own", () => {
   const records = new AccessRecords()
   for (let id = 0; id < 5; id++) records.decided(WEB, 80, "http1", "GET", `/users/${id}`, BY_POLICY)

@@ -2,6 +2,7 @@
 // haproxies on the same path, each pair on one core; and Conduit's pair without identities, to tell what TLS costs.
 import { chmodSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import type { BunPlugin } from "bun"
 import { anchorOf, LabCa } from "../lab/mod.ts"
 import { peerNumber, serviceAddress } from "./conduit_peer.ts"
 import { type BenchProtocol, haproxy, type Peer, pinned, portOf, type RunningPeer } from "./peers.ts"
@@ -15,8 +16,24 @@ const HOUR_MS = 3_600_000
 /** The outbound proxy's user: its connections to the backend go to the inbound proxy, those of others do not. */
 const OUTBOUND_UID = 2102
 
+/** Where main.ts has what is decided of each request counted; the path is brought into its normal form for it alone. */
+const OBSERVES = "policy.observer = telemetry.access"
+
+/** Builds the proxy anew as one that counts nothing. */
+const uncounted: BunPlugin = {
+  name: "uncounted",
+  setup(build) {
+    build.onLoad({ filter: /\/proxy\/main\.ts$/ }, async ({ path }) => {
+      const source = await Bun.file(path).text()
+      if (!source.includes(OBSERVES)) throw new Error(`${path} has no "${OBSERVES}" any more`)
+      const first = `import ${JSON.stringify(join(import.meta.dir, "count_nothing.ts"))}\n`
+      return { contents: first + source.replace(OBSERVES, ""), loader: "ts" }
+    })
+  },
+}
+
 /** Two of Conduit's proxies. */
-function conduitPair(name: string, secure: boolean): Peer {
+function conduitPair(name: string, secure: boolean, plugins: BunPlugin[] = []): Peer {
   return {
     name,
     missing: () => null,
@@ -26,10 +43,11 @@ function conduitPair(name: string, secure: boolean): Peer {
         entrypoints: [join(ROOT, "proxy/main.ts")],
         target: "bun",
         minify: true,
+        plugins,
       })
       const output = built.outputs[0]
       if (output === undefined) throw new Error(`the proxy does not build: ${built.logs.join("; ")}`)
-      const bundle = join(at.folder, "pair.js")
+      const bundle = join(at.folder, `${name}.js`)
       writeFileSync(bundle, await output.text())
       const number = peerNumber(at.basePort)
       const host = `10.98.1.${number}`
@@ -114,13 +132,24 @@ function conduitPair(name: string, secure: boolean): Peer {
           CONDUIT_PROXY_OUTBOUND_PORT: String(at.basePort + shift),
           CONDUIT_PROXY_INBOUND_PORT: String(pod === "server" ? inboundPort : at.basePort + 44),
           CONDUIT_PROXY_ADMIN_PORT: String(at.basePort + 90 + (pod === "server" ? 1 : 0)),
+          CONDUIT_PROXY_TAP_PORT: String(at.basePort + 70 + (pod === "server" ? 1 : 0)),
         })
       }
       const client = proxy("client", OUTBOUND_UID, 0)
       const server = proxy("server", OUTBOUND_UID + 1, 10)
       for (const admin of [at.basePort + 90, at.basePort + 91]) await ready(admin, at.folder)
+      const looking = await ca.issue("conduit", "conduit-tap")
       return {
         name,
+        tap: {
+          proxies: ["client", "server"].map((pod, index) => ({
+            port: at.basePort + 70 + index,
+            serverName: `${pod}.lab.serviceaccount.identity.conduit.cluster.local`,
+          })),
+          certPem: looking.certPem,
+          keyPem: looking.keyPem,
+          caPem: ca.pem,
+        },
         pids: () => [client.pid, server.pid],
         port: () => at.basePort,
         async stop() {
@@ -137,6 +166,9 @@ export const conduitMtls: Peer = conduitPair("conduit", true)
 
 /** Conduit's pair without. */
 export const conduitPlain: Peer = conduitPair("conduit-plain", false)
+
+/** That pair as it would be without counting. */
+export const conduitUncounted: Peer = conduitPair("conduit-uncounted", false, [uncounted])
 
 /** Two haproxies, one thread each, TLS 1.3 with both certificates between them, sessions resumed. */
 export const haproxyMtls: Peer = {

@@ -3,6 +3,7 @@
 import { existsSync, mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import type { Subprocess } from "bun"
+import type { TapReaderOptions } from "./tap_reader.ts"
 
 /** The protocols that a run covers. */
 export type BenchProtocol = "http1" | "http2" | "tcp"
@@ -31,6 +32,8 @@ export interface RunningPeer {
   readonly port: (protocol: BenchProtocol) => number | null
   /** Ends it. */
   readonly stop: () => Promise<void>
+  /** How its requests are looked at; absent where they cannot be. */
+  readonly tap?: Pick<TapReaderOptions, "proxies" | "certPem" | "keyPem" | "caPem">
 }
 
 /** A proxy that can be started. */

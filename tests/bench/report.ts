@@ -1,5 +1,5 @@
 // The table of a bench: medians, ratios to haproxy, the noise of the A/A control, and what is not claimed.
-import { type BenchReport, type Figures, median } from "./figures.ts"
+import { type BenchReport, type Figures, type Measured, median } from "./figures.ts"
 
 const REFERENCE = "haproxy"
 const CONTROL = "haproxy (A/A)"
@@ -86,4 +86,22 @@ What this does not claim: load and backend share the second core, so where the $
 ${REFERENCE}, that much is noise, and a throughput that the second core limits says nothing (compare CPU per
 request there). Loopback has no loss and no network latency. Ratios carry over to other machines, absolutes do
 not. Conduit counts and balances every request here; the others run without access logs or metrics.`)
+}
+
+/** Prints what one peer has more or less than others, as the median over pairs of measurements of the same round. */
+export function printPaired(measured: readonly Measured[], label: string, others: readonly string[]): void {
+  for (const { scenario, closed } of measured) {
+    for (const other of others) {
+      const more = (key: "requestsPerSecond" | "cpuMicrosPerRequest"): string => {
+        const ratios = (closed[label] ?? []).map(
+          (figures, round) => figures[key] / (closed[other]?.[round]?.[key] ?? Number.NaN),
+        )
+        return `${((median(ratios) - 1) * 100).toFixed(1)} %`
+      }
+      console.log(
+        `${scenario.name.padEnd(15)} ${label} beside ${other}: throughput ${more("requestsPerSecond")}, ` +
+          `CPU a request ${more("cpuMicrosPerRequest")}`,
+      )
+    }
+  }
 }

@@ -2,7 +2,8 @@
 // another; the same redirected path, backend and load for all; runs interleaved, with one peer entered twice as
 // the A/A control. Prints a table, writes JSON, and says what it cannot claim.
 //
-// usage: bun tests/bench/run.ts [--quick] [--only http1,http2,tcp | --only mtls | --only routes | --only guards | --only policy]
+// usage: bun tests/bench/run.ts [--quick] [--only http1,http2,tcp | --only mtls | --only routes | --only guards |
+//        --only policy | --only telemetry[,http2] | --only tap[,http2]]
 //        [--peers conduit,haproxy]
 //        [--json FILE]
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
@@ -14,11 +15,12 @@ import { conduit, SERVICE_VARIANTS, type ServiceVariant, serviceAddress } from "
 import type { BenchReport, Figures, Measured, Scenario } from "./figures.ts"
 import { median } from "./figures.ts"
 import type { LoadOptions, LoadResult } from "./load.ts"
-import { conduitMtls, conduitPlain, haproxyMtls } from "./mtls_pair.ts"
+import { conduitMtls, conduitPlain, conduitUncounted, haproxyMtls } from "./mtls_pair.ts"
 import type { BenchProtocol, Peer, RunningPeer } from "./peers.ts"
 import { envoy, haproxy, nginx } from "./peers.ts"
 import { benchPolicy } from "./policy_bench.ts"
-import { printReport } from "./report.ts"
+import { printPaired, printReport } from "./report.ts"
+import { LOOKS, type Looking, look, printTold } from "./tap_looks.ts"
 
 const SCENARIOS: readonly Scenario[] = [
   { name: "http1 64 conn", protocol: "http1", connections: 64, streams: 1, bodyBytes: 100, paced: true },
@@ -47,9 +49,9 @@ const MTLS_SCENARIOS: readonly Scenario[] = [
 ]
 /**
  * One proxy, and a Service with something beside one without: 200 routes (`--only routes`), or retries and a breaker
- * (`--only guards`).
+ * (`--only guards`); pairs that count, and one that does not (`--only telemetry`).
  */
-const VARIANT_SCENARIOS: readonly Scenario[] = [
+const SMALL_SCENARIOS: readonly Scenario[] = [
   { name: "http1 64 conn", protocol: "http1", connections: 64, streams: 1, bodyBytes: 100, paced: false },
   { name: "h2c 8 x 16", protocol: "http2", connections: 8, streams: 16, bodyBytes: 100, paced: false },
 ]
@@ -157,6 +159,8 @@ interface Entrant {
   readonly peer: RunningPeer
   /** Address whose port 80 is redirected to the peer, by protocol. */
   readonly address: (protocol: BenchProtocol) => string
+  /** Who looks at the requests meanwhile; absent for nobody. */
+  readonly look?: Looking
 }
 
 async function main(): Promise<void> {
@@ -200,10 +204,12 @@ async function main(): Promise<void> {
   const durationMs = values.quick ? 1500 : 3000
   const isMtls = only?.includes("mtls") ?? false
   const variants = VARIANTS[only?.[0] ?? ""] ?? null
+  const isTelemetry = only?.includes("telemetry") ?? false
+  const isTap = only?.includes("tap") ?? false
   const scenarios = isMtls
     ? MTLS_SCENARIOS
-    : variants !== null
-      ? VARIANT_SCENARIOS
+    : variants !== null || isTelemetry || isTap
+      ? SMALL_SCENARIOS.filter(s => only?.length === 1 || only?.includes(s.protocol))
       : SCENARIOS.filter(s => only === undefined || only.includes(s.protocol))
   const missing: Record<string, string> = {}
   const entrants: Entrant[] = []
@@ -221,7 +227,20 @@ async function main(): Promise<void> {
     ["nginx", nginx],
     ["envoy", envoy],
   ]
-  const peers = isMtls ? pairs : variants !== null ? single.slice(0, 1) : single
+  const counting: readonly (readonly [string, Peer])[] = [
+    ["not counting", conduitUncounted],
+    ["conduit", conduitPlain],
+    ["conduit (A/A)", conduitPlain],
+  ]
+  const peers = isMtls
+    ? pairs
+    : variants !== null
+      ? single.slice(0, 1)
+      : isTelemetry
+        ? counting
+        : isTap
+          ? pairs.slice(0, 1)
+          : single
   try {
     let index = 0
     for (const [label, peer] of peers) {
@@ -255,7 +274,13 @@ async function main(): Promise<void> {
           run("iptables", ...match, "-j", "REDIRECT", "--to-ports", String(port))
         }
       }
-      entrants.push({ label, peer: started, address })
+      if (isTap)
+        for (const [name, looking] of Object.entries(LOOKS))
+          entrants.push({
+            ...{ label: name, peer: started, address },
+            ...(looking === null ? {} : { look: { ...looking, told: [] } }),
+          })
+      else entrants.push({ label, peer: started, address })
       if (variants !== null) {
         // The same proxy and Service once more: what differs between those two is the noise of the machine.
         entrants.push({ label: "conduit (A/A)", peer: started, address })
@@ -279,6 +304,12 @@ async function main(): Promise<void> {
     }
     const anonymous: Record<string, number> = {}
     for (const { label, peer } of entrants) anonymous[label] = anonymousBytes(peer.pids())
+    if (isTap) {
+      const [off = "", ...others] = Object.keys(LOOKS)
+      for (const other of others) printPaired(measured, other, [off])
+      for (const { label, look: looking } of entrants) printTold(label, looking)
+    }
+    if (isTelemetry) printPaired(measured, "conduit", ["conduit (A/A)", "not counting"])
     const report: BenchReport = {
       machine: {
         cpu: cpus()[0]?.model ?? "unknown",
@@ -295,7 +326,7 @@ async function main(): Promise<void> {
     printReport(report)
     console.log(`\nwritten to ${values.json}`)
   } finally {
-    for (const { peer } of entrants) await peer.stop()
+    for (const peer of new Set(entrants.map(({ peer }) => peer))) await peer.stop()
     rmSync(folder, { recursive: true, force: true })
   }
 }
@@ -357,8 +388,11 @@ async function measureScenario(
   const closed: Record<string, Figures[]> = {}
   const progress = (text: string) => console.error(`bench: ${scenario.name}: ${text}`)
   for (let round = 0; round < rounds; round++) {
-    for (const { label, peer, address } of able) {
+    // Who comes first in one round comes last in the next: a machine that slows down slows nobody in particular.
+    for (const { label, peer, address, look: looking } of round % 2 === 0 ? able : [...able].reverse()) {
+      const lookAway = looking === undefined ? null : await look(peer, looking)
       const figures = await measure(peer, address(scenario.protocol), scenario, 0, durationMs)
+      await lookAway?.()
       closed[label] = [...(closed[label] ?? []), figures]
       progress(`round ${round + 1}/${rounds}, ${label}: ${figures.requestsPerSecond.toFixed(0)}/s`)
     }

@@ -5,6 +5,7 @@ import { join } from "node:path"
 import { create } from "@bufbuild/protobuf"
 import { createGrpcTransport } from "@connectrpc/connect-node"
 import { createApiClient, createTelemetryClient, telemetryV1 } from "../../protos/mod.ts"
+import { type ControlService, startControlService } from "../lab/control_service.ts"
 import { tempFolder } from "../lab/temp_folder.ts"
 import { clusterObjects, namespaceOf, podName } from "./simulated_cluster.ts"
 
@@ -20,20 +21,21 @@ const BUCKETS = 26
 const ASK_EVERY_MS = 250
 const CLUSTER = { services: Math.ceil(PROXIES / 10), podsPerService: 10, namespaces: 10 }
 const TARGETS = { cores: 1, p99Ms: 200 }
-const ROOT = join(import.meta.dir, "../..")
 
 const folder = tempFolder("telemetry-bench")
-const children: Bun.Subprocess[] = []
+const children: ControlService[] = []
 const transports: ReturnType<typeof createGrpcTransport>[] = []
 try {
   writeFileSync(
     join(folder, "cluster.yaml"),
     [...clusterObjects(CLUSTER)].map(object => `---\n${JSON.stringify(object)}\n`).join(""),
   )
-  const telemetry = await service("telemetry", [], { CONDUIT_TELEMETRY_FOLDER: join(folder, "history") })
-  const api = await service("api", ["--manifests", folder], {
-    CONDUIT_TELEMETRY_ADDR: `127.0.0.1:${telemetry.port}`,
-  })
+  const history = { CONDUIT_TELEMETRY_FOLDER: join(folder, "history") }
+  const telemetry = await startControlService("telemetry", [], history)
+  children.push(telemetry)
+  const env = { CONDUIT_TELEMETRY_ADDR: `127.0.0.1:${telemetry.port}` }
+  const api = await startControlService("api", ["--manifests", folder], env)
+  children.push(api)
   const started = performance.now()
   for (let proxy = 0; proxy < PROXIES; proxy++) void report(proxy, `http://127.0.0.1:${telemetry.port}`)
   await Bun.sleep(WARM_UP_MS)
@@ -72,34 +74,10 @@ try {
   console.log(`disk                     ${(bytesIn(join(folder, "history")) / 2 ** 20).toFixed(1)} MiB`)
   console.log(`longest write            ${(longest * 1000).toFixed(0)} ms`)
 } finally {
-  for (const child of children) child.kill("SIGKILL")
+  for (const child of children) await child.stop()
   rmSync(folder, { recursive: true, force: true })
 }
 process.exit(0)
-
-/** Runs a service of the control plane on free ports. */
-async function service(
-  name: "telemetry" | "api",
-  args: readonly string[],
-  env: Readonly<Record<string, string>>,
-): Promise<{ port: number; adminPort: number; pid: number }> {
-  const ports = { [`CONDUIT_${name.toUpperCase()}_PORT`]: "0", CONDUIT_ADMIN_PORT: "0" }
-  const child = Bun.spawn(
-    [process.execPath, join(ROOT, "control/main.ts"), name, ...args, "--listen-host", "127.0.0.1"],
-    { env: { ...process.env, ...ports, ...env }, stdout: "inherit", stderr: "pipe" },
-  )
-  children.push(child)
-  let said = ""
-  const decoder = new TextDecoder()
-  const portOf = (port: string): number =>
-    Number(new RegExp(`listening ${port} 127\\.0\\.0\\.1:(\\d+)`).exec(said)?.[1] ?? 0)
-  for await (const chunk of child.stderr) {
-    said += decoder.decode(chunk, { stream: true })
-    if (portOf(name) > 0 && portOf("admin") > 0)
-      return { port: portOf(name), adminPort: portOf("admin"), pid: child.pid }
-  }
-  throw new Error(`${name} does not begin: ${said}`)
-}
 
 /** One proxy: twenty peers of ten series, all of which grow from report to report. */
 async function report(proxy: number, baseUrl: string): Promise<void> {

@@ -56,6 +56,19 @@ async function release(name: string, ...more: string[]) {
   return { ...ended, promoted: ended.status === 0, tookMs: performance.now() - began }
 }
 
+/** A JUnit file as Python's XML parser reads it. */
+function junitAsRead(text: string): unknown {
+  const script = `
+import json, sys, xml.etree.ElementTree as tree
+suite = tree.parse(sys.stdin).getroot()
+assert suite.tag == "testsuite"
+cases = [[case.attrib, " ".join(failure.get("message") for failure in case.iter("failure"))] for case in suite.iter("testcase")]
+print(json.dumps({"suite": suite.attrib, "cases": cases}))`
+  const read = Bun.spawnSync(["python3", "-c", script], { stdin: Buffer.from(text) })
+  if (read.exitCode !== 0) throw new Error(`no JUnit: ${read.stderr}\n${text}`)
+  return JSON.parse(read.stdout.toString())
+}
+
 test("a pipeline lets a good release pass, and stops one that fails requests and one that is slow", async () => {
   const [good, failing, slow] = await Promise.all([
     release("good", "--for", "8s", "-o", "json"),
@@ -74,7 +87,15 @@ test("a pipeline lets a good release pass, and stops one that fails requests and
   expect(failing.stderr).toMatch(
     /gate: deploy\/failing: success 9\d(\.\d+)? % is below 99.5 %: \d+ of \d+ requests failed/,
   )
-  expect(failing.stdout).toContain('failures="1"')
+  expect(junitAsRead(failing.stdout)).toEqual({
+    suite: { name: "conduit gate", tests: "1", failures: "1", errors: "0", skipped: "0", time: "60" },
+    cases: [
+      [
+        { classname: "conduit.gate", name: "shop/deploy/failing", time: "60" },
+        expect.stringMatching(/^success 9\d(\.\d+)? % is below 99.5 %: /),
+      ],
+    ],
+  })
   expect(slow).toMatchObject({ status: 1, promoted: false })
   expect(slow.stderr).toMatch(/gate: deploy\/slow: p99 \d+(\.\d)? ms is above 350 ms/)
   for (const { tookMs } of [failing, slow]) expect(tookMs).toBeLessThan(55_000)

@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file conduit/api/v1/tap.proto.
  */
 export const file_conduit_api_v1_tap: GenFile = /*@__PURE__*/
-  fileDesc("Chhjb25kdWl0L2FwaS92MS90YXAucHJvdG8SDmNvbmR1aXQuYXBpLnYxIpoDCgpUYXBSZXF1ZXN0EjAKBnRhcmdldBgBIAEoCzIgLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlU2VsZWN0b3ISLgoEZnJvbRgCIAEoCzIgLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlU2VsZWN0b3ISLAoCdG8YAyABKAsyIC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZVNlbGVjdG9yEg4KBm1ldGhvZBgEIAEoCRITCgtwYXRoX3ByZWZpeBgFIAEoCRISCgpwYXRoX3JlZ2V4GAYgASgJEhEKCWF1dGhvcml0eRgHIAEoCRITCgtzdGF0dXNfZnJvbRgIIAEoDRIRCglzdGF0dXNfdG8YCSABKA0SFgoObWluX2xhdGVuY3lfbXMYCiABKAESFQoNZmFpbHVyZXNfb25seRgLIAEoCBIOCgZzYW1wbGUYDCABKAESDwoHbWF4X3JwcxgNIAEoDRILCgNtYXgYDiABKA0SKwoHaGVhZGVycxgPIAEoDjIaLmNvbmR1aXQuYXBpLnYxLlRhcEhlYWRlcnMiYAoLVGFwUmVzcG9uc2USKAoGZXZlbnRzGAEgAygLMhguY29uZHVpdC5hcGkudjEuVGFwRXZlbnQSJwoFc3RhdGUYAiABKAsyGC5jb25kdWl0LmFwaS52MS5UYXBTdGF0ZSK1AQoIVGFwRXZlbnQSCgoCaWQYASABKAkSMAoFYmVndW4YAiABKAsyHy5jb25kdWl0LmFwaS52MS5UYXBSZXF1ZXN0QmVndW5IABIvCgRoZWFkGAMgASgLMh8uY29uZHVpdC5hcGkudjEuVGFwUmVzcG9uc2VIZWFkSAASMAoFZW5kZWQYBCABKAsyHy5jb25kdWl0LmFwaS52MS5UYXBSZXF1ZXN0RW5kZWRIAEIICgZtb21lbnQiaAoHVGFwUGVlchIPCgdhZGRyZXNzGAEgASgJEhEKCW5hbWVzcGFjZRgCIAEoCRILCgNwb2QYAyABKAkSDAoEa2luZBgEIAEoCRIMCgRuYW1lGAUgASgJEhAKCGlkZW50aXR5GAYgASgJIigKCVRhcEhlYWRlchIMCgRuYW1lGAEgASgJEg0KBXZhbHVlGAIgASgJIp8CCg9UYXBSZXF1ZXN0QmVndW4SDwoHaW5ib3VuZBgBIAEoCBInCgZjbGllbnQYAiABKAsyFy5jb25kdWl0LmFwaS52MS5UYXBQZWVyEicKBnNlcnZlchgDIAEoCzIXLmNvbmR1aXQuYXBpLnYxLlRhcFBlZXISCwoDdGxzGAQgASgJEg4KBm1ldGhvZBgFIAEoCRIOCgZzY2hlbWUYBiABKAkSEQoJYXV0aG9yaXR5GAcgASgJEgwKBHBhdGgYCCABKAkSDQoFcm91dGUYCSABKAkSDwoHc2VydmljZRgKIAEoCRIPCgd0aW1lX21zGAsgASgBEioKB2hlYWRlcnMYDCADKAsyGS5jb25kdWl0LmFwaS52MS5UYXBIZWFkZXIiMwoPVGFwUmVzcG9uc2VIZWFkEg4KBnN0YXR1cxgBIAEoDRIQCghhZnRlcl9tcxgCIAEoASKmAQoPVGFwUmVxdWVzdEVuZGVkEg4KBnN0YXR1cxgBIAEoDRIYCgtncnBjX3N0YXR1cxgCIAEoDUgAiAEBEhAKCGFmdGVyX21zGAMgASgBEhYKDnJlc3BvbnNlX2J5dGVzGAQgASgEEg4KBmZhaWxlZBgFIAEoCBINCgVlcnJvchgGIAEoCRIQCghlcnJvcl9pZBgHIAEoCUIOCgxfZ3JwY19zdGF0dXMicwoIVGFwU3RhdGUSDwoHcHJveGllcxgBIAEoDRIQCgh1bm1lc2hlZBgCIAEoDRIQCghsZWZ0X291dBgDIAEoDRIPCgdsaW1pdGVkGAQgASgEEg8KB2Ryb3BwZWQYBSABKAQSEAoIZmFpbHVyZXMYBiADKAkqWAoKVGFwSGVhZGVycxIbChdUQVBfSEVBREVSU19VTlNQRUNJRklFRBAAEhUKEVRBUF9IRUFERVJTX05BTUVTEAESFgoSVEFQX0hFQURFUlNfVkFMVUVTEAIyUwoKVGFwU2VydmljZRJFCgNUYXASGi5jb25kdWl0LmFwaS52MS5UYXBSZXF1ZXN0GhsuY29uZHVpdC5hcGkudjEuVGFwUmVzcG9uc2UiA5ACATABYgZwcm90bzM", [file_conduit_api_v1_resource]);
+  fileDesc("Chhjb25kdWl0L2FwaS92MS90YXAucHJvdG8SDmNvbmR1aXQuYXBpLnYxIq8DCgpUYXBSZXF1ZXN0EjAKBnRhcmdldBgBIAEoCzIgLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlU2VsZWN0b3ISLgoEZnJvbRgCIAEoCzIgLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlU2VsZWN0b3ISLAoCdG8YAyABKAsyIC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZVNlbGVjdG9yEg4KBm1ldGhvZBgEIAEoCRITCgtwYXRoX3ByZWZpeBgFIAEoCRISCgpwYXRoX3JlZ2V4GAYgASgJEhEKCWF1dGhvcml0eRgHIAEoCRITCgtzdGF0dXNfZnJvbRgIIAEoDRIRCglzdGF0dXNfdG8YCSABKA0SFgoObWluX2xhdGVuY3lfbXMYCiABKAESFQoNZmFpbHVyZXNfb25seRgLIAEoCBIOCgZzYW1wbGUYDCABKAESDwoHbWF4X3JwcxgNIAEoDRILCgNtYXgYDiABKA0SKwoHaGVhZGVycxgPIAEoDjIaLmNvbmR1aXQuYXBpLnYxLlRhcEhlYWRlcnMSEwoLY29ubmVjdGlvbnMYECABKAgiYAoLVGFwUmVzcG9uc2USKAoGZXZlbnRzGAEgAygLMhguY29uZHVpdC5hcGkudjEuVGFwRXZlbnQSJwoFc3RhdGUYAiABKAsyGC5jb25kdWl0LmFwaS52MS5UYXBTdGF0ZSKjAgoIVGFwRXZlbnQSCgoCaWQYASABKAkSMAoFYmVndW4YAiABKAsyHy5jb25kdWl0LmFwaS52MS5UYXBSZXF1ZXN0QmVndW5IABIvCgRoZWFkGAMgASgLMh8uY29uZHVpdC5hcGkudjEuVGFwUmVzcG9uc2VIZWFkSAASMAoFZW5kZWQYBCABKAsyHy5jb25kdWl0LmFwaS52MS5UYXBSZXF1ZXN0RW5kZWRIABI1CgZvcGVuZWQYBSABKAsyIy5jb25kdWl0LmFwaS52MS5UYXBDb25uZWN0aW9uT3BlbmVkSAASNQoGY2xvc2VkGAYgASgLMiMuY29uZHVpdC5hcGkudjEuVGFwQ29ubmVjdGlvbkNsb3NlZEgAQggKBm1vbWVudCJoCgdUYXBQZWVyEg8KB2FkZHJlc3MYASABKAkSEQoJbmFtZXNwYWNlGAIgASgJEgsKA3BvZBgDIAEoCRIMCgRraW5kGAQgASgJEgwKBG5hbWUYBSABKAkSEAoIaWRlbnRpdHkYBiABKAkiKAoJVGFwSGVhZGVyEgwKBG5hbWUYASABKAkSDQoFdmFsdWUYAiABKAkinwIKD1RhcFJlcXVlc3RCZWd1bhIPCgdpbmJvdW5kGAEgASgIEicKBmNsaWVudBgCIAEoCzIXLmNvbmR1aXQuYXBpLnYxLlRhcFBlZXISJwoGc2VydmVyGAMgASgLMhcuY29uZHVpdC5hcGkudjEuVGFwUGVlchILCgN0bHMYBCABKAkSDgoGbWV0aG9kGAUgASgJEg4KBnNjaGVtZRgGIAEoCRIRCglhdXRob3JpdHkYByABKAkSDAoEcGF0aBgIIAEoCRINCgVyb3V0ZRgJIAEoCRIPCgdzZXJ2aWNlGAogASgJEg8KB3RpbWVfbXMYCyABKAESKgoHaGVhZGVycxgMIAMoCzIZLmNvbmR1aXQuYXBpLnYxLlRhcEhlYWRlciIzCg9UYXBSZXNwb25zZUhlYWQSDgoGc3RhdHVzGAEgASgNEhAKCGFmdGVyX21zGAIgASgBIqYBCg9UYXBSZXF1ZXN0RW5kZWQSDgoGc3RhdHVzGAEgASgNEhgKC2dycGNfc3RhdHVzGAIgASgNSACIAQESEAoIYWZ0ZXJfbXMYAyABKAESFgoOcmVzcG9uc2VfYnl0ZXMYBCABKAQSDgoGZmFpbGVkGAUgASgIEg0KBWVycm9yGAYgASgJEhAKCGVycm9yX2lkGAcgASgJQg4KDF9ncnBjX3N0YXR1cyLOAQoTVGFwQ29ubmVjdGlvbk9wZW5lZBIPCgdpbmJvdW5kGAEgASgIEicKBmNsaWVudBgCIAEoCzIXLmNvbmR1aXQuYXBpLnYxLlRhcFBlZXISJwoGc2VydmVyGAMgASgLMhcuY29uZHVpdC5hcGkudjEuVGFwUGVlchILCgN0bHMYBCABKAkSEAoIcHJvdG9jb2wYBSABKAkSEwoLc2VydmVyX25hbWUYBiABKAkSDwoHc2VydmljZRgHIAEoCRIPCgd0aW1lX21zGAggASgBImIKE1RhcENvbm5lY3Rpb25DbG9zZWQSEAoIYWZ0ZXJfbXMYASABKAESFAoMY2xpZW50X2J5dGVzGAIgASgEEhQKDHNlcnZlcl9ieXRlcxgDIAEoBBINCgVlcnJvchgEIAEoCSJzCghUYXBTdGF0ZRIPCgdwcm94aWVzGAEgASgNEhAKCHVubWVzaGVkGAIgASgNEhAKCGxlZnRfb3V0GAMgASgNEg8KB2xpbWl0ZWQYBCABKAQSDwoHZHJvcHBlZBgFIAEoBBIQCghmYWlsdXJlcxgGIAMoCSpYCgpUYXBIZWFkZXJzEhsKF1RBUF9IRUFERVJTX1VOU1BFQ0lGSUVEEAASFQoRVEFQX0hFQURFUlNfTkFNRVMQARIWChJUQVBfSEVBREVSU19WQUxVRVMQAjJTCgpUYXBTZXJ2aWNlEkUKA1RhcBIaLmNvbmR1aXQuYXBpLnYxLlRhcFJlcXVlc3QaGy5jb25kdWl0LmFwaS52MS5UYXBSZXNwb25zZSIDkAIBMAFiBnByb3RvMw", [file_conduit_api_v1_resource]);
 
 /**
  * Asks for live requests. Empty fields match every request.
@@ -114,7 +114,7 @@ export type TapRequest = Message<"conduit.api.v1.TapRequest"> & {
   maxRps: number;
 
   /**
-   * Requests after whose end the answer ends; 0 for no end.
+   * Requests and connections after whose end the answer ends; 0 for no end.
    *
    * @generated from field: uint32 max = 14;
    */
@@ -126,6 +126,14 @@ export type TapRequest = Message<"conduit.api.v1.TapRequest"> & {
    * @generated from field: conduit.api.v1.TapHeaders headers = 15;
    */
   headers: TapHeaders;
+
+  /**
+   * Raw connections too: those into which no proxy looks, such as MySQL's, and the application's own TLS; those that are open
+   * already at once. None where something is asked for that only requests have: fields 4 to 11.
+   *
+   * @generated from field: bool connections = 16;
+   */
+  connections: boolean;
 };
 
 /**
@@ -205,6 +213,22 @@ export type TapEvent = Message<"conduit.api.v1.TapEvent"> & {
      */
     value: TapRequestEnded;
     case: "ended";
+  } | {
+    /**
+     * A raw connection is open.
+     *
+     * @generated from field: conduit.api.v1.TapConnectionOpened opened = 5;
+     */
+    value: TapConnectionOpened;
+    case: "opened";
+  } | {
+    /**
+     * It is over.
+     *
+     * @generated from field: conduit.api.v1.TapConnectionClosed closed = 6;
+     */
+    value: TapConnectionClosed;
+    case: "closed";
   } | { case: undefined; value?: undefined };
 };
 
@@ -489,6 +513,118 @@ export const TapRequestEndedSchema: GenMessage<TapRequestEnded> = /*@__PURE__*/
   messageDesc(file_conduit_api_v1_tap, 7);
 
 /**
+ * A raw connection.
+ *
+ * @generated from message conduit.api.v1.TapConnectionOpened
+ */
+export type TapConnectionOpened = Message<"conduit.api.v1.TapConnectionOpened"> & {
+  /**
+   * Whether the proxy that tells stands before the server, or behind the client.
+   *
+   * @generated from field: bool inbound = 1;
+   */
+  inbound: boolean;
+
+  /**
+   * Who opened it.
+   *
+   * @generated from field: conduit.api.v1.TapPeer client = 2;
+   */
+  client?: TapPeer | undefined;
+
+  /**
+   * Who gets it.
+   *
+   * @generated from field: conduit.api.v1.TapPeer server = 3;
+   */
+  server?: TapPeer | undefined;
+
+  /**
+   * As in TapRequestBegun.
+   *
+   * @generated from field: string tls = 4;
+   */
+  tls: string;
+
+  /**
+   * `tcp`, or `tls` for TLS of the application's own.
+   *
+   * @generated from field: string protocol = 5;
+   */
+  protocol: string;
+
+  /**
+   * Host name that the application's own TLS asks for; empty for none.
+   *
+   * @generated from field: string server_name = 6;
+   */
+  serverName: string;
+
+  /**
+   * Service called, `name.namespace`; empty for none.
+   *
+   * @generated from field: string service = 7;
+   */
+  service: string;
+
+  /**
+   * When both ends of it were connected, milliseconds since 1970; before the tap, where it was open already.
+   *
+   * @generated from field: double time_ms = 8;
+   */
+  timeMs: number;
+};
+
+/**
+ * Describes the message conduit.api.v1.TapConnectionOpened.
+ * Use `create(TapConnectionOpenedSchema)` to create a new message.
+ */
+export const TapConnectionOpenedSchema: GenMessage<TapConnectionOpened> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_tap, 8);
+
+/**
+ * The end of a raw connection.
+ *
+ * @generated from message conduit.api.v1.TapConnectionClosed
+ */
+export type TapConnectionClosed = Message<"conduit.api.v1.TapConnectionClosed"> & {
+  /**
+   * Since it was open, milliseconds.
+   *
+   * @generated from field: double after_ms = 1;
+   */
+  afterMs: number;
+
+  /**
+   * Octets that the client sent.
+   *
+   * @generated from field: uint64 client_bytes = 2;
+   */
+  clientBytes: bigint;
+
+  /**
+   * Octets that the server sent.
+   *
+   * @generated from field: uint64 server_bytes = 3;
+   */
+  serverBytes: bigint;
+
+  /**
+   * Empty after an orderly end, else a code such as `ECONNRESET`.
+   *
+   * @generated from field: string error = 4;
+   */
+  error: string;
+};
+
+/**
+ * Describes the message conduit.api.v1.TapConnectionClosed.
+ * Use `create(TapConnectionClosedSchema)` to create a new message.
+ */
+export const TapConnectionClosedSchema: GenMessage<TapConnectionClosed> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_tap, 9);
+
+/**
  * What is heard, and what is not; counts are since the beginning.
  *
  * @generated from message conduit.api.v1.TapState
@@ -542,7 +678,7 @@ export type TapState = Message<"conduit.api.v1.TapState"> & {
  * Use `create(TapStateSchema)` to create a new message.
  */
 export const TapStateSchema: GenMessage<TapState> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_tap, 8);
+  messageDesc(file_conduit_api_v1_tap, 10);
 
 /**
  * What is told of header fields. Values of `authorization`, `cookie`, `set-cookie` and their like are told to nobody.

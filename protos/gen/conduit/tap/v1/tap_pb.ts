@@ -6,7 +6,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { TapHeader, TapHeaders, TapRequest, TapRequestEnded, TapResponse, TapResponseHead } from "../../api/v1/tap_pb.ts";
+import type { TapConnectionClosed, TapHeader, TapHeaders, TapRequest, TapRequestEnded, TapResponse, TapResponseHead } from "../../api/v1/tap_pb.ts";
 import { file_conduit_api_v1_tap } from "../../api/v1/tap_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file conduit/tap/v1/tap.proto.
  */
 export const file_conduit_tap_v1_tap: GenFile = /*@__PURE__*/
-  fileDesc("Chhjb25kdWl0L3RhcC92MS90YXAucHJvdG8SDmNvbmR1aXQudGFwLnYxIsYCCgxXYXRjaFJlcXVlc3QSDwoHaW5ib3VuZBgBIAEoCBIQCghvdXRib3VuZBgCIAEoCBIOCgZtZXRob2QYAyABKAkSEwoLcGF0aF9wcmVmaXgYBCABKAkSEgoKcGF0aF9yZWdleBgFIAEoCRIRCglhdXRob3JpdHkYBiABKAkSEwoLc3RhdHVzX2Zyb20YByABKA0SEQoJc3RhdHVzX3RvGAggASgNEhYKDm1pbl9sYXRlbmN5X21zGAkgASgBEhUKDWZhaWx1cmVzX29ubHkYCiABKAgSDQoFcGVlcnMYCyADKAkSEwoLcGVlcnNfZ2l2ZW4YDCABKAgSDgoGc2FtcGxlGA0gASgBEg8KB21heF9ycHMYDiABKA0SKwoHaGVhZGVycxgPIAEoDjIaLmNvbmR1aXQuYXBpLnYxLlRhcEhlYWRlcnMiWAoNV2F0Y2hSZXNwb25zZRIlCgZldmVudHMYASADKAsyFS5jb25kdWl0LnRhcC52MS5FdmVudBIPCgdsaW1pdGVkGAIgASgEEg8KB2Ryb3BwZWQYAyABKAQirwEKBUV2ZW50EgoKAmlkGAEgASgEEi0KBWJlZ3VuGAIgASgLMhwuY29uZHVpdC50YXAudjEuUmVxdWVzdEJlZ3VuSAASLwoEaGVhZBgDIAEoCzIfLmNvbmR1aXQuYXBpLnYxLlRhcFJlc3BvbnNlSGVhZEgAEjAKBWVuZGVkGAQgASgLMh8uY29uZHVpdC5hcGkudjEuVGFwUmVxdWVzdEVuZGVkSABCCAoGbW9tZW50IpACCgxSZXF1ZXN0QmVndW4SDwoHaW5ib3VuZBgBIAEoCBIOCgZjbGllbnQYAiABKAkSEQoJY2xpZW50X2lkGAMgASgJEg4KBnNlcnZlchgEIAEoCRIRCglzZXJ2ZXJfaWQYBSABKAkSCwoDdGxzGAYgASgJEg4KBm1ldGhvZBgHIAEoCRIOCgZzY2hlbWUYCCABKAkSEQoJYXV0aG9yaXR5GAkgASgJEgwKBHBhdGgYCiABKAkSDQoFcm91dGUYCyABKAkSDwoHc2VydmljZRgMIAEoCRIPCgd0aW1lX21zGA0gASgBEioKB2hlYWRlcnMYDiADKAsyGS5jb25kdWl0LmFwaS52MS5UYXBIZWFkZXIiSgoMUmVsYXlSZXF1ZXN0EisKB3JlcXVlc3QYASABKAsyGi5jb25kdWl0LmFwaS52MS5UYXBSZXF1ZXN0Eg0KBWFza2VyGAIgASgJIj4KDVJlbGF5UmVzcG9uc2USLQoIcmVzcG9uc2UYASABKAsyGy5jb25kdWl0LmFwaS52MS5UYXBSZXNwb25zZTJbCg9Qcm94eVRhcFNlcnZpY2USSAoFV2F0Y2gSHC5jb25kdWl0LnRhcC52MS5XYXRjaFJlcXVlc3QaHS5jb25kdWl0LnRhcC52MS5XYXRjaFJlc3BvbnNlKAEwATJWCgxSZWxheVNlcnZpY2USRgoFUmVsYXkSHC5jb25kdWl0LnRhcC52MS5SZWxheVJlcXVlc3QaHS5jb25kdWl0LnRhcC52MS5SZWxheVJlc3BvbnNlMAFiBnByb3RvMw", [file_conduit_api_v1_tap]);
+  fileDesc("Chhjb25kdWl0L3RhcC92MS90YXAucHJvdG8SDmNvbmR1aXQudGFwLnYxItsCCgxXYXRjaFJlcXVlc3QSDwoHaW5ib3VuZBgBIAEoCBIQCghvdXRib3VuZBgCIAEoCBIOCgZtZXRob2QYAyABKAkSEwoLcGF0aF9wcmVmaXgYBCABKAkSEgoKcGF0aF9yZWdleBgFIAEoCRIRCglhdXRob3JpdHkYBiABKAkSEwoLc3RhdHVzX2Zyb20YByABKA0SEQoJc3RhdHVzX3RvGAggASgNEhYKDm1pbl9sYXRlbmN5X21zGAkgASgBEhUKDWZhaWx1cmVzX29ubHkYCiABKAgSDQoFcGVlcnMYCyADKAkSEwoLcGVlcnNfZ2l2ZW4YDCABKAgSDgoGc2FtcGxlGA0gASgBEg8KB21heF9ycHMYDiABKA0SKwoHaGVhZGVycxgPIAEoDjIaLmNvbmR1aXQuYXBpLnYxLlRhcEhlYWRlcnMSEwoLY29ubmVjdGlvbnMYECABKAgiWAoNV2F0Y2hSZXNwb25zZRIlCgZldmVudHMYASADKAsyFS5jb25kdWl0LnRhcC52MS5FdmVudBIPCgdsaW1pdGVkGAIgASgEEg8KB2Ryb3BwZWQYAyABKAQimgIKBUV2ZW50EgoKAmlkGAEgASgEEi0KBWJlZ3VuGAIgASgLMhwuY29uZHVpdC50YXAudjEuUmVxdWVzdEJlZ3VuSAASLwoEaGVhZBgDIAEoCzIfLmNvbmR1aXQuYXBpLnYxLlRhcFJlc3BvbnNlSGVhZEgAEjAKBWVuZGVkGAQgASgLMh8uY29uZHVpdC5hcGkudjEuVGFwUmVxdWVzdEVuZGVkSAASMgoGb3BlbmVkGAUgASgLMiAuY29uZHVpdC50YXAudjEuQ29ubmVjdGlvbk9wZW5lZEgAEjUKBmNsb3NlZBgGIAEoCzIjLmNvbmR1aXQuYXBpLnYxLlRhcENvbm5lY3Rpb25DbG9zZWRIAEIICgZtb21lbnQivwEKEENvbm5lY3Rpb25PcGVuZWQSDwoHaW5ib3VuZBgBIAEoCBIOCgZjbGllbnQYAiABKAkSEQoJY2xpZW50X2lkGAMgASgJEg4KBnNlcnZlchgEIAEoCRIRCglzZXJ2ZXJfaWQYBSABKAkSCwoDdGxzGAYgASgJEhAKCHByb3RvY29sGAcgASgJEhMKC3NlcnZlcl9uYW1lGAggASgJEg8KB3NlcnZpY2UYCSABKAkSDwoHdGltZV9tcxgKIAEoASKQAgoMUmVxdWVzdEJlZ3VuEg8KB2luYm91bmQYASABKAgSDgoGY2xpZW50GAIgASgJEhEKCWNsaWVudF9pZBgDIAEoCRIOCgZzZXJ2ZXIYBCABKAkSEQoJc2VydmVyX2lkGAUgASgJEgsKA3RscxgGIAEoCRIOCgZtZXRob2QYByABKAkSDgoGc2NoZW1lGAggASgJEhEKCWF1dGhvcml0eRgJIAEoCRIMCgRwYXRoGAogASgJEg0KBXJvdXRlGAsgASgJEg8KB3NlcnZpY2UYDCABKAkSDwoHdGltZV9tcxgNIAEoARIqCgdoZWFkZXJzGA4gAygLMhkuY29uZHVpdC5hcGkudjEuVGFwSGVhZGVyIkoKDFJlbGF5UmVxdWVzdBIrCgdyZXF1ZXN0GAEgASgLMhouY29uZHVpdC5hcGkudjEuVGFwUmVxdWVzdBINCgVhc2tlchgCIAEoCSI+Cg1SZWxheVJlc3BvbnNlEi0KCHJlc3BvbnNlGAEgASgLMhsuY29uZHVpdC5hcGkudjEuVGFwUmVzcG9uc2UyWwoPUHJveHlUYXBTZXJ2aWNlEkgKBVdhdGNoEhwuY29uZHVpdC50YXAudjEuV2F0Y2hSZXF1ZXN0Gh0uY29uZHVpdC50YXAudjEuV2F0Y2hSZXNwb25zZSgBMAEyVgoMUmVsYXlTZXJ2aWNlEkYKBVJlbGF5EhwuY29uZHVpdC50YXAudjEuUmVsYXlSZXF1ZXN0Gh0uY29uZHVpdC50YXAudjEuUmVsYXlSZXNwb25zZTABYgZwcm90bzM", [file_conduit_api_v1_tap]);
 
 /**
  * Which requests are told of. Empty fields match every request.
@@ -126,6 +126,14 @@ export type WatchRequest = Message<"conduit.tap.v1.WatchRequest"> & {
    * @generated from field: conduit.api.v1.TapHeaders headers = 15;
    */
   headers: TapHeaders;
+
+  /**
+   * Raw connections too, those that are open already at once; of the fields above only `inbound`, `outbound`, `peers`, `sample`
+   * and `max_rps` choose among them.
+   *
+   * @generated from field: bool connections = 16;
+   */
+  connections: boolean;
 };
 
 /**
@@ -212,6 +220,22 @@ export type Event = Message<"conduit.tap.v1.Event"> & {
      */
     value: TapRequestEnded;
     case: "ended";
+  } | {
+    /**
+     * A raw connection is open.
+     *
+     * @generated from field: conduit.tap.v1.ConnectionOpened opened = 5;
+     */
+    value: ConnectionOpened;
+    case: "opened";
+  } | {
+    /**
+     * It is over.
+     *
+     * @generated from field: conduit.api.v1.TapConnectionClosed closed = 6;
+     */
+    value: TapConnectionClosed;
+    case: "closed";
   } | { case: undefined; value?: undefined };
 };
 
@@ -221,6 +245,90 @@ export type Event = Message<"conduit.tap.v1.Event"> & {
  */
 export const EventSchema: GenMessage<Event> = /*@__PURE__*/
   messageDesc(file_conduit_tap_v1_tap, 2);
+
+/**
+ * A raw connection. Fields as in RequestBegun.
+ *
+ * @generated from message conduit.tap.v1.ConnectionOpened
+ */
+export type ConnectionOpened = Message<"conduit.tap.v1.ConnectionOpened"> & {
+  /**
+   * Whether it arrives at the application, or was opened by it.
+   *
+   * @generated from field: bool inbound = 1;
+   */
+  inbound: boolean;
+
+  /**
+   * Address and port of the client.
+   *
+   * @generated from field: string client = 2;
+   */
+  client: string;
+
+  /**
+   * DNS name that the client proved; empty for none.
+   *
+   * @generated from field: string client_id = 3;
+   */
+  clientId: string;
+
+  /**
+   * Address and port of the endpoint.
+   *
+   * @generated from field: string server = 4;
+   */
+  server: string;
+
+  /**
+   * DNS name that the server proved; empty for none.
+   *
+   * @generated from field: string server_id = 5;
+   */
+  serverId: string;
+
+  /**
+   * `true`, or why there is no TLS of the mesh.
+   *
+   * @generated from field: string tls = 6;
+   */
+  tls: string;
+
+  /**
+   * `tcp`, or `tls` for TLS of the application's own.
+   *
+   * @generated from field: string protocol = 7;
+   */
+  protocol: string;
+
+  /**
+   * Host name that the application's own TLS asks for; empty for none.
+   *
+   * @generated from field: string server_name = 8;
+   */
+  serverName: string;
+
+  /**
+   * Service called, `name.namespace`; empty for none.
+   *
+   * @generated from field: string service = 9;
+   */
+  service: string;
+
+  /**
+   * When both ends of it were connected, milliseconds since 1970.
+   *
+   * @generated from field: double time_ms = 10;
+   */
+  timeMs: number;
+};
+
+/**
+ * Describes the message conduit.tap.v1.ConnectionOpened.
+ * Use `create(ConnectionOpenedSchema)` to create a new message.
+ */
+export const ConnectionOpenedSchema: GenMessage<ConnectionOpened> = /*@__PURE__*/
+  messageDesc(file_conduit_tap_v1_tap, 3);
 
 /**
  * A request, as its head tells.
@@ -332,7 +440,7 @@ export type RequestBegun = Message<"conduit.tap.v1.RequestBegun"> & {
  * Use `create(RequestBegunSchema)` to create a new message.
  */
 export const RequestBegunSchema: GenMessage<RequestBegun> = /*@__PURE__*/
-  messageDesc(file_conduit_tap_v1_tap, 3);
+  messageDesc(file_conduit_tap_v1_tap, 4);
 
 /**
  * Asks for a tap.
@@ -360,7 +468,7 @@ export type RelayRequest = Message<"conduit.tap.v1.RelayRequest"> & {
  * Use `create(RelayRequestSchema)` to create a new message.
  */
 export const RelayRequestSchema: GenMessage<RelayRequest> = /*@__PURE__*/
-  messageDesc(file_conduit_tap_v1_tap, 4);
+  messageDesc(file_conduit_tap_v1_tap, 5);
 
 /**
  * What happened.
@@ -381,7 +489,7 @@ export type RelayResponse = Message<"conduit.tap.v1.RelayResponse"> & {
  * Use `create(RelayResponseSchema)` to create a new message.
  */
 export const RelayResponseSchema: GenMessage<RelayResponse> = /*@__PURE__*/
-  messageDesc(file_conduit_tap_v1_tap, 5);
+  messageDesc(file_conduit_tap_v1_tap, 6);
 
 /**
  * Served by every proxy on port 4190, over TLS of the mesh; the only client is the identity of the control plane's tap
