@@ -32,6 +32,15 @@ const BUSY = {
   },
   tcp: { open: 3n, readBytesPerSec: 2048, writeBytesPerSec: 10 },
 }
+const NAMED: Record<string, object> = {
+  route: {
+    resource: { namespace: "shop", kind: "route", name: "GET /cart" },
+    service: { namespace: "shop", kind: "service", name: "cart" },
+    http: BUSY.http,
+    retriesRps: 2.5,
+  },
+  authority: { resource: { namespace: "shop", kind: "authority", name: "cart" }, http: BUSY.http },
+}
 const QUIET = {
   resource: { namespace: "shop", kind: "deployment", name: "worker" },
   meshedPods: 0,
@@ -93,6 +102,8 @@ beforeAll(async () => {
           lastStat = request
           if (request.target?.labelSelector === "!!")
             throw new ConnectError('"!!" is no label selector', Code.InvalidArgument)
+          const name = NAMED[request.target?.kind ?? ""]
+          if (name !== undefined) return { rows: [name] }
           return {
             rows: [BUSY, QUIET].filter(row => ["", row.resource.name].includes(request.target?.name ?? "")),
           }
@@ -279,6 +290,36 @@ test("stat passes on window, labels, namespace and the other end", async () => {
   })
   expect(lastStat?.to).toMatchObject({ namespace: "back", kind: "deployment", name: "cart" })
   expect(lastStat?.from).toBeUndefined()
+})
+
+test("stat of routes and authorities has the same columns and shape, without pods, which names have none of", async () => {
+  const { out } = await conduit("stat route -n shop --to svc/cart --from deploy/web -o wide")
+  expect(out.split("\n").map(line => line.split(/ {3,}/))).toEqual([
+    "NAME SERVICE MESHED SUCCESS RPS P50 P95 P99 TCP_CONN READ WRITE UNAUTHORIZED RETRIES".split(" "),
+    ["GET /cart", ...["cart", "-", "98.76%", "12.3", "1.5ms", "20ms", "42ms", "-", "-", "-", "-", "2.5"]],
+    [""],
+  ])
+  expect(lastStat).toMatchObject({
+    retries: true,
+    from: { name: "web" },
+    to: { kind: "service", name: "cart" },
+  })
+  expect(JSON.parse((await conduit("stat au -n shop -o json")).out)).toEqual([
+    {
+      namespace: "shop",
+      kind: "authority",
+      name: "cart",
+      meshed: { running: null, total: null },
+      success: 0.9876,
+      rps: 12.34,
+      latencyMs: { p50: 1.5, p95: 20, p99: 42.4 },
+      tcp: { open: null, readBytesPerSec: null, writeBytesPerSec: null },
+    },
+  ])
+  expect(await conduit("stat authority -l app=web")).toMatchObject({
+    err: expect.stringContaining("authorities have none; --from and --to choose whose traffic is shown"),
+    code: 2,
+  })
 })
 
 test("a resource that does not exist is a failure, an empty list is not", async () => {

@@ -6,6 +6,7 @@ import type { ClusterStore } from "../cluster/mod.ts"
 import { AccessSum, FigureSum, type TelemetryQueries } from "../telemetry/mod.ts"
 import { calledSide, callerOf } from "./callers.ts"
 import {
+  calledBy,
   compareResources,
   type PodName,
   type ResourceName,
@@ -13,7 +14,7 @@ import {
   resourcesOfName,
   select,
 } from "./resources.ts"
-import { calledBy, figuresOf, windowOf } from "./stat.ts"
+import { figuresOf, windowOf } from "./figures.ts"
 
 /** Why traffic with a `tls` label is not mutual TLS, where the label alone tells. */
 const REASONS: Readonly<Record<string, string>> = {

@@ -29,7 +29,7 @@ import {
   resourcesOfPod,
   select,
 } from "./resources.ts"
-import { windowOf } from "./stat.ts"
+import { windowOf } from "./figures.ts"
 
 /** Decisions of one policy. */
 class Decided {

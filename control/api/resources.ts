@@ -1,6 +1,6 @@
 // From selectors to resources, and from pods to the resources that they belong to.
 import { Code, type ConnectError } from "@connectrpc/connect"
-import type { ResourceSelector } from "../../protos/mod.ts"
+import type { ResourceSelector, telemetryQueryV1 } from "../../protos/mod.ts"
 import { type ClusterStore, type PodRecord, WORKLOAD_KINDS, type WorkloadKind } from "../cluster/mod.ts"
 import { apiError, invalid } from "../rpc/mod.ts"
 import { type LabelMatcher, parseLabelSelector } from "./label_selector.ts"
@@ -123,4 +123,16 @@ export function resourcesOfName(store: ClusterStore, ref: PodName, kind: string)
   if (kind === "pod") return ref.pod === "" ? [] : [{ namespace, kind, name: ref.pod }]
   if (kind === ref.workloadKind && ref.workload !== "") return [{ namespace, kind, name: ref.workload }]
   return []
+}
+
+/** Resources of a kind that an outbound row's traffic went to. */
+export function calledBy(store: ClusterStore, row: telemetryQueryV1.Traffic, kind: string): ResourceName[] {
+  if (row.dst === undefined) return []
+  if (kind !== "service") return resourcesOfName(store, row.dst, kind)
+  return row.dstService === "" ? [] : [{ namespace: row.dst.namespace, kind, name: row.dstService }]
+}
+
+/** Whether any of some resources is selected. */
+export function isSelected(selection: Selection, resources: readonly ResourceName[]): boolean {
+  return resources.some(resource => selection.resources.has(resourceKey(resource)))
 }
