@@ -215,6 +215,7 @@ function run(config: Config, log: Logger): void {
     identity: () => mesh?.identity.describe() ?? null,
     refusals: id => telemetry.refusals.json(id),
     discovery: () => discovery.describe(),
+    policy: () => policyWatch.describe(),
     shutdown: () => lifecycle.terminate("POST /shutdown"),
   })
   if (mesh !== null)

@@ -43,6 +43,7 @@ import { policies } from "./policies.ts"
 import type { ProxyOptions } from "./proxies.ts"
 import { proxyDiscovery } from "./proxy_discovery.ts"
 import { proxyMetrics } from "./proxy_metrics.ts"
+import { proxyPolicies, servedPolicies } from "./proxy_policies.ts"
 import { routes } from "./routes.ts"
 import { stat } from "./stat.ts"
 import { type Relay, tap } from "./tap.ts"
@@ -77,6 +78,8 @@ export interface ApiOptions {
   readonly tls?: TlsOptions
   /** Counts the calls. Default: nobody does. */
   readonly calls?: CallMetrics
+  /** Metrics of this process as Prometheus text. Default: none. */
+  readonly metricsText?: () => string
   /** Makes taps. Default: there are none. */
   readonly relay?: Relay
   /** Who may ask, see access.ts. Default: whoever reaches the port, as in a local mesh. */
@@ -106,6 +109,7 @@ export async function serveApi(
 ): Promise<Listening> {
   const { host, port, policy = POLICY_DEFAULTS, nowMs = Date.now, proxies, tls } = options
   const { certified = () => null, problems = () => [], reviews, onMistake = () => {} } = options
+  const { metricsText = () => "" } = options
   const changes = new EventRing(store, nowMs)
   const methods = (router: ConnectRouter): void => {
     router.service(ApiService, {
@@ -124,6 +128,9 @@ export async function serveApi(
         explainCallOf(known(store), request, signal, { policy, names: options.names, nowMs, proxies }),
       proxyDiscovery: (request, { signal }) => proxyDiscovery(known(store), request, signal, proxies),
       gate: request => gate(known(store), queries, request, nowMs()),
+      proxyPolicies: (request, { signal }) => proxyPolicies(known(store), request, signal, proxies),
+      servedPolicies: request => servedPolicies(known(store), policy, request),
+      controllerMetrics: () => ({ text: metricsText() }),
       gatewayRoutes: request => gatewayRoutes(known(store), queries, request),
       timeSeries: request => timeSeries(known(store), queries, request, nowMs()),
       check: request => check(known(store), { policy, nowMs, certified, problems }, request),

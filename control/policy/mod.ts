@@ -18,4 +18,5 @@ export {
   type PolicyProblemReason,
   policyProblems,
 } from "./problems.ts"
+export { type ServedPolicy, servedPolicy } from "./served.ts"
 export { type PolicyServer, servePolicy } from "./service.ts"
