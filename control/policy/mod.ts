@@ -10,6 +10,7 @@ export {
   portNumbers,
   spiffeId,
 } from "./compile.ts"
+export { compileTraffic } from "./compile_traffic.ts"
 export { CLAUSES, type Judgement, judge, type NearMiss } from "./judgement.ts"
 export { policyConditions } from "./conditions.ts"
 export {

@@ -4,12 +4,12 @@ import {
   DEFAULT_CLUSTER_NETWORKS,
   DEFAULT_POLICY_NAMES,
   defaultPolicyNumber,
+  type EgressPolicyConfig,
   PolicySet,
 } from "../../protos/authorization/mod.ts"
 import type { ControlLinkHandler, Link, OpenLink } from "../control_plane/mod.ts"
 import type { Logger } from "../log.ts"
 import { callbackTimer, type Timer, type TimerWheel } from "../net/mod.ts"
-import type { EgressPolicyConfig } from "./egress_rules.ts"
 import type { RateLimitPolicyConfig } from "./rate_limits.ts"
 import { decodeAnswer, encodeWatch, type PodPolicy, type PolicyAnswer } from "./watch_codec.ts"
 
