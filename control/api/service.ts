@@ -110,7 +110,7 @@ export async function serveApi(
   const { host, port, policy = POLICY_DEFAULTS, nowMs = Date.now, proxies, tls } = options
   const { certified = () => null, problems = () => [], reviews, onMistake = () => {} } = options
   const { metricsText = () => "" } = options
-  const changes = new EventRing(store, nowMs)
+  const changes = new EventRing(store, nowMs, certified)
   const methods = (router: ConnectRouter): void => {
     router.service(ApiService, {
       version: () => version(queries, options.version),
@@ -135,9 +135,11 @@ export async function serveApi(
       timeSeries: request => timeSeries(known(store), queries, request, nowMs()),
       check: request => check(known(store), { policy, nowMs, certified, problems }, request),
       topology: request => topology(known(store), queries, request),
-      events: request => {
+      events: async request => {
         known(store)
-        return changes.since(request, nowMs())
+        // What the cluster tells is told without telemetry, too.
+        const { reporters } = await queries.reporters().catch(() => ({ reporters: [] }))
+        return changes.since(request, nowMs(), reporters)
       },
       config: () =>
         config({ version: options.version, policy, names: options.names, checked: reviews !== undefined }),

@@ -36,6 +36,8 @@ export const BASELINE_MS = 800
  * longer one the proxy was quiet: the time before the window held no traffic, and must not dilute what the window holds.
  */
 export const LONGEST_REPORT_GAP_MS = 1_300
+/** Certificates that a proxy has had, its first one included. */
+const CERTIFICATES_METRIC = "identity_cert_refresh_count"
 /** What is told apart by authority. */
 const HTTP_FIGURES: ReadonlySet<Figure> = new Set(["success", "failure", "latency"])
 /** How many seconds before a window a report may lie and still be the begin of what is counted. */
@@ -120,6 +122,9 @@ export class Reporter {
   private readonly buckets: Uint8Array
   private readonly budget: PeerBudget
   private readonly dstPods = new Set<string>()
+  /** When its certificate was renewed last, milliseconds since 1970; 0 for never since it is known. */
+  renewedMs = 0
+  private certificates = Number.NaN
   /** Authorities of its peers that have windows of their own. */
   private parts = 0
   /** Time of the last report in each slot of the fine tier, 0 for none. */
@@ -279,6 +284,12 @@ export class Reporter {
     }
   }
 
+  /** Takes how many certificates it has had; the first that is heard of is where it stands. */
+  sampleCertificates(count: number): void {
+    if (count > this.certificates && this.certificates > 0) this.renewedMs = this.span.toMs
+    this.certificates = count
+  }
+
   /** Takes a counter's or gauge's new value. */
   sample(state: SeriesState, value: number): void {
     const { peer, figure } = state
@@ -425,6 +436,8 @@ export class ReportStream {
   private readonly number: number
   private readonly series = new Map<number, SeriesState | null>()
   private readonly access = new Map<number, AccessSeries | null>()
+  /** Number of the series of certificates; 0 before it was told. */
+  private certificates = 0
   private open = true
   /** Time of its first report, milliseconds since 1970; 0 before. */
   private firstMs = 0
@@ -455,11 +468,16 @@ export class ReportStream {
     this.lastMs = nowMs
     for (const { id, metric, labels } of report.series) {
       if (this.series.size + this.access.size >= MAX_SERIES_PER_REPORTER) break
-      if (metric === ACCESS_METRIC) this.access.set(id, reporter.declareAccess(labels))
+      if (metric === CERTIFICATES_METRIC) this.certificates = id
+      else if (metric === ACCESS_METRIC) this.access.set(id, reporter.declareAccess(labels))
       else this.series.set(id, reporter.declare(metric, labels))
     }
     for (const { seriesId, value } of report.samples) {
       if (!Number.isFinite(value)) continue
+      if (seriesId === this.certificates && seriesId > 0) {
+        reporter.sampleCertificates(value)
+        continue
+      }
       const state = this.series.get(seriesId)
       if (state != null) reporter.sample(state, value)
       const access = this.access.get(seriesId)

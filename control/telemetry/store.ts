@@ -198,6 +198,7 @@ export class TelemetryStore {
         proxyVersion: reporter.about.proxyVersion,
         live: reporter.live,
         sinceMs: reporter.sinceMs,
+        certificateRenewedMs: reporter.renewedMs,
       }),
     )
     return { $typeName: "conduit.telemetry.v1.ReportersResponse", reporters }
