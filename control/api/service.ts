@@ -28,6 +28,7 @@ import type { TelemetryQueries } from "../telemetry/mod.ts"
 import type { Certified, MeshNames } from "../tls/mod.ts"
 import { accessGate, contextOf } from "./access.ts"
 import type { CallMetrics } from "./call_metrics.ts"
+import { authorization } from "./authorization.ts"
 import { check } from "./check.ts"
 import { edges } from "./edges.ts"
 import { config } from "./config.ts"
@@ -128,6 +129,7 @@ export async function serveApi(
         explainCallOf(known(store), request, signal, { policy, names: options.names, nowMs, proxies }),
       proxyDiscovery: (request, { signal }) => proxyDiscovery(known(store), request, signal, proxies),
       gate: request => gate(known(store), queries, request, nowMs()),
+      authorization: request => authorization(known(store), policy, request),
       proxyPolicies: (request, { signal }) => proxyPolicies(known(store), request, signal, proxies),
       servedPolicies: request => servedPolicies(known(store), policy, request),
       controllerMetrics: () => ({ text: metricsText() }),
