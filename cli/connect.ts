@@ -193,7 +193,9 @@ export class ApiConnection implements AsyncDisposable {
       if (!(error instanceof ConnectError)) throw error
       const lost = way.lost()
       if (lost !== null || error.code === Code.Unavailable) this.close()
-      if (lost === null && error.code === Code.Unimplemented)
+      // This program asks for kinds that it knows: one that the API does not is of a later release.
+      const unknown = error.findDetails(ErrorDetailSchema)[0]?.reason === "UNKNOWN_KIND"
+      if (lost === null && (error.code === Code.Unimplemented || unknown))
         throw unknownRequest(plane.what, manifest.version, await versionAt(way))
       if (lost === null) throw told(error, plane, way)
       throw new Failure(`the connection to ${way.end} was lost (${lost})`, { cause: error })

@@ -11,6 +11,7 @@ import {
   peerOf,
   queryOf,
   resourcesText,
+  resourceText,
   SELECTOR_FLAG,
   selectorOf,
 } from "../resource.ts"
@@ -112,9 +113,14 @@ export const routes = command({
       })
       if (rows.length === 0) {
         const what = resourcesText(targets)
-        say(
-          `No Service found for ${what}${namespace === "" ? "" : ` in namespace "${namespace}" (-A takes all)`}.`,
-        )
+        const place = namespace === "" ? "" : ` in namespace "${namespace}" (-A takes all)`
+        // Whose calls are meant is easily asked the wrong way round.
+        const caller = targets.find(({ kind, name }) => name !== "" && kind !== "service")
+        const hint =
+          caller === undefined
+            ? ""
+            : `; conduit routes --from ${resourceText(caller.kind, caller.name)} shows the routes that it calls`
+        say(`No Service found for ${what}${place}${hint}.`)
         if (format === "table" || format === "wide") return ""
       }
       return await render(format, rows, routeColumns(rows, namespace === ""), lineOf)

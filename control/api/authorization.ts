@@ -35,16 +35,20 @@ interface Party {
 /**
  * Answers an Authorization request.
  *
+ * @param controlNamespace  of the control plane, which is no caller unless it is asked for; empty where it is not known
  * @throws ConnectError for what cannot be selected, and for more pairs than MAX_AUTHORIZATIONS
  */
 export function authorization(
   store: ClusterStore,
   options: PolicyOptions,
   request: AuthorizationRequest,
+  controlNamespace = "",
 ): MessageInitShape<typeof AuthorizationResponseSchema> {
   const called = partiesOf(store, workloads(store, request.target, "target"))
   const callers =
-    request.from === undefined ? everybody(store) : partiesOf(store, workloads(store, request.from, "from"))
+    request.from === undefined
+      ? everybody(store, controlNamespace)
+      : partiesOf(store, workloads(store, request.from, "from"))
   const pairs = callers.length * called.reduce((sum, { pod }) => sum + Math.max(1, portsOf(pod).length), 0)
   if (pairs > MAX_AUTHORIZATIONS) {
     const sentence = `target: ${pairs} pairs of a caller and a called port are more than ${MAX_AUTHORIZATIONS}; ask about one workload or namespace`
@@ -69,7 +73,7 @@ function workloads(store: ClusterStore, selector: ResourceSelector | undefined, 
   const selection = select(store, selector, field)
   if (selection.kind !== "service" && selection.kind !== "namespace") return selection
   const sentence = `${field}: policies hold on workloads and pods, not on a ${selection.kind}`
-  throw invalid("KIND_NOT_SUPPORTED", `${field}.kind`, sentence)
+  throw invalid("KIND_NOT_SUPPORTED", `${field}.kind`, sentence, "ask for a Deployment, such as deploy/web")
 }
 
 function partiesOf(store: ClusterStore, selection: Selection): Party[] {
@@ -78,8 +82,9 @@ function partiesOf(store: ClusterStore, selection: Selection): Party[] {
   )
 }
 
-function everybody(store: ClusterStore): Party[] {
+function everybody(store: ClusterStore, except: string): Party[] {
   return collect(store, pod => {
+    if (pod.namespace === except) return []
     const { kind, name } = store.workloadOf(pod)
     return [{ namespace: pod.namespace, kind, name }]
   })

@@ -129,7 +129,7 @@ export async function serveApi(
         explainCallOf(known(store), request, signal, { policy, names: options.names, nowMs, proxies }),
       proxyDiscovery: (request, { signal }) => proxyDiscovery(known(store), request, signal, proxies),
       gate: request => gate(known(store), queries, request, nowMs()),
-      authorization: request => authorization(known(store), policy, request),
+      authorization: request => authorization(known(store), policy, request, options.names?.controlNamespace),
       proxyPolicies: (request, { signal }) => proxyPolicies(known(store), request, signal, proxies),
       servedPolicies: request => servedPolicies(known(store), policy, request),
       controllerMetrics: () => ({ text: metricsText() }),

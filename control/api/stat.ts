@@ -18,6 +18,7 @@ import {
   resourcesOfPod,
   type Selection,
   select,
+  unknownNamespace,
 } from "./resources.ts"
 import { retries } from "./retries.ts"
 import { isNameKind, statNames } from "./stat_names.ts"
@@ -60,7 +61,8 @@ export async function stat(
       return { resource, meshedPods: meshed, totalPods: total, ...figuresOf(sum), refusedRps, retriesRps }
     })
   const namespaces = [...target.resources.values()].map(one => one.namespace)
-  return { rows, warnings: faultWarnings(store, namespaces) }
+  const nowhere = rows.length > 0 ? "" : unknownNamespace(store, request.target?.namespace ?? "")
+  return { rows, warnings: [...(nowhere === "" ? [] : [nowhere]), ...faultWarnings(store, namespaces)] }
 }
 
 /** Pods of a resource that run. */

@@ -1,7 +1,8 @@
 // Figures of names that requests bear, authorities and routes, and what was sent again.
 import { expect, test } from "bun:test"
 import { create } from "@bufbuild/protobuf"
-import { StatRequestSchema, telemetryV1 } from "../../protos/mod.ts"
+import { ConnectError } from "@connectrpc/connect"
+import { ErrorDetailSchema, StatRequestSchema, telemetryV1 } from "../../protos/mod.ts"
 import { ClusterStore, readManifestFile } from "../cluster/mod.ts"
 import { localQueries, TelemetryStore } from "../telemetry/mod.ts"
 import { stat } from "./stat.ts"
@@ -28,7 +29,11 @@ spec: { containers: [{ name: app }] }
 `
 }
 
-const CLUSTER = `${workload("web")}${workload("batch")}${workload("cart")}${workload("cart-next", "cart")}
+const NAMESPACES = ["shop", "desk"]
+  .map(name => `apiVersion: v1\nkind: Namespace\nmetadata: { name: ${name} }\n---\n`)
+  .join("")
+
+const CLUSTER = `${NAMESPACES}${workload("web")}${workload("batch")}${workload("cart")}${workload("cart-next", "cart")}
 apiVersion: v1
 kind: Service
 metadata: { name: cart, namespace: shop }
@@ -218,4 +223,24 @@ test("what was sent again is told of a Service, shared among what stands behind 
     ["web", 1],
   ])
   expect(await again(["service", "cart"], { from: ["deployment", "batch"] })).toEqual([["cart", 0]])
+})
+
+test("a name that nothing has comes with what was meant: one nearly like it, another namespace, or the namespace itself", async () => {
+  const hint = async (target: End, namespace = "shop") => {
+    const error = await ask(target, { namespace }).catch((one: unknown) => one)
+    return error instanceof ConnectError ? error.findDetails(ErrorDetailSchema)[0]?.hint : error
+  }
+  expect(await hint(["deployment", "crat"])).toBe('did you mean "cart"?')
+  expect(await hint(["deployment", "else"])).toBe("")
+  expect(await hint(["deployment", "cart"], "desk")).toBe("there is one in namespace shop")
+  expect(await hint(["deployment", "cart"], "shpo")).toBe(
+    'there is no namespace "shpo" (did you mean "shop"?)',
+  )
+  const request = create(StatRequestSchema, { target: { namespace: "shpo", kind: "deployment", name: "" } })
+  const { warnings } = await stat(
+    cluster(),
+    localQueries(telemetry(), () => NOW),
+    request,
+  )
+  expect(warnings).toEqual(['there is no namespace "shpo" (did you mean "shop"?)'])
 })

@@ -203,7 +203,7 @@ export type StatResponse = Message<"conduit.api.v1.StatResponse"> & {
   rows: StatRow[];
 
   /**
-   * What a person must know to read the figures, a sentence each: Services that ask for faults.
+   * What a person must know to read the figures, a sentence each: Services that ask for faults, a namespace that is not there.
    *
    * @generated from field: repeated string warnings = 2;
    */
