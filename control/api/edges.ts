@@ -4,7 +4,7 @@ import type { EdgeSchema, EdgesRequest, EdgesResponseSchema } from "../../protos
 import { telemetryQueryV1 } from "../../protos/mod.ts"
 import type { ClusterStore } from "../cluster/mod.ts"
 import { AccessSum, FigureSum, type TelemetryQueries } from "../telemetry/mod.ts"
-import { calledSide, callerOf } from "./callers.ts"
+import { ClientNames, calledSide, callerOf } from "./callers.ts"
 import {
   calledBy,
   compareResources,
@@ -96,6 +96,7 @@ export function edgesOf(
     found.set(key, edge)
     return edge
   }
+  const clients = new ClientNames(store)
   /** Edges by who calls, and by the Service that it calls. */
   const throughService = new Map<string, EdgeSum>()
   // What reached nobody comes last: it belongs to the edge of what did.
@@ -110,7 +111,8 @@ export function edgesOf(
       outsideOf(row)
     const called = from === undefined ? "" : serviceCalled(from, row)
     const known = reachedNobody(row) ? throughService.get(called) : undefined
-    const edge = known ?? edgeOf(from, to, row, reasonOf(store, row))
+    const ids = { clientId: row.clientId || clients.of(row), serverId: row.serverId }
+    const edge = known ?? edgeOf(from, to, ids, reasonOf(store, row))
     if (edge === undefined) continue
     edge.sum.add(row)
     if (called !== "" && precedes(edge, throughService.get(called))) throughService.set(called, edge)
