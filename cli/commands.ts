@@ -95,7 +95,7 @@ export const COMMANDS: readonly Entry[] = [
   },
   {
     name: "diagnostics",
-    summary: "what a proxy believes against what the control plane says, and raw metrics",
+    summary: "what a proxy believes against what the control plane says, raw metrics, support bundles",
     load: async () => (await import("./inspect/diagnostics.ts")).diagnostics,
   },
   {

@@ -26,6 +26,8 @@ export interface AddressedPlane {
   readonly url: string
   /** For sentences: `the local mesh "dev"` or `127.0.0.1:8085`. */
   readonly what: string
+  /** Name of the local mesh; absent where only the API's address is known. */
+  readonly local?: string
   /** `host:port` of its dashboard; absent where only the API's address is known. */
   readonly webAddr?: string
   readonly kubernetes?: undefined
@@ -111,7 +113,7 @@ function inCluster(kubernetes: Kubernetes, args: GlobalArgs, env: Surroundings["
 
 function local(mesh: LocalMesh): AddressedPlane {
   const { name, apiAddr, webAddr = "" } = mesh
-  return { url: `http://${apiAddr}`, webAddr, what: `the local mesh "${name}"` }
+  return { url: `http://${apiAddr}`, webAddr, local: name, what: `the local mesh "${name}"` }
 }
 
 function addressed(address: string): AddressedPlane {
@@ -151,6 +153,8 @@ export class ApiConnection implements AsyncDisposable {
   readonly namespace: string
   /** The cluster around the control plane; null for one that has an address. */
   readonly cluster: ClusterPlane | null
+  /** Name of the local mesh; null where there is none. */
+  readonly local: string | null
   /** Base address of the API; null for one in a cluster. */
   readonly url: string | null
   private plane: ControlPlane | null
@@ -162,6 +166,7 @@ export class ApiConnection implements AsyncDisposable {
     this.what = plane.what
     this.namespace = namespaceOf(args, plane.kubernetes?.namespace)
     this.cluster = plane.kubernetes === undefined ? null : plane
+    this.local = plane.kubernetes === undefined ? (plane.local ?? null) : null
     this.url = plane.kubernetes === undefined ? plane.url : null
     this.plane = plane
     this.find = find
@@ -188,7 +193,9 @@ export class ApiConnection implements AsyncDisposable {
       if (!(error instanceof ConnectError)) throw error
       const lost = way.lost()
       if (lost !== null || error.code === Code.Unavailable) this.close()
-      if (lost === null && error.code === Code.Unimplemented)
+      // This program asks for kinds that it knows: one that the API does not is of a later release.
+      const unknown = error.findDetails(ErrorDetailSchema)[0]?.reason === "UNKNOWN_KIND"
+      if (lost === null && (error.code === Code.Unimplemented || unknown))
         throw unknownRequest(plane.what, manifest.version, await versionAt(way))
       if (lost === null) throw told(error, plane, way)
       throw new Failure(`the connection to ${way.end} was lost (${lost})`, { cause: error })

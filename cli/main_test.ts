@@ -10,8 +10,10 @@ import { fileURLToPath } from "node:url"
 import { Code, ConnectError } from "@connectrpc/connect"
 import { connectNodeAdapter } from "@connectrpc/connect-node"
 import {
+  Access,
   ApiService,
   CertificateState,
+  ErrorDetailSchema,
   type LearnRequest,
   PolicyChange,
   type StatRequest,
@@ -31,6 +33,15 @@ const BUSY = {
     failures: 9n,
   },
   tcp: { open: 3n, readBytesPerSec: 2048, writeBytesPerSec: 10 },
+}
+const NAMED: Record<string, object> = {
+  route: {
+    resource: { namespace: "shop", kind: "route", name: "GET /cart" },
+    service: { namespace: "shop", kind: "service", name: "cart" },
+    http: BUSY.http,
+    retriesRps: 2.5,
+  },
+  authority: { resource: { namespace: "shop", kind: "authority", name: "cart" }, http: BUSY.http },
 }
 const QUIET = {
   resource: { namespace: "shop", kind: "deployment", name: "worker" },
@@ -93,6 +104,13 @@ beforeAll(async () => {
           lastStat = request
           if (request.target?.labelSelector === "!!")
             throw new ConnectError('"!!" is no label selector', Code.InvalidArgument)
+          if (request.target?.namespace === "old") {
+            const value = { reason: "UNKNOWN_KIND", field: "target.kind", hint: "" }
+            const details = [{ desc: ErrorDetailSchema, value }]
+            throw new ConnectError("target: unknown kind", Code.InvalidArgument, undefined, details)
+          }
+          const name = NAMED[request.target?.kind ?? ""]
+          if (name !== undefined) return { rows: [name] }
           return {
             rows: [BUSY, QUIET].filter(row => ["", row.resource.name].includes(request.target?.name ?? "")),
           }
@@ -192,6 +210,33 @@ beforeAll(async () => {
           lastLearn = request
           return (learnAnswers.length > 1 ? learnAnswers.shift() : learnAnswers[0]) ?? {}
         },
+        authorization: () => ({
+          rows: [
+            {
+              ...{
+                to: CART,
+                port: 8080,
+                portName: "http",
+                from: BUSY.resource,
+                spiffeId: "spiffe://x/ns/shop/sa/web",
+              },
+              access: Access.SOME,
+              ...{
+                policy: "shop/clients",
+                reason: "",
+                requests: ["GET /items/*: allowed by shop/clients spec.rules[0]"],
+              },
+            },
+            {
+              to: CART,
+              port: 8080,
+              from: QUIET.resource,
+              access: Access.DENIED,
+              policy: "shop/clients",
+              reason: "no rule",
+            },
+          ],
+        }),
         async *proxyMetrics(request) {
           if (request.target?.name === "none") return
           yield { namespace: "shop", pod: "web-1", text: "request_total 5\n" }
@@ -281,6 +326,43 @@ test("stat passes on window, labels, namespace and the other end", async () => {
   expect(lastStat?.from).toBeUndefined()
 })
 
+test("stat of routes and authorities has the same columns and shape, without pods, which names have none of", async () => {
+  const { out } = await conduit("stat route -n shop --to svc/cart --from deploy/web -o wide")
+  expect(out.split("\n").map(line => line.split(/ {3,}/))).toEqual([
+    "NAME SERVICE MESHED SUCCESS RPS P50 P95 P99 TCP_CONN READ WRITE UNAUTHORIZED RETRIES".split(" "),
+    ["GET /cart", ...["cart", "-", "98.76%", "12.3", "1.5ms", "20ms", "42ms", "-", "-", "-", "-", "2.5"]],
+    [""],
+  ])
+  expect(lastStat).toMatchObject({
+    retries: true,
+    from: { name: "web" },
+    to: { kind: "service", name: "cart" },
+  })
+  expect(JSON.parse((await conduit("stat au -n shop -o json")).out)).toEqual([
+    {
+      namespace: "shop",
+      kind: "authority",
+      name: "cart",
+      meshed: { running: null, total: null },
+      success: 0.9876,
+      rps: 12.34,
+      latencyMs: { p50: 1.5, p95: 20, p99: 42.4 },
+      tcp: { open: null, readBytesPerSec: null, writeBytesPerSec: null },
+    },
+  ])
+  expect(await conduit("stat authority -l app=web")).toMatchObject({
+    err: expect.stringContaining("authorities have none; --from and --to choose whose traffic is shown"),
+    code: 2,
+  })
+})
+
+test("a kind that the control plane does not know is of another release, and that is said", async () => {
+  const { err, code } = await conduit("stat route -n old")
+  expect(err).toContain("does not know this request")
+  expect(err).toContain("9.9.9")
+  expect(code).toBe(1)
+})
+
 test("a resource that does not exist is a failure, an empty list is not", async () => {
   expect(await conduit("stat deploy/nope")).toMatchObject({
     out: "",
@@ -366,6 +448,23 @@ test("policy list shows what each policy decided, the default where it holds, an
     notAllowed: { deniedRps: 2 },
   })
   expect(unused).toMatchObject({ workload: null, policies: [{ name: "nowhere" }] })
+})
+
+test("policy who says who may call, and of whom only some requests are taken", async () => {
+  const { out, code } = await conduit("policy who deploy/cart -n shop")
+  expect(out.split("\n").map(line => line.split(/ {3,}/))).toEqual([
+    ["CALLED", "PORT", "CALLER", "MAY_CALL", "WHY"],
+    [
+      ...["shop/deploy/cart", "8080 (http)", "shop/deploy/web", "some requests"],
+      "GET /items/*: allowed by shop/clients spec.rules[0]",
+    ],
+    ["shop/deploy/cart", "8080", "shop/deploy/worker", "no", "shop/clients: no rule"],
+    [""],
+  ])
+  expect(code).toBe(0)
+  const [web, worker] = JSON.parse((await conduit("policy who deploy/cart -o json")).out)
+  expect(web).toMatchObject({ access: "some", spiffeId: "spiffe://x/ns/shop/sa/web", connectionsPass: false })
+  expect(worker).toMatchObject({ access: "denied", portName: null, spiffeId: null, requests: [] })
 })
 
 const POLICY = `apiVersion: policy.conduit.io/v1alpha1
@@ -603,7 +702,7 @@ test("wrong usage of every kind is one sentence without a stack, nothing on stan
     expect(err.trimEnd().split("\n")).toHaveLength(1)
     expect(err).not.toMatch(/\n\s+at /)
   }
-})
+}, 30_000)
 
 test("an identity that dev up cannot take is wrong usage, and nothing is started", async () => {
   const pod = join(folder, "identity-pod.json")

@@ -16,6 +16,15 @@ export const KINDS: Readonly<Record<string, readonly string[]>> = {
   namespace: ["ns", "namespaces"],
 }
 
+/** Kinds of names that requests bear, which `conduit stat` has figures of: the API's name, then what people type for it. */
+export const NAME_KINDS: Readonly<Record<string, readonly string[]>> = {
+  authority: ["au", "authorities"],
+  route: ["rt", "routes"],
+}
+
+/** Objects whose rules are routes. */
+const ROUTE_OBJECTS = ["httproute", "httproutes", "grpcroute", "grpcroutes"]
+
 /** The short word of each kind, for completion. */
 export const KIND_WORDS: readonly string[] = Object.entries(KINDS).map(([kind, words]) =>
   ["deploy", "sts", "ds", "rs", "svc", "ns"].includes(words[0] ?? "") ? (words[0] ?? kind) : kind,
@@ -50,49 +59,60 @@ export interface ResourceArgument {
 /**
  * The kind that a word means; a group suffix as in `deployments.apps` is accepted.
  *
+ * @param names  whether the kinds of NAME_KINDS are taken, too
  * @throws UsageError when there is no such kind
  */
-export function kindOf(word: string): string {
+export function kindOf(word: string, names = false): string {
   const typed = word.toLowerCase().split(".")[0] ?? ""
-  for (const [kind, words] of Object.entries(KINDS)) {
-    if (kind === typed || words.includes(typed)) return kind
-  }
-  if (["route", "routes", "httproute", "grpcroute"].includes(typed))
+  const found = kindIn(KINDS, typed)
+  if (found !== undefined) return found
+  const name = kindIn(NAME_KINDS, typed)
+  if (name !== undefined && names) return name
+  if (name === "authority")
+    throw new UsageError(`"${word}" is no resource here; conduit stat authority shows traffic by authority`)
+  if (name === "route" || ROUTE_OBJECTS.includes(typed))
     throw new UsageError(
-      `"${word}" has no figures of its own here; conduit routes svc/NAME shows traffic per route`,
+      `"${word}" is no resource here; conduit routes svc/NAME shows traffic per route, conduit stat route of a namespace`,
     )
-  const known = Object.entries(KINDS).flatMap(([kind, words]) => [...words, kind])
-  throw new UsageError(
-    `no resource is called "${word}"${didYouMean(typed, known)}; try ${KIND_WORDS.join(", ")}`,
-  )
+  const kinds = names ? { ...KINDS, ...NAME_KINDS } : KINDS
+  const known = Object.entries(kinds).flatMap(([kind, words]) => [...words, kind])
+  const some = [...KIND_WORDS, ...(names ? Object.keys(NAME_KINDS) : [])].join(", ")
+  throw new UsageError(`no resource is called "${word}"${didYouMean(typed, known)}; try ${some}`)
+}
+
+function kindIn(kinds: Readonly<Record<string, readonly string[]>>, typed: string): string | undefined {
+  return Object.entries(kinds).find(([kind, words]) => kind === typed || words.includes(typed))?.[0]
 }
 
 /**
  * Reads resource arguments.
  *
  * @param words `deploy`, `deploy/web sts/db`, `deploy web api` or `deploy,sts`
+ * @param names  whether the kinds of NAME_KINDS are taken, too; their names may have slashes, as in `route/GET /books`
  * @throws UsageError when a kind is unknown, or the two notations are mixed
  */
-export function parseResources(words: readonly string[]): ResourceArgument[] {
+export function parseResources(words: readonly string[], names = false): ResourceArgument[] {
   const first = words[0]
   if (first === undefined) return []
   if (first.includes("/")) {
     return words.map(word => {
-      const [kind, name, ...more] = word.split("/")
-      if (kind === undefined || !kind || !name || more.length > 0) {
+      const [kind, ...parts] = word.split("/")
+      const name = parts.join("/")
+      const mayHaveMore = names && kind !== undefined && kindIn(NAME_KINDS, kind.toLowerCase()) !== undefined
+      if (kind === undefined || !kind || !name || (parts.length > 1 && !mayHaveMore)) {
         throw new UsageError(`"${word}" is no resource; write TYPE/NAME, such as deploy/web`)
       }
-      return { kind: kindOf(kind), name }
+      return { kind: kindOf(kind, names), name }
     })
   }
-  const kinds = first.split(",").map(kindOf)
-  const names = words.slice(1)
-  const slashed = names.find(name => name.includes("/"))
+  const kinds = first.split(",").map(word => kindOf(word, names))
+  const named = words.slice(1)
+  const slashed = kinds.every(kind => kind in NAME_KINDS) ? undefined : named.find(name => name.includes("/"))
   if (slashed !== undefined) {
     throw new UsageError(`"${first} ${slashed}" mixes two notations; write deploy/web svc/web, or deploy web`)
   }
-  if (names.length === 0) return kinds.map(kind => ({ kind, name: "" }))
-  return kinds.flatMap(kind => names.map(name => ({ kind, name })))
+  if (named.length === 0) return kinds.map(kind => ({ kind, name: "" }))
+  return kinds.flatMap(kind => named.map(name => ({ kind, name })))
 }
 
 /** What RESOURCE_ARGUMENT was given: every Deployment for nothing. @throws UsageError as `parseResources` */
@@ -117,7 +137,7 @@ export function resourcesText(resources: readonly ResourceArgument[]): string {
 
 /** A kind in the plural, such as `deployments`. */
 export function pluralOf(kind: string): string {
-  return KINDS[kind]?.at(-1) ?? kind
+  return (KINDS[kind] ?? NAME_KINDS[kind])?.at(-1) ?? kind
 }
 
 /** A resource as people write it, such as `deploy/web`. */

@@ -63,6 +63,17 @@ test("told nothing, commands that list take every Deployment, and sentences name
   expect(resourcesText(resourcesOrDeployments(["sts/db", "deploy/web"]))).toBe("sts/db, deploy/web")
 })
 
+test("names that requests bear are kinds where they are asked for, with slashes in them", () => {
+  expect(parseResources(["route/GET /books/{id}", "au/web.shop:80"], true)).toEqual([
+    { kind: "route", name: "GET /books/{id}" },
+    { kind: "authority", name: "web.shop:80" },
+  ])
+  expect(parseResources(["routes", "GET /books"], true)).toEqual([{ kind: "route", name: "GET /books" }])
+  expect(() => parseResources(["deploy/a/b"], true)).toThrow("write TYPE/NAME")
+  expect(() => parseResources(["authority"])).toThrow("conduit stat authority shows traffic by authority")
+  expect(() => parseResources(["authorty"], true)).toThrow('did you mean "authority"?')
+})
+
 test("who asks for routes is told which command shows them", () => {
   for (const word of ["route", "HTTPRoute", "grpcroute.gateway.networking.k8s.io"])
     expect(() => parseResources([word])).toThrow("conduit routes svc/NAME shows traffic per route")

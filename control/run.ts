@@ -15,7 +15,7 @@ import { joinMesh, type MeshMember, PEER_TIMEOUT_MS } from "./mesh_member.ts"
 import { allPolicyProblems, policyConditions, servePolicy } from "./policy/mod.ts"
 import { routeConditions, routeProblems } from "./routing/mod.ts"
 import { runTelemetry } from "./run_telemetry.ts"
-import { type Listening, type Metric, ProcessMetrics, serveAdmin } from "./serve/mod.ts"
+import { type Listening, type Metric, ProcessMetrics, prometheusText, serveAdmin } from "./serve/mod.ts"
 import { type ClusterSettings, NEED_CLUSTER, type ServiceName, type Settings } from "./settings.ts"
 import { localRelay, remoteRelay, serveTap } from "./tap/mod.ts"
 import { remoteQueries, type TelemetryQueries } from "./telemetry/mod.ts"
@@ -50,6 +50,7 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
   const parts: { name: ServiceName | "admin"; listening: Listening }[] = []
   const figures: (() => readonly Metric[])[] = []
   const ofProcess = new ProcessMetrics(project.version, [...services].sort())
+  const allMetrics = () => [...ofProcess.metrics(), ...figures.flatMap(read => read())]
   const stop = (): void => {
     for (const { listening } of parts) listening.close()
     for (const { stop } of kept) stop()
@@ -233,6 +234,7 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
       const options = {
         calls,
         problems: () => known.problems(),
+        metricsText: () => prometheusText(allMetrics()),
         certified: () => member?.certified() ?? null,
         host,
         port: ports.api,
@@ -278,7 +280,7 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
         source?.store.synced === false
           ? "the cluster is not read yet"
           : (injector?.notReady() ?? member?.notReady() ?? ""),
-      metrics: () => [...ofProcess.metrics(), ...figures.flatMap(read => read())],
+      metrics: allMetrics,
     })
     parts.push({ name: "admin", listening: admin })
   } catch (error) {

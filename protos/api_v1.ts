@@ -1,5 +1,6 @@
 // Messages and service of the public API, each file of protos/conduit/api/v1.
 export * from "./gen/conduit/api/v1/api_pb.ts"
+export * from "./gen/conduit/api/v1/authorization_pb.ts"
 export * from "./gen/conduit/api/v1/config_pb.ts"
 export * from "./gen/conduit/api/v1/diagnostics_pb.ts"
 export * from "./gen/conduit/api/v1/error_pb.ts"

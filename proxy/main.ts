@@ -111,7 +111,7 @@ function run(config: Config, log: Logger): void {
   if (mesh !== null) {
     const { identity } = mesh
     telemetry.addCollector(controlMetrics("identity", config.identityAddress, identity.link))
-    telemetry.addCollector(identityMetrics(identity))
+    telemetry.addCollector(identityMetrics(identity, registry))
     telemetry.http.tlsOf = info => mesh.tlsOf(info)
     mesh.onFallback = fallsBack => {
       if (fallsBack) log.warn("no certificate yet: meshed peers are called in plaintext until there is one")
@@ -215,6 +215,7 @@ function run(config: Config, log: Logger): void {
     identity: () => mesh?.identity.describe() ?? null,
     refusals: id => telemetry.refusals.json(id),
     discovery: () => discovery.describe(),
+    policy: () => policyWatch.describe(),
     shutdown: () => lifecycle.terminate("POST /shutdown"),
   })
   if (mesh !== null)

@@ -31,6 +31,8 @@ interface Described {
   readonly at: readonly Moment[]
   /** Checks without whose success this one says nothing; it is not made then. They stand earlier in the table. */
   readonly needs?: readonly string[]
+  /** Whether there is anything to look at in a cluster; what is not installed is not mentioned. Default: there is. */
+  readonly where?: (world: ClusterWorld) => Promise<boolean>
 }
 
 /** A check of a Kubernetes cluster, of a local mesh and its machine, or of either. */

@@ -211,6 +211,55 @@ test("what a check needs is made before it, wherever both are made", () => {
   }
 })
 
+test("of the CNI plugin nothing is said where there is none, and where there is, what is wrong with it", async () => {
+  const cni = async (moment: Moment = "installed") =>
+    Object.fromEntries([...(await findings(moment))].filter(([id]) => id.startsWith("cni-")))
+  expect(await cni()).toEqual({})
+  const config = kubernetes.objects.find(
+    ({ metadata }) => metadata.name === "conduit-config",
+  ) as StoredObject & {
+    data: Record<string, string>
+  }
+  const values = { ...JSON.parse(config.data["values.json"] ?? "{}"), cni: { enabled: true } }
+  change("ConfigMap", "conduit-config", { data: { ...config.data, "values.json": JSON.stringify(values) } })
+  expect(await cni()).toMatchObject({
+    "cni-nodes": { state: "failure", why: expect.stringContaining("nothing redirects them") },
+    "cni-version": null,
+    "cni-redirect": { state: "success" },
+  })
+  const metadata = { name: "conduit-cni", namespace: "conduit-cni" }
+  const daemon = (ready: number, version: string): StoredObject => ({
+    ...{ apiVersion: "apps/v1", kind: "DaemonSet", metadata },
+    spec: { template: { spec: { containers: [{ image: `r/cni:${version}` }] } } },
+    status: { desiredNumberScheduled: 2, numberReady: ready },
+  })
+  const labels = { "app.kubernetes.io/name": "conduit-cni" }
+  const installer = {
+    ...{
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name: "conduit-cni-x", namespace: "conduit-cni", labels },
+    },
+    ...{ spec: { nodeName: "node-2" }, status: { phase: "Pending", conditions: [] } },
+  }
+  kubernetes.objects.push(daemon(1, CLIENT_VERSION), installer)
+  expect((await cni())["cni-nodes"]).toMatchObject({
+    why: expect.stringMatching(
+      /ready on 1 of 2 nodes.*node node-2: pod conduit-cni\/conduit-cni-x is not ready/s,
+    ),
+    heals: true,
+  })
+  without("DaemonSet", "conduit-cni")
+  kubernetes.objects.push(daemon(2, "0.0.1"))
+  const held = { name: "conduit-validate", state: { waiting: { reason: "CrashLoopBackOff" } } }
+  change("Pod", "web-1", { status: { phase: "Pending", initContainerStatuses: [held] } })
+  expect(await cni("proxy")).toMatchObject({
+    "cni-nodes": { state: "success", detail: "2 nodes" },
+    "cni-version": { state: "warning", why: expect.stringContaining("r/cni:0.0.1") },
+    "cni-redirect": { state: "failure", why: expect.stringContaining("pod shop/web-1") },
+  })
+})
+
 test("nothing is wrong with a mesh that is well, at any moment", async () => {
   expect(notWell(await findings("installed"))).toEqual({})
   expect(notWell(await findings("proxy"))).toEqual({})

@@ -116,7 +116,7 @@ type Environment = Readonly<Record<string, string | undefined>>
  *
  * @throws Failure when several local meshes run and none is chosen
  */
-async function findWorld(
+export async function findWorld(
   args: GlobalArgs,
   moment: Moment,
   env: Environment,

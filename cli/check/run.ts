@@ -55,6 +55,7 @@ export async function runChecks(
   const all: Made[] = []
   const unmet = new Set<string>()
   for (const check of checks) {
+    if (!(await stands(check, world))) continue
     const needed = check.needs?.find(id => unmet.has(id)) ?? ""
     if (needed === "") onBegin(check)
     let finding = needed === "" ? await find(check, world) : null
@@ -70,6 +71,12 @@ export async function runChecks(
     onMade(made)
   }
   return all
+}
+
+async function stands({ where }: Check, world: ClusterWorld | LocalWorld): Promise<boolean> {
+  if (where === undefined || !(world instanceof ClusterWorld)) return true
+  // Why it cannot be told is what earlier checks say.
+  return await where(world).catch(() => false)
 }
 
 async function find(check: Check, world: ClusterWorld | LocalWorld): Promise<Finding> {

@@ -12,6 +12,7 @@ import {
   routesSound,
 } from "./api_checks.ts"
 import type { Check, Moment } from "./check.ts"
+import { cniOnNodes, cniUpToDate, hasCni, podsRedirected } from "./cni_checks.ts"
 import {
   crdsServed,
   deploymentsReady,
@@ -57,6 +58,7 @@ const API = "API of the control plane"
 const IDENTITY = "Identity"
 const MESH = "Mesh"
 const DATA = "Data plane"
+const CNI = "CNI plugin"
 
 /** Checks that are alike but for these three columns; the columns of a check are id, what is well, function, needs. */
 function like<Place extends Check["place"]>(
@@ -154,6 +156,14 @@ export const CHECKS: readonly Check[] = [
     ["mesh-opaque-ports", "opaque ports agree", opaquePortsAgree, "api-answers"],
     ["mesh-identities", "endpoints of a Service are meshed alike", endpointsAlike, "api-answers"],
   ),
+  ...like(
+    CNI,
+    "cluster",
+    RUNNING,
+    ["cni-nodes", "it is on every node", cniOnNodes, "kubernetes-api"],
+    ["cni-version", "it is of the control plane's version", cniUpToDate, "cni-nodes"],
+    ["cni-redirect", "pods were redirected when they started", podsRedirected, "kubernetes-api"],
+  ).map(check => ({ ...check, where: hasCni })),
   ...like(DATA, "local", RUNNING, ["proxy-ready", "pods with a proxy are ready", proxiesReady, "local-mesh"]),
   ...like(
     DATA,

@@ -136,6 +136,16 @@ const OUTCOMES: Readonly<Partial<Record<CallOutcome, Outcome>>> = {
   [CallOutcome.NONE]: UNKNOWN,
 }
 
+/** A place as data. */
+export interface PlaceReport {
+  readonly kind: string
+  readonly namespace: string | null
+  readonly name: string
+  readonly field: string | null
+  readonly file: string | null
+  readonly line: number | null
+}
+
 /** `conduit explain FROM TO -o json`. */
 export interface CallReport {
   /** As typed. */
@@ -159,15 +169,10 @@ export interface CallReport {
     readonly outcome: "ok" | "warn" | "fail" | "none"
     readonly decision: string
     readonly reason: string | null
-    readonly object: {
-      readonly kind: string
-      readonly namespace: string | null
-      readonly name: string
-      readonly field: string | null
-      readonly file: string | null
-      readonly line: number | null
-    } | null
+    readonly object: PlaceReport | null
     readonly details: readonly string[]
+    /** What holds besides, and the object that has it so. */
+    readonly notes: readonly { readonly text: string; readonly object: PlaceReport | null }[]
     readonly change: string | null
   }[]
 }
@@ -192,28 +197,26 @@ export function reportOf(
       step: text(verdict?.step),
       summary: verdict?.summary ?? "",
     },
-    steps: steps.map(({ name, outcome, decision, reason, object, details, change }) => {
-      const at = object === undefined ? null : find(object)
-      return {
-        name,
-        outcome: (OUTCOMES[outcome] ?? UNKNOWN).word,
-        decision,
-        reason: text(reason),
-        object:
-          object === undefined
-            ? null
-            : {
-                kind: object.kind,
-                namespace: text(object.namespace),
-                name: object.name,
-                field: text(object.field),
-                file: at?.file ?? null,
-                line: at?.line ?? null,
-              },
-        details,
-        change: text(change),
-      }
-    }),
+    steps: steps.map(({ name, outcome, decision, reason, object, details, notes, change }) => ({
+      name,
+      outcome: (OUTCOMES[outcome] ?? UNKNOWN).word,
+      decision,
+      reason: text(reason),
+      object: placeReport(object, find),
+      details,
+      notes: notes.map(note => ({ text: note.text, object: placeReport(note.object, find) })),
+      change: text(change),
+    })),
+  }
+}
+
+function placeReport(object: ClusterPlace | undefined, find: PlaceFinder): PlaceReport | null {
+  if (object === undefined) return null
+  const at = find(object)
+  const { kind, name, namespace, field } = object
+  return {
+    ...{ kind, name, namespace: namespace || null, field: field || null },
+    ...{ file: at?.file ?? null, line: at?.line ?? null },
   }
 }
 
@@ -241,7 +244,7 @@ export function callText(
   for (const step of answer.steps) {
     const { object } = step
     const place = object === undefined ? "" : placeText(object, find(object))
-    lines.push(...stepLines(step, look, place === before ? "" : place))
+    lines.push(...stepLines(step, look, place === before ? "" : place, find))
     if (place !== "") before = place
   }
   const { verdict } = answer
@@ -264,9 +267,10 @@ export function isAnswered({ verdict }: ExplainCallResponse): boolean {
 const NAME_WIDTH = "endpoints".length
 
 function stepLines(
-  { name, outcome, decision, reason, details, change }: CallStep,
+  { name, outcome, decision, reason, details, notes, change }: CallStep,
   look: CallLook,
   place: string,
+  find: PlaceFinder,
 ): string[] {
   const { mark } = OUTCOMES[outcome] ?? UNKNOWN
   const head = paint(look.ticks ? mark.tick : mark.word, mark.colour, look)
@@ -275,6 +279,11 @@ function stepLines(
   if (reason !== "") lines.push(`${below}${reason}`)
   for (const detail of details) lines.push(`${below}- ${detail}`)
   if (place !== "") lines.push(`${below}${paint(`at ${place}`, 2, look)}`)
+  for (const note of notes) {
+    lines.push(`${below}- ${note.text}`)
+    if (note.object !== undefined)
+      lines.push(`${below}  ${paint(`at ${placeText(note.object, find(note.object))}`, 2, look)}`)
+  }
   if (change !== "") lines.push(`${below}${look.ticks ? "→" : "->"} ${change}`)
   return lines
 }

@@ -68,16 +68,18 @@ export async function answersOf(
   target: ResourceArgument,
   selector: string | undefined,
   take: (answer: ProxyAnswer) => void,
-  question: "metrics" | "discovery" = "metrics",
+  question: "metrics" | "discovery" | "policy" = "metrics",
 ): Promise<void> {
   const { namespace, cluster } = mesh
   if (cluster === null) {
     const request = { target: queryOf(target, namespace, selector) }
     await mesh.call(async api => {
-      for await (const answer of question === "metrics"
-        ? api.proxyMetrics(request)
-        : api.proxyDiscovery(request))
-        take(answer)
+      const asked = {
+        metrics: () => api.proxyMetrics(request),
+        discovery: () => api.proxyDiscovery(request),
+        policy: () => api.proxyPolicies(request),
+      }
+      for await (const answer of asked[question]()) take(answer)
     })
     return
   }
@@ -90,6 +92,8 @@ export async function answersOf(
     namespace,
     selector,
     `/${question}`,
-  ))
-    take(answer)
+  )) {
+    const old = question !== "metrics" && answer.error.endsWith("answered 404")
+    take(old ? { ...answer, error: "it is too old to tell; start its pod anew with a newer proxy" } : answer)
+  }
 }

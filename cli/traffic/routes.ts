@@ -11,6 +11,7 @@ import {
   peerOf,
   queryOf,
   resourcesText,
+  resourceText,
   SELECTOR_FLAG,
   selectorOf,
 } from "../resource.ts"
@@ -26,20 +27,28 @@ export interface RouteLine extends HttpLine {
   readonly actual: { readonly success: number | null; readonly rps: number | null }
 }
 
+/** A row of the table: what JSON has, and what was sent again. */
+interface RouteTableRow extends RouteLine {
+  /** A second; null for nothing. */
+  readonly retriesRps: number | null
+}
+
 /** A row of the API as the contract shows it. */
-function routeLine({ route, service, http, actual }: RouteRow): RouteLine {
+function routeLine({ route, service, http, actual }: RouteRow): RouteTableRow {
   return {
     route,
     service: `${service?.namespace ?? ""}/${service?.name ?? ""}`,
     ...httpLine(http),
     actual: { success: actual?.success ?? null, rps: actual?.rps ?? null },
+    retriesRps: actual?.retriesRps || null,
   }
 }
 
 /** Columns of the table; what was sent only where it is asked for or differs. */
-function routeColumns(rows: readonly RouteLine[], namespaces: boolean): Column<RouteLine>[] {
-  const differs = ({ success, actual }: RouteLine): boolean =>
-    success !== null && actual.success !== null && Math.abs(success - actual.success) > 0.0005
+function routeColumns(rows: readonly RouteTableRow[], namespaces: boolean): Column<RouteTableRow>[] {
+  const differs = ({ success, actual, retriesRps }: RouteTableRow): boolean =>
+    (retriesRps ?? 0) >= 0.05 ||
+    (success !== null && actual.success !== null && Math.abs(success - actual.success) > 0.0005)
   const wide = !rows.some(differs)
   return [
     { title: "ROUTE", cell: row => (row.route === "default" ? "[DEFAULT]" : row.route) },
@@ -51,6 +60,7 @@ function routeColumns(rows: readonly RouteLine[], namespaces: boolean): Column<R
     { title: "RPS", cell: row => rate(row.rps), right: true },
     { title: "ACTUAL_SUCCESS", cell: row => percent(row.actual.success), right: true, wide },
     { title: "ACTUAL_RPS", cell: row => rate(row.actual.rps), right: true, wide },
+    { title: "RETRIES", cell: row => rate(row.retriesRps), right: true, wide },
     { title: "P50", cell: row => millis(row.latencyMs.p50), right: true },
     { title: "P95", cell: row => millis(row.latencyMs.p95), right: true },
     { title: "P99", cell: row => millis(row.latencyMs.p99), right: true },
@@ -90,7 +100,7 @@ export const routes = command({
     const { namespace } = mesh
     const from = selectorOf(sender, args["from-namespace"] ?? namespace)
     await show(args.watch === true, async () => {
-      const rows: RouteLine[] = []
+      const rows: RouteTableRow[] = []
       await mesh.call(async api => {
         for (const target of targets) {
           const answer = await api.routes({
@@ -103,12 +113,21 @@ export const routes = command({
       })
       if (rows.length === 0) {
         const what = resourcesText(targets)
-        say(
-          `No Service found for ${what}${namespace === "" ? "" : ` in namespace "${namespace}" (-A takes all)`}.`,
-        )
+        const place = namespace === "" ? "" : ` in namespace "${namespace}" (-A takes all)`
+        // Whose calls are meant is easily asked the wrong way round.
+        const caller = targets.find(({ kind, name }) => name !== "" && kind !== "service")
+        const hint =
+          caller === undefined
+            ? ""
+            : `; conduit routes --from ${resourceText(caller.kind, caller.name)} shows the routes that it calls`
+        say(`No Service found for ${what}${place}${hint}.`)
         if (format === "table" || format === "wide") return ""
       }
-      return await render(format, rows, routeColumns(rows, namespace === ""), row => row)
+      return await render(format, rows, routeColumns(rows, namespace === ""), lineOf)
     })
   },
 })
+
+function lineOf({ retriesRps: _, ...line }: RouteTableRow): RouteLine {
+  return line
+}

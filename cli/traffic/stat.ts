@@ -8,6 +8,7 @@ import { GLOBAL_FLAGS, WATCH_FLAG, WINDOW_FLAG } from "../flags.ts"
 import { byteRate, type Column, FORMATS, formatOf, millis, percent, rate, render, say } from "../output.ts"
 import {
   KIND_WORDS,
+  NAME_KINDS,
   parseResources,
   peerOf,
   pluralOf,
@@ -46,7 +47,10 @@ export interface StatLine extends HttpLine {
   readonly namespace: string
   readonly kind: string
   readonly name: string
-  readonly meshed: { readonly running: number; readonly total: number }
+  /** Of a route alone: its Service, `namespace/name`. */
+  readonly service?: string
+  /** Null for authorities and routes, behind which there are no pods. */
+  readonly meshed: { readonly running: number | null; readonly total: number | null }
   readonly tcp: {
     readonly open: number | null
     readonly readBytesPerSec: number | null
@@ -54,20 +58,24 @@ export interface StatLine extends HttpLine {
   }
 }
 
-/** A row of the table: what JSON has, and what policies refused. */
+/** A row of the table: what JSON has, what policies refused, and what callers sent again. */
 interface StatTableRow extends StatLine {
   /** A second; null for nothing. */
   readonly refusedRps: number | null
+  /** A second; null for nothing. */
+  readonly retriesRps: number | null
 }
 
 /** A row of the API as the contract shows it. */
 function statLine(row: StatRow): StatLine {
-  const { http, tcp } = row
+  const { http, tcp, service } = row
+  const pods = !isName(row.resource?.kind ?? "")
   return {
     namespace: row.resource?.namespace ?? "",
     kind: row.resource?.kind ?? "",
     name: row.resource?.name ?? "",
-    meshed: { running: row.meshedPods, total: row.totalPods },
+    ...(service === undefined ? {} : { service: `${service.namespace}/${service.name}` }),
+    meshed: { running: pods ? row.meshedPods : null, total: pods ? row.totalPods : null },
     ...httpLine(http),
     tcp: {
       open: tcp === undefined ? null : Number(tcp.open),
@@ -77,15 +85,21 @@ function statLine(row: StatRow): StatLine {
   }
 }
 
+function isName(kind: string): boolean {
+  return kind in NAME_KINDS
+}
+
 /** Columns of the table; a namespace only where several are shown, a kind where several are asked for. */
 function statColumns(options: {
   readonly namespaces: boolean
   readonly kinds: boolean
+  readonly routes: boolean
 }): Column<StatTableRow>[] {
   return [
     ...(options.namespaces ? [{ title: "NAMESPACE", cell: (row: StatTableRow) => row.namespace }] : []),
     { title: "NAME", cell: row => (options.kinds ? resourceText(row.kind, row.name) : row.name) },
-    { title: "MESHED", cell: row => `${row.meshed.running}/${row.meshed.total}`, right: true },
+    ...(options.routes ? [{ title: "SERVICE", cell: serviceName }] : []),
+    { title: "MESHED", cell: meshedText, right: true },
     { title: "SUCCESS", cell: row => percent(row.success), right: true },
     { title: "RPS", cell: row => rate(row.rps), right: true },
     { title: "P50", cell: row => millis(row.latencyMs.p50), right: true },
@@ -95,7 +109,16 @@ function statColumns(options: {
     { title: "READ", cell: row => byteRate(row.tcp.readBytesPerSec), right: true, wide: true },
     { title: "WRITE", cell: row => byteRate(row.tcp.writeBytesPerSec), right: true, wide: true },
     { title: "UNAUTHORIZED", cell: row => rate(row.refusedRps), right: true, wide: true },
+    { title: "RETRIES", cell: row => rate(row.retriesRps), right: true, wide: true },
   ]
+}
+
+function meshedText({ meshed: { running, total } }: StatTableRow): string | null {
+  return running === null ? null : `${running}/${total}`
+}
+
+function serviceName({ service }: StatTableRow): string | null {
+  return service?.slice(service.indexOf("/") + 1) ?? null
 }
 
 const args = {
@@ -103,7 +126,7 @@ const args = {
   resource: {
     type: "positional",
     valueHint: "RESOURCE",
-    description: "deploy, deploy/web, or deploy web",
+    description: "deploy, deploy/web, or deploy web; authority and route for names that requests bear",
     required: true,
   },
   ...WINDOW_FLAG,
@@ -120,22 +143,39 @@ export const stat = command({
   meta: { name: "stat", description: "Success rate, requests a second and latencies of resources" },
   args,
   variadic: true,
-  offers: { resource: KIND_WORDS, from: KIND_WORDS, to: KIND_WORDS, output: FORMATS },
+  offers: {
+    resource: [...KIND_WORDS, ...Object.keys(NAME_KINDS)],
+    from: KIND_WORDS,
+    to: KIND_WORDS,
+    output: FORMATS,
+  },
   examples: [
     { line: "conduit stat deploy -n shop", why: "every Deployment of a namespace" },
     { line: "conduit stat deploy/web --to deploy/cart -t 30s", why: "what web sends to cart" },
     { line: "conduit stat deploy -A -w", why: "everything, kept up to date" },
+    {
+      line: "conduit stat deploy -o wide",
+      why: "with bytes, what policies refused, and what was sent again",
+    },
+    { line: "conduit stat authority --from deploy/web", why: "by which names web calls, outside too" },
+    { line: "conduit stat route --to svc/cart", why: "each route of a Service" },
     { line: "conduit stat pod -l app=web -o json", why: "for programs" },
   ],
   async run({ args }) {
     const format = formatOf(args.output)
-    const targets = parseResources(args._)
+    const targets = parseResources(args._, true)
+    const names = targets.filter(target => isName(target.kind))
     const windowMs = windowMsOf(args["time-window"])
     const sender = peerOf(args.from, "--from")
     const receiver = peerOf(args.to, "--to")
-    if (sender !== undefined && receiver !== undefined) {
+    if (sender !== undefined && receiver !== undefined && names.length < targets.length) {
       throw new UsageError(
         "--from and --to cannot be used together; stat deploy/a --to deploy/b shows what a sends to b",
+      )
+    }
+    if (args.selector !== undefined && names.length > 0) {
+      throw new UsageError(
+        `-l chooses by labels, and ${pluralOf(names[0]?.kind ?? "")} have none; --from and --to choose whose traffic is shown`,
       )
     }
     const kinds = new Set(targets.map(target => target.kind)).size > 1
@@ -144,7 +184,8 @@ export const stat = command({
     const from = selectorOf(sender, args["from-namespace"] ?? namespace)
     const to = selectorOf(receiver, args["to-namespace"] ?? namespace)
     const warned = new Set<string>()
-    const columns = statColumns({ namespaces: namespace === "", kinds })
+    const routes = targets.some(target => target.kind === "route")
+    const columns = statColumns({ namespaces: namespace === "", kinds, routes })
     await show(args.watch === true, async () => {
       const rows: StatTableRow[] = []
       await mesh.call(async api => {
@@ -152,10 +193,14 @@ export const stat = command({
           rows.push(...(await ask(api, target)))
         }
       })
-      if (rows.length === 0)
-        say(`No ${targets.map(target => pluralOf(target.kind)).join(", ")} found ${place(namespace)}.`)
+      if (rows.length === 0) {
+        const what = targets.map(target => pluralOf(target.kind)).join(", ")
+        // What nothing bears is not there.
+        const seen = names.length > 0 ? "seen within the window" : "found"
+        say(`No ${what} ${seen} ${place(namespace)}.`)
+      }
       if (rows.length === 0 && (format === "table" || format === "wide")) return ""
-      return await render(format, rows, columns, ({ refusedRps: _, ...line }) => line)
+      return await render(format, rows, columns, lineOf)
     })
 
     async function ask(api: ApiClient, target: ResourceArgument): Promise<StatTableRow[]> {
@@ -164,6 +209,7 @@ export const stat = command({
         target: asked,
         windowMs,
         refused: format === "wide",
+        retries: format === "wide",
         ...(from === undefined ? {} : { from }),
         ...(to === undefined ? {} : { to }),
       })
@@ -175,10 +221,18 @@ export const stat = command({
         warned.add(warning)
         say(`Warning: ${warning}`)
       }
-      return answer.rows.map(row => ({ ...statLine(row), refusedRps: row.refusedRps || null }))
+      return answer.rows.map(row => ({
+        ...statLine(row),
+        refusedRps: row.refusedRps || null,
+        retriesRps: row.retriesRps || null,
+      }))
     }
   },
 })
+
+function lineOf({ refusedRps: _, retriesRps: __, ...line }: StatTableRow): StatLine {
+  return line
+}
 
 function place(namespace: string): string {
   return namespace === ""

@@ -75,3 +75,37 @@ export function calledSide(store: ClusterStore, access: telemetryQueryV1.Access)
     ? { namespace, kind: "pod", name: reporter.pod }
     : { namespace, kind: reporter.workloadKind, name: reporter.workload }
 }
+
+/** DNS identities of callers: proxies tell of the other end's alone, and each has but one, which mutual TLS proves. */
+export class ClientNames {
+  private readonly store: ClusterStore
+  private readonly accounts = new Map<string, string>()
+
+  constructor(store: ClusterStore) {
+    this.store = store
+  }
+
+  /** Of who counted a row; empty without mutual TLS, and where it is not known. */
+  of({ reporter, serverId, tls }: telemetryQueryV1.Traffic): string {
+    const at = serverId.indexOf(MARK)
+    if (reporter === undefined || tls !== "true" || at < 0) return ""
+    const account = this.accountOf(reporter)
+    return account === "" ? "" : `${account}.${reporter.namespace}${serverId.slice(at)}`
+  }
+
+  private accountOf({ namespace, pod, workloadKind, workload }: telemetryQueryV1.PodRef): string {
+    const own = this.store.pod(namespace, pod)?.serviceAccount
+    const key = `${namespace}/${workloadKind}/${workload}`
+    if (own !== undefined) this.accounts.set(key, own)
+    const known = own ?? this.accounts.get(key)
+    if (known !== undefined) return known
+    // A pod that has gone went by the account of those that took its place.
+    let account = ""
+    for (const other of this.store.pods(namespace)) {
+      const { kind, name } = this.store.workloadOf(other)
+      if (kind === workloadKind && name === workload) account = other.serviceAccount
+    }
+    this.accounts.set(key, account)
+    return account
+  }
+}

@@ -4,8 +4,9 @@ import type { EdgeSchema, EdgesRequest, EdgesResponseSchema } from "../../protos
 import { telemetryQueryV1 } from "../../protos/mod.ts"
 import type { ClusterStore } from "../cluster/mod.ts"
 import { AccessSum, FigureSum, type TelemetryQueries } from "../telemetry/mod.ts"
-import { calledSide, callerOf } from "./callers.ts"
+import { ClientNames, calledSide, callerOf } from "./callers.ts"
 import {
+  calledBy,
   compareResources,
   type PodName,
   type ResourceName,
@@ -13,7 +14,7 @@ import {
   resourcesOfName,
   select,
 } from "./resources.ts"
-import { calledBy, figuresOf, windowOf } from "./stat.ts"
+import { figuresOf, windowOf } from "./figures.ts"
 
 /** Why traffic with a `tls` label is not mutual TLS, where the label alone tells. */
 const REASONS: Readonly<Record<string, string>> = {
@@ -95,6 +96,7 @@ export function edgesOf(
     found.set(key, edge)
     return edge
   }
+  const clients = new ClientNames(store)
   /** Edges by who calls, and by the Service that it calls. */
   const throughService = new Map<string, EdgeSum>()
   // What reached nobody comes last: it belongs to the edge of what did.
@@ -109,7 +111,8 @@ export function edgesOf(
       outsideOf(row)
     const called = from === undefined ? "" : serviceCalled(from, row)
     const known = reachedNobody(row) ? throughService.get(called) : undefined
-    const edge = known ?? edgeOf(from, to, row, reasonOf(store, row))
+    const ids = { clientId: row.clientId || clients.of(row), serverId: row.serverId }
+    const edge = known ?? edgeOf(from, to, ids, reasonOf(store, row))
     if (edge === undefined) continue
     edge.sum.add(row)
     if (called !== "" && precedes(edge, throughService.get(called))) throughService.set(called, edge)

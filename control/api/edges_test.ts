@@ -44,7 +44,7 @@ const SECURED = { dst_deployment: "cart", dst_pod: "cart-1", tls: "true", ...id 
 const NO_ENDPOINT = { tls: "no_identity", classification: "failure" }
 const PLAIN = { dst_deployment: "cart", dst_pod: "cart-2", tls: "no_identity" }
 
-async function edgesOf(kind: string, responses: readonly (readonly [Labels, number])[]) {
+async function toldOf(kind: string, responses: readonly (readonly [Labels, number])[], store = shop()) {
   const telemetry = new TelemetryStore(START - 1)
   const stream = telemetry.openStream(
     create(telemetryV1.ReporterSchema, {
@@ -74,13 +74,16 @@ async function edgesOf(kind: string, responses: readonly (readonly [Labels, numb
     target: { kind, namespace: "shop", name: "", labelSelector: "" },
     windowMs: 60_000,
   })
-  const store = shop()
   const { edges: rows = [] } = await edges(
     store,
     localQueries(telemetry, () => NOW),
     request,
   )
-  return rows.map(({ from, to, secured, reason, http }) => ({
+  return rows
+}
+
+async function edgesOf(kind: string, responses: readonly (readonly [Labels, number])[]) {
+  return (await toldOf(kind, responses)).map(({ from, to, secured, reason, http }) => ({
     pair: `${from?.name} ${to?.kind}/${to?.name}`,
     secured,
     reason,
@@ -156,5 +159,32 @@ test("what is called outside of the cluster is an end by its host, and what nobo
     ["web external/api.example:8080", false, "the called side is outside of the mesh"],
     ["web external/denied.example", false, "no request got further than the caller's proxy"],
     ["web external/unnamed", false, "the called side is outside of the mesh"],
+  ])
+})
+
+test("a caller's identity is that of its service account, also of pods that have gone, and of none in plaintext", async () => {
+  const { client_id: _, ...secured } = SECURED
+  const pod = `
+apiVersion: v1
+kind: Pod
+metadata:
+  name: web-2
+  namespace: shop
+  ownerReferences: [{ apiVersion: apps/v1, kind: Deployment, name: web, controller: true }]
+spec: { serviceAccountName: front, containers: [{ name: app }] }
+`
+  const store = shop()
+  store.apply([...readManifestFile("pod.yaml", pod).objects.values()].map(put => ({ put })))
+  const rows = await toldOf(
+    "deployment",
+    [
+      [secured, 60],
+      [PLAIN, 60],
+    ],
+    store,
+  )
+  expect(rows.map(({ secured: is, clientId }) => [is, clientId])).toEqual([
+    [true, identityOf("front")],
+    [false, ""],
   ])
 })

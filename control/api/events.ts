@@ -1,14 +1,18 @@
-// Events: what changed in the cluster lately, seen as it happens and kept in memory. Whoever starts sees no past.
+// Events: what changed in the cluster lately, seen as it happens and kept in memory. Whoever starts sees no past. Renewals of
+// workloads' certificates are telemetry's to tell.
 import type { MessageInitShape } from "@bufbuild/protobuf"
 import {
   EventKind,
   type EventSchema,
   type EventsRequest,
   type EventsResponseSchema,
+  type telemetryQueryV1,
 } from "../../protos/mod.ts"
 import type { ClusterDirt, ClusterStore, PodRecord } from "../cluster/mod.ts"
 import { invalid } from "../rpc/mod.ts"
+import type { Certified } from "../tls/mod.ts"
 import { workloadOf } from "./callers.ts"
+import { AuthorityWatch, renewals } from "./certificate_events.ts"
 import { type ResourceName, resourceKey } from "./resources.ts"
 
 /** How long changes are kept. */
@@ -19,6 +23,8 @@ export const MAX_EVENTS = 2_000
 export const MAX_REVISIONS = 16
 /** Most workloads whose revisions are remembered, of which the oldest go: more than a mesh of ours was measured with. */
 export const MAX_REVISED_WORKLOADS = 20_000
+/** How often it is looked whether certificates rest on something else. */
+const AUTHORITY_LOOK_MS = 5_000
 /** Labels that name the pod template that a pod was made of, as Kubernetes' controllers set them. */
 const REVISION_LABELS = ["pod-template-hash", "controller-revision-hash"]
 
@@ -39,12 +45,21 @@ export class EventRing {
   private routes = new Map<string, object>()
   private startedMs = 0
   private unsubscribe = (): void => {}
+  private readonly authority = new AuthorityWatch()
+  private readonly certified: () => Certified | null
+  private readonly timer: ReturnType<typeof setInterval>
   private stopped = false
 
-  /** @param nowMs  milliseconds since 1970 */
-  constructor(store: ClusterStore, nowMs: () => number) {
+  /**
+   * @param nowMs  milliseconds since 1970
+   * @param certified  this process's own certificate, whose issuer and trust anchors are the mesh's
+   */
+  constructor(store: ClusterStore, nowMs: () => number, certified: () => Certified | null = () => null) {
     this.store = store
     this.nowMs = nowMs
+    this.certified = certified
+    this.timer = setInterval(() => this.lookAtAuthority(), AUTHORITY_LOOK_MS)
+    this.timer.unref()
     store.whenSynced(() => {
       if (this.stopped) return
       this.startedMs = nowMs()
@@ -58,17 +73,20 @@ export class EventRing {
   /** Looks no longer. */
   stop(): void {
     this.stopped = true
+    clearInterval(this.timer)
     this.unsubscribe()
   }
 
   /**
    * Answers an Events request.
    *
+   * @param reporters  proxies, with when they renewed their certificates
    * @throws ConnectError InvalidArgument for a window that is longer than changes are kept
    */
   since(
     { namespace, windowMs }: EventsRequest,
     nowMs: number,
+    reporters: readonly telemetryQueryV1.ProxyReporter[] = [],
   ): MessageInitShape<typeof EventsResponseSchema> {
     if (windowMs > EVENTS_KEPT_MS) {
       const sentence = `window_ms must be ${EVENTS_KEPT_MS} at most, or 0 for that, not ${windowMs}`
@@ -77,10 +95,19 @@ export class EventRing {
     const sinceMs = Math.max(nowMs - (windowMs || EVENTS_KEPT_MS), this.startedMs)
     const events: MessageInitShape<typeof EventSchema>[] = []
     for (const { timeMs, kind, resource, what } of this.events.toReversed()) {
-      if (timeMs < sinceMs || (namespace !== "" && resource.namespace !== namespace)) continue
+      // What is in no namespace bears on all.
+      const elsewhere = namespace !== "" && resource.namespace !== "" && resource.namespace !== namespace
+      if (timeMs < sinceMs || elsewhere) continue
       events.push({ timeMs, kind, resource, what })
     }
-    return { events, sinceMs }
+    events.push(...renewals(reporters, namespace, sinceMs))
+    return { events: events.sort((a, b) => (b.timeMs ?? 0) - (a.timeMs ?? 0)), sinceMs }
+  }
+
+  /** Looks whether certificates rest on something else now. */
+  lookAtAuthority(): void {
+    for (const { resource, what } of this.authority.look(this.certified()))
+      this.add(EventKind.CERTIFICATE, resource, what)
   }
 
   private look({ pods, policies, services }: ClusterDirt): void {

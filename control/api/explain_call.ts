@@ -76,10 +76,11 @@ export async function explainCallOf(
     },
   )
   return {
-    steps: steps.map(({ outcome, object, details, ...step }) => ({
+    steps: steps.map(({ outcome, object, details, notes, ...step }) => ({
       ...step,
       outcome: OUTCOMES[outcome],
       details: [...details],
+      notes: [...notes],
       ...(object === null ? {} : { object }),
     })),
     verdict: { ...verdict, step: verdict.step ?? "" },

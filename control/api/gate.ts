@@ -12,7 +12,8 @@ import {
 import type { ClusterStore } from "../cluster/mod.ts"
 import { EDGES_MS, type FigureSum, MIN_WINDOW_MS, slotMsOf, type TelemetryQueries } from "../telemetry/mod.ts"
 import { compareResources, resourceKey } from "./resources.ts"
-import { DEFAULT_WINDOW_MS, figuresOf, type PodCount, traffic } from "./stat.ts"
+import { DEFAULT_WINDOW_MS, figuresOf } from "./figures.ts"
+import { type PodCount, traffic } from "./stat.ts"
 
 /** Longest window of a gate: figures are kept for an hour, and a gate waits a little before and after. */
 export const MAX_GATE_WINDOW_MS = 55 * 60_000

@@ -13,7 +13,7 @@ import { routeStatus } from "../routing/mod.ts"
 import { FigureSum, type TelemetryQueries } from "../telemetry/mod.ts"
 import { workloadOf } from "./callers.ts"
 import { compareResources } from "./resources.ts"
-import { httpInit, windowOf } from "./stat.ts"
+import { httpInit, windowOf } from "./figures.ts"
 
 /** Most routes of one answer: more are no page that anybody reads. */
 export const MAX_GATEWAY_ROUTES = 1000

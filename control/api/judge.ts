@@ -2,7 +2,7 @@
 import { PolicySet, type Verdict, type WorkloadPolicy } from "../../protos/authorization/mod.ts"
 import type { telemetryQueryV1 } from "../../protos/mod.ts"
 import type { ClusterStore, PodRecord } from "../cluster/mod.ts"
-import { CLAUSES, ClientPods, compilePod, judge, type PolicyOptions } from "../policy/mod.ts"
+import { CLAUSES, ClientPods, compilePod, type Judgement, judge, type PolicyOptions } from "../policy/mod.ts"
 import { spiffeIdOf } from "./callers.ts"
 
 /** A decision, as people read it. */
@@ -44,11 +44,7 @@ export class Judge {
     const compiled = this.compile(access)
     if (compiled === null) return null
     const client = { address: access.clientIp, spiffeId: spiffeIdOf(access.clientId) }
-    const { verdict, misses } = judge(compiled.policy, client, access.port, requestOf(access), compiled.set)
-    if (verdict.cause !== "not-allowed") return told(verdict)
-    const nearest = misses.map(({ namespace, name, failed }) => `${namespace}/${name} ${CLAUSES[failed]}`)
-    const policy = misses.map(({ namespace, name }) => `${namespace}/${name}`).join(", ")
-    return { allowed: false, policy, reason: nearest.join("; ") || "no policy allows it" }
+    return decisionOf(judge(compiled.policy, client, access.port, requestOf(access), compiled.set))
   }
 
   private compile({ reporter }: telemetryQueryV1.Access): Compiled | null {
@@ -73,6 +69,14 @@ export class Judge {
     }
     return undefined
   }
+}
+
+/** A judgement, as people read it. */
+export function decisionOf({ verdict, misses }: Judgement): Decision {
+  if (verdict.cause !== "not-allowed") return told(verdict)
+  const nearest = misses.map(({ namespace, name, failed }) => `${namespace}/${name} ${CLAUSES[failed]}`)
+  const policy = misses.map(({ namespace, name }) => `${namespace}/${name}`).join(", ")
+  return { allowed: false, policy, reason: nearest.join("; ") || "no policy allows it" }
 }
 
 /** What was asked; null for a connection into which nobody looks. */

@@ -13,7 +13,7 @@ import { MAX_WINDOW_MS, type TelemetryQueries } from "../telemetry/mod.ts"
 import { accountOf, calledSide, callerOf } from "./callers.ts"
 import { isConnection } from "./judge.ts"
 import { compareResources, type ResourceName, resourceKey, resourcesOfName, select } from "./resources.ts"
-import { windowOf } from "./stat.ts"
+import { windowOf } from "./figures.ts"
 
 /** What a request of the kubelet is recorded as; it stays allowed whatever policies say. */
 const PROBE = "probe"

@@ -29,7 +29,7 @@ import {
   resourcesOfPod,
   select,
 } from "./resources.ts"
-import { windowOf } from "./stat.ts"
+import { windowOf } from "./figures.ts"
 
 /** Decisions of one policy. */
 class Decided {
@@ -96,7 +96,7 @@ export async function policies(
   const target = select(store, request.target, "target")
   if (target.kind === "service" || target.kind === "namespace") {
     const sentence = `target: policies hold on workloads and pods, not on a ${target.kind}`
-    throw invalid("KIND_NOT_SUPPORTED", "target.kind", sentence)
+    throw invalid("KIND_NOT_SUPPORTED", "target.kind", sentence, "ask for a Deployment, such as deploy/web")
   }
   const { accesses } = await queries.access(windowMs)
   const decisions = new Map<string, WorkloadDecisions>()

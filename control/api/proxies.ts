@@ -3,7 +3,7 @@ import { Code } from "@connectrpc/connect"
 import type { ResourceSelector } from "../../protos/mod.ts"
 import type { ClusterStore, PodRecord } from "../cluster/mod.ts"
 import { apiError } from "../rpc/mod.ts"
-import { compareResources, resourceKey, resourcesOfPod, select } from "./resources.ts"
+import { compareResources, isSelected, resourcesOfPod, select } from "./resources.ts"
 
 /** Admin port of a proxy (the contract with the outside). */
 export const PROXY_ADMIN_PORT = 4191
@@ -40,6 +40,22 @@ export interface ProxyAnswer {
 }
 
 /**
+ * Meshed pods of a selection, in the order of their names.
+ *
+ * @throws ConnectError for what cannot be selected, and NotFound when no pod of it carries a proxy
+ */
+export function proxiesOf(store: ClusterStore, selector: ResourceSelector | undefined): PodRecord[] {
+  const target = select(store, selector, "target")
+  const pods = [...store.pods()]
+    .filter(pod => pod.meshed && !pod.finished)
+    .filter(pod => isSelected(target, resourcesOfPod(store, pod, target.kind)))
+    .sort(compareResources)
+  if (pods.length === 0)
+    throw apiError(Code.NotFound, "no pod of the selection carries a proxy", { reason: "NO_PROXY" })
+  return pods
+}
+
+/**
  * Asks every meshed pod of a selection, in the order of their names.
  *
  * @throws ConnectError for what cannot be selected, and NotFound when no pod of it carries a proxy
@@ -51,15 +67,7 @@ export async function* askProxies(
   signal: AbortSignal,
   options: ProxyOptions = {},
 ): AsyncGenerator<ProxyAnswer> {
-  const target = select(store, selector, "target")
-  const pods = [...store.pods()]
-    .filter(pod => pod.meshed && !pod.finished)
-    .filter(pod =>
-      resourcesOfPod(store, pod, target.kind).some(resource => target.resources.has(resourceKey(resource))),
-    )
-    .sort(compareResources)
-  if (pods.length === 0)
-    throw apiError(Code.NotFound, "no pod of the selection carries a proxy", { reason: "NO_PROXY" })
+  const pods = proxiesOf(store, selector)
   for (let begin = 0; begin < pods.length && !signal.aborted; begin += PROXIES_AT_ONCE) {
     const some = pods.slice(begin, begin + PROXIES_AT_ONCE)
     yield* await Promise.all(some.map(pod => ask(pod, question, signal, options)))

@@ -1,6 +1,7 @@
 // From selectors to resources, and from pods to the resources that they belong to.
 import { Code, type ConnectError } from "@connectrpc/connect"
-import type { ResourceSelector } from "../../protos/mod.ts"
+import type { ResourceSelector, telemetryQueryV1 } from "../../protos/mod.ts"
+import { didYouMean, nearest } from "../../deploy/suggest/mod.ts"
 import { type ClusterStore, type PodRecord, WORKLOAD_KINDS, type WorkloadKind } from "../cluster/mod.ts"
 import { apiError, invalid } from "../rpc/mod.ts"
 import { type LabelMatcher, parseLabelSelector } from "./label_selector.ts"
@@ -82,14 +83,36 @@ export function select(
   if (name !== "" && resources.size === 0) {
     const where = namespace === "" || kind === "namespace" ? "" : ` in namespace "${namespace}"`
     const labels = labelSelector === "" ? "" : ` with labels ${labelSelector}`
-    throw unknownObject(`${kind} "${name}"${labels} is not known${where}`, `${field}.name`)
+    const hint = labels === "" ? hintFor(store, kind, where === "" ? "" : namespace, name) : ""
+    throw unknownObject(`${kind} "${name}"${labels} is not known${where}`, `${field}.name`, hint)
   }
   return { kind, resources }
 }
 
 /** Nothing of that name is there. @param field  of the request that names it */
-export function unknownObject(sentence: string, field: string): ConnectError {
-  return apiError(Code.NotFound, sentence, { reason: "NOT_KNOWN", field })
+export function unknownObject(sentence: string, field: string, hint = ""): ConnectError {
+  return apiError(Code.NotFound, sentence, { reason: "NOT_KNOWN", field, hint })
+}
+
+/** What was meant by a name that nothing has: the namespace is another, or the name nearly. */
+function hintFor(store: ClusterStore, kind: string, namespace: string, name: string): string {
+  const unknown = unknownNamespace(store, namespace)
+  if (unknown !== "") return unknown
+  const all = [...objectsOf(store, kind, "")]
+  const elsewhere = [...new Set(all.filter(one => one.name === name).map(one => one.namespace))].sort()
+  if (elsewhere.length > 0) return `there is one in namespace ${elsewhere.join(", ")}`
+  const here = all.filter(one => namespace === "" || one.namespace === namespace).map(one => one.name)
+  const near = nearest(name, [...new Set(here)])
+  return near === null ? "" : `did you mean "${near}"?`
+}
+
+/** That there is no such namespace, and which one was meant; empty where there is, or none was named. */
+export function unknownNamespace(store: ClusterStore, namespace: string): string {
+  const known = [...store.namespaces()].map(one => one.name)
+  if (namespace === "" || known.length === 0 || known.includes(namespace)) return ""
+  // Of manifests, namespaces may be named by what is in them alone.
+  if (!store.pods(namespace)[Symbol.iterator]().next().done) return ""
+  return `there is no namespace "${namespace}"${didYouMean(namespace, known)}`
 }
 
 function objectsOf(
@@ -123,4 +146,16 @@ export function resourcesOfName(store: ClusterStore, ref: PodName, kind: string)
   if (kind === "pod") return ref.pod === "" ? [] : [{ namespace, kind, name: ref.pod }]
   if (kind === ref.workloadKind && ref.workload !== "") return [{ namespace, kind, name: ref.workload }]
   return []
+}
+
+/** Resources of a kind that an outbound row's traffic went to. */
+export function calledBy(store: ClusterStore, row: telemetryQueryV1.Traffic, kind: string): ResourceName[] {
+  if (row.dst === undefined) return []
+  if (kind !== "service") return resourcesOfName(store, row.dst, kind)
+  return row.dstService === "" ? [] : [{ namespace: row.dst.namespace, kind, name: row.dstService }]
+}
+
+/** Whether any of some resources is selected. */
+export function isSelected(selection: Selection, resources: readonly ResourceName[]): boolean {
+  return resources.some(resource => selection.resources.has(resourceKey(resource)))
 }

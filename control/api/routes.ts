@@ -4,7 +4,6 @@ import type { MessageInitShape } from "@bufbuild/protobuf"
 import type {
   ActualFiguresSchema,
   HttpFiguresSchema,
-  RouteRowSchema,
   RoutesRequest,
   RoutesResponseSchema,
 } from "../../protos/mod.ts"
@@ -13,6 +12,7 @@ import { bindingOf } from "../routing/mod.ts"
 import { RouteSum, type TelemetryQueries } from "../telemetry/mod.ts"
 import {
   compareResources,
+  isSelected,
   type ResourceName,
   resourceKey,
   resourcesOfName,
@@ -20,7 +20,7 @@ import {
   type Selection,
   select,
 } from "./resources.ts"
-import { httpInit, windowOf } from "./stat.ts"
+import { httpInit, windowOf } from "./figures.ts"
 
 /** Name of the route of requests that met no rule, and of which no route was learnt. */
 const DEFAULT_ROUTE = "default"
@@ -37,46 +37,73 @@ export async function routes(
   queries: TelemetryQueries,
   request: RoutesRequest,
 ): Promise<MessageInitShape<typeof RoutesResponseSchema>> {
-  const windowMs = windowOf(request.windowMs)
   const services = servicesOf(store, select(store, request.target, "target"))
   const from = request.from === undefined ? null : select(store, request.from, "from")
+  const found = await routesOf(store, queries, services, from, windowOf(request.windowMs))
+  return {
+    rows: found.map(({ route, service, sum }) => ({
+      route,
+      service,
+      ...routeFigures(sum),
+      ...actualOf(sum),
+    })),
+  }
+}
+
+/** A route of a Service. */
+export interface ServiceRoute {
+  readonly route: string
+  readonly service: ResourceName
+  /** Its traffic; undefined where there was none. */
+  readonly sum: RouteSum | undefined
+}
+
+/**
+ * Routes of Services, rules that had no traffic too.
+ *
+ * @param services  by resource key
+ * @param from  only what these sent; null for all
+ * @throws ConnectError when telemetry cannot be asked
+ */
+export async function routesOf(
+  store: ClusterStore,
+  queries: TelemetryQueries,
+  services: ReadonlyMap<string, ResourceName>,
+  from: Selection | null,
+  windowMs: number,
+): Promise<ServiceRoute[]> {
   const answer = await queries.routes(windowMs)
   const sums = new Map<string, Map<string, RouteSum>>()
   for (const row of answer.routes) {
     const key = resourceKey({ namespace: row.dstNamespace, kind: "service", name: row.dstService })
     if (!services.has(key) || row.reporter === undefined) continue
-    if (from !== null && !isOf(from, resourcesOfName(store, row.reporter, from.kind))) continue
+    if (from !== null && !isSelected(from, resourcesOfName(store, row.reporter, from.kind))) continue
     const ofService = sums.get(key) ?? new Map<string, RouteSum>()
     sums.set(key, ofService)
     const sum = ofService.get(row.route) ?? new RouteSum()
     ofService.set(row.route, sum)
     sum.add(row)
   }
-  const rows: MessageInitShape<typeof RouteRowSchema>[] = []
+  const rows: ServiceRoute[] = []
   for (const [key, service] of [...services].sort((a, b) => compareResources(a[1], b[1]))) {
     const seen = sums.get(key) ?? new Map<string, RouteSum>()
-    for (const route of namesOf(store, service, seen))
-      rows.push({ route, service, ...figuresOf(seen.get(route)) })
+    for (const route of namesOf(store, service, seen)) rows.push({ route, service, sum: seen.get(route) })
   }
-  return { rows }
+  return rows
 }
 
 /** The Services that are selected, or that the pods of what is selected stand behind. */
-function servicesOf(store: ClusterStore, target: Selection): Map<string, ResourceName> {
+export function servicesOf(store: ClusterStore, target: Selection): Map<string, ResourceName> {
   if (target.kind === "service") return new Map(target.resources)
   const services = new Map<string, ResourceName>()
   for (const pod of store.pods()) {
-    if (!isOf(target, resourcesOfPod(store, pod, target.kind))) continue
+    if (!isSelected(target, resourcesOfPod(store, pod, target.kind))) continue
     for (const { namespace, name } of store.servicesOf(pod)) {
       const service = { namespace, kind: "service", name }
       services.set(resourceKey(service), service)
     }
   }
   return services
-}
-
-function isOf(selection: Selection, resources: readonly ResourceName[]): boolean {
-  return resources.some(resource => selection.resources.has(resourceKey(resource)))
 }
 
 /** Names of a Service's routes: its rules as they stand, then those that were learnt or seen, `other` and `default` last. */
@@ -110,14 +137,15 @@ function* rulesOf(store: ClusterStore, service: ServiceRecord): Generator<string
   }
 }
 
-function figuresOf(sum: RouteSum | undefined): {
+/** What callers saw of a route. */
+export function routeFigures(sum: RouteSum | undefined): {
   http?: MessageInitShape<typeof HttpFiguresSchema>
-  actual?: MessageInitShape<typeof ActualFiguresSchema>
 } {
   const http = sum?.http() ?? null
+  return http === null ? {} : { http: httpInit(http) }
+}
+
+function actualOf(sum: RouteSum | undefined): { actual?: MessageInitShape<typeof ActualFiguresSchema> } {
   const actual = sum?.actual() ?? null
-  return {
-    ...(http === null ? {} : { http: httpInit(http) }),
-    ...(actual === null ? {} : { actual }),
-  }
+  return actual === null ? {} : { actual: { ...actual, retriesRps: sum?.retriesRps() ?? 0 } }
 }

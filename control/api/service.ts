@@ -28,6 +28,7 @@ import type { TelemetryQueries } from "../telemetry/mod.ts"
 import type { Certified, MeshNames } from "../tls/mod.ts"
 import { accessGate, contextOf } from "./access.ts"
 import type { CallMetrics } from "./call_metrics.ts"
+import { authorization } from "./authorization.ts"
 import { check } from "./check.ts"
 import { edges } from "./edges.ts"
 import { config } from "./config.ts"
@@ -43,6 +44,7 @@ import { policies } from "./policies.ts"
 import type { ProxyOptions } from "./proxies.ts"
 import { proxyDiscovery } from "./proxy_discovery.ts"
 import { proxyMetrics } from "./proxy_metrics.ts"
+import { proxyPolicies, servedPolicies } from "./proxy_policies.ts"
 import { routes } from "./routes.ts"
 import { stat } from "./stat.ts"
 import { type Relay, tap } from "./tap.ts"
@@ -77,6 +79,8 @@ export interface ApiOptions {
   readonly tls?: TlsOptions
   /** Counts the calls. Default: nobody does. */
   readonly calls?: CallMetrics
+  /** Metrics of this process as Prometheus text. Default: none. */
+  readonly metricsText?: () => string
   /** Makes taps. Default: there are none. */
   readonly relay?: Relay
   /** Who may ask, see access.ts. Default: whoever reaches the port, as in a local mesh. */
@@ -106,7 +110,8 @@ export async function serveApi(
 ): Promise<Listening> {
   const { host, port, policy = POLICY_DEFAULTS, nowMs = Date.now, proxies, tls } = options
   const { certified = () => null, problems = () => [], reviews, onMistake = () => {} } = options
-  const changes = new EventRing(store, nowMs)
+  const { metricsText = () => "" } = options
+  const changes = new EventRing(store, nowMs, certified)
   const methods = (router: ConnectRouter): void => {
     router.service(ApiService, {
       version: () => version(queries, options.version),
@@ -124,13 +129,19 @@ export async function serveApi(
         explainCallOf(known(store), request, signal, { policy, names: options.names, nowMs, proxies }),
       proxyDiscovery: (request, { signal }) => proxyDiscovery(known(store), request, signal, proxies),
       gate: request => gate(known(store), queries, request, nowMs()),
+      authorization: request => authorization(known(store), policy, request, options.names?.controlNamespace),
+      proxyPolicies: (request, { signal }) => proxyPolicies(known(store), request, signal, proxies),
+      servedPolicies: request => servedPolicies(known(store), policy, request),
+      controllerMetrics: () => ({ text: metricsText() }),
       gatewayRoutes: request => gatewayRoutes(known(store), queries, request),
       timeSeries: request => timeSeries(known(store), queries, request, nowMs()),
       check: request => check(known(store), { policy, nowMs, certified, problems }, request),
       topology: request => topology(known(store), queries, request),
-      events: request => {
+      events: async request => {
         known(store)
-        return changes.since(request, nowMs())
+        // What the cluster tells is told without telemetry, too.
+        const { reporters } = await queries.reporters().catch(() => ({ reporters: [] }))
+        return changes.since(request, nowMs(), reporters)
       },
       config: () =>
         config({ version: options.version, policy, names: options.names, checked: reviews !== undefined }),

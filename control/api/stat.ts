@@ -1,53 +1,29 @@
 // Stat: traffic figures per resource. Counted by the resource's own proxies on their inbound side; between two
 // parties, and for Services, by the callers' proxies, since only they know whom they called.
 import type { MessageInitShape } from "@bufbuild/protobuf"
-import type {
-  HttpFiguresSchema,
-  StatRequest,
-  StatResponseSchema,
-  StatRowSchema,
-  TcpFiguresSchema,
-} from "../../protos/mod.ts"
+import type { StatRequest, StatResponseSchema, StatRowSchema } from "../../protos/mod.ts"
 import { telemetryQueryV1 } from "../../protos/mod.ts"
 import type { ClusterStore, PodRecord } from "../cluster/mod.ts"
 import { invalid } from "../rpc/mod.ts"
-import {
-  AccessSum,
-  FigureSum,
-  type HttpFigures,
-  MAX_WINDOW_MS,
-  MIN_WINDOW_MS,
-  type TcpFigures,
-  type TelemetryQueries,
-} from "../telemetry/mod.ts"
+import { AccessSum, FigureSum, type TelemetryQueries } from "../telemetry/mod.ts"
+import { figuresOf, windowOf } from "./figures.ts"
 import { injectedFaults } from "./injected_faults.ts"
 import {
+  calledBy,
   compareResources,
+  isSelected,
   type ResourceName,
   resourceKey,
   resourcesOfName,
   resourcesOfPod,
   type Selection,
   select,
+  unknownNamespace,
 } from "./resources.ts"
-
-/** Window when none is asked for. */
-export const DEFAULT_WINDOW_MS = 60_000
+import { retries } from "./retries.ts"
+import { isNameKind, statNames } from "./stat_names.ts"
 
 const { INBOUND, OUTBOUND } = telemetryQueryV1.Direction
-
-/**
- * Checks a window.
- *
- * @throws ConnectError InvalidArgument
- */
-export function windowOf(windowMs: number): number {
-  if (windowMs === 0) return DEFAULT_WINDOW_MS
-  if (windowMs >= MIN_WINDOW_MS && windowMs <= MAX_WINDOW_MS) return windowMs
-  const range = `${MIN_WINDOW_MS} to ${MAX_WINDOW_MS}`
-  const sentence = `window_ms must be ${range} milliseconds, or 0 for a minute, not ${windowMs}`
-  throw invalid("WINDOW_OUT_OF_RANGE", "window_ms", sentence)
-}
 
 /**
  * Answers a Stat request.
@@ -60,7 +36,19 @@ export async function stat(
   request: StatRequest,
 ): Promise<MessageInitShape<typeof StatResponseSchema>> {
   const windowMs = windowOf(request.windowMs)
-  const { target, sums, pods } = await traffic(store, queries, request, windowMs)
+  if (request.target !== undefined && isNameKind(request.target.kind)) {
+    const rows = await statNames(store, queries, request, request.target, windowMs)
+    return {
+      rows,
+      warnings: faultWarnings(
+        store,
+        rows.flatMap(({ resource }) => resource?.namespace || []),
+      ),
+    }
+  }
+  const selected = await traffic(store, queries, request, windowMs)
+  const { target, sums, pods } = selected
+  const again = request.retries ? await retries(store, queries, selected, windowMs) : null
   const refused = request.refused ? await refusedOf(store, queries, target, windowMs) : NOTHING_REFUSED
   const rows = [...target.resources.values()]
     .sort(compareResources)
@@ -69,10 +57,12 @@ export async function stat(
       const sum = sums.get(key)
       const { meshed = 0, total = 0 } = pods.get(key) ?? {}
       const refusedRps = refused.get(key)?.rps ?? 0
-      return { resource, meshedPods: meshed, totalPods: total, ...figuresOf(sum), refusedRps }
+      const retriesRps = again?.get(key)?.rps ?? 0
+      return { resource, meshedPods: meshed, totalPods: total, ...figuresOf(sum), refusedRps, retriesRps }
     })
   const namespaces = [...target.resources.values()].map(one => one.namespace)
-  return { rows, warnings: faultWarnings(store, namespaces) }
+  const nowhere = rows.length > 0 ? "" : unknownNamespace(store, request.target?.namespace ?? "")
+  return { rows, warnings: [...(nowhere === "" ? [] : [nowhere]), ...faultWarnings(store, namespaces)] }
 }
 
 /** Pods of a resource that run. */
@@ -88,6 +78,10 @@ export interface PodCount {
 /** What a window holds of the selected resources, by resource key. */
 export interface SelectedTraffic {
   readonly target: Selection
+  /** Only what these sent; null for all. */
+  readonly from: Selection | null
+  /** Only what went to these; null for all. */
+  readonly to: Selection | null
   readonly sums: ReadonlyMap<string, FigureSum>
   readonly pods: ReadonlyMap<string, PodCount>
 }
@@ -121,8 +115,8 @@ export async function traffic(
   for (const row of counted) {
     const { reporter } = row
     if (reporter === undefined) continue
-    if (from !== null && !selected(from, resourcesOfName(store, reporter, from.kind))) continue
-    if (to !== null && !selected(to, calledBy(store, row, to.kind))) continue
+    if (from !== null && !isSelected(from, resourcesOfName(store, reporter, from.kind))) continue
+    if (to !== null && !isSelected(to, calledBy(store, row, to.kind))) continue
     const resources = seenByCallers
       ? calledBy(store, row, target.kind)
       : resourcesOfName(store, reporter, target.kind)
@@ -136,7 +130,7 @@ export async function traffic(
   }
 
   const pods = countPods(store, reporters, pod => resourcesOfPod(store, pod, target.kind))
-  return { target, sums, pods }
+  return { target, from, to, sums, pods }
 }
 
 const NOTHING_REFUSED: ReadonlyMap<string, AccessSum> = new Map()
@@ -170,44 +164,6 @@ function faultWarnings(store: ClusterStore, namespaces: readonly string[]): stri
       ({ service, message }) => `Service ${service.namespace}/${service.name}: ${message}`,
     ),
   )
-}
-
-/** Figures of a row in the API's shape; absent where there was no traffic. */
-export function figuresOf(sum: FigureSum | undefined): {
-  http?: MessageInitShape<typeof HttpFiguresSchema>
-  tcp?: MessageInitShape<typeof TcpFiguresSchema>
-} {
-  const http = sum?.http() ?? null
-  const tcp = sum?.tcp() ?? null
-  return {
-    ...(http === null ? {} : { http: httpInit(http) }),
-    ...(tcp === null ? {} : { tcp: tcpInit(tcp) }),
-  }
-}
-
-/** HTTP figures in the API's shape. */
-export function httpInit(figures: HttpFigures): MessageInitShape<typeof HttpFiguresSchema> {
-  const { success, rps, responses, failures, latencyMs } = figures
-  return { success, rps, responses: BigInt(responses), failures: BigInt(failures), latencyMs }
-}
-
-function tcpInit({
-  open,
-  readBytesPerSec,
-  writeBytesPerSec,
-}: TcpFigures): MessageInitShape<typeof TcpFiguresSchema> {
-  return { open: BigInt(open), readBytesPerSec, writeBytesPerSec }
-}
-
-/** Resources of a kind that an outbound row's traffic went to. */
-export function calledBy(store: ClusterStore, row: telemetryQueryV1.Traffic, kind: string): ResourceName[] {
-  if (row.dst === undefined) return []
-  if (kind !== "service") return resourcesOfName(store, row.dst, kind)
-  return row.dstService === "" ? [] : [{ namespace: row.dst.namespace, kind, name: row.dstService }]
-}
-
-function selected(selection: Selection, resources: readonly ResourceName[]): boolean {
-  return resources.some(resource => selection.resources.has(resourceKey(resource)))
 }
 
 /**

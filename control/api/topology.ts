@@ -6,7 +6,8 @@ import { FigureSum, type TelemetryQueries } from "../telemetry/mod.ts"
 import { workloadOf } from "./callers.ts"
 import { edgesOf, endOf } from "./edges.ts"
 import { compareResources, type ResourceName, resourceKey } from "./resources.ts"
-import { countPods, figuresOf, windowOf } from "./stat.ts"
+import { figuresOf, windowOf } from "./figures.ts"
+import { countPods } from "./stat.ts"
 
 /** Most nodes of one answer: more is no picture any more, and a browser lays out so many in a second. */
 export const MAX_TOPOLOGY_NODES = 500

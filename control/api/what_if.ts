@@ -15,7 +15,7 @@ import { AccessSum, type TelemetryQueries } from "../telemetry/mod.ts"
 import { calledSide, callerOf } from "./callers.ts"
 import { type Decision, Judge } from "./judge.ts"
 import { compareResources, type ResourceName, resourceKey } from "./resources.ts"
-import { windowOf } from "./stat.ts"
+import { windowOf } from "./figures.ts"
 
 /** Files of one question at most. */
 export const MAX_WHAT_IF_FILES = 1000

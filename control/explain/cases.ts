@@ -28,6 +28,8 @@ export interface ExplainCase {
   readonly change?: RegExp
   /** Words of its details. */
   readonly details?: RegExp
+  /** Words of its notes, each a line: its text, ` at `, and its object. */
+  readonly notes?: RegExp
   /** Share that an application answers. Default 1. */
   readonly answered?: number
   readonly status?: number
@@ -117,6 +119,34 @@ export function policy(name: string, action: string, rules: readonly object[]): 
     kind: "AuthorizationPolicy",
     metadata: { name, namespace: "shop" },
     spec: { target: { kind: "Deployment", name: "cart" }, action, rules },
+  }
+}
+
+/** Rate limits on a Deployment. */
+export function limited(
+  name: string,
+  limits: readonly object[],
+  deployment = "cart",
+  ports?: readonly string[],
+): object {
+  return {
+    apiVersion: "policy.conduit.io/v1alpha1",
+    kind: "RateLimitPolicy",
+    metadata: { name, namespace: "shop" },
+    spec: {
+      target: { kind: "Deployment", name: deployment, ...(ports === undefined ? {} : { ports }) },
+      limits,
+    },
+  }
+}
+
+/** What Deployment web may call outside. */
+export function egress(name: string, action: string, rules: readonly object[]): object {
+  return {
+    apiVersion: "policy.conduit.io/v1alpha1",
+    kind: "EgressPolicy",
+    metadata: { name, namespace: "shop" },
+    spec: { target: { kind: "Deployment", name: "web" }, action, rules },
   }
 }
 
@@ -1041,5 +1071,239 @@ export const CASES: readonly ExplainCase[] = [
     answered: 0.5,
     status: 403,
     error: "denied",
+  },
+  // ---- limits, egress, faults, sessions ----
+  {
+    name: "a rate limit holds on what is let in, in all and for each caller",
+    objects: [
+      limited("calm", [
+        { name: "all", requests: 100, per: "1s", burst: 200 },
+        { requests: 10, per: "1m", by: "Identity" },
+      ]),
+    ],
+    step: "policy",
+    outcome: "ok",
+    object: "",
+    says: /allowed by/,
+    notes:
+      /at most 100 requests in 1 s \(200 at once\) from all callers together.*429 limited at RateLimitPolicy shop\/calm spec\.limits\[0\]\n.*10 requests in 60 s from spiffe:\/\/cluster\.local\/ns\/shop\/sa\/web .*spec\.limits\[1\]/,
+  },
+  {
+    name: "a rate limit by a header field that the call has, and one that it lacks",
+    objects: [
+      limited("keys", [
+        { requests: 5, per: "1s", by: "Header", header: "x-key" },
+        { requests: 5, per: "1s", by: "Header", header: "x-other" },
+      ]),
+    ],
+    ask: { headers: { "x-key": "gold" } },
+    step: "policy",
+    outcome: "ok",
+    object: "",
+    notes: /with header x-key: gold[\s\S]*without header x-other, which count together/,
+  },
+  {
+    name: "a rate limit of another port, and one of a workload that is not called",
+    objects: [
+      limited("admin", [{ requests: 5, per: "1s" }], "cart", ["admin"]),
+      limited("far", [{ requests: 5, per: "1s" }], "other"),
+    ],
+    step: "policy",
+    outcome: "ok",
+    object: "",
+    notes: /^$/,
+  },
+  {
+    name: "what policies deny counts towards no limit",
+    objects: [
+      policy("nobody", "Deny", [{ from: [{ identities: ["*"] }] }]),
+      limited("calm", [{ requests: 5, per: "1s" }]),
+    ],
+    step: "policy",
+    outcome: "fail",
+    object: "AuthorizationPolicy shop/nobody spec.rules[0]",
+    notes: /^$/,
+    answered: 0,
+    status: 403,
+    error: "denied",
+  },
+  {
+    name: "a rate limit on pods without a proxy is not enforced",
+    objects: [
+      ...workload("cart", "cart-1", "10.0.0.2", { meshed: false }),
+      limited("calm", [{ requests: 5, per: "1s" }]),
+    ],
+    step: "policy",
+    outcome: "warn",
+    object: "RateLimitPolicy shop/calm",
+    says: /RateLimitPolicy shop\/calm is not enforced/,
+  },
+  {
+    name: "an egress policy allows another host: the call is refused by the caller's own proxy",
+    objects: [egress("partners", "Allow", [{ hosts: ["*.partner.com"], ports: [443] }])],
+    to: { host: "api.example.com", port: "8080" },
+    step: "policy",
+    outcome: "fail",
+    object: "EgressPolicy shop/partners spec.rules",
+    says: /none allows api\.example\.com:8080/,
+    change: /hosts: \[api\.example\.com\] and ports: \[8080\]/,
+    answered: 0,
+    status: 403,
+    error: "egress-denied",
+  },
+  {
+    name: "an egress policy denies a host: a connection in TLS is closed",
+    objects: [egress("none", "Deny", [{ hosts: ["*.example.com"] }])],
+    to: { host: "api.example.com", port: "443" },
+    step: "policy",
+    outcome: "fail",
+    object: "EgressPolicy shop/none spec.rules[0]",
+    says: /denied by EgressPolicy shop\/none/,
+    answered: 0,
+    status: 0,
+    error: "egress-denied",
+  },
+  {
+    name: "an egress policy allows the host",
+    objects: [egress("partners", "Allow", [{ ports: [25] }, { hosts: ["api.example.com"] }])],
+    to: { host: "api.example.com", port: "443" },
+    step: "policy",
+    outcome: "ok",
+    object: "EgressPolicy shop/partners spec.rules[1]",
+    says: /allowed by EgressPolicy shop\/partners/,
+  },
+  {
+    name: "an egress policy audits the host",
+    objects: [egress("seen", "Audit", [{ hosts: ["*"] }])],
+    to: { host: "api.example.com", port: "443" },
+    step: "policy",
+    outcome: "warn",
+    object: "EgressPolicy shop/seen spec.rules[0]",
+    says: /audited by EgressPolicy shop\/seen/,
+  },
+  {
+    name: "an egress policy by network, and an address outside of it",
+    objects: [egress("lan", "Allow", [{ networks: ["192.0.2.0/24"] }])],
+    to: { host: "198.51.100.7", port: "80" },
+    step: "policy",
+    outcome: "fail",
+    object: "EgressPolicy shop/lan spec.rules",
+    change: /networks: \[198\.51\.100\.7\/32\]/,
+    answered: 0,
+    status: 403,
+    error: "egress-denied",
+  },
+  {
+    name: "an egress policy on a caller without a proxy is not enforced",
+    objects: [
+      ...workload("web", "web-1", "10.0.0.1", { meshed: false }),
+      egress("none", "Deny", [{ hosts: ["*"] }]),
+    ],
+    to: { host: "api.example.com", port: "443" },
+    step: "policy",
+    outcome: "warn",
+    object: "EgressPolicy shop/none",
+    says: /is not enforced/,
+  },
+  {
+    name: "a Service asks for faults: some requests are answered, some wait",
+    objects: [
+      service(
+        "cart",
+        "10.96.0.1",
+        {},
+        {
+          "fault.conduit.io/abort": "503",
+          "fault.conduit.io/abort-percent": "25",
+          "fault.conduit.io/delay": "2s",
+          "fault.conduit.io/delay-percent": "50",
+        },
+      ),
+    ],
+    step: "route",
+    outcome: "warn",
+    object: "Service shop/cart",
+    notes:
+      /50 % of the requests wait for 2000 ms.*at Service shop\/cart metadata\.annotations\["fault\.conduit\.io\/delay"\]\n25 % of the requests are answered 503/,
+    answered: 0.75,
+    status: 503,
+    error: "fault-injected",
+  },
+  {
+    name: "a Service asks for a fault of every request",
+    objects: [
+      service(
+        "cart",
+        "10.96.0.1",
+        {},
+        { "fault.conduit.io/abort": "500", "fault.conduit.io/abort-percent": "100" },
+      ),
+    ],
+    step: "route",
+    outcome: "fail",
+    object: 'Service shop/cart metadata.annotations["fault.conduit.io/abort"]',
+    change: /take fault\.conduit\.io\/abort off/,
+    answered: 0,
+    status: 500,
+    error: "fault-injected",
+  },
+  {
+    name: "a fault beside a backend that is not there: both take their share",
+    objects: [
+      service(
+        "cart",
+        "10.96.0.1",
+        {},
+        { "fault.conduit.io/abort": "500", "fault.conduit.io/abort-percent": "50" },
+      ),
+      route("split", [
+        {
+          backendRefs: [
+            { name: "cart", port: 80 },
+            { name: "gone", port: 80 },
+          ],
+        },
+      ]),
+    ],
+    step: "backends",
+    outcome: "warn",
+    object: "HTTPRoute shop/split spec.rules[0].backendRefs[1]",
+    answered: 0.25,
+    status: 500,
+    error: "fault-injected",
+  },
+  {
+    name: "sessions by cookie: a first call gets one",
+    objects: [
+      route("sticky", [
+        { backendRefs: [{ name: "cart", port: 80 }], sessionPersistence: { sessionName: "shop-cart" } },
+      ]),
+    ],
+    step: "route",
+    outcome: "ok",
+    object: "HTTPRoute shop/sticky spec.rules[0]",
+    notes:
+      /the answer gives cookie shop-cart: .* at HTTPRoute shop\/sticky spec\.rules\[0\]\.sessionPersistence/,
+  },
+  {
+    name: "sessions by cookie: a call that bears one goes where it went",
+    objects: [
+      route("sticky", [
+        { backendRefs: [{ name: "cart", port: 80 }], sessionPersistence: { sessionName: "shop-cart" } },
+      ]),
+    ],
+    ask: { headers: { cookie: "a=b; shop-cart=0a1b2c" } },
+    step: "route",
+    outcome: "ok",
+    object: "HTTPRoute shop/sticky spec.rules[0]",
+    notes: /the call bears cookie shop-cart: it goes to the endpoint of that session/,
+  },
+  {
+    name: "a Service with sessionAffinity: a caller stays with one endpoint",
+    objects: [service("cart", "10.96.0.1", { sessionAffinity: "ClientIP" })],
+    step: "endpoints",
+    outcome: "ok",
+    object: "Service shop/cart spec.selector",
+    notes: /stays with one endpoint.* at Service shop\/cart spec\.sessionAffinity/,
   },
 ]

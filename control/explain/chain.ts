@@ -30,6 +30,12 @@ export interface Place {
   readonly field: string
 }
 
+/** Something more that holds on the call, and what has it so. */
+export interface Note {
+  readonly text: string
+  readonly object: Place
+}
+
 /** What is said of a decision. */
 export interface Said {
   /** What is decided. */
@@ -40,6 +46,8 @@ export interface Said {
   readonly object?: Place | null
   /** More that holds, a line each. */
   readonly details?: readonly string[]
+  /** The same where another object than that of the decision has it so. */
+  readonly notes?: readonly Note[]
   /** What would change it; empty where there is nothing to change. */
   readonly change?: string
 }
@@ -85,14 +93,29 @@ export class Chain {
 
   /** Adds a decision. */
   say(name: StepName, outcome: Outcome, said: Said): void {
-    const { decision, reason = "", object = null, details = [], change = "" } = said
-    this.steps.push({ name, outcome, decision, reason, object, details, change })
+    const { decision, reason = "", object = null, details = [], notes = [], change = "" } = said
+    this.steps.push({ name, outcome, decision, reason, object, details, notes, change })
   }
 
   /** Adds a decision that ends every call. */
   end(name: StepName, said: Said, loss: Omit<Loss, "share" | "step">): void {
     this.say(name, "fail", said)
     this.losses.push({ ...loss, share: 1, step: name })
+  }
+
+  /** Adds to what was said of a step; what is well has a warning then. */
+  note(name: StepName, note: Note): void {
+    const index = this.steps.findIndex(step => step.name === name)
+    const step = this.steps[index]
+    if (step === undefined) return
+    const outcome = step.outcome === "ok" ? "warn" : step.outcome
+    this.steps[index] = { ...step, outcome, notes: [...step.notes, note] }
+  }
+
+  /** What ended calls from a loss on ends but a part of them. */
+  scale(firstLoss: number, part: number): void {
+    for (const [index, loss] of this.losses.entries())
+      if (index >= firstLoss) this.losses[index] = { ...loss, share: loss.share * part }
   }
 
   /** A step ends a share of the calls. */

@@ -13,7 +13,8 @@ import {
 } from "../destination/mod.ts"
 import { calledBy } from "./called.ts"
 import { type Caller, callerOf, placeOf, textOf, workloadPlace } from "./caller.ts"
-import { Chain, type Place, percent, type Step, type Verdict } from "./chain.ts"
+import { Chain, type Note, type Place, percent, type Step, type Verdict } from "./chain.ts"
+import { egressStep } from "./egress_step.ts"
 import { identityStep } from "./identity_step.ts"
 import { count, whyNone } from "./no_endpoint.ts"
 import { policyStep } from "./policy_step.ts"
@@ -83,7 +84,11 @@ class Walk {
       inside: true,
     })
     if (chain.over) return ""
-    policyStep(chain, { world, caller, met, proven, requestAt: one => this.requestAt(one, wire, raw) })
+    const { headers } = question
+    policyStep(chain, {
+      ...{ world, caller, met, proven, header: (name: string) => headers.get(name) },
+      requestAt: one => this.requestAt(one, wire, raw),
+    })
     const plain = met.filter(one => !proven.has(one) && !one.self).length
     const how =
       plain === 0 ? "" : plain === met.length ? ", in plaintext" : `, in plaintext by ${plain} of them`
@@ -118,7 +123,14 @@ class Walk {
       decision: "no identity: what is outside of the mesh proves none",
       ...(bypass === null ? {} : { reason: bypass.reason, object: bypass.object, change: bypass.change }),
     })
-    chain.say("policy", "none", { decision: "nobody decides: policies are enforced where a call arrives" })
+    const { protocol } = this.question
+    const isTls = protocol === "tls" || (protocol === "" && dialled === TLS_PORT)
+    egressStep(chain, {
+      ...{ world: this.world, pod: this.caller.pod, host, dialled, bypass },
+      raw: isTls || protocol === "tcp",
+      named: protocol !== "tcp",
+    })
+    if (chain.over) return ""
     const through = bypass === null ? "" : ", not through the caller's proxy"
     return `forwarded to ${where} as it comes${through}; whether that answers is not known here`
   }
@@ -303,6 +315,7 @@ class Walk {
   private endpoints(legs: readonly Leg[], bypass: Bypass | null): Leg[] {
     const { chain, world } = this
     const details: string[] = []
+    const notes: Note[] = []
     let cause: { reason: string; object: Place | null; change: string } | null = null
     for (const leg of legs) {
       const { service, port, endpoints, share } = leg
@@ -311,6 +324,10 @@ class Walk {
         details.push(
           `circuit of Service ${service.namespace}/${service.name}: after ${maxFailures} failures in a row an endpoint is left out for ${minPenaltyMs} ms, growing to ${maxPenaltyMs} ms`,
         )
+      }
+      if (service?.traffic.balancing?.byClient === true) {
+        const object = placeOf(service, "spec.sessionAffinity")
+        notes.push({ text: "a caller stays with one endpoint as long as that is there", object })
       }
       if (endpoints.length > 0) continue
       const why =
@@ -357,6 +374,7 @@ class Walk {
               : placeOf(met[0].pod)
             : placeOf(leg.service, suspicious === null ? "spec.selector" : "spec.ports"),
       details: [...details, ...shown],
+      notes,
       change:
         cause?.change ??
         (suspicious === null ? "" : "the targetPort of the Service, or the ports of the containers"),
@@ -379,6 +397,9 @@ class Walk {
 function inboundProtocol(store: ClusterStore, pod: PodRecord, port: number): destinationV1.Protocol {
   return resolveInbound(store, pod.namespace, pod.name, port).protocol ?? UNSPECIFIED
 }
+
+/** Port on which TLS is what is meant. */
+const TLS_PORT = 443
 
 /** Endpoints that are shown one by one. */
 const SHOWN_ENDPOINTS = 8

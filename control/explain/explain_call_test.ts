@@ -74,6 +74,8 @@ test.each(CASES.map(one => [one.name, one] as const))("%s", async (_, one) => {
   if (one.says !== undefined) expect(`${step?.decision}\n${step?.reason}`).toMatch(one.says)
   if (one.change !== undefined) expect(step?.change).toMatch(one.change)
   if (one.details !== undefined) expect(step?.details.join("\n")).toMatch(one.details)
+  const notes = step?.notes.map(({ text, object }) => `${text} at ${placeText(object)}`).join("\n")
+  if (one.notes !== undefined) expect(notes).toMatch(one.notes)
   // A chain ends with the step that fails, and leaves out none before it.
   const failing = steps.findIndex(({ outcome }) => outcome === "fail")
   if (failing >= 0) expect(failing).toBe(steps.length - 1)

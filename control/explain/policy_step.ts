@@ -1,10 +1,19 @@
 // The step `policy`: what the proxies of the endpoints decide about the call, by their own decision code.
 import { DEFAULT_POLICY_NAMES, type RequestFacts } from "../../protos/authorization/mod.ts"
 import { hasPort, type PodRecord } from "../cluster/mod.ts"
-import { CLAUSES, ClientPods, compilePod, type Judgement, judge, spiffeId } from "../policy/mod.ts"
+import {
+  CLAUSES,
+  ClientPods,
+  compilePod,
+  compileTraffic,
+  type Judgement,
+  judge,
+  spiffeId,
+} from "../policy/mod.ts"
 import { type Caller, placeOf, textOf, workloadPlace } from "./caller.ts"
 import { type Chain, type Place, percent } from "./chain.ts"
 import type { World } from "./question.ts"
+import { limitNotes } from "./limits_note.ts"
 import { type Met, metText } from "./way.ts"
 
 /** A call that has reached the endpoints. */
@@ -14,6 +23,8 @@ export interface AdmittedCall {
   readonly met: readonly Met[]
   /** Endpoints to which the caller has proven who it is. */
   readonly proven: ReadonlySet<Met>
+  /** Value of a header field in lower case; undefined where the call has none. */
+  readonly header: (name: string) => string | undefined
   /** The request as an endpoint's proxy sees it; null where it looks at bytes only. */
   readonly requestAt: (met: Met) => RequestFacts | null
 }
@@ -58,6 +69,16 @@ export function policyStep(chain: Chain, call: AdmittedCall): void {
       ),
       ...(free > 0 ? [`${free} of ${met.length} endpoints have no proxy that decides`] : []),
     ],
+    notes: limitNotes({
+      world,
+      met: found
+        .filter(
+          ({ one: each, judgement: own }) => own.verdict.cause !== "probe" && call.requestAt(each) !== null,
+        )
+        .flatMap(({ one: each, judgement: own }) => (own.verdict.allowed ? [each] : [])),
+      client: clientText(call, one),
+      header: call.header,
+    }),
     change: changeOf(call, one, judgement),
   })
 }
@@ -68,7 +89,11 @@ function unguarded(chain: Chain, { world, met }: AdmittedCall, clients: ClientPo
   const pod = one?.pod ?? null
   const idle =
     pod === null || one?.self === true ? [] : compilePod(world.store, pod, clients, world.policy).policies
-  const [policy] = idle
+  const limits = pod === null || one?.self === true ? [] : compileTraffic(world.store, pod).rateLimits
+  const [policy] = [
+    ...idle.map(held => ({ ...held, kind: "AuthorizationPolicy" })),
+    ...limits.map(held => ({ ...held, kind: "RateLimitPolicy" })),
+  ]
   const why =
     one?.self === true
       ? "the call stays on the pod's loopback interface"
@@ -83,8 +108,8 @@ function unguarded(chain: Chain, { world, met }: AdmittedCall, clients: ClientPo
   }
   chain.say("policy", "warn", {
     decision: "nobody decides, and there are policies",
-    reason: `${why}, so that AuthorizationPolicy ${policy.namespace}/${policy.name} is not enforced`,
-    object: policyPlace(policy.namespace, policy.name, ""),
+    reason: `${why}, so that ${policy.kind} ${policy.namespace}/${policy.name} is not enforced`,
+    object: { kind: policy.kind, namespace: policy.namespace, name: policy.name, field: "" },
     change: pod?.meshed === true ? "the port through its proxy" : "a proxy in its pods",
   })
 }

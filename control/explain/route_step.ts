@@ -20,7 +20,8 @@ import type { ServicePort, ServiceRecord } from "../cluster/mod.ts"
 import type { EndpointInit, Resolution, RuleOrigin } from "../destination/mod.ts"
 import { routeStatus } from "../routing/mod.ts"
 import { placeOf, textOf } from "./caller.ts"
-import { type Chain, type Place, percent } from "./chain.ts"
+import { type Chain, type Note, type Place, percent } from "./chain.ts"
+import { withFaults } from "./fault_note.ts"
 import type { World } from "./question.ts"
 import { routesConfigOf } from "./routes_config.ts"
 
@@ -50,6 +51,13 @@ export interface RoutedCall {
 /** Decides the route of a call; the legs that go on. */
 export function routeSteps(chain: Chain, call: RoutedCall): Leg[] {
   const config = routesConfigOf(call.resolution.service)
+  const { injected } = config
+  const decide = (): Leg[] => decided(chain, call, config)
+  // Faults are of requests.
+  return injected === null || call.raw ? decide() : withFaults(chain, call.service, injected, decide)
+}
+
+function decided(chain: Chain, call: RoutedCall, config: RoutesConfig): Leg[] {
   const { kind } = config
   const forRaw = kind === ROUTE_KIND_TLS || kind === ROUTE_KIND_TCP
   if (kind === ROUTE_KIND_NONE || call.raw !== forRaw) return unrouted(chain, call, config)
@@ -153,6 +161,7 @@ function routed(chain: Chain, call: RoutedCall, table: RouteTable, rule: Rule): 
         : ["it is a consumer's route: it holds for callers of its own namespace only"]),
       ...bystanders(call),
     ],
+    notes: raw ? [] : sessionNotes(rule, request, origin),
     change: withoutRule(call, table, rule),
   }
   if (fault !== "") {
@@ -174,6 +183,21 @@ function routed(chain: Chain, call: RoutedCall, table: RouteTable, rule: Rule): 
   }
   chain.say("route", "ok", said)
   return backends(chain, call, rule, origin)
+}
+
+/** Sessions of a rule: who bears one meets its endpoint, whatever the weights say. */
+function sessionNotes({ config: { session } }: Rule, request: RoutedRequest, origin: RuleOrigin): Note[] {
+  if (session === null) return []
+  const { cookie, header, maxAgeS } = session
+  const cookies = (request.values("cookie") ?? "").split(/[;,]/).map(one => one.trim())
+  const bears =
+    cookie === "" ? request.values(header) !== undefined : cookies.some(one => one.startsWith(`${cookie}=`))
+  const name = cookie === "" ? `header ${header}` : `cookie ${cookie}`
+  const life = maxAgeS > 0 ? ` for ${maxAgeS} s` : ""
+  const text = bears
+    ? `the call bears ${name}: it goes to the endpoint of that session while it is there, whatever the weights say`
+    : `the answer gives ${name}${life}: calls that bear it stay with one endpoint`
+  return [{ text, object: rulePlace(origin, ".sessionPersistence") }]
 }
 
 function backends(chain: Chain, call: RoutedCall, rule: Rule, origin: RuleOrigin): Leg[] {

@@ -228,12 +228,14 @@ export class EmbeddedHistory implements FigureHistory, Journal {
     reporter.changedSlot = Number.POSITIVE_INFINITY
     if (id === null) return
     for (let slot = Math.max(from, untilSlot - MAX_SLOTS); slot < untilSlot; slot++) {
-      for (const { key, ring } of reporter.peers.values()) {
-        const sums = ring.sum(RECORDED_TIER, slot, slot)
-        if (isEmpty(sums)) continue
-        const kind: Figures = key.route === "" ? "traffic" : "routes"
-        const keyId = this.names.idOf(kind, key.dstPod === "" ? key : { ...key, dstPod: "" }, timeMs)
-        if (keyId !== null) this.writer.record(keyId, sums)
+      for (const { key, ring, authorities } of reporter.peers.values()) {
+        for (const [authority, sum] of authorities.of(ring)) {
+          const sums = sum(RECORDED_TIER, slot, slot)
+          if (isEmpty(sums)) continue
+          const kind: Figures = key.route === "" ? "traffic" : "routes"
+          const keyId = this.names.idOf(kind, { ...key, dstPod: "", authority }, timeMs)
+          if (keyId !== null) this.writer.record(keyId, sums)
+        }
       }
       for (const entry of reporter.access.entries.values()) {
         const sent = countOf(entry, RECORDED_TIER, slot, slot)

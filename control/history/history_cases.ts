@@ -32,6 +32,7 @@ export interface Second {
   readonly readBytes?: number
   readonly writeBytes?: number
   readonly sent?: number
+  readonly begun?: number
 }
 
 /** Traffic of a process towards one peer. */
@@ -327,6 +328,33 @@ export const HISTORY_CASES: readonly HistoryCase[] = [
     ],
   },
   {
+    name: "what is called by several names: by authority, and all the same as one peer",
+    processes: [
+      {
+        pod: "web-1",
+        workload: "web",
+        startedMs: 0,
+        flows: [
+          { labels: inbound({ authority: "web" }), at: constant(FAST) },
+          { labels: inbound({ authority: "web.shop:80" }), at: constant(BIMODAL, 10 * MINUTE) },
+          { labels: inbound({ client_id: "a", authority: "web" }), at: constant(BIMODAL, 20 * MINUTE) },
+          { labels: outbound({ authority: "cart" }), at: constant(FAST) },
+          { labels: outbound({ authority: "cart.shop" }), at: constant(BIMODAL) },
+          {
+            labels: { direction: "outbound", tls: "no_identity", authority: "example.org" },
+            at: constant(FAST),
+          },
+        ],
+      },
+    ],
+    questions: [
+      { about: "called by authority", apart: "authority" },
+      { ...BY_MINUTE, about: "called by authority, minute by minute", apart: "authority" },
+      { about: "calling by authority", direction: OUTBOUND, apart: "authority" },
+      { about: "by workload", apart: "workload" },
+    ],
+  },
+  {
     name: "routes, with what was sent",
     processes: [
       {
@@ -336,7 +364,7 @@ export const HISTORY_CASES: readonly HistoryCase[] = [
         flows: [
           {
             labels: { direction: "outbound", dst_service: "cart", dst_namespace: "shop", rt_route: "split" },
-            at: constant({ ...BIMODAL, sent: 47 }),
+            at: constant({ ...BIMODAL, sent: 47, begun: 40 }),
           },
         ],
       },
@@ -377,7 +405,7 @@ export class Counters {
 
   private count(
     { labels }: Flow,
-    { successes = 0, failures = 0, latency = [], readBytes = 0, writeBytes = 0, sent = 0 }: Second,
+    { successes = 0, failures = 0, latency = [], readBytes = 0, writeBytes = 0, sent = 0, begun = 0 }: Second,
   ): void {
     const route = labels.rt_route === undefined ? "" : "route_"
     const add = (
@@ -403,6 +431,7 @@ export class Counters {
     add("tcp_read_bytes_total", {}, 0, readBytes)
     add("tcp_write_bytes_total", {}, 0, writeBytes)
     add("route_actual_request_total", {}, 0, sent)
+    add("route_request_total", {}, 0, begun)
   }
 }
 
@@ -484,7 +513,7 @@ export async function wrongWith(
       if (Math.abs(a - b) > b * TOLERANCE + (question.points === 1 ? 0 : slack))
         wrong.push(`${name}, point ${index}: ${a} responses, not ${b}`)
     }
-    for (const figure of ["successes", "failures", "sent", "readBytes", "writeBytes"] as const) {
+    for (const figure of ["successes", "failures", "sent", "begun", "readBytes", "writeBytes"] as const) {
       if (Math.abs(sum[figure] - expected[figure]) > expected[figure] * TOLERANCE)
         wrong.push(`${name}: ${sum[figure]} ${figure}, not ${expected[figure]}`)
     }
@@ -507,7 +536,8 @@ function responses(sums: WindowSums | null): number {
 
 function nameOf({ reporter, key }: Pick<HistoryRow, "reporter" | "key">): string {
   const { namespace, workload, pod } = reporter
-  return [namespace, workload, pod, key?.dstNamespace, key?.dstService, key?.dstWorkload, key?.route]
+  const { dstNamespace, dstService, dstWorkload, route, clientId, authority } = key ?? {}
+  return [namespace, workload, pod, dstNamespace, dstService, dstWorkload, route, clientId, authority]
     .filter(Boolean)
     .join(" ")
 }
@@ -521,6 +551,8 @@ function truthOf(
   for (const { flows, namespace = "shop", ...process } of processes) {
     for (const { labels, at } of flows) {
       const { dst_namespace = "", dst_service = "", dst_deployment = "", rt_route = "" } = labels
+      const { authority = "", client_id = "" } = labels
+      const peer = [namespace, process.workload, process.pod, dst_namespace, dst_service, dst_deployment]
       if ((question.direction === OUTBOUND) !== (labels.direction === "outbound")) continue
       if ((question.figures === "routes") !== (rt_route !== "")) continue
       const called = question.called[0]
@@ -529,15 +561,8 @@ function truthOf(
         continue
       if (by !== undefined && (by.namespace !== namespace || by.workload !== process.workload)) continue
       const name = {
-        peer: [
-          namespace,
-          process.workload,
-          process.pod,
-          dst_namespace,
-          dst_service,
-          dst_deployment,
-          rt_route,
-        ],
+        peer: [...peer, rt_route, client_id],
+        authority: [...peer, client_id, authority],
         pod: [namespace, process.workload, process.pod],
         workload: [namespace, process.workload],
         namespace: [namespace],
@@ -564,8 +589,9 @@ function truthOf(
             readBytes = 0,
             writeBytes = 0,
             sent = 0,
+            begun = 0,
           } = second
-          const counted = { ...emptySums(), successes, failures, readBytes, writeBytes, sent }
+          const counted = { ...emptySums(), successes, failures, readBytes, writeBytes, sent, begun }
           for (const [bucket, count] of latency) counted.latency[bucket] = count
           addSums(sums, counted)
         }

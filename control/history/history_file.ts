@@ -17,7 +17,7 @@ export const KEPT_TIERS: readonly KeptTier[] = [
 ]
 
 /** Version of the tables; a file of another version is set aside. */
-const SCHEMA_VERSION = 1
+const SCHEMA_VERSION = 2
 const PAGE_BYTES = 4096
 /** Share of the file's bound from which on the oldest minutes make room. */
 const TRIM_ABOVE = 0.9

@@ -24,8 +24,10 @@ const CALLED = ["dst_namespace", "dst_service", ...KINDS.map(kind => `dst_${kind
 const COUNTING = ["namespace", ...KINDS]
 
 /** Labels that rows are told apart by. */
+const PEER = [...COUNTING, "pod", "direction", ...CALLED, "tls", "client_id", "server_id", "rt_route"]
 const APART_BY: Readonly<Record<Apart, readonly string[]>> = {
-  peer: [...COUNTING, "pod", "direction", ...CALLED, "tls", "client_id", "server_id", "rt_route"],
+  peer: PEER,
+  authority: [...PEER, "authority"],
   pod: [...COUNTING, "pod"],
   workload: COUNTING,
   namespace: ["namespace"],
@@ -90,6 +92,14 @@ const ROUTES: readonly Counter[] = [
     by: null,
     add: (sums, _labels, count) => {
       sums.sent += count
+    },
+  },
+  {
+    metric: "route_request_total",
+    only: "",
+    by: null,
+    add: (sums, _labels, count) => {
+      sums.begun += count
     },
   },
 ]
@@ -244,6 +254,7 @@ function keyOf(labels: Readonly<Record<string, string>>, asked: TrafficKey["dire
       tls: labels.tls ?? "",
       clientId: labels.client_id ?? "",
       serverId: labels.server_id ?? "",
+      authority: labels.authority ?? "",
     }
   const kind = KINDS.find(one => labels[`dst_${one}`] !== undefined) ?? ""
   return {
@@ -257,8 +268,9 @@ function keyOf(labels: Readonly<Record<string, string>>, asked: TrafficKey["dire
     clientId: labels.client_id ?? "",
     serverId: labels.server_id ?? "",
     route: labels.rt_route ?? "",
-    // Authorities are not told apart: what is called outside of the cluster is one row.
-    host: "",
+    // Where authorities are not told apart, what is called outside of the cluster is one row.
+    host: kind === "" && !labels.dst_service ? (labels.authority ?? "") : "",
+    authority: labels.authority ?? "",
   }
 }
 

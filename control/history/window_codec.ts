@@ -8,6 +8,7 @@ const HAS_SENT = 4
 const HAS_READ = 8
 const HAS_WRITE = 16
 const HAS_LATENCY = 32
+const HAS_BEGUN = 64
 
 /** Bytes that grow. */
 export class ByteWriter {
@@ -34,7 +35,8 @@ export class ByteWriter {
   }
 
   /** Adds counts under the number of their key. */
-  record(key: number, { successes, failures, sent, readBytes, writeBytes, latency }: WindowSums): void {
+  record(key: number, sums: WindowSums): void {
+    const { successes, failures, sent, readBytes, writeBytes, begun, latency } = sums
     let filled = 0
     for (let bucket = 0; bucket < BUCKETS; bucket++) if (latency[bucket] !== 0) filled++
     this.number(key)
@@ -44,9 +46,10 @@ export class ByteWriter {
         (sent > 0 ? HAS_SENT : 0) |
         (readBytes > 0 ? HAS_READ : 0) |
         (writeBytes > 0 ? HAS_WRITE : 0) |
-        (filled > 0 ? HAS_LATENCY : 0),
+        (filled > 0 ? HAS_LATENCY : 0) |
+        (begun > 0 ? HAS_BEGUN : 0),
     )
-    for (const figure of [successes, failures, sent, readBytes, writeBytes]) {
+    for (const figure of [successes, failures, sent, readBytes, writeBytes, begun]) {
       if (figure > 0) this.number(figure)
     }
     if (filled === 0) return
@@ -122,6 +125,7 @@ export class ByteReader {
     if ((has & HAS_SENT) !== 0) into.sent += this.number()
     if ((has & HAS_READ) !== 0) into.readBytes += this.number()
     if ((has & HAS_WRITE) !== 0) into.writeBytes += this.number()
+    if ((has & HAS_BEGUN) !== 0) into.begun += this.number()
     if ((has & HAS_LATENCY) === 0) return
     for (let left = this.number(); left > 0 && this.more; left--) {
       const bucket = this.number()

@@ -10,6 +10,7 @@ export {
   portNumbers,
   spiffeId,
 } from "./compile.ts"
+export { compileTraffic } from "./compile_traffic.ts"
 export { CLAUSES, type Judgement, judge, type NearMiss } from "./judgement.ts"
 export { policyConditions } from "./conditions.ts"
 export {
@@ -18,4 +19,5 @@ export {
   type PolicyProblemReason,
   policyProblems,
 } from "./problems.ts"
+export { type ServedPolicy, servedPolicy } from "./served.ts"
 export { type PolicyServer, servePolicy } from "./service.ts"

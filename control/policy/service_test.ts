@@ -3,6 +3,9 @@ import { afterEach, expect, test } from "bun:test"
 import { createGrpcTransport } from "@connectrpc/connect-node"
 import { createPolicyClient, type policyV1 } from "../../protos/mod.ts"
 import { type ClusterStore, readManifestFile, ClusterStore as Store } from "../cluster/mod.ts"
+import { ClientPods } from "./client_pods.ts"
+import { POLICY_DEFAULTS } from "./compile.ts"
+import { servedPolicy } from "./served.ts"
 import { servePolicy } from "./service.ts"
 
 const cleanups: (() => void)[] = []
@@ -107,6 +110,19 @@ test("a proxy gets its pod's policies, and what changes within 100 ms", async ()
   expect(performance.now() - changedMs).toBeLessThan(100)
   expect(second.policy?.policies).toMatchObject([{ action: 2 }])
   expect(second.version).not.toBe(first.version)
+})
+
+test("what is said to be served is what is sent, by version and name", async () => {
+  const store = synced(pod("api-x-1"), policy("Deny"))
+  const { port } = await serve(store)
+  const sent = await new PolicyPeer(port, [API]).answer(0)
+  const record = store.pod("shop", "api-x-1")
+  if (record === undefined) throw new Error("there is no pod")
+  expect(servedPolicy(store, record, new ClientPods(store), POLICY_DEFAULTS)).toEqual({
+    version: sent.version,
+    defaultPolicy: "all-unauthenticated",
+    policies: ["AuthorizationPolicy shop/p"],
+  })
 })
 
 test("a proxy that holds the current version is told so without the state", async () => {

@@ -48,7 +48,8 @@ export function serveAdmin({ host, port, notReady, metrics }: AdminOptions): Pro
   return listen({ host, port, onRequest })
 }
 
-function prometheusText(metrics: readonly Metric[]): string {
+/** Figures in Prometheus' text format 0.0.4. */
+export function prometheusText(metrics: readonly Metric[]): string {
   let text = ""
   let before = ""
   for (const { name, help, type, value, labels = {} } of metrics) {

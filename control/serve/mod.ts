@@ -1,6 +1,6 @@
 // How the control plane's services are served: ports, gRPC streams, keepalive, the admin port.
 
-export { type Metric, serveAdmin } from "./admin.ts"
+export { type Metric, prometheusText, serveAdmin } from "./admin.ts"
 export {
   GRPC_INVALID_ARGUMENT,
   GRPC_PERMISSION_DENIED,

@@ -11,9 +11,10 @@ export type Figures = "traffic" | "routes" | "access"
 /** The pod whose proxy counted, with the workload that it belongs to. */
 export type PodName = Pick<telemetryQueryV1.PodRef, "namespace" | "pod" | "workloadKind" | "workload">
 
-/** What rows are told apart by: proxy and peer; or who counted alone, or who was called alone. */
+/** What rows are told apart by: proxy and peer, or authority as well; or who counted alone, or who was called alone. */
 export type Apart =
   | "peer"
+  | "authority"
   | "pod"
   | "workload"
   | "namespace"
@@ -122,7 +123,9 @@ export class HistoryRows {
     if (!matches(reporters, reporter, "")) return null
     if (traffic !== null && !matches(called, calledPod(traffic), traffic.dstService)) return null
     let row: Pick<HistoryRow, "reporter" | "key" | "access">
-    if (apart === "peer") row = { reporter, key: traffic, access }
+    if (apart === "peer") row = { reporter, key: traffic && { ...traffic, authority: "" }, access }
+    else if (apart === "authority" && traffic !== null)
+      row = { reporter, key: { ...traffic, authority: traffic.authority ?? "" }, access }
     else if (apart === "service" && traffic !== null) {
       const { dstNamespace, dstService } = traffic
       if (dstService === "") return null
@@ -172,6 +175,7 @@ export const NO_TRAFFIC: TrafficKey = {
   serverId: "",
   route: "",
   host: "",
+  authority: "",
 }
 
 function toldApart({ namespace, pod, workloadKind, workload }: PodName, apart: Apart): PodName {

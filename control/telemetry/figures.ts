@@ -109,6 +109,11 @@ export class RouteSum {
     return this.seen.http()
   }
 
+  /** Requests that were sent again, a second. */
+  retriesRps(): number {
+    return perSecond(this.rows, retriesOf)
+  }
+
   /** What was sent to endpoints: of several attempts of one request all but the last had failed. Null as `http`. */
   actual(): { readonly success: number; readonly rps: number } | null {
     const http = this.http()
@@ -125,8 +130,28 @@ export class RouteSum {
   }
 }
 
+/** How many requests of a row were sent again; 0 for a proxy that does not say how many its clients began. */
+export function retriesOf({ sent, begun }: telemetryQueryV1.RouteTraffic): number {
+  return begun === 0n ? 0 : Math.max(0, Number(sent - begun))
+}
+
 /** What a count covers; the query API's messages fit. */
 export type Covered = Pick<telemetryQueryV1.Traffic, "fromMs" | "toMs" | "wholeWindow">
+
+/** Adds shares of counts up, with rates as `FigureSum` gives them. */
+export class ShareSum {
+  private readonly rows: (Covered & { readonly share: number })[] = []
+
+  /** Adds a share of what a row counted. */
+  add({ fromMs, toMs, wholeWindow }: Covered, share: number): void {
+    this.rows.push({ fromMs, toMs, wholeWindow, share })
+  }
+
+  /** A second. */
+  get rps(): number {
+    return perSecond(this.rows, row => row.share)
+  }
+}
 
 /** Adds access records up, with rates as `FigureSum` gives them. */
 export class AccessSum {

@@ -29,8 +29,13 @@ export class LiveHistory implements FigureHistory {
         }
         continue
       }
-      for (const { key, ring } of reporter.peers.values()) {
+      for (const { key, ring, authorities } of reporter.peers.values()) {
         if ((key.route !== "") !== (question.figures === "routes")) continue
+        if (question.apart === "authority") {
+          for (const [authority, sum] of authorities.of(ring))
+            addPoints(rows, rows.rowOf(about, { ...key, dstPod: "", authority }), question, sum)
+          continue
+        }
         const row = rows.rowOf(about, key.dstPod === "" ? key : { ...key, dstPod: "" })
         addPoints(rows, row, question, (tier, first, last) => ring.sum(tier, first, last))
       }

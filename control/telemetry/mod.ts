@@ -14,7 +14,15 @@ export {
   type PodFilter,
   type PodName,
 } from "./figure_history.ts"
-export { AccessSum, FigureSum, type HttpFigures, RouteSum, type TcpFigures } from "./figures.ts"
+export {
+  AccessSum,
+  FigureSum,
+  type HttpFigures,
+  RouteSum,
+  retriesOf,
+  ShareSum,
+  type TcpFigures,
+} from "./figures.ts"
 export { BUCKETS, EDGES_MS, quantile } from "./histogram_edges.ts"
 export { LiveHistory } from "./live_history.ts"
 export { localQueries, type SeriesQuestion, type SeriesRow, type TelemetryQueries } from "./queries.ts"

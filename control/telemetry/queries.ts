@@ -28,7 +28,7 @@ export interface SeriesQuestion {
   /** Which side counted. */
   readonly direction: telemetryQueryV1.Direction
   /** What series are told apart by. */
-  readonly apart: Exclude<Apart, "peer">
+  readonly apart: Exclude<Apart, "peer" | "authority">
   /** Only what these counted; empty for all. */
   readonly reporters: readonly PodFilter[]
   /** Only what went to these; empty for all. */
@@ -47,8 +47,12 @@ export interface SeriesRow {
 
 /** Answers questions about traffic; the store in the same process, or the service over the network. */
 export interface TelemetryQueries {
-  /** Traffic within a window that ends now. */
-  traffic(windowMs: number, direction: telemetryQueryV1.Direction): Promise<telemetryQueryV1.TrafficResponse>
+  /** Traffic within a window that ends now; by authority too where that is asked for. */
+  traffic(
+    windowMs: number,
+    direction: telemetryQueryV1.Direction,
+    byAuthority?: boolean,
+  ): Promise<telemetryQueryV1.TrafficResponse>
   /** Traffic per route within a window that ends now. */
   routes(windowMs: number): Promise<telemetryQueryV1.RoutesResponse>
   /** Who called what within a window that ends now. */
@@ -80,6 +84,7 @@ export function localQueries(
     windowMs: number,
     now: number,
     direction: telemetryQueryV1.Direction = 0,
+    apart: "peer" | "authority" = "peer",
   ): Promise<{ readonly beginMs: number | null; readonly rows: HistoryRow[]; readonly fromMs: number }> => {
     const asked = now - windowMs
     const long = windowMs > MAX_LIVE_WINDOW_MS
@@ -91,7 +96,7 @@ export function localQueries(
     const beginMs = Math.max(store.startedMs, oldest)
     if (fromMs >= beginMs) return { beginMs: null, rows: [], fromMs: asked }
     const span = { fromMs, stepMs: beginMs - fromMs, points: 1, sinceMs: fromMs, untilMs: beginMs }
-    const question = { figures, direction, ...span, apart: "peer", reporters: [], called: [] } as const
+    const question = { figures, direction, ...span, apart, reporters: [], called: [] } as const
     try {
       return { beginMs, rows: await history.read(question), fromMs }
     } catch (error) {
@@ -103,10 +108,11 @@ export function localQueries(
   const liveMs = (windowMs: number): number => Math.min(windowMs, MAX_LIVE_WINDOW_MS)
 
   return {
-    traffic: async (windowMs, direction) => {
+    traffic: async (windowMs, direction, byAuthority = false) => {
       const now = nowMs()
-      const { beginMs, rows, fromMs } = await past("traffic", windowMs, now, direction)
-      const answer = store.traffic(liveMs(windowMs), direction, now, beginMs)
+      const apart = byAuthority ? "authority" : "peer"
+      const { beginMs, rows, fromMs } = await past("traffic", windowMs, now, direction, apart)
+      const answer = store.traffic(liveMs(windowMs), direction, now, beginMs, byAuthority)
       for (const row of rows) answer.traffic.push(...trafficOf(row, fromMs, beginMs ?? now))
       return answer
     },
@@ -184,11 +190,11 @@ function* trafficOf(row: HistoryRow, fromMs: number, toMs: number): Generator<te
   const { key } = row
   const [sums] = row.points
   if (key === null || sums == null) return
-  const { direction, dstNamespace: namespace, dstService, tls, clientId, serverId, host } = key
+  const { direction, dstNamespace: namespace, dstService, tls, clientId, serverId, host, authority } = key
   const dst = { namespace, pod: key.dstPod, workloadKind: key.dstWorkloadKind, workload: key.dstWorkload }
   yield {
     $typeName: "conduit.telemetry.v1.Traffic",
-    ...{ direction, dstService, tls, clientId, serverId, host },
+    ...{ direction, dstService, tls, clientId, serverId, host, authority },
     reporter: podRef(row.reporter),
     dst: podRef(dst),
     successes: BigInt(sums.successes),
@@ -214,6 +220,7 @@ function* routeOf(row: HistoryRow, fromMs: number, toMs: number): Generator<tele
     failures: BigInt(sums.failures),
     latencyCounts: Array.from(sums.latency, BigInt),
     sent: BigInt(sums.sent),
+    begun: BigInt(sums.begun),
     ...coveredBy(row, fromMs, toMs),
   }
 }

@@ -35,7 +35,8 @@ export function remoteQueries(
     }
   }
   return {
-    traffic: (windowMs, direction) => explained(client => client.traffic({ windowMs, direction })),
+    traffic: (windowMs, direction, byAuthority = false) =>
+      explained(client => client.traffic({ windowMs, direction, byAuthority })),
     routes: windowMs => explained(client => client.routes({ windowMs })),
     access: windowMs => explained(client => client.access({ windowMs })),
     reporters: () => explained(client => client.reporters({})),

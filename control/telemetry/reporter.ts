@@ -2,9 +2,18 @@
 // reconnected stream and a restarted proxy each count what happened once, and nothing twice.
 import type { telemetryQueryV1, telemetryV1 } from "../../protos/mod.ts"
 import { ACCESS_METRIC, type AccessBudget, AccessLedger, type AccessSeries } from "./access_ledger.ts"
+import { AuthorityParts, MAX_AUTHORITY_PARTS } from "./authority_parts.ts"
 import { bucketMap, EDGES_MS } from "./histogram_edges.ts"
 import { type Figure, figureOf, type TrafficKey, trafficKeyOf } from "./traffic_key.ts"
-import { MAX_LIVE_WINDOW_MS, RECORDED_TIER, type Span, TIERS, tierOf, WindowRing } from "./window_ring.ts"
+import {
+  MAX_LIVE_WINDOW_MS,
+  RECORDED_TIER,
+  type Span,
+  TIERS,
+  tierOf,
+  WindowRing,
+  type WindowSums,
+} from "./window_ring.ts"
 
 /** Series of one proxy that are kept; its own cap is lower, this bounds what a stranger can make us keep. */
 export const MAX_SERIES_PER_REPORTER = 20_000
@@ -27,6 +36,10 @@ export const BASELINE_MS = 800
  * longer one the proxy was quiet: the time before the window held no traffic, and must not dilute what the window holds.
  */
 export const LONGEST_REPORT_GAP_MS = 1_300
+/** Certificates that a proxy has had, its first one included. */
+const CERTIFICATES_METRIC = "identity_cert_refresh_count"
+/** What is told apart by authority. */
+const HTTP_FIGURES: ReadonlySet<Figure> = new Set(["success", "failure", "latency"])
 /** How many seconds before a window a report may lie and still be the begin of what is counted. */
 const BOUNDARY_SLOTS = 3
 
@@ -34,6 +47,8 @@ const BOUNDARY_SLOTS = 3
 export interface Peer {
   readonly key: TrafficKey
   readonly ring: WindowRing
+  /** What of the ring is of which authority. */
+  readonly authorities: AuthorityParts
   /** Connections open now. */
   open: number
   /** Whether any connection was ever reported. */
@@ -71,6 +86,8 @@ interface SeriesState {
   readonly id: string
   readonly figure: Figure
   readonly peer: Peer
+  /** Windows of its authority alone, beside those of the peer; null where the peer has no other. */
+  readonly part: WindowRing | null
   /** Last cumulative value; for histograms per bucket, as the proxy counts them. */
   value: number
   counts: number[]
@@ -105,6 +122,11 @@ export class Reporter {
   private readonly buckets: Uint8Array
   private readonly budget: PeerBudget
   private readonly dstPods = new Set<string>()
+  /** When its certificate was renewed last, milliseconds since 1970; 0 for never since it is known. */
+  renewedMs = 0
+  private certificates = Number.NaN
+  /** Authorities of its peers that have windows of their own. */
+  private parts = 0
   /** Time of the last report in each slot of the fine tier, 0 for none. */
   private readonly reportTimes = new Float64Array(TIERS[0]?.slots ?? 0)
   /** From when on its counts are known. */
@@ -160,7 +182,7 @@ export class Reporter {
   /** Forgets everything. */
   close(): void {
     this.access.close()
-    this.budget.give(this.peers.size)
+    this.budget.give(this.peers.size + this.parts)
     this.peers.clear()
     this.series.clear()
   }
@@ -208,7 +230,8 @@ export class Reporter {
     if (this.series.size >= MAX_SERIES_PER_REPORTER) return null
     const peer = this.peerOf(trafficKeyOf(labels))
     if (peer === null) return null
-    const state: SeriesState = { id, figure, peer, value: Number.NaN, counts: [] }
+    const part = this.partOf(peer, figure, labels.authority ?? "")
+    const state: SeriesState = { id, figure, peer, part, value: Number.NaN, counts: [] }
     const before = figure === "open" ? undefined : this.resumedValues(id)
     if (before !== undefined) {
       state.value = before[0] ?? 0
@@ -252,12 +275,19 @@ export class Reporter {
   sweep(nowMs: number): void {
     if (this.firstReportMs > 0 && nowMs - this.firstReportMs > BASELINE_MS) this.resumed = null
     this.access.sweep(nowMs)
-    for (const [id, { key, series, activeMs }] of this.peers) {
+    for (const [id, { key, series, activeMs, authorities }] of this.peers) {
       if (series > 0 || nowMs - activeMs <= MAX_LIVE_WINDOW_MS) continue
       this.peers.delete(id)
-      this.budget.give(1)
+      this.parts -= authorities.size
+      this.budget.give(1 + authorities.size)
       this.dstPods.delete(`${key.dstNamespace}/${key.dstPod}`)
     }
+  }
+
+  /** Takes how many certificates it has had; the first that is heard of is where it stands. */
+  sampleCertificates(count: number): void {
+    if (count > this.certificates && this.certificates > 0) this.renewedMs = this.span.toMs
+    this.certificates = count
   }
 
   /** Takes a counter's or gauge's new value. */
@@ -279,7 +309,11 @@ export class Reporter {
     peer.activeMs = span.toMs
     if (figure === "read" || figure === "write") peer.ring.addBytes(span, figure === "write", growth)
     else if (figure === "sent") peer.ring.addSent(span, growth)
-    else if (figure !== "latency") peer.ring.addResponses(span, figure === "failure", growth)
+    else if (figure === "begun") peer.ring.addBegun(span, growth)
+    else if (figure !== "latency") {
+      peer.ring.addResponses(span, figure === "failure", growth)
+      state.part?.addResponses(span, figure === "failure", growth)
+    }
   }
 
   /** Takes the new value of an access record. */
@@ -305,6 +339,7 @@ export class Reporter {
       if (growth === 0 || bucket === undefined) continue
       this.noteChange()
       state.peer.ring.addLatency(this.span, bucket, growth)
+      state.part?.addLatency(this.span, bucket, growth)
     }
   }
 
@@ -361,6 +396,15 @@ export class Reporter {
     return value >= before ? value - before : value
   }
 
+  private partOf(peer: Peer, figure: Figure, authority: string): WindowRing | null {
+    if (peer.key.route !== "" || !HTTP_FIGURES.has(figure)) return null
+    return peer.authorities.ringOf(authority, () => {
+      if (this.parts >= MAX_AUTHORITY_PARTS || !this.budget.take(true)) return null
+      this.parts++
+      return new WindowRing()
+    })
+  }
+
   private peerOf(key: TrafficKey): Peer | null {
     let kept = key
     if (key.dstPod !== "" && key.dstWorkloadKind !== "pod") {
@@ -372,7 +416,15 @@ export class Reporter {
     const known = this.peers.get(id)
     if (known !== undefined) return known
     if (this.peers.size >= MAX_PEERS_PER_REPORTER || !this.budget.take(kept.route !== "")) return null
-    const peer: Peer = { key: kept, ring: new WindowRing(), open: 0, hasTcp: false, activeMs: 0, series: 0 }
+    const peer: Peer = {
+      key: kept,
+      ring: new WindowRing(),
+      authorities: new AuthorityParts(),
+      open: 0,
+      hasTcp: false,
+      activeMs: 0,
+      series: 0,
+    }
     this.peers.set(id, peer)
     return peer
   }
@@ -384,6 +436,8 @@ export class ReportStream {
   private readonly number: number
   private readonly series = new Map<number, SeriesState | null>()
   private readonly access = new Map<number, AccessSeries | null>()
+  /** Number of the series of certificates; 0 before it was told. */
+  private certificates = 0
   private open = true
   /** Time of its first report, milliseconds since 1970; 0 before. */
   private firstMs = 0
@@ -414,11 +468,16 @@ export class ReportStream {
     this.lastMs = nowMs
     for (const { id, metric, labels } of report.series) {
       if (this.series.size + this.access.size >= MAX_SERIES_PER_REPORTER) break
-      if (metric === ACCESS_METRIC) this.access.set(id, reporter.declareAccess(labels))
+      if (metric === CERTIFICATES_METRIC) this.certificates = id
+      else if (metric === ACCESS_METRIC) this.access.set(id, reporter.declareAccess(labels))
       else this.series.set(id, reporter.declare(metric, labels))
     }
     for (const { seriesId, value } of report.samples) {
       if (!Number.isFinite(value)) continue
+      if (seriesId === this.certificates && seriesId > 0) {
+        reporter.sampleCertificates(value)
+        continue
+      }
       const state = this.series.get(seriesId)
       if (state != null) reporter.sample(state, value)
       const access = this.access.get(seriesId)
@@ -446,13 +505,26 @@ export class ReportStream {
   }
 }
 
+/** Traffic of a peer in the shape of the query API by authority; none of those with nothing to tell. */
+export function* trafficByAuthority(
+  reporter: Reporter,
+  peer: Peer,
+  coverage: Coverage,
+): Generator<Omit<telemetryQueryV1.Traffic, "$typeName">> {
+  for (const [authority, sum] of peer.authorities.of(peer.ring)) {
+    const sums = sum(coverage.tier, coverage.firstSlot, coverage.lastSlot)
+    const row = trafficOf(reporter, peer, coverage, sums)
+    if (row !== null) yield { ...row, authority }
+  }
+}
+
 /** Traffic of a peer in the shape of the query API, or null when there is nothing to tell. */
 export function trafficOf(
   reporter: Reporter,
   peer: Peer,
   coverage: Coverage,
+  sums: WindowSums = peer.ring.sum(coverage.tier, coverage.firstSlot, coverage.lastSlot),
 ): Omit<telemetryQueryV1.Traffic, "$typeName"> | null {
-  const sums = peer.ring.sum(coverage.tier, coverage.firstSlot, coverage.lastSlot)
   const responses = sums.successes + sums.failures
   const bytes = sums.readBytes + sums.writeBytes
   const hasTcp = bytes > 0 || (peer.hasTcp && reporter.live)
@@ -464,6 +536,7 @@ export function trafficOf(
     dst: podRef(key.dstNamespace, key.dstPod, key.dstWorkloadKind, key.dstWorkload),
     dstService: key.dstService,
     host: key.host,
+    authority: "",
     tls: key.tls,
     clientId: key.clientId,
     serverId: key.serverId,
@@ -486,7 +559,7 @@ export function routeTrafficOf(
   { key, ring }: Peer,
   { tier, firstSlot, lastSlot, fromMs, toMs, wholeWindow }: Coverage,
 ): Omit<telemetryQueryV1.RouteTraffic, "$typeName"> | null {
-  const { successes, failures, sent, latency } = ring.sum(tier, firstSlot, lastSlot)
+  const { successes, failures, sent, begun, latency } = ring.sum(tier, firstSlot, lastSlot)
   if (successes + failures + sent === 0) return null
   return {
     reporter: podRefOf(reporter.about),
@@ -497,6 +570,7 @@ export function routeTrafficOf(
     failures: BigInt(failures),
     latencyCounts: Array.from(latency, BigInt),
     sent: BigInt(sent),
+    begun: BigInt(begun),
     fromMs,
     toMs,
     wholeWindow,

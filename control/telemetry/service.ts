@@ -67,9 +67,9 @@ export async function serveTelemetry(
         takeReports(store, reports, clock, guarded ? values.get(PEER) : undefined),
     })
     router.service(telemetryQueryV1.QueryService, {
-      traffic: ({ windowMs, direction }, context) => {
+      traffic: ({ windowMs, direction, byAuthority }, context) => {
         checkAsker(context)
-        return queries.traffic(checked(windowMs), direction)
+        return queries.traffic(checked(windowMs), direction, byAuthority)
       },
       routes: ({ windowMs }, context) => {
         checkAsker(context)

@@ -10,6 +10,7 @@ import {
   Reporter,
   type ReportStream,
   routeTrafficOf,
+  trafficByAuthority,
   trafficOf,
 } from "./reporter.ts"
 import { MAX_LIVE_WINDOW_MS } from "./window_ring.ts"
@@ -120,12 +121,14 @@ export class TelemetryStore {
    * Traffic within a window that ends now.
    *
    * @param beginMs  begin of the window where the history has what was before, as `Reporter.coverageSince` takes it
+   * @param byAuthority  whether rows are told apart by authority, too
    */
   traffic(
     windowMs: number,
     direction: telemetryQueryV1.Direction,
     nowMs: number,
     beginMs: number | null = null,
+    byAuthority = false,
   ): telemetryQueryV1.TrafficResponse {
     const rows: telemetryQueryV1.Traffic[] = []
     for (const reporter of this.reporters.values()) {
@@ -134,6 +137,11 @@ export class TelemetryStore {
       for (const peer of reporter.peers.values()) {
         if (peer.key.route !== "") continue
         if (direction !== telemetryQueryV1.Direction.UNSPECIFIED && peer.key.direction !== direction) continue
+        if (byAuthority) {
+          for (const row of trafficByAuthority(reporter, peer, coverage))
+            rows.push({ $typeName: "conduit.telemetry.v1.Traffic", ...row })
+          continue
+        }
         const row = trafficOf(reporter, peer, coverage)
         if (row !== null) rows.push({ $typeName: "conduit.telemetry.v1.Traffic", ...row })
       }
@@ -190,6 +198,7 @@ export class TelemetryStore {
         proxyVersion: reporter.about.proxyVersion,
         live: reporter.live,
         sinceMs: reporter.sinceMs,
+        certificateRenewedMs: reporter.renewedMs,
       }),
     )
     return { $typeName: "conduit.telemetry.v1.ReportersResponse", reporters }

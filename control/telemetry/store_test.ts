@@ -371,6 +371,24 @@ test("a route's figures are kept apart from those of traffic, with what was sent
   expect(store.traffic(5_000, OUTBOUND, now).traffic).toEqual([])
 })
 
+test("a renewal of a proxy's certificate is noted when it comes, its first certificate is none", () => {
+  const store = new TelemetryStore(START)
+  const stream = open(store, new FakeProxy("web-1", START))
+  const renewed = (): number | undefined => store.known().reporters[0]?.certificateRenewedMs
+  const report = (value: number, atMs: number, first = false): void => {
+    const series = first ? [{ id: 7, metric: "identity_cert_refresh_count", labels: {} }] : []
+    const samples = [{ seriesId: 7, value }]
+    stream.take(create(telemetryV1.ReportRequestSchema, { series, samples }), atMs)
+  }
+  report(0, START + 1000, true)
+  report(1, START + 2000)
+  expect(renewed()).toBe(0)
+  report(2, START + 9000)
+  expect(renewed()).toBe(START + 9000)
+  report(2, START + 12_000)
+  expect(renewed()).toBe(START + 9000)
+})
+
 test("a proxy that invents a million authorities, methods and paths is bounded, and nobody else pays for it", () => {
   const store = new TelemetryStore(START)
   const good = new FakeProxy("web-1", START)

@@ -3,7 +3,7 @@
 import { telemetryQueryV1 } from "../../protos/mod.ts"
 
 /** The figure that a series feeds. */
-export type Figure = "success" | "failure" | "latency" | "sent" | "open" | "read" | "write"
+export type Figure = "success" | "failure" | "latency" | "sent" | "begun" | "open" | "read" | "write"
 
 /** The peer that traffic was counted towards, with what distinguishes the traffic. */
 export interface TrafficKey {
@@ -20,6 +20,8 @@ export interface TrafficKey {
   readonly route: string
   /** What was called outside of the cluster, as the caller named it; empty for all other traffic. */
   readonly host: string
+  /** Authority that was called, as the caller named it, where traffic is told apart by it; empty otherwise. */
+  readonly authority: string
 }
 
 /** Labels that begin as those of a workload (`dst_deployment`) and are none. */
@@ -38,6 +40,8 @@ export function figureOf(metric: string, labels: Readonly<Record<string, string>
       return "latency"
     case "route_actual_request_total":
       return "sent"
+    case "route_request_total":
+      return "begun"
     case "tcp_open_connections":
       return labels.peer === peer ? "open" : null
     case "tcp_read_bytes_total":
@@ -67,5 +71,6 @@ export function trafficKeyOf(labels: Readonly<Record<string, string>>): TrafficK
     serverId: labels.server_id ?? "",
     route: labels.rt_route ?? "",
     host: outbound && pod === "" && kind === "" && !labels.dst_service ? (labels.authority ?? "") : "",
+    authority: "",
   }
 }

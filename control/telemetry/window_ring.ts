@@ -47,7 +47,8 @@ export interface Span {
 const SUCCESSES = 0
 const FAILURES = 1
 const SENT = 2
-const LATENCY = 3
+const BEGUN = 3
+const LATENCY = 4
 const WIDTH = LATENCY + BUCKETS
 const READ_BYTES = 0
 const WRITE_BYTES = 1
@@ -58,6 +59,8 @@ export interface WindowSums {
   failures: number
   /** Requests sent to endpoints, of routes; requests and connections, of access records. */
   sent: number
+  /** Requests that clients began, of routes. */
+  begun: number
   readBytes: number
   writeBytes: number
   /** Per bucket of EDGES_MS. */
@@ -70,6 +73,7 @@ export function emptySums(): WindowSums {
     successes: 0,
     failures: 0,
     sent: 0,
+    begun: 0,
     readBytes: 0,
     writeBytes: 0,
     latency: new Float64Array(BUCKETS),
@@ -77,8 +81,8 @@ export function emptySums(): WindowSums {
 }
 
 /** Whether sums are of nothing. */
-export function isEmpty({ successes, failures, sent, readBytes, writeBytes }: WindowSums): boolean {
-  return successes + failures + sent + readBytes + writeBytes === 0
+export function isEmpty({ successes, failures, sent, begun, readBytes, writeBytes }: WindowSums): boolean {
+  return successes + failures + sent + begun + readBytes + writeBytes === 0
 }
 
 /** Adds sums to others. */
@@ -86,6 +90,7 @@ export function addSums(into: WindowSums, sums: WindowSums): void {
   into.successes += sums.successes
   into.failures += sums.failures
   into.sent += sums.sent
+  into.begun += sums.begun
   into.readBytes += sums.readBytes
   into.writeBytes += sums.writeBytes
   for (let bucket = 0; bucket < BUCKETS; bucket++) {
@@ -176,6 +181,11 @@ export class WindowRing {
     for (const slots of this.httpSlots()) slots.add(span, SENT, count)
   }
 
+  /** Adds requests that clients began. */
+  addBegun(span: Span, count: number): void {
+    for (const slots of this.httpSlots()) slots.add(span, BEGUN, count)
+  }
+
   /** Adds observations to a bucket of EDGES_MS. */
   addLatency(span: Span, bucket: number, count: number): void {
     for (const slots of this.httpSlots()) slots.add(span, LATENCY + bucket, count)
@@ -196,6 +206,7 @@ export class WindowRing {
       sums.successes = http.sum(SUCCESSES, places)
       sums.failures = http.sum(FAILURES, places)
       sums.sent = http.sum(SENT, places)
+      sums.begun = http.sum(BEGUN, places)
       for (let bucket = 0; bucket < BUCKETS; bucket++) {
         sums.latency[bucket] = http.sum(LATENCY + bucket, places)
       }

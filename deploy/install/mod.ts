@@ -1,5 +1,6 @@
 // The control plane's Kubernetes objects, printed for kubectl and as a Helm chart.
 export { HEADER_TAPPER, TAPPER } from "./api_access.ts"
+export { CNI_NAME } from "./cni.ts"
 export { withAuthority } from "./authority.ts"
 export { chartFiles } from "./chart.ts"
 export { crds } from "./crds.ts"

@@ -104,6 +104,23 @@ export class KubeApi {
   }
 
   /**
+   * Reads what is no JSON, such as a container's log.
+   *
+   * @throws KubeError as `call`
+   */
+  async text(path: string): Promise<string> {
+    const deadline = AbortSignal.timeout(this.timeoutMs)
+    try {
+      const response = await this.send({ path, accept: "*/*" }, deadline)
+      const text = await readText(response)
+      if (!response.ok) throw this.refusal(response, text)
+      return text
+    } catch (error) {
+      throw this.told(error, deadline, `no answer within ${this.timeoutMs / 1000} s`)
+    }
+  }
+
+  /**
    * Reads a whole list, page by page.
    *
    * @param path  without `limit` and `continue`; a query is kept

@@ -1,4 +1,5 @@
 // The face of deploy/local: a cluster on one Linux machine, and how to find and drive one that runs.
+export { askPod } from "./ask_pod.ts"
 export type { Change } from "./cluster.ts"
 export {
   applyObjects,

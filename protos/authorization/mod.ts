@@ -1,6 +1,15 @@
 // The public face of protos/authorization: what a compiled policy means, said once. The proxy enforces by it, the
 // control plane predicts by it. Plain data in, no protobuf runtime.
 export {
+  EGRESS_ALLOW,
+  EGRESS_AUDIT,
+  EGRESS_DENY,
+  type EgressPolicyConfig,
+  type EgressRuleConfig,
+  EgressRules,
+  hostOf,
+} from "./egress_rules.ts"
+export {
   type Explanation,
   explain,
   type FailedClause,

@@ -39,6 +39,8 @@ export interface AdminOptions {
   readonly refusals: (id: string) => string
   /** What is known of destinations, JSON; names no more than /metrics does. */
   readonly discovery: () => string
+  /** What is known of policies, JSON; names no more than /metrics does. */
+  readonly policy: () => string
   /** Begins an orderly shutdown. */
   readonly shutdown: () => void
 }
@@ -118,6 +120,13 @@ function adminRoutes(options: AdminOptions): ReadonlyMap<string, Route> {
       {
         methods: ["GET", "HEAD"],
         answer: () => ({ status: 200, body: options.discovery(), contentType: "application/json" }),
+      },
+    ],
+    [
+      "/policy",
+      {
+        methods: ["GET", "HEAD"],
+        answer: () => ({ status: 200, body: options.policy(), contentType: "application/json" }),
       },
     ],
     [

@@ -19,6 +19,7 @@ const serve = (address: string) =>
     metricsContentType: "text/plain; version=0.0.4",
     identity: () => '{"identity":"web"}\n',
     discovery: () => '{"connected":true}',
+    policy: () => '{"version":"1"}',
     refusals: id => JSON.stringify({ id }),
     shutdown: () => shutdowns++,
   })

@@ -76,6 +76,8 @@ export class Identity implements ControlLinkHandler {
   refreshes = 0
   /** Attempts at a certificate that failed. */
   refreshErrors = 0
+  /** Called after every certificate that was received. */
+  onCertified: () => void = () => {}
   /** Called after every change of certificate or trust anchors. */
   onChange: () => void = () => {}
   private readonly options: IdentityOptions
@@ -216,6 +218,7 @@ export class Identity implements ControlLinkHandler {
     if (certificate.notAfterMs <= wallClock()) throw new Error("the certificate has ended already")
     const chainPem = chain.map(one => pem("CERTIFICATE", one)).join("")
     this.refreshes++
+    this.onCertified()
     this.held = { keyPem, chainPem, certificate, anchorsPem: this.anchors }
     log.info("certified", {
       identity: this.name,

@@ -1,5 +1,5 @@
 // Figures of the proxy's certificate, under Linkerd's names.
-import { type Collect, figure, type Metric } from "../telemetry/mod.ts"
+import { type Collect, figure, type Metric, type Registry, SeriesGroup } from "../telemetry/mod.ts"
 import type { Identity } from "./identity.ts"
 
 const EXPIRATION: Metric = {
@@ -18,11 +18,17 @@ const REFRESH_ERRORS: Metric = {
   help: "Attempts to get a certificate that failed.",
 }
 
-/** Gives the figures. */
-export function identityMetrics(identity: Identity): Collect {
+/** Gives the figures. How often there was a certificate is in the registry: the control plane is told of renewals. */
+export function identityMetrics(identity: Identity, registry: Registry): Collect {
+  const group = registry.group("identity", key => new SeriesGroup(key))
+  // It stays, however long nothing is renewed.
+  group.running++
+  const refreshes = registry.scalar(group, REFRESHES, [])
+  identity.onCertified = () => {
+    refreshes.value = identity.refreshes
+  }
   return () => [
     figure(EXPIRATION, [], Math.floor((identity.lastCertificate?.notAfterMs ?? 0) / 1000)),
-    figure(REFRESHES, [], identity.refreshes),
     figure(REFRESH_ERRORS, [], identity.refreshErrors),
   ]
 }

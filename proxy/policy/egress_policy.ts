@@ -1,5 +1,5 @@
 // Enforces egress policies on the outbound side: makes the guard of each connection to what is outside of the cluster.
-import type { Verdict } from "../../protos/authorization/mod.ts"
+import { EgressRules, hostOf, type Verdict } from "../../protos/authorization/mod.ts"
 import type { Client, ConnectionGuard, RawProtocol } from "../accept/mod.ts"
 import { newErrorId, REFUSAL_EGRESS_DENIED, type Refusal, type RequestView } from "../http/mod.ts"
 import type { LogFields, Logger } from "../log.ts"
@@ -14,7 +14,6 @@ import {
   SeriesGroup,
 } from "../telemetry/mod.ts"
 import { auditFields, DecisionLog, verdictFields } from "./decision_log.ts"
-import { EgressRules, hostOf } from "./egress_rules.ts"
 import type { PolicyWatch } from "./policy_watch.ts"
 
 const DECISIONS: Metric = {

@@ -1,12 +1,17 @@
 // Watches the policy service for what holds on this pod, and keeps the last answer for life. Before the first one the
 // configured default policy holds, for whoever does not wait for it.
-import { DEFAULT_CLUSTER_NETWORKS, defaultPolicyNumber, PolicySet } from "../../protos/authorization/mod.ts"
+import {
+  DEFAULT_CLUSTER_NETWORKS,
+  DEFAULT_POLICY_NAMES,
+  defaultPolicyNumber,
+  type EgressPolicyConfig,
+  PolicySet,
+} from "../../protos/authorization/mod.ts"
 import type { ControlLinkHandler, Link, OpenLink } from "../control_plane/mod.ts"
 import type { Logger } from "../log.ts"
 import { callbackTimer, type Timer, type TimerWheel } from "../net/mod.ts"
-import type { EgressPolicyConfig } from "./egress_rules.ts"
 import type { RateLimitPolicyConfig } from "./rate_limits.ts"
-import { decodeAnswer, encodeWatch, type PolicyAnswer } from "./watch_codec.ts"
+import { decodeAnswer, encodeWatch, type PodPolicy, type PolicyAnswer } from "./watch_codec.ts"
 
 /**
  * How long connections wait for the first answer, from the first of them on: at the start of a pod both come up
@@ -42,6 +47,10 @@ export class PolicyWatch implements ControlLinkHandler {
   rateLimits: readonly RateLimitPolicyConfig[] = []
   /** Egress policies in force; another array after each change. */
   egress: readonly EgressPolicyConfig[] = []
+  /** Policies in force by name, such as `AuthorizationPolicy shop/clients`; another array after each change. */
+  names: readonly string[] = []
+  /** Default policy in force, by name. */
+  defaultPolicy: string
   /** Version of the policies in force; empty before the first answer. */
   version = ""
   /** An answer came, now or earlier, or none is to come. */
@@ -70,6 +79,7 @@ export class PolicyWatch implements ControlLinkHandler {
       probes: [],
       trustDomain: options.trustDomain,
     })
+    this.defaultPolicy = options.defaultPolicy
     const { address } = options
     this.answered = address === ""
     this.link = address === "" ? null : options.openLink(this, { name: "policy", address, path: WATCH_PATH })
@@ -84,6 +94,12 @@ export class PolicyWatch implements ControlLinkHandler {
   stop(): void {
     this.link?.stop()
     this.timers.cancel(this.patience)
+  }
+
+  /** What is known of policies, JSON: `{connected, version, defaultPolicy, policies: [name]}`. */
+  describe(): string {
+    const { link, version, defaultPolicy, names } = this
+    return JSON.stringify({ connected: link?.up ?? false, version, defaultPolicy, policies: names })
   }
 
   /** Calls back after every change of the policies in force; one listener only. */
@@ -121,6 +137,8 @@ export class PolicyWatch implements ControlLinkHandler {
       this.current = new PolicySet(answer.policy)
       this.rateLimits = answer.policy.rateLimits
       this.egress = answer.policy.egress
+      this.names = namesOf(answer.policy)
+      this.defaultPolicy = DEFAULT_POLICY_NAMES[answer.policy.defaultPolicy] ?? this.defaultPolicy
       this.version = answer.version
       this.log.debug("policies are in force", {
         version: answer.version,
@@ -142,4 +160,11 @@ export class PolicyWatch implements ControlLinkHandler {
   private release(): void {
     for (const callback of this.waiting.splice(0)) callback()
   }
+}
+
+function namesOf({ policies, rateLimits, egress }: PodPolicy): string[] {
+  const kinds = { AuthorizationPolicy: policies, RateLimitPolicy: rateLimits, EgressPolicy: egress }
+  return Object.entries(kinds).flatMap(([kind, held]) =>
+    held.map(({ namespace, name }) => `${kind} ${namespace}/${name}`),
+  )
 }

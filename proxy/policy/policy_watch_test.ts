@@ -78,6 +78,26 @@ test("connections wait for the first answer, and go on under it", () => {
   expect(seen).toEqual([true, true])
 })
 
+test("what is held is described by name and version, the configured default before an answer", () => {
+  const { watch } = fixture()
+  expect(JSON.parse(watch.describe())).toEqual({
+    ...{ connected: true, version: "", defaultPolicy: "deny", policies: [] },
+  })
+  const policy = create(policyV1.WorkloadPolicySchema, {
+    defaultPolicy: ALL,
+    policies: [{ namespace: "shop", name: "clients" }],
+    rateLimits: [{ namespace: "shop", name: "calm" }],
+    egress: [{ namespace: "shop", name: "out" }],
+  })
+  const message = create(policyV1.WatchResponseSchema, { version: "7", policy })
+  watch.onMessage(toBinary(policyV1.WatchResponseSchema, message))
+  expect(JSON.parse(watch.describe())).toMatchObject({
+    version: "7",
+    defaultPolicy: "all-unauthenticated",
+    policies: ["AuthorizationPolicy shop/clients", "RateLimitPolicy shop/calm", "EgressPolicy shop/out"],
+  })
+})
+
 test("they wait so long at most, all from the first of them on; then the configured default holds", () => {
   const { watch, allows, pass, lines } = fixture()
   const seen: boolean[] = []

@@ -1,7 +1,7 @@
 // Rate limits and egress policies out of conduit.policy.v1. Field numbers are those of rate_limit.proto and egress.proto;
 // tests hold them to the generated code.
 import type { ProtoReader } from "../control_plane/mod.ts"
-import type { EgressPolicyConfig, EgressRuleConfig } from "./egress_rules.ts"
+import type { EgressPolicyConfig, EgressRuleConfig } from "../../protos/authorization/mod.ts"
 import type { RateLimitConfig, RateLimitPolicyConfig } from "./rate_limits.ts"
 
 /** Reads a RateLimitPolicy. All readers throw ProtoError when the bytes are no such message. */

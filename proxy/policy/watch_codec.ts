@@ -1,5 +1,6 @@
 // Messages of conduit.policy.v1 to and from the plain data that protos/authorization decides by.
 import type {
+  EgressPolicyConfig,
   Operation,
   Policy,
   Probe,
@@ -8,7 +9,6 @@ import type {
   WorkloadPolicy,
 } from "../../protos/authorization/mod.ts"
 import { ProtoReader, ProtoWriter } from "../control_plane/mod.ts"
-import type { EgressPolicyConfig } from "./egress_rules.ts"
 import type { RateLimitPolicyConfig } from "./rate_limits.ts"
 import { readEgressPolicy, readRateLimitPolicy } from "./traffic_codec.ts"
 

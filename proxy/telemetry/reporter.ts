@@ -32,6 +32,7 @@ const REPORTED_PREFIXES: readonly string[] = [
   "tcp_",
   "inbound_",
   "access_",
+  "identity_cert_refresh_",
 ]
 
 const REPORT_PATH = "/conduit.telemetry.v1.TelemetryService/Report"

@@ -252,7 +252,7 @@ function Steps({ from, to, answer }: { from: string; to: string; answer: Explain
 }
 
 function Step({ step }: { readonly step: CallStep }) {
-  const { name, outcome, decision, reason, object, details, change } = step
+  const { name, outcome, decision, reason, object, details, notes, change } = step
   const { level, word } = OUTCOMES[outcome] ?? NOTHING_DECIDED
   return (
     <li className={level}>
@@ -276,6 +276,23 @@ function Step({ step }: { readonly step: CallStep }) {
           <ul className="details">
             {details.map(line => (
               <li key={line}>{plain(line)}</li>
+            ))}
+          </ul>
+        )}
+        {notes.length > 0 && (
+          <ul className="details">
+            {notes.map(({ text, object: of }) => (
+              <li key={text}>
+                {plain(text)}
+                {of !== undefined && (
+                  <>
+                    {": "}
+                    <span className="tag">{plain(of.kind)}</span>{" "}
+                    <Name>{of.namespace === "" ? of.name : `${of.namespace}/${of.name}`}</Name>
+                    {of.field !== "" && <code> {plain(of.field)}</code>}
+                  </>
+                )}
+              </li>
             ))}
           </ul>
         )}

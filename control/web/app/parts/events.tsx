@@ -16,7 +16,11 @@ const WORDS: Readonly<Partial<Record<EventKind, string>>> = {
   [EventKind.ROLLOUT]: "rollout",
   [EventKind.POLICY]: "policy",
   [EventKind.ROUTE]: "route",
+  [EventKind.CERTIFICATE]: "certificate",
 }
+
+/** Changes of one workload, which bear on no other. */
+const OF_WORKLOADS: ReadonlySet<EventKind> = new Set([EventKind.ROLLOUT, EventKind.CERTIFICATE])
 
 /** A change, at its place on a time axis. */
 export interface TimeMark {
@@ -35,12 +39,13 @@ export function useEvents(namespace = "") {
   )
 }
 
-/** Changes that may bear on a workload: its own rollouts, and policies and routes of its namespace. */
+/** Changes that may bear on a workload: its own rollouts and certificates, what these rest on, policies and routes of its namespace. */
 export function eventsOf(events: readonly Event[], { namespace, kind, name }: Workload): readonly Event[] {
   return events.filter(
     ({ kind: what, resource }) =>
-      resource?.namespace === namespace &&
-      (what !== EventKind.ROLLOUT || (resource.kind === kind && resource.name === name)),
+      resource?.namespace === "" ||
+      (resource?.namespace === namespace &&
+        (!OF_WORKLOADS.has(what) || (resource.kind === kind && resource.name === name))),
   )
 }
 
@@ -67,7 +72,7 @@ export function EventList({
         const shown = pick(events)
         return shown.length === 0 ? (
           <p className="quiet">
-            No rollout, policy or route has changed in the last {span(nowMs - sinceMs)}.
+            No rollout, policy, route or certificate has changed in the last {span(nowMs - sinceMs)}.
           </p>
         ) : (
           <ol className="events">

@@ -14,7 +14,197 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file conduit/api/v1/diagnostics.proto.
  */
 export const file_conduit_api_v1_diagnostics: GenFile = /*@__PURE__*/
-  fileDesc("CiBjb25kdWl0L2FwaS92MS9kaWFnbm9zdGljcy5wcm90bxIOY29uZHVpdC5hcGkudjEiSQoVUHJveHlEaXNjb3ZlcnlSZXF1ZXN0EjAKBnRhcmdldBgBIAEoCzIgLmNvbmR1aXQuYXBpLnYxLlJlc291cmNlU2VsZWN0b3IiVQoWUHJveHlEaXNjb3ZlcnlSZXNwb25zZRIRCgluYW1lc3BhY2UYASABKAkSCwoDcG9kGAIgASgJEgwKBHRleHQYAyABKAkSDQoFZXJyb3IYBCABKAliBnByb3RvMw", [file_conduit_api_v1_resource]);
+  fileDesc("CiBjb25kdWl0L2FwaS92MS9kaWFnbm9zdGljcy5wcm90bxIOY29uZHVpdC5hcGkudjEiSAoUUHJveHlQb2xpY2llc1JlcXVlc3QSMAoGdGFyZ2V0GAEgASgLMiAuY29uZHVpdC5hcGkudjEuUmVzb3VyY2VTZWxlY3RvciJUChVQcm94eVBvbGljaWVzUmVzcG9uc2USEQoJbmFtZXNwYWNlGAEgASgJEgsKA3BvZBgCIAEoCRIMCgR0ZXh0GAMgASgJEg0KBWVycm9yGAQgASgJIkkKFVNlcnZlZFBvbGljaWVzUmVxdWVzdBIwCgZ0YXJnZXQYASABKAsyIC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZVNlbGVjdG9yIkYKFlNlcnZlZFBvbGljaWVzUmVzcG9uc2USLAoEcG9kcxgBIAMoCzIeLmNvbmR1aXQuYXBpLnYxLlNlcnZlZFBvbGljaWVzImsKDlNlcnZlZFBvbGljaWVzEhEKCW5hbWVzcGFjZRgBIAEoCRILCgNwb2QYAiABKAkSDwoHdmVyc2lvbhgDIAEoCRIWCg5kZWZhdWx0X3BvbGljeRgEIAEoCRIQCghwb2xpY2llcxgFIAMoCSIaChhDb250cm9sbGVyTWV0cmljc1JlcXVlc3QiKQoZQ29udHJvbGxlck1ldHJpY3NSZXNwb25zZRIMCgR0ZXh0GAEgASgJIkkKFVByb3h5RGlzY292ZXJ5UmVxdWVzdBIwCgZ0YXJnZXQYASABKAsyIC5jb25kdWl0LmFwaS52MS5SZXNvdXJjZVNlbGVjdG9yIlUKFlByb3h5RGlzY292ZXJ5UmVzcG9uc2USEQoJbmFtZXNwYWNlGAEgASgJEgsKA3BvZBgCIAEoCRIMCgR0ZXh0GAMgASgJEg0KBWVycm9yGAQgASgJYgZwcm90bzM", [file_conduit_api_v1_resource]);
+
+/**
+ * Asks what proxies know of policies.
+ *
+ * @generated from message conduit.api.v1.ProxyPoliciesRequest
+ */
+export type ProxyPoliciesRequest = Message<"conduit.api.v1.ProxyPoliciesRequest"> & {
+  /**
+   * Whose proxies.
+   *
+   * @generated from field: conduit.api.v1.ResourceSelector target = 1;
+   */
+  target?: ResourceSelector | undefined;
+};
+
+/**
+ * Describes the message conduit.api.v1.ProxyPoliciesRequest.
+ * Use `create(ProxyPoliciesRequestSchema)` to create a new message.
+ */
+export const ProxyPoliciesRequestSchema: GenMessage<ProxyPoliciesRequest> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_diagnostics, 0);
+
+/**
+ * What one proxy knows of policies.
+ *
+ * @generated from message conduit.api.v1.ProxyPoliciesResponse
+ */
+export type ProxyPoliciesResponse = Message<"conduit.api.v1.ProxyPoliciesResponse"> & {
+  /**
+   * Namespace of the pod.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * Name of the pod.
+   *
+   * @generated from field: string pod = 2;
+   */
+  pod: string;
+
+  /**
+   * What its admin port says at /policy, JSON; empty when `error` is set.
+   *
+   * @generated from field: string text = 3;
+   */
+  text: string;
+
+  /**
+   * Why the proxy could not be asked; empty on success.
+   *
+   * @generated from field: string error = 4;
+   */
+  error: string;
+};
+
+/**
+ * Describes the message conduit.api.v1.ProxyPoliciesResponse.
+ * Use `create(ProxyPoliciesResponseSchema)` to create a new message.
+ */
+export const ProxyPoliciesResponseSchema: GenMessage<ProxyPoliciesResponse> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_diagnostics, 1);
+
+/**
+ * Asks which policies proxies are to hold.
+ *
+ * @generated from message conduit.api.v1.ServedPoliciesRequest
+ */
+export type ServedPoliciesRequest = Message<"conduit.api.v1.ServedPoliciesRequest"> & {
+  /**
+   * Whose proxies.
+   *
+   * @generated from field: conduit.api.v1.ResourceSelector target = 1;
+   */
+  target?: ResourceSelector | undefined;
+};
+
+/**
+ * Describes the message conduit.api.v1.ServedPoliciesRequest.
+ * Use `create(ServedPoliciesRequestSchema)` to create a new message.
+ */
+export const ServedPoliciesRequestSchema: GenMessage<ServedPoliciesRequest> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_diagnostics, 2);
+
+/**
+ * Which policies proxies are to hold.
+ *
+ * @generated from message conduit.api.v1.ServedPoliciesResponse
+ */
+export type ServedPoliciesResponse = Message<"conduit.api.v1.ServedPoliciesResponse"> & {
+  /**
+   * Meshed pods of the target, ordered.
+   *
+   * @generated from field: repeated conduit.api.v1.ServedPolicies pods = 1;
+   */
+  pods: ServedPolicies[];
+};
+
+/**
+ * Describes the message conduit.api.v1.ServedPoliciesResponse.
+ * Use `create(ServedPoliciesResponseSchema)` to create a new message.
+ */
+export const ServedPoliciesResponseSchema: GenMessage<ServedPoliciesResponse> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_diagnostics, 3);
+
+/**
+ * Policies that the proxy of one pod is to hold.
+ *
+ * @generated from message conduit.api.v1.ServedPolicies
+ */
+export type ServedPolicies = Message<"conduit.api.v1.ServedPolicies"> & {
+  /**
+   * Namespace of the pod.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * Name of the pod.
+   *
+   * @generated from field: string pod = 2;
+   */
+  pod: string;
+
+  /**
+   * Version of all that follows with its content: proxies that hold the same name the same.
+   *
+   * @generated from field: string version = 3;
+   */
+  version: string;
+
+  /**
+   * Default policy, such as `all-unauthenticated`.
+   *
+   * @generated from field: string default_policy = 4;
+   */
+  defaultPolicy: string;
+
+  /**
+   * Objects, such as `AuthorizationPolicy shop/clients`.
+   *
+   * @generated from field: repeated string policies = 5;
+   */
+  policies: string[];
+};
+
+/**
+ * Describes the message conduit.api.v1.ServedPolicies.
+ * Use `create(ServedPoliciesSchema)` to create a new message.
+ */
+export const ServedPoliciesSchema: GenMessage<ServedPolicies> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_diagnostics, 4);
+
+/**
+ * Asks for metrics of the control plane.
+ *
+ * @generated from message conduit.api.v1.ControllerMetricsRequest
+ */
+export type ControllerMetricsRequest = Message<"conduit.api.v1.ControllerMetricsRequest"> & {
+};
+
+/**
+ * Describes the message conduit.api.v1.ControllerMetricsRequest.
+ * Use `create(ControllerMetricsRequestSchema)` to create a new message.
+ */
+export const ControllerMetricsRequestSchema: GenMessage<ControllerMetricsRequest> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_diagnostics, 5);
+
+/**
+ * Metrics of the process of the control plane that answers: of all its services where one process has them.
+ *
+ * @generated from message conduit.api.v1.ControllerMetricsResponse
+ */
+export type ControllerMetricsResponse = Message<"conduit.api.v1.ControllerMetricsResponse"> & {
+  /**
+   * Prometheus text; empty where the process does not tell.
+   *
+   * @generated from field: string text = 1;
+   */
+  text: string;
+};
+
+/**
+ * Describes the message conduit.api.v1.ControllerMetricsResponse.
+ * Use `create(ControllerMetricsResponseSchema)` to create a new message.
+ */
+export const ControllerMetricsResponseSchema: GenMessage<ControllerMetricsResponse> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_diagnostics, 6);
 
 /**
  * Asks what proxies know of destinations.
@@ -35,7 +225,7 @@ export type ProxyDiscoveryRequest = Message<"conduit.api.v1.ProxyDiscoveryReques
  * Use `create(ProxyDiscoveryRequestSchema)` to create a new message.
  */
 export const ProxyDiscoveryRequestSchema: GenMessage<ProxyDiscoveryRequest> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_diagnostics, 0);
+  messageDesc(file_conduit_api_v1_diagnostics, 7);
 
 /**
  * What one proxy knows of destinations.
@@ -77,5 +267,5 @@ export type ProxyDiscoveryResponse = Message<"conduit.api.v1.ProxyDiscoveryRespo
  * Use `create(ProxyDiscoveryResponseSchema)` to create a new message.
  */
 export const ProxyDiscoveryResponseSchema: GenMessage<ProxyDiscoveryResponse> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_diagnostics, 1);
+  messageDesc(file_conduit_api_v1_diagnostics, 8);
 

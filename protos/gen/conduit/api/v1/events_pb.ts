@@ -16,7 +16,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file conduit/api/v1/events.proto.
  */
 export const file_conduit_api_v1_events: GenFile = /*@__PURE__*/
-  fileDesc("Chtjb25kdWl0L2FwaS92MS9ldmVudHMucHJvdG8SDmNvbmR1aXQuYXBpLnYxIogBCg1FdmVudHNSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIRCgl3aW5kb3dfbXMYAiABKA0SEQoJcGFnZV9zaXplGA0gASgNEhIKCnBhZ2VfdG9rZW4YDiABKAkSKgoGZmllbGRzGA8gASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFzayJiCg5FdmVudHNSZXNwb25zZRIlCgZldmVudHMYASADKAsyFS5jb25kdWl0LmFwaS52MS5FdmVudBIQCghzaW5jZV9tcxgCIAEoARIXCg9uZXh0X3BhZ2VfdG9rZW4YDyABKAkiewoFRXZlbnQSDwoHdGltZV9tcxgBIAEoARInCgRraW5kGAIgASgOMhkuY29uZHVpdC5hcGkudjEuRXZlbnRLaW5kEioKCHJlc291cmNlGAMgASgLMhguY29uZHVpdC5hcGkudjEuUmVzb3VyY2USDAoEd2hhdBgEIAEoCSpsCglFdmVudEtpbmQSGgoWRVZFTlRfS0lORF9VTlNQRUNJRklFRBAAEhYKEkVWRU5UX0tJTkRfUk9MTE9VVBABEhUKEUVWRU5UX0tJTkRfUE9MSUNZEAISFAoQRVZFTlRfS0lORF9ST1VURRADYgZwcm90bzM", [file_conduit_api_v1_resource, file_google_protobuf_field_mask]);
+  fileDesc("Chtjb25kdWl0L2FwaS92MS9ldmVudHMucHJvdG8SDmNvbmR1aXQuYXBpLnYxIogBCg1FdmVudHNSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIRCgl3aW5kb3dfbXMYAiABKA0SEQoJcGFnZV9zaXplGA0gASgNEhIKCnBhZ2VfdG9rZW4YDiABKAkSKgoGZmllbGRzGA8gASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFzayJiCg5FdmVudHNSZXNwb25zZRIlCgZldmVudHMYASADKAsyFS5jb25kdWl0LmFwaS52MS5FdmVudBIQCghzaW5jZV9tcxgCIAEoARIXCg9uZXh0X3BhZ2VfdG9rZW4YDyABKAkiewoFRXZlbnQSDwoHdGltZV9tcxgBIAEoARInCgRraW5kGAIgASgOMhkuY29uZHVpdC5hcGkudjEuRXZlbnRLaW5kEioKCHJlc291cmNlGAMgASgLMhguY29uZHVpdC5hcGkudjEuUmVzb3VyY2USDAoEd2hhdBgEIAEoCSqIAQoJRXZlbnRLaW5kEhoKFkVWRU5UX0tJTkRfVU5TUEVDSUZJRUQQABIWChJFVkVOVF9LSU5EX1JPTExPVVQQARIVChFFVkVOVF9LSU5EX1BPTElDWRACEhQKEEVWRU5UX0tJTkRfUk9VVEUQAxIaChZFVkVOVF9LSU5EX0NFUlRJRklDQVRFEARiBnByb3RvMw", [file_conduit_api_v1_resource, file_google_protobuf_field_mask]);
 
 /**
  * Asks for changes.
@@ -123,7 +123,8 @@ export type Event = Message<"conduit.api.v1.Event"> & {
   kind: EventKind;
 
   /**
-   * The workload that rolls out, the policy (kind `authorizationpolicy`) or the route (kind `httproute`, ...).
+   * The workload that rolls out or has renewed certificates, the policy (kind `authorizationpolicy`), the route (kind
+   * `httproute`, ...), or what certificates rest on, without namespace (kind `issuer`, `trustanchors`).
    *
    * @generated from field: conduit.api.v1.Resource resource = 3;
    */
@@ -177,6 +178,13 @@ export const EventKind = {
    * @generated from enum value: EVENT_KIND_ROUTE = 3;
    */
   ROUTE: 3,
+
+  /**
+   * Certificates of a workload were renewed, or what the mesh's certificates rest on has changed.
+   *
+   * @generated from enum value: EVENT_KIND_CERTIFICATE = 4;
+   */
+  CERTIFICATE: 4,
 } as const;
 
 /**

@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file conduit/api/v1/explain.proto.
  */
 export const file_conduit_api_v1_explain: GenFile = /*@__PURE__*/
-  fileDesc("Chxjb25kdWl0L2FwaS92MS9leHBsYWluLnByb3RvEg5jb25kdWl0LmFwaS52MSLBAQoSRXhwbGFpbkNhbGxSZXF1ZXN0EicKBGZyb20YASABKAsyGS5jb25kdWl0LmFwaS52MS5DYWxsUGFydHkSJQoCdG8YAiABKAsyGS5jb25kdWl0LmFwaS52MS5DYWxsUGFydHkSEAoIcHJvdG9jb2wYAyABKAkSDgoGbWV0aG9kGAQgASgJEgwKBHBhdGgYBSABKAkSKwoHaGVhZGVycxgGIAMoCzIaLmNvbmR1aXQuYXBpLnYxLkNhbGxIZWFkZXIiVgoJQ2FsbFBhcnR5EhEKCW5hbWVzcGFjZRgBIAEoCRIMCgRraW5kGAIgASgJEgwKBG5hbWUYAyABKAkSDAoEaG9zdBgEIAEoCRIMCgRwb3J0GAUgASgJIikKCkNhbGxIZWFkZXISDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoCSJ+ChNFeHBsYWluQ2FsbFJlc3BvbnNlEicKBXN0ZXBzGAEgAygLMhguY29uZHVpdC5hcGkudjEuQ2FsbFN0ZXASLAoHdmVyZGljdBgCIAEoCzIbLmNvbmR1aXQuYXBpLnYxLkNhbGxWZXJkaWN0EhAKCGZyb21fcG9kGAMgASgJIrcBCghDYWxsU3RlcBIMCgRuYW1lGAEgASgJEiwKB291dGNvbWUYAiABKA4yGy5jb25kdWl0LmFwaS52MS5DYWxsT3V0Y29tZRIQCghkZWNpc2lvbhgDIAEoCRIOCgZyZWFzb24YBCABKAkSLAoGb2JqZWN0GAUgASgLMhwuY29uZHVpdC5hcGkudjEuQ2x1c3RlclBsYWNlEg8KB2RldGFpbHMYBiADKAkSDgoGY2hhbmdlGAcgASgJIkwKDENsdXN0ZXJQbGFjZRIMCgRraW5kGAEgASgJEhEKCW5hbWVzcGFjZRgCIAEoCRIMCgRuYW1lGAMgASgJEg0KBWZpZWxkGAQgASgJIl0KC0NhbGxWZXJkaWN0EhAKCGFuc3dlcmVkGAEgASgBEg4KBnN0YXR1cxgCIAEoDRINCgVlcnJvchgDIAEoCRIMCgRzdGVwGAQgASgJEg8KB3N1bW1hcnkYBSABKAkqhQEKC0NhbGxPdXRjb21lEhwKGENBTExfT1VUQ09NRV9VTlNQRUNJRklFRBAAEhMKD0NBTExfT1VUQ09NRV9PSxABEhUKEUNBTExfT1VUQ09NRV9XQVJOEAISFQoRQ0FMTF9PVVRDT01FX0ZBSUwQAxIVChFDQUxMX09VVENPTUVfTk9ORRAEYgZwcm90bzM");
+  fileDesc("Chxjb25kdWl0L2FwaS92MS9leHBsYWluLnByb3RvEg5jb25kdWl0LmFwaS52MSLBAQoSRXhwbGFpbkNhbGxSZXF1ZXN0EicKBGZyb20YASABKAsyGS5jb25kdWl0LmFwaS52MS5DYWxsUGFydHkSJQoCdG8YAiABKAsyGS5jb25kdWl0LmFwaS52MS5DYWxsUGFydHkSEAoIcHJvdG9jb2wYAyABKAkSDgoGbWV0aG9kGAQgASgJEgwKBHBhdGgYBSABKAkSKwoHaGVhZGVycxgGIAMoCzIaLmNvbmR1aXQuYXBpLnYxLkNhbGxIZWFkZXIiVgoJQ2FsbFBhcnR5EhEKCW5hbWVzcGFjZRgBIAEoCRIMCgRraW5kGAIgASgJEgwKBG5hbWUYAyABKAkSDAoEaG9zdBgEIAEoCRIMCgRwb3J0GAUgASgJIikKCkNhbGxIZWFkZXISDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoCSJ+ChNFeHBsYWluQ2FsbFJlc3BvbnNlEicKBXN0ZXBzGAEgAygLMhguY29uZHVpdC5hcGkudjEuQ2FsbFN0ZXASLAoHdmVyZGljdBgCIAEoCzIbLmNvbmR1aXQuYXBpLnYxLkNhbGxWZXJkaWN0EhAKCGZyb21fcG9kGAMgASgJIuABCghDYWxsU3RlcBIMCgRuYW1lGAEgASgJEiwKB291dGNvbWUYAiABKA4yGy5jb25kdWl0LmFwaS52MS5DYWxsT3V0Y29tZRIQCghkZWNpc2lvbhgDIAEoCRIOCgZyZWFzb24YBCABKAkSLAoGb2JqZWN0GAUgASgLMhwuY29uZHVpdC5hcGkudjEuQ2x1c3RlclBsYWNlEg8KB2RldGFpbHMYBiADKAkSDgoGY2hhbmdlGAcgASgJEicKBW5vdGVzGAggAygLMhguY29uZHVpdC5hcGkudjEuQ2FsbE5vdGUiRgoIQ2FsbE5vdGUSDAoEdGV4dBgBIAEoCRIsCgZvYmplY3QYAiABKAsyHC5jb25kdWl0LmFwaS52MS5DbHVzdGVyUGxhY2UiTAoMQ2x1c3RlclBsYWNlEgwKBGtpbmQYASABKAkSEQoJbmFtZXNwYWNlGAIgASgJEgwKBG5hbWUYAyABKAkSDQoFZmllbGQYBCABKAkiXQoLQ2FsbFZlcmRpY3QSEAoIYW5zd2VyZWQYASABKAESDgoGc3RhdHVzGAIgASgNEg0KBWVycm9yGAMgASgJEgwKBHN0ZXAYBCABKAkSDwoHc3VtbWFyeRgFIAEoCSqFAQoLQ2FsbE91dGNvbWUSHAoYQ0FMTF9PVVRDT01FX1VOU1BFQ0lGSUVEEAASEwoPQ0FMTF9PVVRDT01FX09LEAESFQoRQ0FMTF9PVVRDT01FX1dBUk4QAhIVChFDQUxMX09VVENPTUVfRkFJTBADEhUKEUNBTExfT1VUQ09NRV9OT05FEARiBnByb3RvMw");
 
 /**
  * Asks what a call would meet.
@@ -236,6 +236,13 @@ export type CallStep = Message<"conduit.api.v1.CallStep"> & {
    * @generated from field: string change = 7;
    */
   change: string;
+
+  /**
+   * More that holds, where another object than `object` has it so: rate limits, sessions, injected faults.
+   *
+   * @generated from field: repeated conduit.api.v1.CallNote notes = 8;
+   */
+  notes: CallNote[];
 };
 
 /**
@@ -244,6 +251,34 @@ export type CallStep = Message<"conduit.api.v1.CallStep"> & {
  */
 export const CallStepSchema: GenMessage<CallStep> = /*@__PURE__*/
   messageDesc(file_conduit_api_v1_explain, 4);
+
+/**
+ * Something that holds on a call, and what has it so.
+ *
+ * @generated from message conduit.api.v1.CallNote
+ */
+export type CallNote = Message<"conduit.api.v1.CallNote"> & {
+  /**
+   * A line.
+   *
+   * @generated from field: string text = 1;
+   */
+  text: string;
+
+  /**
+   * The object.
+   *
+   * @generated from field: conduit.api.v1.ClusterPlace object = 2;
+   */
+  object?: ClusterPlace | undefined;
+};
+
+/**
+ * Describes the message conduit.api.v1.CallNote.
+ * Use `create(CallNoteSchema)` to create a new message.
+ */
+export const CallNoteSchema: GenMessage<CallNote> = /*@__PURE__*/
+  messageDesc(file_conduit_api_v1_explain, 5);
 
 /**
  * A place in the cluster's objects.
@@ -285,7 +320,7 @@ export type ClusterPlace = Message<"conduit.api.v1.ClusterPlace"> & {
  * Use `create(ClusterPlaceSchema)` to create a new message.
  */
 export const ClusterPlaceSchema: GenMessage<ClusterPlace> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_explain, 5);
+  messageDesc(file_conduit_api_v1_explain, 6);
 
 /**
  * What the caller would see.
@@ -334,7 +369,7 @@ export type CallVerdict = Message<"conduit.api.v1.CallVerdict"> & {
  * Use `create(CallVerdictSchema)` to create a new message.
  */
 export const CallVerdictSchema: GenMessage<CallVerdict> = /*@__PURE__*/
-  messageDesc(file_conduit_api_v1_explain, 6);
+  messageDesc(file_conduit_api_v1_explain, 7);
 
 /**
  * How a decision bears on the call.

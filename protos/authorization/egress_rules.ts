@@ -1,12 +1,7 @@
 // Decides what the pod may call outside of the cluster (EgressPolicy), by host, address and port. Deny beats Allow; once a
 // policy allows something, what none allows is refused; without one everything passes. Pure.
-import {
-  contains,
-  type Network,
-  parseIp,
-  parseNetwork,
-  type Verdict,
-} from "../../protos/authorization/mod.ts"
+import { contains, type Network, parseIp, parseNetwork } from "./network.ts"
+import type { Verdict } from "./verdict.ts"
 
 /** Lets through; one of `conduit.policy.v1.EgressAction`. */
 export const EGRESS_ALLOW = 1
