@@ -10,7 +10,7 @@ import packageJson from "../../package.json" with { type: "json" }
 import { Authority } from "./certificates.ts"
 import { gatewayCrds, gatewayModule } from "./gateway_api.ts"
 import { ensureGoProgram } from "./go_program.ts"
-import { eventually, INSTALL_FLAGS, Mesh } from "./mesh.ts"
+import { INSTALL_FLAGS, Mesh } from "./mesh.ts"
 import { ARCHITECTURE } from "./test_images.ts"
 
 const ROOT = join(import.meta.dir, "../..")
@@ -83,12 +83,7 @@ beforeAll(async () => {
   await mesh.apply(await gatewayCrds())
   await mesh.apply((await mesh.conduit(["install", ...INSTALL_FLAGS])).stdout)
   await mesh.controlPlaneRolledOut()
-  await mesh.cluster.kubectl(["create", "namespace", "probe"])
-  await mesh.cluster.kubectl(["annotate", "namespace", "probe", "conduit.io/inject=enabled"])
-  const probe = ["run", "probe", "-n", "probe", "--image=app:1", "--dry-run=server", "--output=json"]
-  await eventually("API servers call the injector", async () =>
-    (await mesh.cluster.kubectl(probe)).includes('"conduit-proxy"'),
-  )
+  await mesh.injectedNamespace("probe")
   await startEchoServers()
   await runSuite()
 }, 40 * 60_000)

@@ -24,13 +24,7 @@ beforeAll(async () => {
   cluster = mesh.cluster
   await mesh.apply((await mesh.conduit(["install", ...INSTALL_FLAGS])).stdout)
   await mesh.controlPlaneRolledOut()
-  await cluster.kubectl(["create", "namespace", NAMESPACE])
-  await cluster.kubectl(["annotate", "namespace", NAMESPACE, "conduit.io/inject=enabled"])
-  // A pod that is made before API servers reach the injector is made without proxy, as `failurePolicy: Ignore` says.
-  const probe = ["run", "probe", "-n", NAMESPACE, "--image=app:1", "--dry-run=server", "--output=json"]
-  await eventually("API servers call the injector", async () =>
-    (await cluster.kubectl(probe)).includes('"conduit-proxy"'),
-  )
+  await mesh.injectedNamespace(NAMESPACE)
   await mesh.applyObjects(
     [
       ...workload(

@@ -151,6 +151,19 @@ export class Mesh implements AsyncDisposable {
     await this.rolledOut("conduit", ...(await this.deployments("conduit")))
   }
 
+  /**
+   * Makes a namespace whose pods are injected as they are made, and waits until they are: a pod that is made before API
+   * servers reach the injector is made without proxy, as `failurePolicy: Ignore` says.
+   */
+  async injectedNamespace(name: string): Promise<void> {
+    await this.cluster.kubectl(["create", "namespace", name])
+    await this.cluster.kubectl(["annotate", "namespace", name, "conduit.io/inject=enabled"])
+    const probe = ["run", "probe", "-n", name, "--image=app:1", "--dry-run=server", "--output=json"]
+    await eventually("API servers call the injector", async () =>
+      (await this.cluster.kubectl(probe)).includes('"conduit-proxy"'),
+    )
+  }
+
   /** Fetches within a pod of a Deployment, or of another as `pod/NAME`, as its application does. @returns the body */
   async within(namespace: string, name: string, url: string, method = "GET"): Promise<string> {
     const source = `console.log(await (await fetch("${url}", { method: "${method}" })).text())`
@@ -251,7 +264,8 @@ export function workload(name: string, container: object = {}, options: Workload
     image: PEER_IMAGE,
     imagePullPolicy: "Never",
     ports: [{ name: "http", containerPort: 8080 }],
-    readinessProbe: { httpGet: { path: "/", port: "http" }, periodSeconds: 1 },
+    // A second is not much on a machine that starts a control plane meanwhile, and a pod that is not ready is not called.
+    readinessProbe: { httpGet: { path: "/", port: "http" }, periodSeconds: 1, timeoutSeconds: 5 },
     lifecycle: { preStop: { sleep: { seconds: LEAVING_SECONDS } } },
     resources: { requests: { cpu: CPU_SHARE } },
     ...container,

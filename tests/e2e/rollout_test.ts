@@ -12,6 +12,9 @@ const ROLLOUT_LIMIT_MS = 60_000
 /** Times that each Deployment is rolled. */
 const ROLLOUTS = 3
 const REPLICAS = 3
+/** A POST that met the close of the kept connection it was sent on. */
+const RACED = "502 upstream-gone"
+
 /** How long an application does not listen after USR2, as rollout_app.ts says. */
 const AWAY_MS = 3000
 
@@ -97,8 +100,14 @@ async function replaceAll(changed: KubeObject): Promise<void> {
   }
 }
 
-/** Runs something under the load; gives what was sent meanwhile, and sent again. @throws when any of it failed */
-async function underLoad(what: () => Promise<void>): Promise<{ sent: number; again: number }> {
+/**
+ * Runs something under the load; gives what was sent meanwhile, and sent again.
+ *
+ * @param raced  most POSTs that may meet the close of the kept connection they are sent on: nobody can know whether the
+ *   application has read them, so that they are not sent again (RFC 9110 section 9.2.2)
+ * @throws when anything else failed
+ */
+async function underLoad(what: () => Promise<void>, raced = 0): Promise<{ sent: number; again: number }> {
   const actual = async () => sumOf(await mesh.metrics("shop", "load"), "route_actual_request_total")
   const before = await load("pause")
   const actualBefore = await actual()
@@ -108,15 +117,16 @@ async function underLoad(what: () => Promise<void>): Promise<{ sent: number; aga
   const rows = after.calls.map((call, index) => ({
     name: call.name,
     sent: call.sent - (before.calls[index]?.sent ?? 0),
-    failed: call.failed - (before.calls[index]?.failed ?? 0),
     failures: call.failures,
   }))
   const sent = rows.reduce((sum, row) => sum + row.sent, 0)
   const again = (await actual()) - actualBefore - sent
   console.log(`  ${sent} requests, ${again} sent again`, rows)
-  expect(rows.map(({ name, failed, failures }) => ({ name, failed, failures }))).toEqual(
-    rows.map(({ name }) => ({ name, failed: 0, failures: {} })),
-  )
+  for (const { name, failures } of rows) {
+    const { [RACED]: met = 0, ...others } = failures
+    expect({ name, others }).toEqual({ name, others: {} })
+    expect(met).toBeLessThanOrEqual(raced)
+  }
   return { sent, again }
 }
 
@@ -145,7 +155,8 @@ test(
         process.kill(pid, "SIGUSR2")
         await Bun.sleep(AWAY_MS + 1000)
       }
-    })
+      // Nothing tells the proxy that an application is about to close what it keeps: one or two at each close.
+    }, 2 * REPLICAS)
     // Each of the six pods was asked at least once while its application was away.
     expect(again).toBeGreaterThanOrEqual(2 * REPLICAS)
   },
