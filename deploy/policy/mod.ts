@@ -27,7 +27,15 @@ export {
   readEgressPolicy,
 } from "./egress_policy.ts"
 export { POLICY_KINDS, type PolicyKind, readAnyPolicy } from "./policy_kinds.ts"
-export { type DeclaredPort, dottedField, type PolicyHead, portComplaints } from "./policy_reader.ts"
+export {
+  type DeclaredPort,
+  dottedField,
+  type Mapping,
+  type PolicyHead,
+  PolicyReader,
+  portComplaints,
+  show,
+} from "./policy_reader.ts"
 export {
   LIMIT_KEYS,
   type LimitKey,
