@@ -1,6 +1,6 @@
 // HTTP/1 under a guard: what a denied request's body costs, and what runs when the rules change.
 import { expect, test } from "bun:test"
-import type { GuardAnswer, RequestGuard, RequestView } from "../http/mod.ts"
+import type { GuardAnswer, HeldDecision, RequestGuard, RequestView } from "../http/mod.ts"
 import { REFUSAL_DENIED, REFUSAL_LIMITED } from "../http/mod.ts"
 import { rawClient, rawServer } from "../http/raw_peer.ts"
 import { onPort, startHttp1Loopback } from "./loopback.ts"
@@ -12,6 +12,7 @@ class PathGuard implements RequestGuard {
   readonly refused = null
   answer: GuardAnswer | null = null
   refusal = REFUSAL_DENIED
+  held: HeldDecision | null = null
   denied: string
 
   constructor(denied: string) {
