@@ -14,6 +14,9 @@ export interface LabBehaviour {
   policies: () => MessageInitShape<typeof pluginPolicyV1.SupplyResponseSchema> | null
   amendments: () => MessageInitShape<typeof pluginDestinationV1.AmendResponseSchema> | null
   check: () => Promise<MessageInitShape<typeof pluginHooksV1.CheckResponseSchema>>
+  authorize: (
+    request: pluginPolicyV1.AuthorizeRequest,
+  ) => Promise<MessageInitShape<typeof pluginPolicyV1.AuthorizeResponseSchema>>
 }
 
 /** A plugin that runs. */
@@ -37,6 +40,7 @@ export class LabPlugin implements AsyncDisposable {
       policies: () => ({ policies: [] }),
       amendments: () => ({ amendments: [] }),
       check: () => Promise.resolve({ lines: [] }),
+      authorize: () => Promise.resolve({ decision: pluginPolicyV1.Decision.DEFER }),
     }
   }
 
@@ -89,6 +93,7 @@ export class LabPlugin implements AsyncDisposable {
       },
     })
     router.service(pluginPolicyV1.PolicyHookService, {
+      authorize: request => this.behaviour.authorize(request),
       supply: (requests, { signal }) =>
         this.#stream(requests, this.supplied, () => this.behaviour.policies(), signal),
     })

@@ -74,6 +74,13 @@ test.each(["/admin", "/admin/", "/x/../admin", "/%61dmin", "/admin?x"])(
   },
 )
 
+test("a path with dot segments raises what it would raise with and without them", () => {
+  expect(questions(workload(asking("a", "/x/*"), asking("b", "/admin")), "GET", "/x/../admin")).toEqual([
+    "a",
+    "b",
+  ])
+})
+
 test("a path that can be read in different ways is refused where rules of a question look at paths", () => {
   const verdict = new PolicySet(workload(asking("a", "/admin")))
     .connection(CLIENT, PORT)
