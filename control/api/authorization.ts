@@ -124,9 +124,7 @@ function accessOf(
   const requests = always === null ? requestsOf(policy, client, port) : []
   const judged = judge(policy, client, port, null, set)
   const verdict = always ?? judged.verdict
-  const { policy: decider, reason } = decisionOf(
-    verdict === judged.verdict ? judged : { verdict, misses: judged.misses },
-  )
+  const { policy: decider, reason } = decisionOf(verdict === judged.verdict ? judged : { ...judged, verdict })
   const access = requests.length > 0 ? Access.SOME : verdict.allowed ? Access.ALLOWED : Access.DENIED
   return { spiffeId: id, access, policy: decider, reason, requests, connectionsPass: raw.allowed }
 }

@@ -28,6 +28,17 @@ const AUTHORITY_LOOK_MS = 5_000
 /** Labels that name the pod template that a pod was made of, as Kubernetes' controllers set them. */
 const REVISION_LABELS = ["pod-template-hash", "controller-revision-hash"]
 
+const KIND_WORDS: Readonly<Record<number, string>> = {
+  [EventKind.ROLLOUT]: "rollout",
+  [EventKind.POLICY]: "policy",
+  [EventKind.ROUTE]: "route",
+}
+
+/** A kind as plugins are told it; empty for one that has no word. */
+export function eventKindWord(kind: EventKind): string {
+  return KIND_WORDS[kind] ?? ""
+}
+
 interface SeenEvent {
   readonly timeMs: number
   readonly kind: EventKind
@@ -84,7 +95,7 @@ export class EventRing {
    * @throws ConnectError InvalidArgument for a window that is longer than changes are kept
    */
   since(
-    { namespace, windowMs }: EventsRequest,
+    { namespace, windowMs }: Pick<EventsRequest, "namespace" | "windowMs">,
     nowMs: number,
     reporters: readonly telemetryQueryV1.ProxyReporter[] = [],
   ): MessageInitShape<typeof EventsResponseSchema> {

@@ -1,5 +1,5 @@
 // The public API on its port: conduit.api.v1 as Connect, gRPC-web (HTTP/1.1) and gRPC (HTTP/2), all on one.
-import type { MessageInitShape } from "@bufbuild/protobuf"
+import type { DescService, MessageInitShape } from "@bufbuild/protobuf"
 import { Code, type ConnectRouter } from "@connectrpc/connect"
 import { connectNodeAdapter } from "@connectrpc/connect-node"
 import { grpcHealthV1, grpcReflectionV1, grpcReflectionV1alpha } from "../../protos/grpc/mod.ts"
@@ -11,6 +11,7 @@ import {
 } from "../../protos/mod.ts"
 import type { ClusterStore, Problem } from "../cluster/mod.ts"
 import type { Reviews } from "../kubernetes/mod.ts"
+import type { PluginSupervisor, WindowFeed } from "../plugins/mod.ts"
 import { POLICY_DEFAULTS, type PolicyOptions } from "../policy/mod.ts"
 import {
   apiError,
@@ -40,6 +41,9 @@ import { gate } from "./gate.ts"
 import { gatewayRoutes } from "./gateway_routes.ts"
 import { identities } from "./identities.ts"
 import { learn } from "./learn.ts"
+import { PluginServices } from "./plugin_services.ts"
+import { PluginWindows } from "./plugin_windows.ts"
+import { pluginFaults, plugins } from "./plugins.ts"
 import { policies } from "./policies.ts"
 import type { ProxyOptions } from "./proxies.ts"
 import { proxyDiscovery } from "./proxy_discovery.ts"
@@ -81,6 +85,10 @@ export interface ApiOptions {
   readonly calls?: CallMetrics
   /** Metrics of this process as Prometheus text. Default: none. */
   readonly metricsText?: () => string
+  /** Those who ask plugins. Default: there are none. */
+  readonly plugins?: PluginSupervisor
+  /** Takes windows of figures for plugins. Default: nobody does. */
+  readonly windows?: WindowFeed
   /** Makes taps. Default: there are none. */
   readonly relay?: Relay
   /** Who may ask, see access.ts. Default: whoever reaches the port, as in a local mesh. */
@@ -88,6 +96,9 @@ export interface ApiOptions {
   /** Told of what a call threw by mistake, which its caller does not see. Default: nobody is. */
   readonly onMistake?: (call: string, error: unknown) => void
 }
+
+/** Answers what nothing else does. */
+type Fallback = NonNullable<Parameters<typeof connectNodeAdapter>[0]["fallback"]>
 
 /** What is served. */
 const SERVICES = [
@@ -109,9 +120,14 @@ export async function serveApi(
   options: ApiOptions,
 ): Promise<Listening> {
   const { host, port, policy = POLICY_DEFAULTS, nowMs = Date.now, proxies, tls } = options
+  const supervisor = options.plugins ?? null
   const { certified = () => null, problems = () => [], reviews, onMistake = () => {} } = options
   const { metricsText = () => "" } = options
   const changes = new EventRing(store, nowMs, certified)
+  const windows =
+    options.windows === undefined
+      ? null
+      : new PluginWindows(options.windows, { store, queries, events: changes, nowMs })
   const methods = (router: ConnectRouter): void => {
     router.service(ApiService, {
       version: () => version(queries, options.version),
@@ -135,8 +151,12 @@ export async function serveApi(
       controllerMetrics: () => ({ text: metricsText() }),
       gatewayRoutes: request => gatewayRoutes(known(store), queries, request),
       timeSeries: request => timeSeries(known(store), queries, request, nowMs()),
-      check: request => check(known(store), { policy, nowMs, certified, problems }, request),
+      check: async request => {
+        const sources = { policy, nowMs, certified, problems, plugins: await pluginFaults(supervisor) }
+        return check(known(store), sources, request)
+      },
       topology: request => topology(known(store), queries, request),
+      plugins: () => plugins(supervisor),
       events: async request => {
         known(store)
         // What the cluster tells is told without telemetry, too.
@@ -156,19 +176,20 @@ export async function serveApi(
       whenReady: (callback: () => void) => store.whenSynced(callback),
     }
     const streams = new StandingStreams()
-    const reflect = reflection(SERVICES, [file_conduit_api_v1_error], streams)
+    const all = (): readonly DescService[] => [
+      ...SERVICES,
+      ...(mounted?.mounted() ?? []).map(one => one.service),
+    ]
+    const reflect = reflection(all, [file_conduit_api_v1_error], streams)
     const names = SERVICES.map(({ typeName }) => typeName)
     router.service(grpcHealthV1.Health, health(names, readiness, streams))
     router.service(grpcReflectionV1.ServerReflection, { serverReflectionInfo: reflect })
     router.service(grpcReflectionV1alpha.ServerReflection, { serverReflectionInfo: reflect })
     explainBadJson(router)
   }
-  const listening = await listen({
-    host,
-    port,
-    onRequest: connectNodeAdapter({
-      routes: methods,
-      fallback: otherPaths,
+  const adapter = (routes: (router: ConnectRouter) => void, fallback: Fallback) =>
+    connectNodeAdapter({
+      ...{ routes, fallback },
       readMaxBytes: MAX_API_REQUEST_BYTES,
       contextValues: contextOf,
       // A field that is spelt wrong must not be one that was not asked for.
@@ -180,12 +201,26 @@ export async function serveApi(
         cutsLists,
       ],
       ...(reviews === undefined ? {} : { requestGate: accessGate(reviews) }),
-    }),
+    })
+  // Services of plugins come and go while the API is served.
+  let ofPlugins: Fallback = otherPaths
+  const mounted =
+    supervisor === null
+      ? null
+      : new PluginServices(supervisor, () => {
+          ofPlugins = adapter(router => mounted?.route(router), otherPaths)
+        })
+  const listening = await listen({
+    host,
+    port,
+    onRequest: adapter(methods, (request, response) => ofPlugins(request, response)),
     tls,
   })
   return {
     port: listening.port,
     close: () => {
+      mounted?.stop()
+      windows?.stop()
       changes.stop()
       listening.close()
     },

@@ -1,6 +1,7 @@
 // What the control plane keeps of a cluster: the few fields of each Kubernetes object that decide where
 // traffic goes, whose it is and who may send it. Filled by a source (manifests.ts), held and indexed by store.ts.
 import type { ReferenceGrant, Route, ServiceTraffic } from "../../deploy/gateway/mod.ts"
+import type { Plugin } from "../../deploy/plugin_object/mod.ts"
 import type { AuthorizationPolicy, EgressPolicy, RateLimitPolicy } from "../../deploy/policy/mod.ts"
 
 /** An inclusive range of TCP ports. */
@@ -244,6 +245,50 @@ export interface RateLimitRecord {
 /** A policy of any kind. */
 export type AnyPolicyRecord = PolicyRecord | EgressRecord | RateLimitRecord
 
+/** A Plugin. */
+export interface PluginRecord {
+  readonly kind: "plugin"
+  /** Empty: plugins are of the whole cluster. */
+  readonly namespace: ""
+  readonly name: string
+  readonly plugin: Plugin
+}
+
+/** An endpoint that a plugin adds to a port of a Service. */
+export interface AddedEndpoint {
+  /** Canonical text. */
+  readonly ip: string
+  readonly port: number
+  readonly weight: number | null
+  readonly zone: string
+}
+
+/** What a plugin changes about an endpoint that Kubernetes has. */
+export interface ChangedEndpoint {
+  readonly remove: boolean
+  /** Null: as it is. */
+  readonly weight: number | null
+  /** Null: as it is. */
+  readonly zone: string | null
+}
+
+/** What one plugin changes about the endpoints of one port of a Service. Put by plugins, never read from an object. */
+export interface AmendmentRecord {
+  readonly kind: "amendment"
+  /** Of the Service. */
+  readonly namespace: string
+  /** `SERVICE:PORT:PLUGIN`. */
+  readonly name: string
+  readonly service: string
+  readonly port: number
+  readonly plugin: string
+  /** Place of the plugin among others; lower ones count first. */
+  readonly order: number
+  readonly add: readonly AddedEndpoint[]
+  /** By `IP PORT`, the address in canonical text. */
+  readonly change: ReadonlyMap<string, ChangedEndpoint>
+}
+
 /** Any object that is kept. */
 export type ClusterObject =
   | NamespaceRecord
@@ -255,6 +300,8 @@ export type ClusterObject =
   | RouteRecord
   | GrantRecord
   | AnyPolicyRecord
+  | PluginRecord
+  | AmendmentRecord
 
 /** Key of an object in the store: `kind/namespace/name`. */
 export function objectKey(object: { kind: string; namespace: string; name: string }): string {

@@ -6,6 +6,7 @@ import {
   readRoute,
   readServiceTraffic,
 } from "../../deploy/gateway/mod.ts"
+import { PLUGIN_KIND, readPlugin } from "../../deploy/plugin_object/mod.ts"
 import {
   EGRESS_KIND,
   POLICY_KIND,
@@ -194,6 +195,7 @@ const READERS: Readonly<Record<string, (root: Field, warnings: Warnings) => Clus
   [POLICY_KIND]: root => readPolicy(root, readAuthorizationPolicy, "authorizationpolicy"),
   [EGRESS_KIND]: root => readPolicy(root, readEgressPolicy, "egresspolicy"),
   [RATE_LIMIT_KIND]: root => readPolicy(root, readRateLimitPolicy, "ratelimitpolicy"),
+  [PLUGIN_KIND]: readPluginRecord,
 }
 
 function readRouteRecord(root: Field, warnings: Warnings): RouteRecord | null {
@@ -224,11 +226,22 @@ function readPolicy(
   kind: AnyPolicyRecord["kind"],
 ): AnyPolicyRecord | null {
   const { policy, complaints } = read(root.value)
-  const [first, ...others] = complaints.map(({ path, message }) => new FieldError(path, message))
-  if (first !== undefined) throw new FieldError(first.path, first.message, others)
+  refuse(complaints)
   if (policy === null) return null
   // Its reader is the kind's.
   return { kind, namespace: policy.namespace, name: policy.name, policy } as AnyPolicyRecord
+}
+
+function readPluginRecord(root: Field): ClusterObject | null {
+  const { plugin, complaints } = readPlugin(root.value)
+  refuse(complaints)
+  return plugin === null ? null : { kind: "plugin", namespace: "", name: plugin.name, plugin }
+}
+
+/** @throws FieldError when there is a complaint */
+function refuse(complaints: readonly PolicyComplaint[]): void {
+  const [first, ...others] = complaints.map(({ path, message }) => new FieldError(path, message))
+  if (first !== undefined) throw new FieldError(first.path, first.message, others)
 }
 
 function nameOf(root: Field): string {

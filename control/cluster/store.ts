@@ -2,6 +2,7 @@
 // that say which answers may be different now. Sources write it; destination, api and others read it.
 import { isDeepStrictEqual } from "node:util"
 import {
+  type AmendmentRecord,
   type AnyPolicyRecord,
   type ClusterObject,
   type EgressRecord,
@@ -10,6 +11,7 @@ import {
   type NodeRecord,
   type OwnerRef,
   objectKey,
+  type PluginRecord,
   type PodRecord,
   type PolicyRecord,
   type PortRange,
@@ -39,6 +41,8 @@ export interface ClusterDirt {
   readonly pods: ReadonlySet<string>
   /** Namespaces whose policies differ, of whichever kind. */
   readonly policies: ReadonlySet<string>
+  /** Names of Plugins that differ. */
+  readonly plugins: ReadonlySet<string>
 }
 
 type Listener = (dirt: ClusterDirt) => void
@@ -51,6 +55,8 @@ export class ClusterStore {
   private readonly policiesByNamespace = new Map<string, Map<string, PolicyRecord>>()
   private readonly egressByNamespace = new Map<string, Map<string, EgressRecord>>()
   private readonly rateLimitsByNamespace = new Map<string, Map<string, RateLimitRecord>>()
+  private readonly pluginsByName = new Map<string, PluginRecord>()
+  private readonly amendmentsByPort = new MultiMap<AmendmentRecord>()
   private readonly podsByIp = new MultiMap<PodRecord>()
   private readonly podsByNode = new MultiMap<PodRecord>()
   private readonly podsByOwner = new MultiMap<PodRecord>()
@@ -64,7 +70,10 @@ export class ClusterStore {
   private readonly members = new Map<string, Set<PodRecord>>()
   private readonly listeners = new Set<Listener>()
   private readonly syncWaiters: (() => void)[] = []
+  private readonly completeWaiters: (() => void)[] = []
   private isSynced = false
+  /** Of those who have something to put beside the cluster's objects. */
+  private heldBack = 0
 
   /** Whether the source has delivered its first whole state. Nothing should be answered before. */
   get synced(): boolean {
@@ -76,12 +85,39 @@ export class ClusterStore {
     if (this.isSynced) return
     this.isSynced = true
     for (const waiter of this.syncWaiters.splice(0)) waiter()
+    this.complete()
   }
 
   /** Calls back once the store is synced; at once when it is. */
   whenSynced(callback: () => void): void {
     if (this.isSynced) callback()
     else this.syncWaiters.push(callback)
+  }
+
+  /**
+   * Keeps answers back until what it gives is called: somebody has something to put beside the cluster's objects, without
+   * which they would be other than they were and soon will be.
+   */
+  holdBack(): () => void {
+    this.heldBack++
+    let released = false
+    return () => {
+      if (released) return
+      released = true
+      this.heldBack--
+      this.complete()
+    }
+  }
+
+  /** Calls back once answers may be given: the store is synced, and nobody holds them back; at once when it is so. */
+  whenComplete(callback: () => void): void {
+    this.completeWaiters.push(callback)
+    this.complete()
+  }
+
+  private complete(): void {
+    if (!this.isSynced || this.heldBack > 0) return
+    for (const waiter of this.completeWaiters.splice(0)) waiter()
   }
 
   /** Number of objects kept. */
@@ -97,7 +133,13 @@ export class ClusterStore {
 
   /** Applies a batch of changes, then tells every listener once. */
   apply(changes: Iterable<ClusterChange>): void {
-    const dirt: Dirt = { services: new Set(), ips: new Set(), pods: new Set(), policies: new Set() }
+    const dirt: Dirt = {
+      services: new Set(),
+      ips: new Set(),
+      pods: new Set(),
+      policies: new Set(),
+      plugins: new Set(),
+    }
     for (const change of changes) {
       const key = "put" in change ? objectKey(change.put) : change.remove
       const before = this.objects.get(key)
@@ -108,7 +150,8 @@ export class ClusterStore {
       else this.objects.set(key, after)
       this.reindex(before, after, dirt)
     }
-    if (dirt.services.size + dirt.ips.size + dirt.pods.size + dirt.policies.size === 0) return
+    const { services, ips, pods, policies, plugins } = dirt
+    if (services.size + ips.size + pods.size + policies.size + plugins.size === 0) return
     for (const listener of this.listeners) listener(dirt)
   }
 
@@ -169,6 +212,22 @@ export class ClusterStore {
   /** All RateLimitPolicies, of one namespace or (empty) of all. */
   rateLimitPolicies(namespace = ""): Iterable<RateLimitRecord> {
     return within(this.rateLimitsByNamespace, namespace)
+  }
+
+  /** All Plugins. */
+  plugins(): Iterable<PluginRecord> {
+    return this.pluginsByName.values()
+  }
+
+  /** A Plugin. */
+  plugin(name: string): PluginRecord | undefined {
+    return this.pluginsByName.get(name)
+  }
+
+  /** What plugins change about the endpoints of a port of a Service, in the order in which it counts. */
+  amendmentsOf(namespace: string, service: string, port: number): readonly AmendmentRecord[] {
+    const found = [...this.amendmentsByPort.get(`${namespace}/${service} ${port}`)]
+    return found.sort((a, b) => a.order - b.order || (a.plugin < b.plugin ? -1 : 1))
   }
 
   /** All workloads of a kind, of one namespace or (empty) of all. */
@@ -305,6 +364,10 @@ export class ClusterStore {
       reindexPolicy(this.egressByNamespace, before as EgressRecord, after as EgressRecord, dirt)
     else if (kind === "ratelimitpolicy")
       reindexPolicy(this.rateLimitsByNamespace, before as RateLimitRecord, after as RateLimitRecord, dirt)
+    else if (kind === "plugin")
+      this.reindexPlugin(before as PluginRecord | undefined, after as PluginRecord | undefined, dirt)
+    else if (kind === "amendment")
+      this.reindexAmendment(before as AmendmentRecord | undefined, after as AmendmentRecord | undefined, dirt)
     else if (kind === "namespace") this.soilNamespace((after ?? before)?.name ?? "", dirt)
     else if (kind === "node")
       for (const pod of this.podsByNode.get((after ?? before)?.name ?? "")) this.soilPod(pod, dirt)
@@ -394,6 +457,26 @@ export class ClusterStore {
     }
   }
 
+  private reindexPlugin(before: PluginRecord | undefined, after: PluginRecord | undefined, dirt: Dirt): void {
+    if (after === undefined) this.pluginsByName.delete(before?.name ?? "")
+    else this.pluginsByName.set(after.name, after)
+    dirt.plugins.add((after ?? before)?.name ?? "")
+  }
+
+  private reindexAmendment(
+    before: AmendmentRecord | undefined,
+    after: AmendmentRecord | undefined,
+    dirt: Dirt,
+  ): void {
+    for (const record of [before, after]) {
+      if (record === undefined) continue
+      const key = `${record.namespace}/${record.service} ${record.port}`
+      if (record === before) this.amendmentsByPort.delete(key, record)
+      else this.amendmentsByPort.add(key, record)
+      dirt.services.add(`service/${record.namespace}/${record.service}`)
+    }
+  }
+
   // ---- which answers a change touches ----
 
   private soilPod(pod: PodRecord, dirt: Dirt): void {
@@ -424,7 +507,7 @@ export class ClusterStore {
   }
 }
 
-type Dirt = { services: Set<string>; ips: Set<string>; pods: Set<string>; policies: Set<string> }
+type Dirt = { [Part in keyof ClusterDirt]: Set<string> }
 
 function isYounger(pod: PodRecord, than: PodRecord): boolean {
   if (pod.terminating !== than.terminating) return than.terminating

@@ -15,6 +15,7 @@ import {
   type ServingAddress,
 } from "../cluster/mod.ts"
 import { type MeshNames, workloadDnsName } from "../tls/mod.ts"
+import { amended } from "./amended.ts"
 import { opaquePodPort, podPortProtocol, servicePortProtocol } from "./protocol_hint.ts"
 import { portRoutes, type RuleOrigin, trafficFields } from "./routes.ts"
 
@@ -89,7 +90,7 @@ export function resolveOutbound(
         // Who binds a TLSRoute means TLS: the name in it is waited for, and no server speaks first.
         ...(routes?.kind === destinationV1.RouteKind.TLS ? { protocol: destinationV1.Protocol.TLS } : {}),
       },
-      endpoints: addresses.map(address => serviceEndpoint(store, address, options)),
+      endpoints: serviceEndpoints(store, service, servicePort, addresses, family, options),
       backends: (routes?.backends ?? []).map(backend => {
         const behind = endpointsOf(store, backend.service, backend.port, family)
         return {
@@ -97,7 +98,7 @@ export function resolveOutbound(
             ...serviceFields(store, backend.service, backend.port, options),
             ...backendFields(hinted(backend.service.traffic, behind)),
           },
-          endpoints: behind.map(address => serviceEndpoint(store, address, options)),
+          endpoints: serviceEndpoints(store, backend.service, backend.port, behind, family, options),
         }
       }),
       origins: routes?.origins ?? [],
@@ -158,6 +159,28 @@ function serviceFields(
     protocol: servicePortProtocol(store, service, port),
     fqdn: `${service.name}.${service.namespace}.svc.${options.clusterDomain ?? "cluster.local"}`,
   }
+}
+
+function serviceEndpoints(
+  store: ClusterStore,
+  service: ServiceRecord,
+  port: ServicePort,
+  addresses: readonly ServingAddress[],
+  family: 4 | 6,
+  options: ResolveOptions,
+): EndpointInit[] {
+  const placed = addresses.map(address => ({
+    ip: address.ip,
+    port: address.port,
+    endpoint: serviceEndpoint(store, address, options),
+  }))
+  const amendments = store.amendmentsOf(service.namespace, service.name, port.port)
+  if (amendments.length === 0) return placed.map(({ endpoint }) => endpoint)
+  return amended(placed, amendments, (ip, podPort, zone) => {
+    if (ipFamily(ip) !== family) return null
+    const pod = store.podAt(ip, podPort) ?? null
+    return serviceEndpoint(store, { ip, port: podPort, pod, zone, forZones: [], forNodes: [] }, options)
+  }).map(({ endpoint }) => endpoint)
 }
 
 function serviceEndpoint(

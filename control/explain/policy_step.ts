@@ -9,6 +9,7 @@ import {
   type Judgement,
   judge,
   spiffeId,
+  suppliedBy,
 } from "../policy/mod.ts"
 import { type Caller, placeOf, textOf, workloadPlace } from "./caller.ts"
 import { type Chain, type Place, percent } from "./chain.ts"
@@ -44,7 +45,7 @@ export function policyStep(chain: Chain, call: AdmittedCall): void {
   const denied = found.filter(({ judgement }) => !judgement.verdict.allowed)
   for (const { one, judgement } of denied) {
     const raw = call.requestAt(one) === null
-    const by = byWhom(judgement)
+    const by = byWhom(world, judgement)
     const what = raw ? `the connection is closed: denied by ${by}` : `403 denied by ${by}`
     chain.lose({ share: one.share, status: raw ? 0 : 403, error: "denied", step: "policy", what })
   }
@@ -59,13 +60,17 @@ export function policyStep(chain: Chain, call: AdmittedCall): void {
   const free = met.length - guarded.length
   const outcome = denied.length > 0 ? chain.outcomeOf("policy") : verdict.audit !== null ? "warn" : "ok"
   chain.say("policy", outcome, {
-    decision: verdict.allowed ? `allowed by ${byWhom(judgement)}` : `${others}denied by ${byWhom(judgement)}`,
+    decision: `${verdict.allowed ? "" : others}${verdict.allowed ? "allowed" : "denied"} by ${byWhom(world, judgement)}`,
     reason: reasonOf(call, one, judgement),
     object: objectOf(world, one.pod, judgement),
     details: [
       `it is known as ${clientText(call, one)}`,
+      ...judgement.asks.map(
+        ({ question, allowed: { namespace, name } }) =>
+          `plugin/${question.plugin} is asked about it by ${policyText(world, namespace, name)}, and may ${verdict.allowed ? "refuse" : "allow"} it`,
+      ),
       ...judgement.misses.map(
-        miss => `AuthorizationPolicy ${miss.namespace}/${miss.name} ${CLAUSES[miss.failed]}`,
+        miss => `${policyText(world, miss.namespace, miss.name)} ${CLAUSES[miss.failed]}`,
       ),
       ...(free > 0 ? [`${free} of ${met.length} endpoints have no proxy that decides`] : []),
     ],
@@ -90,9 +95,15 @@ function unguarded(chain: Chain, { world, met }: AdmittedCall, clients: ClientPo
   const idle =
     pod === null || one?.self === true ? [] : compilePod(world.store, pod, clients, world.policy).policies
   const limits = pod === null || one?.self === true ? [] : compileTraffic(world.store, pod).rateLimits
-  const [policy] = [
-    ...idle.map(held => ({ ...held, kind: "AuthorizationPolicy" })),
-    ...limits.map(held => ({ ...held, kind: "RateLimitPolicy" })),
+  const [held] = [
+    ...idle.map(({ namespace, name }) => ({
+      text: policyText(world, namespace, name),
+      object: policyPlace(world, namespace, name, ""),
+    })),
+    ...limits.map(({ namespace, name }) => ({
+      text: `RateLimitPolicy ${namespace}/${name}`,
+      object: { kind: "RateLimitPolicy", namespace, name, field: "" },
+    })),
   ]
   const why =
     one?.self === true
@@ -102,14 +113,14 @@ function unguarded(chain: Chain, { world, met }: AdmittedCall, clients: ClientPo
         : hasPort(pod.skipInboundPorts, one?.port ?? 0)
           ? `port ${one?.port} bypasses the proxy of ${metText(one as Met)}`
           : `pod ${pod.namespace}/${pod.name} has no proxy`
-  if (policy === undefined) {
+  if (held === undefined) {
     chain.say("policy", "none", { decision: "nobody decides", reason: why })
     return
   }
   chain.say("policy", "warn", {
     decision: "nobody decides, and there are policies",
-    reason: `${why}, so that ${policy.kind} ${policy.namespace}/${policy.name} is not enforced`,
-    object: { kind: policy.kind, namespace: policy.namespace, name: policy.name, field: "" },
+    reason: `${why}, so that ${held.text} is not enforced`,
+    object: held.object,
     change: pod?.meshed === true ? "the port through its proxy" : "a proxy in its pods",
   })
 }
@@ -132,18 +143,18 @@ function clientText(call: AdmittedCall, one: Met): string {
   return clientId(call, one) || `the address ${call.caller.ip}, without identity`
 }
 
-function byWhom({ verdict, misses }: Judgement): string {
+function byWhom(world: World, { verdict, misses }: Judgement): string {
   switch (verdict.cause) {
     case "policy":
     case "hidden-requests":
-      return `AuthorizationPolicy ${verdict.namespace}/${verdict.name}`
+      return policyText(world, verdict.namespace, verdict.name)
     case "default":
       return `the default policy "${verdict.name}"`
     case "probe":
       return "the pod's probes"
     case "not-allowed":
       return misses.length === 1 && misses[0] !== undefined
-        ? `AuthorizationPolicy ${misses[0].namespace}/${misses[0].name}, which does not allow it`
+        ? `${policyText(world, misses[0].namespace, misses[0].name)}, which does not allow it`
         : `${misses.length} AuthorizationPolicies, none of which allows it`
     default:
       return "its path"
@@ -155,7 +166,7 @@ function reasonOf(call: AdmittedCall, one: Met, { verdict, misses }: Judgement):
   const audited =
     audit === null
       ? ""
-      : `; it is audited by ${audit.namespace === "" ? "the default policy" : `AuthorizationPolicy ${audit.namespace}/${audit.name}`}`
+      : `; it is audited by ${audit.namespace === "" ? "the default policy" : policyText(call.world, audit.namespace, audit.name)}`
   switch (verdict.cause) {
     case "policy":
       return `spec.rules[${verdict.rule}] matches it${audited}`
@@ -179,17 +190,19 @@ function reasonOf(call: AdmittedCall, one: Met, { verdict, misses }: Judgement):
 function objectOf(world: World, pod: PodRecord | null, { verdict, misses }: Judgement): Place | null {
   const { audit } = verdict
   if (verdict.allowed && audit !== null && audit.namespace !== "")
-    return policyPlace(audit.namespace, audit.name, `spec.rules[${audit.rule}]`)
+    return policyPlace(world, audit.namespace, audit.name, `spec.rules[${audit.rule}]`)
   switch (verdict.cause) {
     case "policy":
-      return policyPlace(verdict.namespace, verdict.name, `spec.rules[${verdict.rule}]`)
+      return policyPlace(world, verdict.namespace, verdict.name, `spec.rules[${verdict.rule}]`)
     case "hidden-requests":
-      return verdict.namespace === "" ? null : policyPlace(verdict.namespace, verdict.name, "spec.rules")
+      return verdict.namespace === ""
+        ? null
+        : policyPlace(world, verdict.namespace, verdict.name, "spec.rules")
     case "not-allowed": {
       const [nearest] = misses
       if (nearest === undefined) return null
       const field = nearest.rule < 0 ? "spec.rules" : `spec.rules[${nearest.rule}]`
-      return policyPlace(nearest.namespace, nearest.name, field)
+      return policyPlace(world, nearest.namespace, nearest.name, field)
     }
     case "default":
       return defaultPlace(world, pod)
@@ -221,7 +234,9 @@ function changeOf(call: AdmittedCall, one: Met, { verdict, misses }: Judgement):
   if (verdict.cause === "not-allowed") {
     const [nearest] = misses
     if (nearest === undefined) return ""
-    const at = `AuthorizationPolicy ${nearest.namespace}/${nearest.name}`
+    const at = policyText(call.world, nearest.namespace, nearest.name)
+    const plugin = suppliedBy(call.world.store, nearest.namespace, nearest.name)
+    if (plugin !== null) return `another configuration of Plugin ${plugin.plugin}, which supplies that policy`
     const field = `spec.rules[${Math.max(0, nearest.rule)}]`
     if (nearest.failed === "methods") return `add this method to ${field}.to of ${at}`
     if (nearest.failed === "paths") return `add this path to ${field}.to of ${at}`
@@ -234,6 +249,8 @@ function changeOf(call: AdmittedCall, one: Met, { verdict, misses }: Judgement):
       : `an AuthorizationPolicy with action Allow that targets ${workload}, with from: ${source}; or another ${DEFAULT_ANNOTATION} than ${verdict.name} (${[...new Set(DEFAULT_POLICY_NAMES)].join(", ")})`
   }
   if (verdict.cause === "policy") {
+    const plugin = suppliedBy(call.world.store, verdict.namespace, verdict.name)
+    if (plugin !== null) return `another configuration of Plugin ${plugin.plugin}, which supplies that policy`
     return verdict.allowed
       ? `without this rule only what others allow would pass`
       : "take this rule out, or narrow it: Deny beats every Allow"
@@ -241,6 +258,15 @@ function changeOf(call: AdmittedCall, one: Met, { verdict, misses }: Judgement):
   return ""
 }
 
-function policyPlace(namespace: string, name: string, field: string): Place {
+/** A policy for people: an object, or what a plugin supplies and why. */
+function policyText(world: World, namespace: string, name: string): string {
+  const plugin = suppliedBy(world.store, namespace, name)
+  if (plugin === null) return `AuthorizationPolicy ${namespace}/${name}`
+  return `plugin/${plugin.plugin}${plugin.reason === "" ? `, its policy ${namespace}/${name}` : `: ${plugin.reason}`}`
+}
+
+function policyPlace(world: World, namespace: string, name: string, field: string): Place {
+  const plugin = suppliedBy(world.store, namespace, name)
+  if (plugin !== null) return { kind: "Plugin", namespace: "", name: plugin.plugin, field: "" }
   return { kind: "AuthorizationPolicy", namespace, name, field }
 }

@@ -16,6 +16,7 @@ const SPECS: Readonly<Record<string, object>> = {
   },
   EgressPolicy: { target: { kind: "Namespace" }, action: "Deny", rules: [{ ports: [25] }] },
   RateLimitPolicy: { target: { kind: "Namespace" }, limits: [{ requests: 5 }] },
+  Plugin: { address: "hours:9090", hooks: [{ name: "Check" }] },
   HTTPRoute: { parentRefs: [SERVICE] },
   GRPCRoute: { parentRefs: [SERVICE] },
   TLSRoute: { parentRefs: [SERVICE] },

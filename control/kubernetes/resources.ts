@@ -1,5 +1,6 @@
 // The kinds of objects that are read from the Kubernetes API, what each is for, and how little of it is asked for.
 import { GATEWAY_GROUP } from "../../deploy/gateway/mod.ts"
+import { PLUGIN_API_VERSION, PLUGIN_KIND, PLUGIN_PLURAL } from "../../deploy/plugin_object/mod.ts"
 import { POLICY_API_VERSION, POLICY_KINDS } from "../../deploy/policy/mod.ts"
 
 /** A kind of object. */
@@ -91,6 +92,10 @@ export const RESOURCES: readonly Resource[] = [
   ...Object.entries(POLICY_KINDS).map(([kind, plural]) =>
     resource(POLICY_API_VERSION, plural, kind, { need: "optional", without: `no ${kind} is in force` }),
   ),
+  resource(PLUGIN_API_VERSION, PLUGIN_PLURAL, PLUGIN_KIND, {
+    need: "optional",
+    without: "no plugin is called",
+  }),
   gateway(["v1"], "httproutes", "HTTPRoute", "no HTTPRoute is in force"),
   gateway(["v1"], "grpcroutes", "GRPCRoute", "no GRPCRoute is in force"),
   gateway(["v1", "v1alpha3", "v1alpha2"], "tlsroutes", "TLSRoute", "no TLSRoute is in force"),

@@ -1,5 +1,6 @@
 // Tells proxies who may call their pods: conduit.policy.v1. Compiles policies, proposed ones too, and finds what is
 // wrong with them.
+export type { AskPlugin, AuthorizeFacts } from "./ask.ts"
 export { ClientPods } from "./client_pods.ts"
 export {
   compilePod,
@@ -9,6 +10,7 @@ export {
   policiesOf,
   portNumbers,
   spiffeId,
+  suppliedBy,
 } from "./compile.ts"
 export { compileTraffic } from "./compile_traffic.ts"
 export { CLAUSES, type Judgement, judge, type NearMiss } from "./judgement.ts"

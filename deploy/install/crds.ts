@@ -1,9 +1,20 @@
 // Our CustomResourceDefinitions: what the API server itself checks of our objects. The rest is checked where they are
 // read, and said there with its field.
 import {
+  FAILURE_POLICIES,
+  MAX_PLUGIN_COMMAND_WORDS,
+  MAX_PLUGIN_ORDER,
+  PLUGIN_API_VERSION,
+  PLUGIN_HOOKS,
+  PLUGIN_KIND,
+  PLUGIN_PLURAL,
+} from "../plugin_object/mod.ts"
+import {
+  EGRESS_ACTIONS,
   EGRESS_FIELDS,
   EGRESS_KIND,
   LIMIT_KEYS,
+  MAX_ASKED_HEADERS,
   MAX_LIMIT_REQUESTS,
   MAX_POLICY_RULES,
   MAX_POLICY_VALUES,
@@ -28,37 +39,87 @@ const TEXTS = { ...BOUNDS, items: { type: "string", minLength: 1, maxLength: 409
 export function crds(): InstallObject[] {
   const action = { name: "Action", type: "string", jsonPath: ".spec.action" }
   return [
-    definition(POLICY_KIND, ["authzpolicy"], [action], "Says who may call a workload's ports.", {
-      required: [...POLICY_FIELDS.spec],
+    policy(POLICY_KIND, ["authzpolicy"], [action], "Says who may call a workload's ports.", {
+      required: ["target", "action", "rules"],
       properties: policySpec(),
     }),
-    definition(EGRESS_KIND, [], [action], "Says what a workload may call outside of the cluster.", {
+    policy(EGRESS_KIND, [], [action], "Says what a workload may call outside of the cluster.", {
       required: [...EGRESS_FIELDS.spec],
       properties: egressSpec(),
     }),
-    definition(RATE_LIMIT_KIND, [], [], "Says how many requests a workload's ports take.", {
+    policy(RATE_LIMIT_KIND, [], [], "Says how many requests a workload's ports take.", {
       required: [...RATE_LIMIT_FIELDS.spec],
       properties: rateLimitSpec(),
+    }),
+    definition({
+      group: PLUGIN_API_VERSION.split("/")[0] ?? "",
+      kind: PLUGIN_KIND,
+      plural: PLUGIN_PLURAL,
+      scope: "Cluster",
+      shortNames: [],
+      columns: [
+        { name: "Order", type: "integer", jsonPath: ".spec.order" },
+        condition("Ready", "Ready", "status"),
+        condition("Problems", "Accepted", "message"),
+        condition("State", "Ready", "message"),
+      ],
+      description: "Names a gRPC service that the control plane asks.",
+      spec: { required: ["hooks"], properties: pluginSpec() },
     }),
   ]
 }
 
-/** One of our kinds, with what all of them have. */
-function definition(
+/** A column that shows a field of a condition. */
+function condition(name: string, type: string, field: "status" | "message"): object {
+  return { name, type: "string", jsonPath: `.status.conditions[?(@.type=="${type}")].${field}` }
+}
+
+/** One of our policies, with what all of them have. */
+function policy(
   kind: PolicyKind,
   shortNames: readonly string[],
   columns: readonly object[],
   description: string,
   spec: object,
 ): InstallObject {
-  const plural = POLICY_KINDS[kind]
+  return definition({
+    ...{
+      group: POLICY_GROUP,
+      kind,
+      plural: POLICY_KINDS[kind],
+      scope: "Namespaced",
+      shortNames,
+      description,
+      spec,
+    },
+    columns: [
+      { name: "Kind", type: "string", jsonPath: ".spec.target.kind" },
+      { name: "Target", type: "string", jsonPath: ".spec.target.name" },
+      ...columns,
+      condition("Problems", "Accepted", "message"),
+    ],
+  })
+}
+
+/** One of our kinds. */
+function definition(of: {
+  readonly group: string
+  readonly kind: string
+  readonly plural: string
+  readonly scope: "Namespaced" | "Cluster"
+  readonly shortNames: readonly string[]
+  readonly columns: readonly object[]
+  readonly description: string
+  readonly spec: object
+}): InstallObject {
+  const { group, kind, plural, scope, shortNames, columns, description, spec } = of
   return {
     apiVersion: "apiextensions.k8s.io/v1",
     kind: "CustomResourceDefinition",
-    metadata: { name: `${plural}.${POLICY_GROUP}`, labels: { "app.kubernetes.io/part-of": "conduit" } },
+    metadata: { name: `${plural}.${group}`, labels: { "app.kubernetes.io/part-of": "conduit" } },
     spec: {
-      group: POLICY_GROUP,
-      scope: "Namespaced",
+      group,
+      scope,
       names: {
         kind,
         listKind: `${kind}List`,
@@ -74,14 +135,7 @@ function definition(
           storage: true,
           subresources: { status: {} },
           additionalPrinterColumns: [
-            { name: "Kind", type: "string", jsonPath: ".spec.target.kind" },
-            { name: "Target", type: "string", jsonPath: ".spec.target.name" },
             ...columns,
-            {
-              name: "Problems",
-              type: "string",
-              jsonPath: '.status.conditions[?(@.type=="Accepted")].message',
-            },
             { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
           ],
           schema: {
@@ -134,7 +188,17 @@ function policySpec(): object {
     action: {
       type: "string",
       enum: [...POLICY_ACTIONS],
-      description: "Deny beats Allow; Audit counts, logs and lets through.",
+      description: "Deny beats Allow; Audit counts, logs and lets through; Ask has a plugin decide.",
+    },
+    plugin: {
+      type: "string",
+      pattern: "^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$",
+      description: "Of action Ask: the Plugin, with the hook Authorize, that is asked about each request.",
+    },
+    headers: {
+      ...TEXTS,
+      maxItems: MAX_ASKED_HEADERS,
+      description: "Of action Ask: header fields that the plugin is told, in lower case.",
     },
     rules: {
       type: "array",
@@ -172,7 +236,7 @@ function egressSpec(): object {
     target: target(false),
     action: {
       type: "string",
-      enum: [...POLICY_ACTIONS],
+      enum: [...EGRESS_ACTIONS],
       description:
         "Deny beats Allow; once an Allow holds, what none allows is denied; Audit counts, logs and lets through.",
     },
@@ -223,6 +287,86 @@ function rateLimitSpec(): object {
           header: { type: "string", minLength: 1, maxLength: 256, description: "Of by: Header." },
         },
       },
+    },
+  }
+}
+
+function pluginSpec(): object {
+  const deadline = {
+    type: "string",
+    pattern: "^([0-9]{1,5}(m|s|ms)){1,3}$",
+    description: "That a call may take, such as 500ms, which it is without it.",
+  }
+  const failurePolicy = {
+    type: "string",
+    enum: [...FAILURE_POLICIES],
+    description:
+      "What becomes of what it was to decide where it does not answer: Ignore (the default) goes on without it.",
+  }
+  const name = { type: "string", pattern: "^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$" }
+  return {
+    service: {
+      type: "object",
+      required: ["namespace", "name", "port"],
+      description:
+        "Port of a Service; meshed pods are called over mutual TLS. One of service, address and command.",
+      properties: { namespace: name, name, port: { type: "integer", minimum: 1, maximum: 65_535 } },
+    },
+    address: {
+      type: "string",
+      maxLength: 262,
+      description: "host:port; in plaintext unless tls names who signs its certificate.",
+    },
+    command: {
+      type: "array",
+      minItems: 1,
+      maxItems: MAX_PLUGIN_COMMAND_WORDS,
+      items: { type: "string", minLength: 1, maxLength: 4096 },
+      description: "A program that a local mesh runs; a cluster runs none.",
+    },
+    hooks: {
+      type: "array",
+      minItems: 1,
+      maxItems: PLUGIN_HOOKS.length,
+      items: {
+        type: "object",
+        required: ["name"],
+        properties: {
+          name: { type: "string", enum: [...PLUGIN_HOOKS] },
+          deadline,
+          failurePolicy,
+          namespaces: {
+            ...TEXTS,
+            description:
+              "Of the hook Policy with failurePolicy Fail: namespaces whose pods take nothing until it has answered once.",
+          },
+        },
+      },
+    },
+    order: {
+      type: "integer",
+      minimum: -MAX_PLUGIN_ORDER,
+      maximum: MAX_PLUGIN_ORDER,
+      description: "Plugins with a lower order are asked first; 0 without it.",
+    },
+    deadline,
+    failurePolicy,
+    tls: {
+      type: "object",
+      required: ["caBundle"],
+      description: "Of address.",
+      properties: {
+        caBundle: { type: "string", format: "byte", description: "PEM certificates in base64." },
+        serverName: {
+          ...name,
+          description: "That the certificate must bear; the host of the address without it.",
+        },
+      },
+    },
+    configuration: {
+      type: "object",
+      "x-kubernetes-preserve-unknown-fields": true,
+      description: "Passed on as it is; the plugin says by a JSON Schema what fits.",
     },
   }
 }

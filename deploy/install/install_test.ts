@@ -62,8 +62,8 @@ describe("what is printed", () => {
     const kinds = (part: "all" | "crds" | "without-crds") =>
       installObjects(fillingOf(), part).map(({ kind }) => kind)
     const definition = "CustomResourceDefinition"
-    expect(kinds("all").slice(0, 5)).toEqual([
-      ...["Namespace", definition, definition, definition, "ServiceAccount"],
+    expect(kinds("all").slice(0, 6)).toEqual([
+      ...["Namespace", definition, definition, definition, definition, "ServiceAccount"],
     ])
     expect(new Set(kinds("crds"))).toEqual(new Set(["CustomResourceDefinition"]))
     expect(kinds("without-crds")).not.toContain("CustomResourceDefinition")
@@ -113,6 +113,7 @@ const WRITTEN: Readonly<Record<string, string[]>> = {
   "authorizationpolicies/status": ["patch"],
   "egresspolicies/status": ["patch"],
   "ratelimitpolicies/status": ["patch"],
+  "plugins/status": ["patch"],
   "httproutes/status": ["patch"],
   "grpcroutes/status": ["patch"],
   "tlsroutes/status": ["patch"],

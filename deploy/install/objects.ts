@@ -65,7 +65,7 @@ export const COMPONENTS: readonly Component[] = [
   { name: "policy", port: 8090, roles: ["reader", "conditions"], several: true },
   { name: "telemetry", port: 8087, roles: [], several: false },
   { name: "tap", port: 8088, roles: ["reader"], several: true },
-  { name: "api", port: 8085, roles: ["reader"], several: true },
+  { name: "api", port: 8085, roles: ["reader", "plugin-conditions"], several: true },
   {
     name: "injector",
     port: 8443,

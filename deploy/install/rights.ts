@@ -1,4 +1,5 @@
 // What the control plane may do in the Kubernetes API: the least that its services work with, each rule with its reason.
+import { PLUGIN_PLURAL } from "../plugin_object/mod.ts"
 import { POLICY_KINDS } from "../policy/mod.ts"
 import { INJECTOR_RULES } from "./injector.ts"
 import { commented, NAMESPACE, type Tree, text } from "./template.ts"
@@ -35,6 +36,11 @@ export const READER_RULES: readonly Tree[] = [
     resources: Object.values(POLICY_KINDS),
     verbs: ["list", "watch"],
   }),
+  commented("Plugins: which are called, and where.", {
+    apiGroups: ["conduit.io"],
+    resources: [PLUGIN_PLURAL],
+    verbs: ["list", "watch"],
+  }),
   commented("Routes of the Gateway API and grants on their backends, where it is installed.", {
     apiGroups: ["gateway.networking.k8s.io"],
     resources: ["httproutes", "grpcroutes", "tlsroutes", "tcproutes", "referencegrants"],
@@ -60,6 +66,15 @@ export const CONDITION_RULES: readonly Tree[] = [
   }),
 ]
 
+/** Right of the API: it says what became of plugins. */
+export const PLUGIN_CONDITION_RULES: readonly Tree[] = [
+  commented("The conditions Accepted and Ready of plugins; their spec is not written.", {
+    apiGroups: ["conduit.io"],
+    resources: [`${PLUGIN_PLURAL}/status`],
+    verbs: ["patch"],
+  }),
+]
+
 /** Right of the destination service: it says what became of routes, where their writers look for it. */
 export const ROUTE_CONDITION_RULES: readonly Tree[] = [
   commented("Our own entries of what became of routes; their spec is not written.", {
@@ -75,6 +90,7 @@ export const ROLES = {
   reviewer: REVIEWER_RULES,
   conditions: CONDITION_RULES,
   "route-conditions": ROUTE_CONDITION_RULES,
+  "plugin-conditions": PLUGIN_CONDITION_RULES,
   injector: INJECTOR_RULES,
 } as const
 

@@ -99,6 +99,7 @@ export const CLUSTER_SCOPED: readonly string[] = [
   "StorageClass",
   "PriorityClass",
   "GatewayClass",
+  "Plugin",
 ]
 
 /** Key of an object among all: kind, namespace ("" where there is none) and name. */

@@ -2,6 +2,7 @@
 // the fields that the local cluster uses, with sentences for the person who wrote them.
 import { dottedRouteField, readReferenceGrant, readRoute, readServiceTraffic } from "../../gateway/mod.ts"
 import { INIT_IMAGE, PROXY_IMAGE } from "../../inject/mod.ts"
+import { PLUGIN_KIND, readPlugin } from "../../plugin_object/mod.ts"
 import { dottedField, readAnyPolicy } from "../../policy/mod.ts"
 import { KINDS } from "./kube_object.ts"
 
@@ -66,7 +67,8 @@ export function validate(value: unknown, defaultNamespace = "default"): Problem[
   for (const { path, message } of traffic) {
     check.add(path, `${dottedRouteField(path)} of ${kind} "${name}" ${message}`)
   }
-  for (const { path, message } of readAnyPolicy(object, defaultNamespace)?.complaints ?? []) {
+  const ours = kind === PLUGIN_KIND ? readPlugin(object) : readAnyPolicy(object, defaultNamespace)
+  for (const { path, message } of ours?.complaints ?? []) {
     check.add(path, `${dottedField(path)} of ${kind} "${name}" ${message}`)
   }
   if (kind === "Service") service(check, object, name)
