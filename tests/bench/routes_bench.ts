@@ -89,12 +89,14 @@ for (const { name, rules, paths } of CASES) {
   const samples: number[] = []
   for (let round = 0; round < ROUNDS; round++) {
     let met = 0
-    const started = performance.now()
+    // Time of the processor, not of the clock: what else the machine does is not counted.
+    const started = process.cpuUsage()
     for (let i = 0; i < REQUESTS_PER_ROUND; i++) {
       const request = requests[i % requests.length]
       if (request !== undefined && table.match(request) !== null) met++
     }
-    samples.push(((performance.now() - started) * 1e6) / REQUESTS_PER_ROUND)
+    const { user, system } = process.cpuUsage(started)
+    samples.push(((user + system) * 1000) / REQUESTS_PER_ROUND)
     if (met !== 0 && met !== REQUESTS_PER_ROUND) throw new Error(`${name}: ${met} met`)
   }
   const settled = samples.slice(2).sort((a, b) => a - b)

@@ -147,7 +147,8 @@ for (const trouble of ["slow", "dead", "flapping"] as const) {
         if (trouble === "dead") await unplug("-D")
       }
     },
-    TEST_MS,
+    // Where the machine itself stands still for as long as the slow server takes, all are alike: measured once more then.
+    { timeout: TEST_MS, retry: 1 },
   )
 }
 

@@ -5,7 +5,7 @@ export const CALL_PORT = 8080
 /** The same servers, past the mesh: what is sent here is sent by the client itself, endpoint by endpoint. */
 export const DIRECT_PORT = 8081
 /** Time that a sound server takes for an answer, milliseconds. */
-export const SERVICE_MS = 20
+export const SERVICE_MS = 30
 /** How much longer a slow one takes. */
 export const SLOW_FACTOR = 10
 /** A client that has waited so long for an answer gives up, milliseconds. */
