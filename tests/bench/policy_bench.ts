@@ -1,11 +1,12 @@
 // What policy costs: an inbound proxy without policies and with 1,000 rules, alternating on the same proxy; then what a
 // denial costs beside an answer, and what a flood of denials does to others' latency. `npm run bench -- --only policy`.
-import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
+import { renameSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { Mesh } from "../lab/mod.ts"
 import { tempFolder } from "../lab/temp_folder.ts"
 import { median } from "./figures.ts"
 import type { LoadOptions, LoadResult } from "./load.ts"
+import { cpuMicros } from "./process_cost.ts"
 
 /** A thousand rules may cost this share of throughput. */
 const RULES_COST_MAX = 0.05
@@ -101,7 +102,7 @@ export async function benchPolicy(): Promise<boolean> {
         durationMs: 2_000,
         ...rest,
       }
-      const before = cpuMicros(proxy.process.pid)
+      const before = cpuMicros([proxy.process.pid])
       const { stdout, stderr } = await pod.run([
         "taskset",
         "-c",
@@ -114,7 +115,7 @@ export async function benchPolicy(): Promise<boolean> {
       const result = JSON.parse(stdout) as LoadResult
       const answered = Math.max(1, Math.max(result.requests, result.failures))
       const share = all.durationMs / (all.durationMs + all.warmupMs)
-      return { ...result, cpuUs: ((cpuMicros(proxy.process.pid) - before) * share) / answered }
+      return { ...result, cpuUs: ((cpuMicros([proxy.process.pid]) - before) * share) / answered }
     }
 
     let ok = true
@@ -186,10 +187,4 @@ export async function benchPolicy(): Promise<boolean> {
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
-}
-
-function cpuMicros(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, "utf8")
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ")
-  return (Number(fields[11]) + Number(fields[12])) * 10_000
 }

@@ -19,6 +19,7 @@ import { conduitMtls, conduitPlain, conduitUncounted, haproxyMtls } from "./mtls
 import type { BenchProtocol, Peer, RunningPeer } from "./peers.ts"
 import { envoy, haproxy, nginx } from "./peers.ts"
 import { benchPolicy } from "./policy_bench.ts"
+import { anonymousBytes, cpuMicros } from "./process_cost.ts"
 import { printPaired, printReport } from "./report.ts"
 import { LOOKS, type Looking, look, printTold } from "./tap_looks.ts"
 
@@ -66,29 +67,10 @@ const CHURN_CONNECTIONS = 16
 const IDLE_MS = 8_000
 const KNEE_SHARES = [0.2, 0.5, 0.7]
 const BACKEND = { host: "10.98.0.1", port: 9000 }
-const CLOCK_TICKS_PER_SECOND = 100
 
 function fail(sentence: string): never {
   console.error(`bench: ${sentence}`)
   process.exit(1)
-}
-
-function cpuMicros(pids: readonly number[]): number {
-  let ticks = 0
-  for (const pid of pids) {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8")
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ")
-    ticks += Number(fields[11]) + Number(fields[12])
-  }
-  return (ticks * 1_000_000) / CLOCK_TICKS_PER_SECOND
-}
-
-function anonymousBytes(pids: readonly number[]): number {
-  let kib = 0
-  for (const pid of pids) {
-    kib += Number(/^Anonymous:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"))?.[1] ?? 0)
-  }
-  return kib * 1024
 }
 
 async function waitForPort(port: number): Promise<void> {
