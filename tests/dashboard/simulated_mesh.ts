@@ -4,6 +4,7 @@ import { connectNodeAdapter } from "@connectrpc/connect-node"
 import { listen } from "../../control/serve/mod.ts"
 import {
   ApiService,
+  CallOutcome,
   CertificateState,
   type EdgeSchema,
   EventKind,
@@ -75,6 +76,64 @@ export async function simulateApi(size: MeshSize): Promise<SimulatedApi> {
               events: all.slice(0, 12).map((resource, index) => ({
                 ...{ timeMs: Date.now() - index * 240_000, kind: EventKind.ROLLOUT, resource },
                 what: `rollout of revision ${index}`,
+              })),
+            }),
+          policies: () =>
+            counted({
+              workloads: all.map((resource, index) => ({
+                ...{ resource, defaultPolicy: index % 3 === 0 ? "deny" : "all-unauthenticated" },
+                ports: [{ port: 8080, name: "http", defaultInForce: index % 2 === 0 }],
+                byDefault: { allowedRps: 12, deniedRps: 0, auditedRps: 0 },
+                policies:
+                  index % 2 === 0
+                    ? []
+                    : [
+                        {
+                          ...{
+                            namespace: resource.namespace,
+                            name: `${resource.name}-clients`,
+                            action: "Allow",
+                          },
+                          ...{ kind: "AuthorizationPolicy", decided: { allowedRps: 42, deniedRps: 1.5 } },
+                        },
+                      ],
+              })),
+            }),
+          check: () => counted({}),
+          explainCall: ({ path }) =>
+            counted({
+              steps: [
+                {
+                  ...{ name: "name", outcome: CallOutcome.OK, decision: "app-1.team-1 is a Service" },
+                  reason: "its cluster address is 10.96.0.1",
+                },
+                {
+                  ...{ name: "policy", outcome: CallOutcome.FAIL, decision: `GET ${path} is denied` },
+                  ...{
+                    reason: "no rule of app-1-clients allows it",
+                    change: "allow deployment team-0/app-0",
+                  },
+                },
+              ],
+            }),
+          gatewayRoutes: () =>
+            counted({
+              routes: all.slice(0, 3).map(({ namespace, name }, index) => ({
+                resource: { namespace, kind: "httproute", name: `${name}-split` },
+                parents: [{ namespace, kind: "service", name }],
+                conditions: [
+                  { parent: name, type: "Accepted", well: index > 0, message: "its backend is missing" },
+                ],
+                rules: [
+                  {
+                    ...{ name: "canary", matches: ["path / (prefix)"] },
+                    backends: ["v1", "v2"].map((version, of) => ({
+                      service: { namespace, kind: "service", name: `${name}-${version}` },
+                      ...{ port: 80, weight: of === 0 ? 9 : 1, wanted: of === 0 ? 0.9 : 0.1 },
+                      ...{ actual: of === 0 ? 0.88 : 0.12, http: figures() },
+                    })),
+                  },
+                ],
               })),
             }),
           timeSeries: ({ target, rangeMs }) => counted(timeSeries(target?.kind ?? "", all, rangeMs)),

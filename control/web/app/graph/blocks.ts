@@ -10,23 +10,49 @@ const GAP = { x: 18, y: 14 } as const
 const PADDING = { top: 60, side: 20 } as const
 const BLOCK_GAP = 60
 
-/** Lays nodes out in blocks, about as wide as `aspect` times their height. */
+interface Block {
+  readonly name: string
+  readonly own: readonly Box[]
+  readonly columns: number
+  readonly width: number
+  readonly height: number
+}
+
+/** Lays nodes out in blocks, as large as they can be shown in a place that is `aspect` times as wide as high. */
 export function inBlocks(boxes: readonly Box[], aspect: number): Layout {
-  const names = [...new Set(boxes.map(({ group }) => group ?? ""))]
-  const blocks = names.map(name => {
+  const byName = new Intl.Collator("en", { numeric: true })
+  const blocks = [...new Set(boxes.map(({ group }) => group ?? ""))].map((name): Block => {
     const own = boxes.filter(({ group }) => (group ?? "") === name)
+    own.sort((a, b) => byName.compare(a.id, b.id))
     const columns = Math.max(1, Math.round(Math.sqrt(own.length / 2.2)))
     const rows = Math.ceil(own.length / columns)
     const width = columns * (SMALL_NODE.width + GAP.x) - GAP.x + 2 * PADDING.side
     const height = rows * (SMALL_NODE.height + GAP.y) - GAP.y + PADDING.top + PADDING.side
     return { name, own, columns, width, height }
   })
-  const area = blocks.reduce((sum, { width, height }) => sum + (width + BLOCK_GAP) * (height + BLOCK_GAP), 0)
-  const wide = Math.max(Math.sqrt(area * aspect), ...blocks.map(({ width }) => width))
+  let best = inRows(blocks, 1)
+  for (let perRow = 2; perRow <= blocks.length; perRow++) {
+    const other = inRows(blocks, perRow)
+    if (shownSize(other, aspect) > shownSize(best, aspect)) best = other
+  }
+  return { nodes: best.nodes, ways: new Map(), labels: new Map() }
+}
+
+interface Rows {
+  readonly nodes: ReadonlyMap<string, Placed>
+  readonly width: number
+  readonly height: number
+}
+
+function shownSize({ width, height }: Rows, aspect: number): number {
+  return Math.min(aspect / width, 1 / height)
+}
+
+function inRows(blocks: readonly Block[], perRow: number): Rows {
   const nodes = new Map<string, Placed>()
-  let [x, y, rowHeight] = [0, 0, 0]
-  for (const { name, own, columns, width, height } of blocks) {
-    if (x > 0 && x + width > wide) [x, y, rowHeight] = [0, y + rowHeight + BLOCK_GAP, 0]
+  let [x, y, rowHeight, widest] = [0, 0, 0, 0]
+  for (const [index, { name, own, columns, width, height }] of blocks.entries()) {
+    if (index > 0 && index % perRow === 0) [x, y, rowHeight] = [0, y + rowHeight + BLOCK_GAP, 0]
     if (name !== "") nodes.set(`group ${name}`, { x, y, width, height })
     // Nodes of a block are placed from its corner; what stands alone is placed from the graph's.
     const [left, top] = name === "" ? [x, y] : [0, 0]
@@ -36,10 +62,11 @@ export function inBlocks(boxes: readonly Box[], aspect: number): Layout {
         y: top + PADDING.top + Math.floor(index / columns) * (SMALL_NODE.height + GAP.y),
         ...SMALL_NODE,
       })
+    widest = Math.max(widest, x + width)
     x += width + BLOCK_GAP
     rowHeight = Math.max(rowHeight, height)
   }
-  return { nodes, ways: new Map(), labels: new Map() }
+  return { nodes, width: widest, height: y + rowHeight }
 }
 
 /** The middle of a node, from the graph's corner. */

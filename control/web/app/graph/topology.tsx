@@ -28,7 +28,7 @@ import { type Column, Table } from "../parts/table.tsx"
 import { Icon } from "../shell/icons.tsx"
 import { inBlocks, MAX_LAID_OUT_CALLS } from "./blocks.ts"
 import { DenseGraph } from "./dense.tsx"
-import { type Layout, layOut, type Placed, type Point, pathOf } from "./layout.ts"
+import { boundsOf, type Layout, layOut, type Placed, type Point, pathOf } from "./layout.ts"
 import { type Picture, type PictureEdge, type PictureNode, pictureOf } from "./picture.ts"
 
 /** On screens that are not as wide as this the graph goes down instead of right, pixels. */
@@ -152,8 +152,7 @@ function Graph({
         nodesConnectable={false}
         edgesFocusable={false}
         minZoom={0.1}
-        fitView
-        fitViewOptions={{ padding: 0.08, maxZoom: 1.1 }}
+        onInit={flow => void flow.fitBounds(boundsOf(layout), { padding: 0.05 })}
         proOptions={{ hideAttribution: true }}
         preventScrolling={false}
         onNodeClick={(_event, { data }) => {
