@@ -140,29 +140,33 @@ afterAll(async () => {
 })
 
 for (const state of STATES)
-  test(`every page has something to say: ${state.name}`, async () => {
-    for (const { scheme, width } of LOOKS) {
-      const { page, faults } = await openPage(browser, base, { scheme, width })
-      await page.clock.install()
-      for (const path of state.pages ?? PAGES) {
-        await page.unrouteAll({ behavior: "ignoreErrors" })
-        await page.route(CALLS, state.calls)
-        await page.goto(base + path)
-        await page.locator("main :is(h1, .state)").first().waitFor()
-        if (state.name === "full" || state.name === "stale" || state.name === "half fails")
-          await page.locator(".loading, .graph-wait").first().waitFor({ state: "detached" })
-        await state.once?.(page, path)
-        if (state.says !== undefined && !ASKS_NOTHING.test(path))
-          await page.locator("main").getByText(state.says).first().waitFor()
-        const words = ((await page.locator("main").textContent()) ?? "").trim()
-        expect({ path, words: words.length > 20 }).toEqual({ path, words: true })
-        // Nothing waits for an answer that does not come.
-        await page.locator(".loading").first().waitFor({ state: "detached" })
-        const name = nameOf(path, state.name, width, scheme)
-        await picture(page, name)
-        if (LOOKS.length > 1) expect({ name, found: await violations(page) }).toEqual({ name, found: [] })
+  test(
+    `every page has something to say: ${state.name}`,
+    async () => {
+      for (const { scheme, width } of LOOKS) {
+        const { page, faults } = await openPage(browser, base, { scheme, width })
+        await page.clock.install()
+        for (const path of state.pages ?? PAGES) {
+          await page.unrouteAll({ behavior: "ignoreErrors" })
+          await page.route(CALLS, state.calls)
+          await page.goto(base + path)
+          await page.locator("main :is(h1, .state)").first().waitFor()
+          if (state.name === "full" || state.name === "stale" || state.name === "half fails")
+            await page.locator(".loading, .graph-wait").first().waitFor({ state: "detached" })
+          await state.once?.(page, path)
+          if (state.says !== undefined && !ASKS_NOTHING.test(path))
+            await page.locator("main").getByText(state.says).first().waitFor()
+          const words = ((await page.locator("main").textContent()) ?? "").trim()
+          expect({ path, words: words.length > 20 }).toEqual({ path, words: true })
+          // Nothing waits for an answer that does not come.
+          await page.locator(".loading").first().waitFor({ state: "detached" })
+          const name = nameOf(path, state.name, width, scheme)
+          await picture(page, name)
+          if (LOOKS.length > 1) expect({ name, found: await violations(page) }).toEqual({ name, found: [] })
+        }
+        expect(faults).toEqual([])
+        await page.context().close()
       }
-      expect(faults).toEqual([])
-      await page.context().close()
-    }
-  }, 120_000)
+    },
+    LOOKS.length * 120_000,
+  )
