@@ -1,13 +1,9 @@
 // The public API for the page: calls of DASHBOARD_CALLS go on to conduit-api by this process's own identity; taps by the
 // token of who looks, since they show requests.
-import { type Message, toBinary } from "@bufbuild/protobuf"
 import { Code, ConnectError, type ConnectRouter, type Transport } from "@connectrpc/connect"
 import { API_SERVICE, DASHBOARD_CALLS } from "../../deploy/web/mod.ts"
 import { ApiService, createApiClient, createTapClient, TapService } from "../../protos/mod.ts"
-import { MAX_SHARED_QUESTION_BYTES, SHARED_MS, SHARED_SLOW_MS, SharedAnswers } from "./shared_answers.ts"
-
-/** Calls whose answers stay as they are for seconds. */
-const SLOW_CALLS: ReadonlySet<string> = new Set(["TimeSeries", "Events"])
+import { told } from "./api_error.ts"
 
 /** Paths that calls begin with. */
 export const API_PATHS = [`/${API_SERVICE}/`, `/${TapService.typeName}/`] as const
@@ -19,7 +15,6 @@ export const API_PATHS = [`/${API_SERVICE}/`, `/${TapService.typeName}/`] as con
  * @param open  whether the API asks nobody who he is, as in a local mesh: taps need no token then
  */
 export function forwarded(transport: () => Transport, open: boolean): (router: ConnectRouter) => void {
-  const shared = new SharedAnswers()
   return router => {
     router.service(TapService, {
       async *tap(request, { signal, requestHeader }) {
@@ -42,18 +37,13 @@ export function forwarded(transport: () => Transport, open: boolean): (router: C
     for (const method of ApiService.methods) {
       if (!(DASHBOARD_CALLS as readonly string[]).includes(method.name)) continue
       const local = method.localName as keyof ReturnType<typeof createApiClient>
-      const ask = (request: unknown, signal?: AbortSignal): unknown => {
+      const ask = (request: unknown, signal: AbortSignal): unknown => {
         const call = createApiClient(transport())[local] as (request: unknown, options: object) => unknown
-        return call(request, signal === undefined ? {} : { signal })
+        return call(request, { signal })
       }
-      const keptMs = SLOW_CALLS.has(method.name) ? SHARED_SLOW_MS : SHARED_MS
-      const unary = async (request: Message, { signal }: { signal: AbortSignal }): Promise<unknown> => {
+      const unary = async (request: unknown, { signal }: { signal: AbortSignal }): Promise<unknown> => {
         try {
-          const question = toBinary(method.input, request)
-          if (question.length > MAX_SHARED_QUESTION_BYTES) return await ask(request, signal)
-          const key = `${method.name} ${Buffer.from(question).toString("latin1")}`
-          // Who asked first may go: the others still wait, at most until the call's own deadline.
-          return await shared.ask(key, async () => await ask(request), keptMs)
+          return await ask(request, signal)
         } catch (error) {
           throw told(error)
         }
@@ -69,18 +59,4 @@ export function forwarded(transport: () => Transport, open: boolean): (router: C
       router.rpc(method, (method.methodKind === "unary" ? unary : stream) as never)
     }
   }
-}
-
-/** The API's own answer goes to the page as it is; the way to it is ours to describe. */
-function told(error: unknown): ConnectError {
-  if (error instanceof ConnectError && error.code !== Code.Internal && error.code !== Code.Unknown)
-    return new ConnectError(error.rawMessage, error.code)
-  const reason = error instanceof Error ? error.message : String(error)
-  return new ConnectError(
-    `the API cannot be reached: ${reason}`,
-    Code.Unavailable,
-    undefined,
-    undefined,
-    error,
-  )
 }

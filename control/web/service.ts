@@ -2,6 +2,7 @@
 import type { Transport } from "@connectrpc/connect"
 import { connectNodeAdapter } from "@connectrpc/connect-node"
 import { fromLoopback, type Listening, listen, type RequestHandler } from "../serve/mod.ts"
+import { EncodedAnswers } from "./encoded_answers.ts"
 import { PageFiles } from "./files.ts"
 import { API_PATHS, forwarded } from "./forward.ts"
 import { refusal } from "./guard.ts"
@@ -63,6 +64,7 @@ export async function serveWeb(options: WebOptions): Promise<WebServer> {
     routes: forwarded(transport, options.viewers === "reachable"),
     readMaxBytes: MAX_PAGE_REQUEST_BYTES,
   })
+  const answers = new EncodedAnswers(transport)
   const onRequest: RequestHandler = (request, response) => {
     counts.requests++
     const { method = "GET", headers, url = "/" } = request
@@ -92,7 +94,7 @@ export async function serveWeb(options: WebOptions): Promise<WebServer> {
     if (forApi) {
       counts.calls++
       response.setHeader("cache-control", "no-store")
-      return api(request, response)
+      return answers.take(path, request, response) ? undefined : api(request, response)
     }
     if (method !== "GET" && method !== "HEAD") return answer(405, "files of the dashboard are read only")
     const file = files.find(path, field(headers["accept-encoding"]) ?? "")

@@ -5,16 +5,24 @@ import { createServer, type Server } from "node:http"
 import type { AddressInfo } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { gzipSync } from "node:zlib"
+import { gunzipSync, gzipSync } from "node:zlib"
+import { fromBinary } from "@bufbuild/protobuf"
 import { Code, ConnectError } from "@connectrpc/connect"
 import { connectNodeAdapter, createConnectTransport } from "@connectrpc/connect-node"
-import { ApiService, createApiClient, createTapClient, TapService } from "../../protos/mod.ts"
+import {
+  ApiService,
+  createApiClient,
+  createTapClient,
+  RoutesResponseSchema,
+  TapService,
+} from "../../protos/mod.ts"
 import { serveWeb, type WebServer } from "./service.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "conduit-web-"))
 let api: Server
 let web: WebServer
 let base = ""
+const calls = { routes: 0 }
 
 beforeAll(async () => {
   mkdirSync(join(folder, "assets"))
@@ -35,6 +43,13 @@ beforeAll(async () => {
           })
           .service(ApiService, {
             version: () => ({ controlPlane: "1.2.3", proxies: [] }),
+            routes: () => {
+              calls.routes++
+              const rows = Array.from({ length: 200 }, (_, index) => ({
+                ...{ route: `GET /${index}`, http: { responses: BigInt(index) } },
+              }))
+              return { rows }
+            },
             stat: () => {
               throw new ConnectError("window_ms must be from 1000", Code.InvalidArgument)
             },
@@ -98,6 +113,44 @@ test("calls go on to the API, and its answers come back as they are", async () =
   expect(pods).toEqual(["a", "b"])
   const error = await client.stat({}).catch((error: unknown) => ConnectError.from(error))
   expect(error).toMatchObject({ code: Code.InvalidArgument, rawMessage: "window_ms must be from 1000" })
+})
+
+test("pages that ask the same are told the same bytes, compressed for those who take it, by one call of the API", async () => {
+  const before = calls.routes
+  const ask = async (encoding: string) => {
+    const url = `${base}/conduit.api.v1.ApiService/Routes`
+    const headers = { "content-type": "application/proto", "accept-encoding": encoding }
+    // windowMs, 60000.
+    const body = new Uint8Array([0x10, 0xe0, 0xd4, 0x03])
+    const answer = await fetch(url, { method: "POST", body, headers, decompress: false })
+    return { encoding: answer.headers.get("content-encoding"), bytes: await answer.bytes() }
+  }
+  const [one, other, plain] = await Promise.all([ask("gzip, br"), ask("gzip"), ask("identity")])
+  expect([one.encoding, other.encoding, plain.encoding]).toEqual(["gzip", "gzip", null])
+  expect(one.bytes).toEqual(other.bytes)
+  expect(Buffer.from(plain.bytes).equals(gunzipSync(new Uint8Array(one.bytes)))).toBe(true)
+  const { rows } = fromBinary(RoutesResponseSchema, plain.bytes)
+  expect(rows.map(({ route }) => route)).toEqual(Array.from({ length: 200 }, (_, index) => `GET /${index}`))
+  expect(rows[7]?.http?.responses).toBe(7n)
+  expect(calls.routes).toBe(before + 1)
+})
+
+test("a question that is no message, or longer than is shared, is answered by what the API says of it", async () => {
+  const ask = async (body: Uint8Array<ArrayBuffer>) => {
+    const url = `${base}/conduit.api.v1.ApiService/Routes`
+    const answer = await fetch(url, {
+      method: "POST",
+      body,
+      headers: { "content-type": "application/proto" },
+    })
+    return [answer.status, answer.headers.get("content-type")]
+  }
+  expect(await ask(new Uint8Array([0x0a, 0xff]))).toEqual([400, "application/json"])
+  // Field 100, of 2,000 bytes, which no version of it has.
+  expect(await ask(new Uint8Array([0xa2, 0x06, 0xd0, 0x0f, ...Array(2000).fill(0)]))).toEqual([
+    200,
+    "application/proto",
+  ])
 })
 
 test("a call that is not the dashboard's to make is not there", async () => {

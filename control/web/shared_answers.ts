@@ -1,13 +1,11 @@
 // One answer for all who ask the same at nearly the same time: fifty open pages cost the API little more than one.
 
 /** An answer is given again for this long, milliseconds: proxies report once a second, and pages ask every two. */
-export const SHARED_MS = 500
+export const SHARED_MS = 1000
 /** Answers that cover ten seconds at least, milliseconds: charts, and what changed. They are the largest, too. */
 export const SHARED_SLOW_MS = 5000
 /** Most answers kept: pages that show different things; others are asked for anew. */
 export const MAX_SHARED_ANSWERS = 64
-/** Longest question that is compared with others, bytes: policies to be tried are one person's own. */
-export const MAX_SHARED_QUESTION_BYTES = 1024
 
 /** Answers of the last moment, by question. */
 export class SharedAnswers {

@@ -1,13 +1,14 @@
 // Who may tap, as a real API server decides it: the API with its own rights, tokens that people have made, and RBAC as it
 // is installed.
 import { afterAll, beforeAll, expect, test } from "bun:test"
-import { mkdtempSync, rmSync } from "node:fs"
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { create, type MessageInitShape } from "@bufbuild/protobuf"
 import { Code, ConnectError } from "@connectrpc/connect"
 import { createConnectTransport } from "@connectrpc/connect-node"
 import type { RunningControlPlane } from "../../control/run.ts"
+import { serveWeb } from "../../control/web/mod.ts"
 import { installYaml, readValues } from "../../deploy/install/mod.ts"
 import { createTapClient, TapHeaders, TapRequestSchema } from "../../protos/mod.ts"
 import { Cluster } from "./mod.ts"
@@ -35,8 +36,12 @@ afterAll(async () => {
 })
 
 /** What becomes of a tap, as through a port-forward; FailedPrecondition is what comes behind the door. */
-async function tap(token: string, request: MessageInitShape<typeof TapRequestSchema>): Promise<string> {
-  const baseUrl = `http://127.0.0.1:${api.ports.get("api")}`
+async function tap(
+  token: string,
+  request: MessageInitShape<typeof TapRequestSchema>,
+  port = api.ports.get("api"),
+): Promise<string> {
+  const baseUrl = `http://127.0.0.1:${port}`
   const client = createTapClient(createConnectTransport({ baseUrl, httpVersion: "2" }))
   const headers: Record<string, string> = token === "" ? {} : { authorization: `Bearer ${token}` }
   try {
@@ -66,6 +71,28 @@ test("a way to the API is not enough; a token of the account that taps is, but f
   expect(await tap(stdout.trim(), values)).toContain("resources: [deployments/tapheaders]")
   const more = await tokenOf("conduit-header-tapper", "conduit")
   expect(await tap(more.stdout.trim(), values)).toBe("let in")
+}, 60_000)
+
+test("the dashboard's live calls are shown by the right of who looks, and by none of its own", async () => {
+  const files = join(folder, "web")
+  mkdirSync(files)
+  writeFileSync(join(files, "index.html"), "<!doctype html>")
+  const apiAddress = `127.0.0.1:${api.ports.get("api")}`
+  const transport = createConnectTransport({ baseUrl: `http://${apiAddress}`, httpVersion: "2" })
+  const web = await serveWeb({
+    ...{ files, apiAddress, viewers: "forwarded", hosts: new Set<string>(), host: "127.0.0.1", port: 0 },
+    transport: () => transport,
+  })
+  try {
+    expect(await tap("", DEPLOYMENT, web.port)).toStartWith("Unauthenticated")
+    expect(await tap("made up", DEPLOYMENT, web.port)).toStartWith("Unauthenticated")
+    const team = await tokenOf("team", "default")
+    expect(await tap(team.stdout.trim(), DEPLOYMENT, web.port)).toStartWith("PermissionDenied")
+    const tapper = await tokenOf("conduit-tapper", "conduit")
+    expect(await tap(tapper.stdout.trim(), DEPLOYMENT, web.port)).toBe("let in")
+  } finally {
+    web.close()
+  }
 }, 60_000)
 
 test("who may have such a token made is RBAC's to say", async () => {

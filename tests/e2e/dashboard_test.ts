@@ -313,6 +313,8 @@ test("a foreign Host or Origin is refused through the local port, too", async ()
 class FakeMesh implements AsyncDisposable {
   rows: MessageInitShape<typeof StatRowSchema>[] = []
   fails: ConnectError | null = null
+  /** Whether it has figures over time. */
+  remembers = false
   readonly url: string
   private readonly end: () => void
 
@@ -357,6 +359,29 @@ class FakeMesh implements AsyncDisposable {
                   ...{ reason: resource?.name ?? "", change: resource?.name ?? "" },
                 })),
               }),
+            gatewayRoutes: () =>
+              answer({
+                routes: (fake?.rows ?? []).map(({ resource }) => {
+                  const [one, name] = [resource ?? {}, resource?.name ?? ""]
+                  return {
+                    ...{ resource: one, parents: [one] },
+                    conditions: [{ parent: name, type: name, reason: name, message: name }],
+                    rules: [{ name, matches: [name], backends: [{ service: one, weight: 1, wanted: 1 }] }],
+                  }
+                }),
+              }),
+            timeSeries: () => {
+              if (fake?.remembers !== true) throw new ConnectError("there is no history", Code.Unimplemented)
+              return answer({
+                ...{ startMs: Date.now() - 600_000, stepMs: 10_000, points: 60, histogramEdgesMs: [1, 10] },
+                series: (fake?.rows ?? []).map(({ resource }) => ({
+                  ...{
+                    resource: resource ?? {},
+                    points: [{ index: 1, rps: 1, latencyCounts: [1n, 2n, 0n] }],
+                  },
+                })),
+              })
+            },
             stat: ({ target }) => answer({ rows: target?.kind === "deployment" ? (fake?.rows ?? []) : [] }),
             edges: () => {
               const all = fake?.rows ?? []
@@ -405,6 +430,7 @@ function row(namespace: string, name: string, success = 1): MessageInitShape<typ
 
 test("names that are markup, turn text around or never end stay text, on every page", async () => {
   await using fake = await FakeMesh.open()
+  fake.remembers = true
   const hostile = [
     `<img src=x onerror="alert(1)">`,
     "</script><script>alert(2)</script>",
@@ -418,7 +444,8 @@ test("names that are markup, turn text around or never end stay text, on every p
     row(index % 2 === 0 ? "shop" : `ns<i>${index}</i>`, name, index === 0 ? 0.5 : 1),
   )
   const { page, faults } = await openPage(browser, fake.url)
-  for (const path of ["/", "/deployments", "/topology", "/policies"]) {
+  // A mark of a change on a chart says the names of what changed, too.
+  for (const path of ["/", "/deployments", "/topology", "/policies", "/gateway"]) {
     await page.goto(fake.url + path)
     await page.getByRole("heading", { level: 1 }).waitFor({ timeout: PATIENCE_MS })
     await page.locator(".graph-wait").waitFor({ state: "detached", timeout: PATIENCE_MS })

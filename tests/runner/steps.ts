@@ -35,8 +35,8 @@ const BESIDE = new Set([
   "cluster/policy_status",
   "cluster/route_status",
 ])
-/** The check that needs a browser, which no one here wrote. */
-const IN_A_BROWSER = "./tests/e2e/dashboard_test.ts"
+/** The checks that need a browser, which no one here wrote. */
+const IN_A_BROWSER = new Set(["./tests/e2e/dashboard_test.ts", "./tests/dashboard/states_test.ts"])
 /** Checks that look at the whole machine: nothing runs beside them. */
 const ALONE = new Set(["cluster/leftovers"])
 
@@ -114,7 +114,7 @@ export function stepsOf(unitTests: readonly string[], e2eTests: readonly string[
         counted: true,
         namespaces: true,
         ...company(file),
-        programs: file.startsWith("./tests/programs/") || file === IN_A_BROWSER,
+        programs: file.startsWith("./tests/programs/") || IN_A_BROWSER.has(file),
       }),
     ),
     {

@@ -99,6 +99,31 @@ export async function layOut(
   return { nodes: placed, ways, labels }
 }
 
+/** Smallest part of the plane that is shown at first, pixels: a few nodes are not blown up. */
+const LEAST = { width: 860, height: 520 } as const
+
+/** What a layout takes of the plane, ways around nodes too. */
+export function boundsOf({ nodes, ways }: Layout): Placed {
+  // Nodes within a group are within its place.
+  const corners = [...nodes].flatMap(([id, { x, y, width, height }]) =>
+    id.startsWith("group ") || ![...nodes.keys()].some(one => one.startsWith("group "))
+      ? [
+          { x, y },
+          { x: x + width, y: y + height },
+        ]
+      : [],
+  )
+  const points = [...corners, ...[...ways.values()].flat()]
+  const [xs, ys] = [points.map(({ x }) => x), points.map(({ y }) => y)]
+  const span = (of: number[], least: number): readonly [number, number] => {
+    const [from, to] = [Math.min(...of), Math.max(...of)]
+    const size = Math.max(least, to - from)
+    return [(from + to - size) / 2, size]
+  }
+  const [[x, width], [y, height]] = [span(xs, LEAST.width), span(ys, LEAST.height)]
+  return { x, y, width, height }
+}
+
 /** A way as a path of SVG, its corners rounded. */
 export function pathOf(way: readonly Point[], radius = 10): string {
   const [first] = way

@@ -26,8 +26,10 @@ import { Name } from "../parts/name.tsx"
 import { Empty, Shown } from "../parts/state.tsx"
 import { type Column, Table } from "../parts/table.tsx"
 import { Icon } from "../shell/icons.tsx"
-import { type Layout, layOut, NODE, type Placed, type Point, pathOf } from "./layout.ts"
-import { type PictureEdge, type PictureNode, pictureOf } from "./picture.ts"
+import { inBlocks, MAX_LAID_OUT_CALLS } from "./blocks.ts"
+import { DenseGraph } from "./dense.tsx"
+import { boundsOf, type Layout, layOut, type Placed, type Point, pathOf } from "./layout.ts"
+import { type Picture, type PictureEdge, type PictureNode, pictureOf } from "./picture.ts"
 
 /** On screens that are not as wide as this the graph goes down instead of right, pixels. */
 const NARROW_PX = 700
@@ -66,7 +68,7 @@ function Topology({ mesh }: { readonly mesh: Mesh }) {
     return new Set(mesh.workloads.length >= COLLAPSE_FROM && ns === "" ? mesh.namespaces : [])
   }, [asked, ns, mesh.workloads.length, mesh.namespaces])
   const picture = useMemo(() => pictureOf(mesh, collapsed, ns), [mesh, collapsed, ns])
-  const layout = useLayout(picture.nodes, picture.edges)
+  const dense = picture.edges.length > MAX_LAID_OUT_CALLS
   const toggle = (namespace: string): void => {
     const next = new Set(collapsed)
     if (!next.delete(namespace)) next.add(namespace)
@@ -78,7 +80,6 @@ function Topology({ mesh }: { readonly mesh: Mesh }) {
         <p>No workload runs {ns === "" ? "yet" : `in namespace ${plain(ns)}`}.</p>
       </Empty>
     )
-  const nodes = flowNodes(picture.nodes, layout?.nodes ?? null)
   return (
     <>
       <div className="form-row">
@@ -100,30 +101,7 @@ function Topology({ mesh }: { readonly mesh: Mesh }) {
           </label>
         ))}
       </div>
-      <div className="graph">
-        {layout === null ? (
-          <p className="quiet graph-wait">Drawing {picture.nodes.length} nodes …</p>
-        ) : (
-          <ReactFlow
-            nodes={nodes}
-            edges={picture.edges.flatMap(edge => flowEdge(edge, layout))}
-            nodeTypes={NODE_TYPES}
-            edgeTypes={EDGE_TYPES}
-            nodesDraggable={false}
-            nodesConnectable={false}
-            edgesFocusable={false}
-            minZoom={0.1}
-            fitView
-            fitViewOptions={{ padding: 0.08, maxZoom: 1.1 }}
-            proOptions={{ hideAttribution: true }}
-            preventScrolling={false}
-            onNodeClick={(_event, node) => open(node)}
-          >
-            <Background gap={24} />
-            <Controls showInteractive={false} />
-          </ReactFlow>
-        )}
-      </div>
+      {dense ? <DenseGraph picture={picture} open={open} /> : <Graph picture={picture} open={open} />}
       <Legend />
       <section>
         <h2>The same as a table</h2>
@@ -139,15 +117,54 @@ function Topology({ mesh }: { readonly mesh: Mesh }) {
     </>
   )
 
-  function open(node: FlowNode): void {
-    const { node: drawn } = node.data as { node?: PictureNode }
-    if (drawn === undefined) return
+  function open(drawn: PictureNode): void {
     if (drawn.collapsed) toggle(drawn.namespace)
     else if (drawn.workload !== null) {
       const { namespace, kind, name } = drawn.workload
       void navigate({ to: "/deployments/$namespace/$kind/$name", params: { namespace, kind, name } })
     }
   }
+}
+
+/** A graph whose calls are laid out one by one. */
+function Graph({
+  picture: { nodes, edges },
+  open,
+}: {
+  readonly picture: Picture
+  readonly open: (node: PictureNode) => void
+}) {
+  const layout = useLayout(nodes, edges)
+  if (layout === null)
+    return (
+      <div className="graph">
+        <p className="quiet graph-wait">Drawing {nodes.length} nodes …</p>
+      </div>
+    )
+  return (
+    <div className="graph">
+      <ReactFlow
+        nodes={flowNodes(nodes, layout.nodes)}
+        edges={edges.flatMap(edge => flowEdge(edge, layout))}
+        nodeTypes={NODE_TYPES}
+        edgeTypes={EDGE_TYPES}
+        nodesDraggable={false}
+        nodesConnectable={false}
+        edgesFocusable={false}
+        minZoom={0.1}
+        onInit={flow => void flow.fitBounds(boundsOf(layout), { padding: 0.05 })}
+        proOptions={{ hideAttribution: true }}
+        preventScrolling={false}
+        onNodeClick={(_event, { data }) => {
+          const { node } = data as { node?: PictureNode }
+          if (node !== undefined) open(node)
+        }}
+      >
+        <Background gap={24} />
+        <Controls showInteractive={false} />
+      </ReactFlow>
+    </div>
+  )
 }
 
 /** Where things stand; null until it is known. Made anew when nodes or edges come, and only then. */
@@ -172,7 +189,7 @@ function useLayout(nodes: readonly PictureNode[], edges: readonly PictureEdge[])
       },
       // Without a layout engine the nodes still stand somewhere, and the table says the rest.
       () => {
-        if (!over) setLayout(inRows(nodes))
+        if (!over) setLayout(inBlocks(boxes, 1))
       },
     )
     return () => {
@@ -182,20 +199,10 @@ function useLayout(nodes: readonly PictureNode[], edges: readonly PictureEdge[])
   return layout
 }
 
-function inRows(nodes: readonly PictureNode[]): Layout {
-  const place = (index: number) => ({ x: (index % 5) * 260, y: Math.floor(index / 5) * 120, ...NODE })
-  return {
-    nodes: new Map(nodes.map(({ id }, index) => [id, place(index)])),
-    ways: new Map(),
-    labels: new Map(),
-  }
-}
-
 function flowNodes(
   nodes: readonly PictureNode[],
-  placed: ReadonlyMap<string, Placed> | null,
+  placed: ReadonlyMap<string, Placed>,
 ): (WorkloadFlowNode | GroupFlowNode)[] {
-  if (placed === null) return []
   const groups = [...new Set(nodes.filter(({ collapsed }) => !collapsed).map(({ namespace }) => namespace))]
   return [
     ...groups.flatMap((name): GroupFlowNode[] => {

@@ -47,6 +47,8 @@ function Deployment({ mesh, workload }: { readonly mesh: Mesh; readonly workload
   const trouble = troublesOf(mesh).find(one => one.workload.key === key)
   const resource = shellWord(`${kind === "deployment" ? "deploy" : kind}/${name}`)
   const n = shellWord(namespace)
+  const callers = mesh.calls.filter(({ toKey }) => toKey === key)
+  const secured = callers.filter(({ edge }) => edge.secured).length
   return (
     <>
       <PageHead
@@ -72,24 +74,35 @@ function Deployment({ mesh, workload }: { readonly mesh: Mesh; readonly workload
           ))}
         </p>
       )}
-      <dl className="tiles">
+      <dl className="tiles six">
         <Tile title="Success" figure={percent(http?.success)}>
           {short(failures(http))} failures a second
         </Tile>
-        <Tile title="Requests" figure={rate(http?.rps)} />
-        <Tile title="p50" figure={duration(http?.latencyMs?.p50)} />
-        <Tile title="p95" figure={duration(http?.latencyMs?.p95)} />
-        <Tile title="p99" figure={duration(http?.latencyMs?.p99)} />
+        <Tile title="Requests" figure={rate(http?.rps)}>
+          from {count(new Set(callers.map(({ fromKey }) => fromKey)).size, "caller")}
+        </Tile>
+        <Tile title="Latency p99" figure={duration(http?.latencyMs?.p99)}>
+          p50 {duration(http?.latencyMs?.p50)}, p95 {duration(http?.latencyMs?.p95)}
+        </Tile>
         <Tile title="TCP connections" figure={tcp === undefined ? "–" : String(tcp.open)}>
           {tcp === undefined
             ? "none"
             : `${byteRate(tcp.readBytesPerSec)} in, ${byteRate(tcp.writeBytesPerSec)} out`}
         </Tile>
-        <Tile title="Meshed pods" figure={`${meshed} of ${total}`} />
+        <Tile title="Secured callers" figure={callers.length === 0 ? "–" : `${secured} of ${callers.length}`}>
+          {callers.length === 0
+            ? "nobody calls it"
+            : secured === callers.length
+              ? "all by mutual TLS"
+              : "see below who is not, and why"}
+        </Tile>
+        <Tile title="Meshed pods" figure={`${meshed} of ${total}`}>
+          {meshed === total ? "every pod has its proxy" : `${count(total - meshed, "pod")} without`}
+        </Tile>
       </dl>
       <WorkloadTrends workload={workload} />
       <div className="columns">
-        <Neighbours title="Called by" calls={mesh.calls.filter(({ toKey }) => toKey === key)} end="from" />
+        <Neighbours title="Called by" calls={callers} end="from" />
         <Neighbours title="Calls" calls={mesh.calls.filter(({ fromKey }) => fromKey === key)} end="to" />
       </div>
       <Routes workload={workload} />

@@ -88,7 +88,6 @@ function Overview({ mesh }: { readonly mesh: Mesh }) {
           )}
         </section>
       )}
-      <MeshTrends mesh={mesh} />
       <section>
         <h2>Namespaces</h2>
         <Table
@@ -98,6 +97,7 @@ function Overview({ mesh }: { readonly mesh: Mesh }) {
           rowKey={row => row.name}
         />
       </section>
+      <MeshTrends mesh={mesh} />
       {unmeshed.length > 0 && <Unmeshed workloads={unmeshed} />}
       <Commands lines={["conduit stat deploy -A", "conduit edges deploy -A", "conduit check"]} />
     </>

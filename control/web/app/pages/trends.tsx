@@ -154,7 +154,7 @@ function Trend({
     <>
       <Chart
         {...common}
-        title="Requests a second"
+        title="Requests"
         unit={rate}
         lines={[{ label: "requests", values: values(({ rps }) => rps) }]}
       />

@@ -1,5 +1,6 @@
 // What changed lately, as a list and as marks on the time axis of charts.
 import { useQuery } from "@connectrpc/connect-query"
+import { useState } from "react"
 import { ApiService, type Event, EventKind } from "../../../../protos/mod.ts"
 import { plain, span } from "../mesh/format.ts"
 import { useLive } from "../mesh/live.ts"
@@ -9,8 +10,8 @@ import { Shown } from "./state.tsx"
 
 /** Changes that are kept by the API, milliseconds. */
 const KEPT_MS = 3_600_000
-/** Most changes that are listed. */
-const SHOWN_EVENTS = 12
+/** Most changes that are listed before somebody asks for all. */
+const SHOWN_EVENTS = 6
 
 const WORDS: Readonly<Partial<Record<EventKind, string>>> = {
   [EventKind.ROLLOUT]: "rollout",
@@ -66,6 +67,7 @@ export function EventList({
   readonly pick?: (events: readonly Event[]) => readonly Event[]
 }) {
   const nowMs = Date.now()
+  const [all, setAll] = useState(false)
   return (
     <Shown of={of} what="changes">
       {({ events, sinceMs }) => {
@@ -76,7 +78,7 @@ export function EventList({
           </p>
         ) : (
           <ol className="events">
-            {shown.slice(0, SHOWN_EVENTS).map(({ timeMs, kind, resource, what }) => (
+            {shown.slice(0, all ? shown.length : SHOWN_EVENTS).map(({ timeMs, kind, resource, what }) => (
               <li
                 key={`${timeMs} ${kind} ${resource?.namespace}/${resource?.kind}/${resource?.name} ${what}`}
               >
@@ -95,6 +97,13 @@ export function EventList({
                 <span className="quiet">{plain(what)}</span>
               </li>
             ))}
+            {!all && shown.length > SHOWN_EVENTS && (
+              <li>
+                <button type="button" className="ghost" onClick={() => setAll(true)}>
+                  {shown.length - SHOWN_EVENTS} more
+                </button>
+              </li>
+            )}
           </ol>
         )
       }}
