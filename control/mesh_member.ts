@@ -62,12 +62,14 @@ export interface MeshMember {
  * Joins: starts to ask for a certificate, and the identity service where it runs here.
  *
  * @param reviews  of the API server that says whose tokens are; null without one
+ * @param veto  has a say before the identity service signs
  */
 export function joinMesh(
   mesh: MeshSettings,
   identity: IdentitySettings | null,
   log: Log,
   reviews: Reviews | null,
+  veto?: Parameters<typeof startIdentity>[5],
 ): MeshMember {
   const { names, tokenFile, trustAnchorsFile, identityAddress, requireTls } = mesh
   const serverName = (service: string) =>
@@ -89,7 +91,7 @@ export function joinMesh(
   const service =
     identity === null
       ? null
-      : startIdentity(identity, names, log, anchors => certificate.setTrustAnchors(anchors), reviews)
+      : startIdentity(identity, names, log, anchors => certificate.setTrustAnchors(anchors), reviews, veto)
   certificate.start()
   const stopWatch =
     service === null

@@ -5,15 +5,31 @@ import { PLUGIN_HOOKS, PLUGIN_KIND, type PluginHook } from "../deploy/plugin_obj
 import { KubeApi, kubeconfigCredentials, serviceAccountCredentials } from "../deploy/kubernetes/mod.ts"
 import project from "../package.json" with { type: "json" }
 import { CallMetrics, type Relay, serveApi } from "./api/mod.ts"
-import { type ClusterSource, ManifestsSource, type PodRecord, type Problem } from "./cluster/mod.ts"
+import {
+  type ClusterSource,
+  ClusterStore,
+  ManifestsSource,
+  type PodRecord,
+  type Problem,
+} from "./cluster/mod.ts"
 import { type KeptConditions, keepConditions } from "./conditions/mod.ts"
 import { serveDestination } from "./destination/mod.ts"
 import { serveIdentity } from "./identity/mod.ts"
 import { type InjectorProcess, startInjector } from "./injector/mod.ts"
-import { KubernetesSource, type Resource, Reviews } from "./kubernetes/mod.ts"
+import { KubernetesSource, RESOURCES, type Resource, Reviews } from "./kubernetes/mod.ts"
 import type { Log } from "./log.ts"
 import { joinMesh, type MeshMember, PEER_TIMEOUT_MS } from "./mesh_member.ts"
-import { authorize, PluginSupervisor, pluginConditions, pluginWays, WindowFeed } from "./plugins/mod.ts"
+import {
+  type AskedPod,
+  askIdentity,
+  askInjection,
+  authorize,
+  namedWay,
+  PluginSupervisor,
+  pluginConditions,
+  pluginWays,
+  WindowFeed,
+} from "./plugins/mod.ts"
 import { allPolicyProblems, policyConditions, servePolicy } from "./policy/mod.ts"
 import { routeConditions, routeProblems } from "./routing/mod.ts"
 import { runTelemetry } from "./run_telemetry.ts"
@@ -71,6 +87,7 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
     ofProcess.stop()
     injector?.stop()
     plugins?.stop()
+    pluginSource?.stop()
     source?.stop()
     member?.stop()
   }
@@ -79,6 +96,7 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
   let member: MeshMember | undefined
   let injector: InjectorProcess | undefined
   let plugins: PluginSupervisor | undefined
+  let pluginSource: ClusterSource | undefined
   const windows = new WindowFeed()
   try {
     const { cluster } = settings
@@ -86,7 +104,18 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
     // The injector needs no certificate of the mesh: API servers could not check it.
     if (mesh !== null && settings.injector === null) {
       const reviews = api === null ? null : new Reviews(api, () => performance.now())
-      member = joinMesh(mesh, settings.identity, log, reviews)
+      member = joinMesh(
+        mesh,
+        settings.identity,
+        log,
+        reviews,
+        async ({ spiffeId, namespace, serviceAccount }) => {
+          if (plugins === undefined || settings.identity === null) return null
+          const lifetimeSeconds = Math.round(settings.identity.lifetimeMs / 1000)
+          const asked = { identity: spiffeId, namespace, serviceAccount, lifetimeSeconds }
+          return await askIdentity(plugins, mesh.names.controlNamespace, asked)
+        },
+      )
       figures.push(member.metrics)
       if (member.identity !== null) {
         const options = { host, port: ports.identity, tls: member.tls("identity"), ...member.identity }
@@ -95,7 +124,11 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
     }
     const tls = (port: "proxies" | "api") => (member === undefined ? {} : { tls: member.tls(port) })
     if (settings.injector !== null && api !== null) {
-      const options = { host, port: ports.injector, version: project.version, log }
+      const options = {
+        ...{ host, port: ports.injector, version: project.version, log },
+        plugins: async (pod: AskedPod) =>
+          plugins === undefined ? { denied: "", warnings: [], patch: [] } : await askInjection(plugins, pod),
+      }
       injector = await startInjector(settings.injector, api, options)
       parts.push({ name: "injector", listening: injector.listening })
       figures.push(injector.metrics)
@@ -109,12 +142,23 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
       }
     }
     const called = new Set(PLUGIN_HOOKS.filter(hook => services.has("api") || services.has(ASKED_BY[hook])))
-    if (source !== undefined && called.size > 0) {
-      const { store } = source
+    if (called.size > 0 && cluster !== null) {
       const known = member
+      const folder = cluster.from === "manifests" ? cluster.folder : null
+      if (source === undefined) {
+        // Nothing else of the cluster is this process's to know.
+        const resources = RESOURCES.filter(({ kind }) => kind === PLUGIN_KIND)
+        if (folder !== null) pluginSource = new ManifestsSource(folder)
+        else if (api !== null) pluginSource = new KubernetesSource(api, { resources })
+        pluginSource?.start()
+      }
+      const { store } = source ?? pluginSource ?? { store: new ClusterStore() }
       plugins = new PluginSupervisor({
         ...{ store, hooks: called, log, version: project.version, nowMs: () => performance.now() },
-        way: pluginWays(store, known && ((pod, at) => known.pluginTo(pod, at)), Math.random),
+        way:
+          source === undefined && folder === null
+            ? namedWay
+            : pluginWays(store, known && ((pod, at) => known.pluginTo(pod, at)), Math.random),
         trustDomain: settings.policy.trustDomain,
         ...(services.has("api") ? { windows } : {}),
       })

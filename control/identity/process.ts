@@ -10,7 +10,7 @@ import { Authority } from "./authority.ts"
 import { jwksReviewer, parseJwks } from "./jwks_reviewer.ts"
 import { kubernetesReviewer } from "./kubernetes_reviewer.ts"
 import { SigningLimits } from "./rate_limit.ts"
-import { AnchorBell, Certifier } from "./service.ts"
+import { AnchorBell, Certifier, type CertifierParts } from "./service.ts"
 import type { TokenReviewer } from "./token_reviewer.ts"
 import { follow, textOf } from "./watched_files.ts"
 
@@ -38,13 +38,19 @@ export interface IdentityProcess {
   stop(): void
 }
 
-/** Starts to follow the files. @param reviews  of the API server; used where the settings have no keys of tokens */
+/**
+ * Starts to follow the files.
+ *
+ * @param reviews  of the API server; used where the settings have no keys of tokens
+ * @param veto  has a say before a key is signed
+ */
 export function startIdentity(
   settings: IdentitySettings,
   names: MeshNames,
   log: Log,
   onAnchors: (anchors: readonly Uint8Array[]) => void,
   reviews: Reviews | null,
+  veto?: CertifierParts["veto"],
 ): IdentityProcess {
   const { issuerFolder, trustAnchorsFile, tokenKeys, lifetimeMs, clockSkewMs } = settings
   const bell = new AnchorBell()
@@ -75,7 +81,10 @@ export function startIdentity(
   )
   const tokens = tokenKeys === null ? byApi(reviews, log) : byKeys(tokenKeys, log)
   const limits = new SigningLimits(() => performance.now())
-  const certifier = new Certifier({ authority, reviewer: tokens.reviewer, limits, names })
+  const certifier = new Certifier({
+    ...{ authority, reviewer: tokens.reviewer, limits, names },
+    ...(veto === undefined ? {} : { veto }),
+  })
   return {
     authority,
     certifier,

@@ -7,6 +7,8 @@ export const REFUSALS = {
   names: Code.InvalidArgument,
   token: Code.Unauthenticated,
   mesh: Code.PermissionDenied,
+  plugin: Code.PermissionDenied,
+  plugin_away: Code.Unavailable,
   identity_rate: Code.ResourceExhausted,
   total_rate: Code.ResourceExhausted,
   queue: Code.ResourceExhausted,

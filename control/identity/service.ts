@@ -3,8 +3,9 @@
 import type { ConnectRouter } from "@connectrpc/connect"
 import { connectNodeAdapter } from "@connectrpc/connect-node"
 import { identityV1 } from "../../protos/mod.ts"
+import type { IdentityVeto } from "../plugins/mod.ts"
 import { type KeepaliveOptions, type Listening, listen, type TlsOptions } from "../serve/mod.ts"
-import { type Certified, type MeshNames, spiffeId, workloadDnsName } from "../tls/mod.ts"
+import { type Certified, type MeshNames, spiffeId, type Workload, workloadDnsName } from "../tls/mod.ts"
 import type { Authority } from "./authority.ts"
 import { checkRequest, MAX_CSR_BYTES } from "./certificate_request.ts"
 import type { SigningLimits } from "./rate_limit.ts"
@@ -20,6 +21,8 @@ export interface CertifierParts {
   readonly reviewer: TokenReviewer
   readonly limits: SigningLimits
   readonly names: MeshNames
+  /** Has a say before a key is signed; null where nobody objects. Default: nobody has. */
+  readonly veto?: (workload: Workload & { readonly spiffeId: string }) => Promise<IdentityVeto | null>
 }
 
 /** Proves workloads and signs their keys, within limits; counts what it did. */
@@ -46,6 +49,8 @@ export class Certifier {
         const own = { spiffeId: spiffeId(workload, names), dnsName: workloadDnsName(workload, names) }
         const key = await checkRequest(csr, own)
         limits.take(own.spiffeId)
+        const veto = (await this.#parts.veto?.({ ...workload, spiffeId: own.spiffeId })) ?? null
+        if (veto !== null) throw new Refusal(veto.unavailable ? "plugin_away" : "plugin", veto.message)
         const certified = await authority.sign(key, own)
         this.issued++
         return certified

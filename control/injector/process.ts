@@ -10,7 +10,7 @@ import type { InjectDefaults } from "./admit.ts"
 import { ServingCertificate } from "./serving_certificate.ts"
 import type { InjectorSettings } from "./settings.ts"
 import { publishCertificates } from "./trusted_bundle.ts"
-import { serveWebhook } from "./webhook.ts"
+import { serveWebhook, type WebhookOptions } from "./webhook.ts"
 import { lookUpAt } from "./workload.ts"
 
 /** The parts while they run. */
@@ -30,6 +30,8 @@ export interface InjectorOptions {
   readonly port: number
   readonly version: string
   readonly log: Log
+  /** Asks plugins about a pod that is injected. Default: nobody is asked. */
+  readonly plugins?: WebhookOptions["plugins"]
 }
 
 /**
@@ -40,7 +42,7 @@ export interface InjectorOptions {
 export async function startInjector(
   settings: InjectorSettings,
   api: KubeApi,
-  { host, port, version, log }: InjectorOptions,
+  { host, port, version, log, plugins }: InjectorOptions,
 ): Promise<InjectorProcess> {
   const { conduitNamespace, webhookName, certificateLifetimeMs } = settings
   const certificate = new ServingCertificate({
@@ -73,6 +75,7 @@ export async function startInjector(
     cluster: lookUpAt(api),
     defaults: () => defaultsOf(settings, version),
     log,
+    ...(plugins === undefined ? {} : { plugins }),
   })
   certificate.start()
   let draining = false

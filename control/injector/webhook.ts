@@ -1,7 +1,9 @@
 // The webhook's port: HTTPS, one path, bodies within bounds.
 import type { IncomingMessage, ServerResponse } from "node:http"
 import type { Http2ServerRequest, Http2ServerResponse } from "node:http2"
+import type { PodTemplate } from "../../deploy/inject/mod.ts"
 import type { Log } from "../log.ts"
+import type { AskedPod, InjectionVerdict } from "../plugins/mod.ts"
 import { type Listening, listen, type TlsOptions } from "../serve/mod.ts"
 import { type Admission, admit, type InjectDefaults } from "./admit.ts"
 import { answerText, parseReview, ReviewError } from "./review.ts"
@@ -28,6 +30,8 @@ export interface WebhookOptions {
   /** @throws Error with a sentence when what pods are given is not to be had */
   readonly defaults: () => InjectDefaults
   readonly log: Log
+  /** Asks plugins about a pod that is injected. Default: nobody is asked. */
+  readonly plugins?: (pod: AskedPod) => Promise<InjectionVerdict>
   /** Default: REVIEW_TIMEOUT_MS. */
   readonly timeoutMs?: number
 }
@@ -102,7 +106,7 @@ function toHttp(error: unknown): { status: number; message: string } {
 
 async function review(
   request: IncomingMessage | Http2ServerRequest,
-  { cluster, defaults, log, timeoutMs = REVIEW_TIMEOUT_MS }: WebhookOptions,
+  { cluster, defaults, log, plugins, timeoutMs = REVIEW_TIMEOUT_MS }: WebhookOptions,
   reading: { bytes: number },
 ): Promise<{ outcome: Admission["outcome"]; text: string }> {
   if (request.url?.split("?", 1)[0] !== WEBHOOK_PATH)
@@ -118,13 +122,9 @@ async function review(
     const why = error instanceof Error ? error.message : String(error)
     log.warn(`the owner of a pod's owner is not known: ${why}; the nearest one stands for it`, { namespace })
   }
-  const { outcome, workload, reason, patch, warnings } = await admit(
-    pod,
-    namespace,
-    cluster,
-    defaults(),
-    onFailure,
-  )
+  const admitted = await admit(pod, namespace, cluster, defaults(), onFailure)
+  const { outcome, workload, reason, patch, warnings } =
+    plugins === undefined ? admitted : await withPlugins(admitted, pod, namespace, plugins)
   if (workload !== null) {
     const whose = `${workload.kind.toLowerCase()}/${workload.name || (pod.metadata?.generateName ?? "")}`
     log.info(`pod ${outcome}${reason === "" ? "" : `: ${reason}`}`, { namespace, workload: whose })
@@ -132,6 +132,22 @@ async function review(
   const refusal = outcome === "refused" ? reason : null
   const text = answerText({ uid, refusal, patch, warnings: warnings.map(one => `conduit: ${one}`) })
   return { outcome, text }
+}
+
+/** What is done with a pod once plugins have said what they have to. */
+async function withPlugins(
+  admission: Admission,
+  pod: PodTemplate,
+  namespace: string,
+  plugins: NonNullable<WebhookOptions["plugins"]>,
+): Promise<Admission> {
+  const { outcome, workload } = admission
+  if (outcome !== "injected" || workload === null) return admission
+  const asked = { namespace, ownerKind: workload.kind.toLowerCase(), owner: workload.name, pod }
+  const { denied, patch, warnings } = await plugins(asked)
+  const told = [...admission.warnings, ...warnings]
+  if (denied !== "") return { ...admission, outcome: "refused", reason: denied, patch: [], warnings: told }
+  return { ...admission, patch: [...admission.patch, ...patch], warnings: told }
 }
 
 async function bodyOf(

@@ -16,6 +16,8 @@ export interface KubernetesOptions {
   readonly onProblem?: (problem: Problem) => void
   /** Called when all problems are gone. Default: nothing. */
   readonly onResolved?: () => void
+  /** Kinds that are watched. Default: all of RESOURCES. */
+  readonly resources?: readonly Resource[]
   /** Called after objects of a kind were read, those that cannot be understood too. Default: nothing. */
   readonly onRead?: (resource: Resource) => void
   /** Random number from 0 to 1. Default: Math.random. */
@@ -51,7 +53,7 @@ export class KubernetesSource implements ClusterSource {
       silenceMs = WATCH_SILENCE_MS,
       absentPauseMs = ABSENT_PAUSE_MS,
     } = options
-    this.watches = RESOURCES.map(
+    this.watches = (options.resources ?? RESOURCES).map(
       resource =>
         new ResourceWatch({
           api,

@@ -17,6 +17,12 @@ export interface LabBehaviour {
   authorize: (
     request: pluginPolicyV1.AuthorizeRequest,
   ) => Promise<MessageInitShape<typeof pluginPolicyV1.AuthorizeResponseSchema>>
+  mutate: (
+    request: pluginHooksV1.MutateRequest,
+  ) => Promise<MessageInitShape<typeof pluginHooksV1.MutateResponseSchema>>
+  review: (
+    request: pluginHooksV1.ReviewRequest,
+  ) => Promise<MessageInitShape<typeof pluginHooksV1.ReviewResponseSchema>>
   /** What it does before it takes a window. */
   observing: () => Promise<void>
   /** What it says of its services. */
@@ -48,6 +54,8 @@ export class LabPlugin implements AsyncDisposable {
       policies: () => ({ policies: [] }),
       amendments: () => ({ amendments: [] }),
       check: () => Promise.resolve({ lines: [] }),
+      mutate: () => Promise.resolve({}),
+      review: () => Promise.resolve({ allowed: true }),
       observing: () => Promise.resolve(),
       services: () => ({}),
       route: () => {},
@@ -115,6 +123,8 @@ export class LabPlugin implements AsyncDisposable {
         this.#stream(requests, this.amended, () => this.behaviour.amendments(), signal),
     })
     router.service(pluginHooksV1.CheckHookService, { check: () => this.behaviour.check() })
+    router.service(pluginHooksV1.InjectionHookService, { mutate: request => this.behaviour.mutate(request) })
+    router.service(pluginHooksV1.IdentityHookService, { review: request => this.behaviour.review(request) })
     router.service(pluginHooksV1.TelemetryHookService, {
       observe: async requests => {
         for await (const request of requests) {

@@ -39,6 +39,17 @@ export function pluginWays(
   }
 }
 
+/**
+ * A way by the cluster's names, for processes that know nothing of the cluster but its plugins. They are in plaintext: who
+ * wants TLS names an address and who signs its certificate.
+ */
+export function namedWay({ address, tls }: Plugin): Way {
+  if (address.kind === "command")
+    throw new Error("a cluster runs no command: deploy the plugin and name its Service (spec.service)")
+  if (address.kind === "address") return plainWay(address.address, tls)
+  return plainWay(`${address.name}.${address.namespace}.svc:${address.port}`, null)
+}
+
 function anyEndpoint(
   store: ClusterStore,
   { namespace, name, port }: Extract<PluginAddress, { kind: "service" }>,

@@ -60,7 +60,7 @@ interface Component {
 
 /** Services of the control plane; one Deployment and one Service each. */
 export const COMPONENTS: readonly Component[] = [
-  { name: "identity", port: 8080, roles: ["reviewer"], several: true },
+  { name: "identity", port: 8080, roles: ["reviewer", "plugins"], several: true },
   { name: "destination", port: 8086, roles: ["reader", "route-conditions"], several: true },
   { name: "policy", port: 8090, roles: ["reader", "conditions"], several: true },
   { name: "telemetry", port: 8087, roles: [], several: false },
@@ -70,7 +70,7 @@ export const COMPONENTS: readonly Component[] = [
     name: "injector",
     port: 8443,
     servicePort: 443,
-    roles: ["injector"],
+    roles: ["injector", "plugins"],
     several: true,
     onlyIf: "injector.enabled",
     env: INJECTOR_ENV,

@@ -4,6 +4,15 @@ import { POLICY_KINDS } from "../policy/mod.ts"
 import { INJECTOR_RULES } from "./injector.ts"
 import { commented, NAMESPACE, type Tree, text } from "./template.ts"
 
+/** Right of all that ask plugins. */
+export const PLUGIN_RULES: readonly Tree[] = [
+  commented("Plugins: which are called, and where.", {
+    apiGroups: ["conduit.io"],
+    resources: [PLUGIN_PLURAL],
+    verbs: ["list", "watch"],
+  }),
+]
+
 /** Rights of services that answer from the cluster's objects; no secret is among them. */
 export const READER_RULES: readonly Tree[] = [
   commented("Services, their pods and slices: where traffic goes.", {
@@ -36,11 +45,7 @@ export const READER_RULES: readonly Tree[] = [
     resources: Object.values(POLICY_KINDS),
     verbs: ["list", "watch"],
   }),
-  commented("Plugins: which are called, and where.", {
-    apiGroups: ["conduit.io"],
-    resources: [PLUGIN_PLURAL],
-    verbs: ["list", "watch"],
-  }),
+  ...PLUGIN_RULES,
   commented("Routes of the Gateway API and grants on their backends, where it is installed.", {
     apiGroups: ["gateway.networking.k8s.io"],
     resources: ["httproutes", "grpcroutes", "tlsroutes", "tcproutes", "referencegrants"],
@@ -90,6 +95,7 @@ export const ROLES = {
   reviewer: REVIEWER_RULES,
   conditions: CONDITION_RULES,
   "route-conditions": ROUTE_CONDITION_RULES,
+  plugins: PLUGIN_RULES,
   "plugin-conditions": PLUGIN_CONDITION_RULES,
   injector: INJECTOR_RULES,
 } as const

@@ -22,7 +22,7 @@ export const CONTROL_SERVICES = [
 export const CONTROL_ADMIN_PORT = 9990
 
 /** Services that do not answer from the cluster's objects. */
-const WITHOUT_CLUSTER: ReadonlySet<string> = new Set(["identity", "web"])
+const WITHOUT_CLUSTER: ReadonlySet<string> = new Set(["web"])
 
 /** Image name that the local cluster maps to the control plane's bundle. */
 export const CONTROL_IMAGE = "conduit/control"

@@ -58,6 +58,8 @@ export const PLUGIN_FIELDS = {
 export const DEFAULT_PLUGIN_DEADLINE_MS = 500
 /** Longest deadline: those who wait for an answer wait no longer themselves (API servers for the injector: 10 s). */
 export const MAX_PLUGIN_DEADLINE_MS = 10_000
+/** Longest deadline of the hook Injection: API servers wait ten seconds for the injector, which has to do besides. */
+export const MAX_INJECTION_DEADLINE_MS = 5_000
 /** Longest configuration as JSON: it goes with every call. */
 export const MAX_PLUGIN_CONFIGURATION_BYTES = 65_536
 /** Words of a command. */
@@ -220,6 +222,11 @@ class Reader extends PolicyReader {
       const deadline = this.deadline(hook.deadline, [...path, "deadline"], deadlineMs)
       const policy = this.failurePolicy(hook.failurePolicy, [...path, "failurePolicy"], failurePolicy)
       if (name === null) continue
+      if (name === "Injection" && deadline > MAX_INJECTION_DEADLINE_MS)
+        this.add(
+          [...path, "deadline"],
+          `must be ${MAX_INJECTION_DEADLINE_MS / 1000}s at most: API servers wait ten seconds for the injector`,
+        )
       if (hooks.some(one => one.name === name))
         this.add([...path, "name"], `is ${name}, as that of an earlier entry`)
       const namespaces = this.closed(
