@@ -69,6 +69,11 @@ export const COMMANDS: readonly Entry[] = [
     load: async () => (await import("./policy/policy.ts")).policy,
   },
   {
+    name: "plugin",
+    summary: "extends a mesh: makes plugins, and tries them",
+    load: async () => (await import("./plugin/plugin.ts")).plugin,
+  },
+  {
     name: "explain",
     summary: "what a call would meet, decision by decision; why a proxy refused one, by its id",
     load: async () => (await import("./inspect/explain.ts")).explain,
