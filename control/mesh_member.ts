@@ -5,6 +5,7 @@ import { type IdentityProcess, type IdentitySettings, startIdentity } from "./id
 import type { Reviews } from "./kubernetes/mod.ts"
 import type { Log } from "./log.ts"
 import type { MeshSettings } from "./mesh_settings.ts"
+import { MAX_PLUGIN_MESSAGE_BYTES } from "./plugins/mod.ts"
 import {
   type ConnectionRefusal,
   type Metric,
@@ -47,6 +48,8 @@ export interface MeshMember {
   streamTo(service: string): (address: string) => MeshTransport
   /** Transport to the tap port of a pod's proxy. */
   tapTo(pod: Workload, address: string): MeshTransport
+  /** Transport to a plugin's port of a pod, by way of that pod's proxy. */
+  pluginTo(pod: Workload, address: string): MeshTransport
   /** The process's own certificate with the anchors in force; null until it has one. */
   readonly certified: () => Certified | null
   readonly metrics: () => readonly Metric[]
@@ -123,6 +126,14 @@ export function joinMesh(
         address,
         serverName: workloadDnsName(pod, names),
         idleConnectionTimeoutMs: TAP_IDLE_MS,
+        ...PINGS,
+      }),
+    pluginTo: (pod, address) =>
+      meshTransport(certificate, {
+        address,
+        serverName: workloadDnsName(pod, names),
+        idleConnectionTimeoutMs: TAP_IDLE_MS,
+        readMaxBytes: MAX_PLUGIN_MESSAGE_BYTES,
         ...PINGS,
       }),
     certified: () => certificate.certified,

@@ -1,6 +1,7 @@
 // The services of a control-plane process, put together from its settings. main.ts is the process around it.
 import { Code, ConnectError, type Transport } from "@connectrpc/connect"
 import { createGrpcTransport } from "@connectrpc/connect-node"
+import { PLUGIN_HOOKS, PLUGIN_KIND, type PluginHook } from "../deploy/plugin_object/mod.ts"
 import { KubeApi, kubeconfigCredentials, serviceAccountCredentials } from "../deploy/kubernetes/mod.ts"
 import project from "../package.json" with { type: "json" }
 import { CallMetrics, type Relay, serveApi } from "./api/mod.ts"
@@ -12,6 +13,7 @@ import { type InjectorProcess, startInjector } from "./injector/mod.ts"
 import { KubernetesSource, type Resource, Reviews } from "./kubernetes/mod.ts"
 import type { Log } from "./log.ts"
 import { joinMesh, type MeshMember, PEER_TIMEOUT_MS } from "./mesh_member.ts"
+import { PluginSupervisor, pluginConditions, pluginWays } from "./plugins/mod.ts"
 import { allPolicyProblems, policyConditions, servePolicy } from "./policy/mod.ts"
 import { routeConditions, routeProblems } from "./routing/mod.ts"
 import { runTelemetry } from "./run_telemetry.ts"
@@ -29,6 +31,18 @@ export const DRAIN_MS = 5_000
 
 /** Tap port of a proxy (the contract with the outside). */
 export const PROXY_TAP_PORT = 4190
+
+/** Which service asks plugins for a hook; the API knows of all of them, and answers of the endpoints and policies they give. */
+const ASKED_BY: Readonly<Record<PluginHook, ServiceName>> = {
+  Destination: "destination",
+  Policy: "policy",
+  Authorize: "policy",
+  Identity: "identity",
+  Telemetry: "telemetry",
+  Injection: "injector",
+  Check: "api",
+  Api: "api",
+}
 
 /** A control plane that runs. */
 export interface RunningControlPlane {
@@ -55,6 +69,7 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
     for (const { stop } of kept) stop()
     ofProcess.stop()
     injector?.stop()
+    plugins?.stop()
     source?.stop()
     member?.stop()
   }
@@ -62,6 +77,7 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
   const kept: KeptConditions[] = []
   let member: MeshMember | undefined
   let injector: InjectorProcess | undefined
+  let plugins: PluginSupervisor | undefined
   try {
     const { cluster } = settings
     const api = cluster?.from === "kubernetes" ? await openApi(cluster) : null
@@ -89,6 +105,18 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
           for (const one of kept) one.read(kind)
         })
       }
+    }
+    const called = new Set(PLUGIN_HOOKS.filter(hook => services.has("api") || services.has(ASKED_BY[hook])))
+    if (source !== undefined && called.size > 0) {
+      const { store } = source
+      const known = member
+      plugins = new PluginSupervisor({
+        ...{ store, hooks: called, log, version: project.version, nowMs: () => performance.now() },
+        way: pluginWays(store, known && ((pod, at) => known.pluginTo(pod, at)), Math.random),
+        trustDomain: settings.policy.trustDomain,
+      })
+      const { metrics } = plugins
+      figures.push(metrics.bind(plugins))
     }
     if (services.has("destination") && source !== undefined) {
       const { store } = source
@@ -230,8 +258,23 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
       const known = source
       const calls = new CallMetrics()
       figures.push(() => calls.metrics())
+      if (plugins !== undefined) {
+        const asked = plugins
+        const conditions = keepConditions(known.store, {
+          ...{ api, log, manager: "conduit-api", kinds: pluginConditions(asked) },
+          search: {
+            // The supervisor says in the log what is wrong with a plugin.
+            find: () =>
+              asked.report().map(({ plugin, state, reason }) => `${plugin.name} ${state} ${reason}`),
+            touchedBy: changed => changed.plugins.size > 0,
+          },
+        })
+        asked.subscribe(() => conditions.read(PLUGIN_KIND))
+        kept.push(conditions)
+      }
       const options = {
         calls,
+        ...(plugins === undefined ? {} : { plugins }),
         problems: () => known.problems(),
         certified: () => member?.certified() ?? null,
         host,

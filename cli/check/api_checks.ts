@@ -76,6 +76,15 @@ export function noFaultsInjected(world: World): Promise<Finding> {
   )
 }
 
+/** Plugins answer, and find nothing wrong themselves. */
+export function pluginsReady(world: World): Promise<Finding> {
+  return noFault(
+    world,
+    FaultKind.PLUGIN,
+    "conduit plugin list tells their state; traffic goes on without them",
+  )
+}
+
 /** Opaque ports of Services and their pods agree. */
 export function opaquePortsAgree(world: World): Promise<Finding> {
   const todo = "give Service and pods the same config.conduit.io/opaque-ports, each with its own numbers"

@@ -9,6 +9,7 @@ import {
   opaquePortsAgree,
   policiesSound,
   noFaultsInjected,
+  pluginsReady,
   routesSound,
 } from "./api_checks.ts"
 import type { Check, Moment } from "./check.ts"
@@ -151,6 +152,7 @@ export const CHECKS: readonly Check[] = [
     ["mesh-policies", "policies name what is there", policiesSound, "api-answers"],
     ["mesh-routes", "routes are accepted, and their backends are there", routesSound, "api-answers"],
     ["mesh-faults", "no faults are injected", noFaultsInjected, "api-answers"],
+    ["mesh-plugins", "plugins answer", pluginsReady, "api-answers"],
     ["mesh-opaque-ports", "opaque ports agree", opaquePortsAgree, "api-answers"],
     ["mesh-identities", "endpoints of a Service are meshed alike", endpointsAlike, "api-answers"],
   ),

@@ -37,6 +37,8 @@ export interface CheckSources {
   readonly certified: () => Certified | null
   /** What is wrong with the cluster's objects now. */
   readonly problems: () => readonly Problem[]
+  /** What is wrong with plugins. Default: nothing. */
+  readonly plugins?: readonly { readonly where: string; readonly message: string }[]
 }
 
 interface Fault {
@@ -65,6 +67,7 @@ export function check(
       where: `Service ${service.namespace}/${service.name}`,
       message,
     })),
+    ...(sources.plugins ?? []).map(fault => ({ kind: FaultKind.PLUGIN, ...fault })),
     ...[...store.services(namespace)]
       .sort(compareResources)
       .flatMap(service => serviceFaults(store, service)),

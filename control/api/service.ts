@@ -11,6 +11,7 @@ import {
 } from "../../protos/mod.ts"
 import type { ClusterStore, Problem } from "../cluster/mod.ts"
 import type { Reviews } from "../kubernetes/mod.ts"
+import type { PluginSupervisor } from "../plugins/mod.ts"
 import { POLICY_DEFAULTS, type PolicyOptions } from "../policy/mod.ts"
 import {
   apiError,
@@ -39,6 +40,7 @@ import { gate } from "./gate.ts"
 import { gatewayRoutes } from "./gateway_routes.ts"
 import { identities } from "./identities.ts"
 import { learn } from "./learn.ts"
+import { pluginFaults, plugins } from "./plugins.ts"
 import { policies } from "./policies.ts"
 import type { ProxyOptions } from "./proxies.ts"
 import { proxyDiscovery } from "./proxy_discovery.ts"
@@ -77,6 +79,8 @@ export interface ApiOptions {
   readonly tls?: TlsOptions
   /** Counts the calls. Default: nobody does. */
   readonly calls?: CallMetrics
+  /** Those who ask plugins. Default: there are none. */
+  readonly plugins?: PluginSupervisor
   /** Makes taps. Default: there are none. */
   readonly relay?: Relay
   /** Who may ask, see access.ts. Default: whoever reaches the port, as in a local mesh. */
@@ -105,6 +109,7 @@ export async function serveApi(
   options: ApiOptions,
 ): Promise<Listening> {
   const { host, port, policy = POLICY_DEFAULTS, nowMs = Date.now, proxies, tls } = options
+  const supervisor = options.plugins ?? null
   const { certified = () => null, problems = () => [], reviews, onMistake = () => {} } = options
   const changes = new EventRing(store, nowMs)
   const methods = (router: ConnectRouter): void => {
@@ -126,8 +131,12 @@ export async function serveApi(
       gate: request => gate(known(store), queries, request, nowMs()),
       gatewayRoutes: request => gatewayRoutes(known(store), queries, request),
       timeSeries: request => timeSeries(known(store), queries, request, nowMs()),
-      check: request => check(known(store), { policy, nowMs, certified, problems }, request),
+      check: async request => {
+        const sources = { policy, nowMs, certified, problems, plugins: await pluginFaults(supervisor) }
+        return check(known(store), sources, request)
+      },
       topology: request => topology(known(store), queries, request),
+      plugins: () => plugins(supervisor),
       events: request => {
         known(store)
         return changes.since(request, nowMs())

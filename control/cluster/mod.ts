@@ -3,8 +3,12 @@ export { bytesToIp, canonicalIp, ipFamily, ipToBytes } from "./ip_address.ts"
 export { readManifestFile } from "./manifest_file.ts"
 export { ManifestsSource } from "./manifests.ts"
 export {
+  type AddedEndpoint,
+  type AmendmentRecord,
+  type ChangedEndpoint,
   type OwnerRef,
   objectKey,
+  type PluginRecord,
   type PodProbe,
   type PodRecord,
   type PolicyRecord,

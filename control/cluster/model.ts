@@ -258,8 +258,6 @@ export interface AddedEndpoint {
   readonly port: number
   readonly weight: number | null
   readonly zone: string
-  /** Name that it proves in mutual TLS; empty for plaintext. */
-  readonly identity: string
 }
 
 /** What a plugin changes about an endpoint that Kubernetes has. */

@@ -25,7 +25,8 @@ export interface StatusObject {
   readonly kind: string
   readonly metadata: {
     readonly name: string
-    readonly namespace: string
+    /** Absent for kinds of the whole cluster. */
+    readonly namespace?: string
     readonly resourceVersion: string
     readonly generation?: number
   }
@@ -141,7 +142,8 @@ export class ConditionWriter {
         // It alone is what the API server does not take, and must not keep the others from being written.
         if (!(error instanceof KubeError) || (error.status !== 400 && error.status !== 422)) throw error
         const { namespace, name } = object.metadata
-        refusals.push(`the status of ${object.kind} "${namespace}/${name}" is refused: ${error.message}`)
+        const whose = namespace === undefined ? name : `${namespace}/${name}`
+        refusals.push(`the status of ${object.kind} "${whose}" is refused: ${error.message}`)
       }
     }
     return refusals
@@ -154,7 +156,8 @@ export class ConditionWriter {
     list: readonly unknown[],
   ): Promise<void> {
     const { name, namespace, resourceVersion } = object.metadata
-    const place = `namespaces/${encodeURIComponent(namespace)}/${kind.resource.plural}/${encodeURIComponent(name)}`
+    const within = namespace === undefined ? "" : `namespaces/${encodeURIComponent(namespace)}/`
+    const place = `${within}${kind.resource.plural}/${encodeURIComponent(name)}`
     try {
       await this.#options.api.call({
         method: "PATCH",

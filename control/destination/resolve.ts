@@ -15,6 +15,7 @@ import {
   type ServingAddress,
 } from "../cluster/mod.ts"
 import { type MeshNames, workloadDnsName } from "../tls/mod.ts"
+import { amended } from "./amended.ts"
 import { opaquePodPort, podPortProtocol, servicePortProtocol } from "./protocol_hint.ts"
 import { portRoutes, type RuleOrigin, trafficFields } from "./routes.ts"
 
@@ -150,7 +151,18 @@ function serviceEndpoints(
   family: 4 | 6,
   options: ResolveOptions,
 ): EndpointInit[] {
-  return endpointsOf(store, service, port, family).map(address => serviceEndpoint(store, address, options))
+  const placed = endpointsOf(store, service, port, family).map(address => ({
+    ip: address.ip,
+    port: address.port,
+    endpoint: serviceEndpoint(store, address, options),
+  }))
+  const amendments = store.amendmentsOf(service.namespace, service.name, port.port)
+  if (amendments.length === 0) return placed.map(({ endpoint }) => endpoint)
+  return amended(placed, amendments, (ip, podPort, zone) => {
+    if (ipFamily(ip) !== family) return null
+    const pod = store.podAt(ip, podPort) ?? null
+    return serviceEndpoint(store, { ip, port: podPort, pod, zone }, options)
+  }).map(({ endpoint }) => endpoint)
 }
 
 function serviceEndpoint(

@@ -63,6 +63,6 @@ function conditionsOf({ metadata, status }: StatusObject, accepted: Accepted, no
   return [...before.filter(({ type }) => type !== "Accepted"), ...own]
 }
 
-function keyOf({ namespace, name }: { readonly namespace: string; readonly name: string }): string {
+function keyOf({ namespace = "", name }: { readonly namespace?: string; readonly name: string }): string {
   return `${namespace}/${name}`
 }

@@ -64,6 +64,6 @@ function refOf({ parentRef = {} }: Entry): string {
   return [group, kind, namespace, name, port, sectionName].join("/")
 }
 
-function keyOf({ namespace, name }: { readonly namespace: string; readonly name: string }): string {
+function keyOf({ namespace = "", name }: { readonly namespace?: string; readonly name: string }): string {
   return `${namespace}/${name}`
 }

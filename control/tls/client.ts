@@ -25,6 +25,8 @@ export interface MeshTransportOptions {
   readonly pingTimeoutMs?: number
   /** A connection without calls is closed after this. Default: the library's 15 minutes. */
   readonly idleConnectionTimeoutMs?: number
+  /** Longest message that is read. Default: the library's 4 GiB. */
+  readonly readMaxBytes?: number
 }
 
 /** Gives the transport of the moment. @throws ConnectError while there is no certificate */
@@ -98,12 +100,14 @@ function tlsTransport(
   tls: { readonly ca: string[]; readonly key?: string; readonly cert?: string },
 ): Transport {
   const { address, serverName, timeoutMs, pingIntervalMs, pingTimeoutMs, idleConnectionTimeoutMs } = options
+  const { readMaxBytes } = options
   return createGrpcTransport({
     baseUrl: `https://${address}`,
     ...(timeoutMs === undefined ? {} : { defaultTimeoutMs: timeoutMs }),
     ...(pingIntervalMs === undefined ? {} : { pingIntervalMs }),
     ...(pingTimeoutMs === undefined ? {} : { pingTimeoutMs }),
     ...(idleConnectionTimeoutMs === undefined ? {} : { idleConnectionTimeoutMs }),
+    ...(readMaxBytes === undefined ? {} : { readMaxBytes }),
     nodeOptions: {
       ...tls,
       servername: serverName,

@@ -73,7 +73,7 @@ function complaintOf({
 const ANY = "(?:[^a]|a)*"
 
 /** A pattern of JSON Schema: found anywhere in the text (section 6.3.3 of its validation vocabulary). */
-function linear(pattern: string): { test(text: string): boolean } {
+function linear(pattern: string): { test(text: string): boolean; toString(): string } {
   const regex = new Regex(`${ANY}(?:${pattern})${ANY}`)
   // The library tells patterns apart by their text.
   return { test: text => regex.matches(text), toString: () => pattern }

@@ -94,6 +94,8 @@ export interface AuthorizationPolicy {
   readonly target: PolicyTarget
   readonly action: PolicyAction
   readonly rules: readonly PolicyRule[]
+  /** The plugin that supplies it, and why; absent for an object of the cluster. */
+  readonly suppliedBy?: { readonly plugin: string; readonly reason: string }
 }
 
 /** Path to a field: names and list indexes from the object's root. */

@@ -1,11 +1,12 @@
 // Manifests from files: YAML and JSON, several documents a file, folders, Lists; every complaint names file,
 // document and line.
 import { readdirSync, readFileSync, statSync } from "node:fs"
-import { join } from "node:path"
+import { dirname, join, resolve } from "node:path"
 import { isCollection, isPair, LineCounter, type Node, parseAllDocuments } from "yaml"
 import { SettingError } from "../../inject/mod.ts"
 import { dottedField, portComplaints, readAnyPolicy } from "../../policy/mod.ts"
 import { CLUSTER_SCOPED, KINDS, type KubeObject, objectKey, templateOf } from "./kube_object.ts"
+import { withPluginProcess } from "./plugin_process.ts"
 import { validate } from "./validate.ts"
 
 /** A manifest that cannot be used; the message is one or more lines, each naming file, document and line. */
@@ -181,7 +182,9 @@ function parseFile(
         continue
       }
       seen.set(key, where(line([])))
-      manifests.objects.push(placed)
+      manifests.objects.push(
+        ...withPluginProcess(placed, path === "-" ? process.cwd() : dirname(resolve(path))),
+      )
       if (readAnyPolicy(placed) !== null) policies.push({ object: placed, where: at => where(line(at)) })
     }
   }

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file conduit/plugin/v1/destination.proto.
  */
 export const file_conduit_plugin_v1_destination: GenFile = /*@__PURE__*/
-  fileDesc("CiNjb25kdWl0L3BsdWdpbi92MS9kZXN0aW5hdGlvbi5wcm90bxIRY29uZHVpdC5wbHVnaW4udjEisgEKDEFtZW5kUmVxdWVzdBIrCgdjb250ZXh0GAEgASgLMhouY29uZHVpdC5wbHVnaW4udjEuQ29udGV4dBIvCgdjaGFuZ2VkGAIgAygLMh4uY29uZHVpdC5wbHVnaW4udjEuU2VydmljZVBvcnQSMgoHcmVtb3ZlZBgDIAMoCzIhLmNvbmR1aXQucGx1Z2luLnYxLlNlcnZpY2VQb3J0UmVmEhAKCGNvbXBsZXRlGAQgASgIIj8KDlNlcnZpY2VQb3J0UmVmEhEKCW5hbWVzcGFjZRgBIAEoCRIMCgRuYW1lGAIgASgJEgwKBHBvcnQYAyABKA0i5QIKC1NlcnZpY2VQb3J0Ei4KA3JlZhgBIAEoCzIhLmNvbmR1aXQucGx1Z2luLnYxLlNlcnZpY2VQb3J0UmVmEhEKCXBvcnRfbmFtZRgCIAEoCRI6CgZsYWJlbHMYAyADKAsyKi5jb25kdWl0LnBsdWdpbi52MS5TZXJ2aWNlUG9ydC5MYWJlbHNFbnRyeRJECgthbm5vdGF0aW9ucxgEIAMoCzIvLmNvbmR1aXQucGx1Z2luLnYxLlNlcnZpY2VQb3J0LkFubm90YXRpb25zRW50cnkSLgoJZW5kcG9pbnRzGAUgAygLMhsuY29uZHVpdC5wbHVnaW4udjEuRW5kcG9pbnQaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ARoyChBBbm5vdGF0aW9uc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiiQEKCEVuZHBvaW50Eg8KB2FkZHJlc3MYASABKAkSDAoEcG9ydBgCIAEoDRITCgZ3ZWlnaHQYAyABKA1IAIgBARIMCgR6b25lGAQgASgJEhAKCGlkZW50aXR5GAUgASgJEhEKCW5hbWVzcGFjZRgGIAEoCRILCgNwb2QYByABKAlCCQoHX3dlaWdodCJBCg1BbWVuZFJlc3BvbnNlEjAKCmFtZW5kbWVudHMYASADKAsyHC5jb25kdWl0LnBsdWdpbi52MS5BbWVuZG1lbnQimAEKCUFtZW5kbWVudBIuCgNyZWYYASABKAsyIS5jb25kdWl0LnBsdWdpbi52MS5TZXJ2aWNlUG9ydFJlZhIoCgNhZGQYAiADKAsyGy5jb25kdWl0LnBsdWdpbi52MS5FbmRwb2ludBIxCgZjaGFuZ2UYAyADKAsyIS5jb25kdWl0LnBsdWdpbi52MS5FbmRwb2ludENoYW5nZSJ7Cg5FbmRwb2ludENoYW5nZRIPCgdhZGRyZXNzGAEgASgJEgwKBHBvcnQYAiABKA0SDgoGcmVtb3ZlGAMgASgIEhMKBndlaWdodBgEIAEoDUgAiAEBEhEKBHpvbmUYBSABKAlIAYgBAUIJCgdfd2VpZ2h0QgcKBV96b25lMmgKFkRlc3RpbmF0aW9uSG9va1NlcnZpY2USTgoFQW1lbmQSHy5jb25kdWl0LnBsdWdpbi52MS5BbWVuZFJlcXVlc3QaIC5jb25kdWl0LnBsdWdpbi52MS5BbWVuZFJlc3BvbnNlKAEwAWIGcHJvdG8z", [file_conduit_plugin_v1_plugin]);
+  fileDesc("CiNjb25kdWl0L3BsdWdpbi92MS9kZXN0aW5hdGlvbi5wcm90bxIRY29uZHVpdC5wbHVnaW4udjEisgEKDEFtZW5kUmVxdWVzdBIrCgdjb250ZXh0GAEgASgLMhouY29uZHVpdC5wbHVnaW4udjEuQ29udGV4dBIvCgdjaGFuZ2VkGAIgAygLMh4uY29uZHVpdC5wbHVnaW4udjEuU2VydmljZVBvcnQSMgoHcmVtb3ZlZBgDIAMoCzIhLmNvbmR1aXQucGx1Z2luLnYxLlNlcnZpY2VQb3J0UmVmEhAKCGNvbXBsZXRlGAQgASgIIj8KDlNlcnZpY2VQb3J0UmVmEhEKCW5hbWVzcGFjZRgBIAEoCRIMCgRuYW1lGAIgASgJEgwKBHBvcnQYAyABKA0i6wEKC1NlcnZpY2VQb3J0Ei4KA3JlZhgBIAEoCzIhLmNvbmR1aXQucGx1Z2luLnYxLlNlcnZpY2VQb3J0UmVmEhEKCXBvcnRfbmFtZRgCIAEoCRI6CgZsYWJlbHMYAyADKAsyKi5jb25kdWl0LnBsdWdpbi52MS5TZXJ2aWNlUG9ydC5MYWJlbHNFbnRyeRIuCgllbmRwb2ludHMYBCADKAsyGy5jb25kdWl0LnBsdWdpbi52MS5FbmRwb2ludBotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIncKCEVuZHBvaW50Eg8KB2FkZHJlc3MYASABKAkSDAoEcG9ydBgCIAEoDRITCgZ3ZWlnaHQYAyABKA1IAIgBARIMCgR6b25lGAQgASgJEhEKCW5hbWVzcGFjZRgFIAEoCRILCgNwb2QYBiABKAlCCQoHX3dlaWdodCJBCg1BbWVuZFJlc3BvbnNlEjAKCmFtZW5kbWVudHMYASADKAsyHC5jb25kdWl0LnBsdWdpbi52MS5BbWVuZG1lbnQimAEKCUFtZW5kbWVudBIuCgNyZWYYASABKAsyIS5jb25kdWl0LnBsdWdpbi52MS5TZXJ2aWNlUG9ydFJlZhIoCgNhZGQYAiADKAsyGy5jb25kdWl0LnBsdWdpbi52MS5FbmRwb2ludBIxCgZjaGFuZ2UYAyADKAsyIS5jb25kdWl0LnBsdWdpbi52MS5FbmRwb2ludENoYW5nZSJ7Cg5FbmRwb2ludENoYW5nZRIPCgdhZGRyZXNzGAEgASgJEgwKBHBvcnQYAiABKA0SDgoGcmVtb3ZlGAMgASgIEhMKBndlaWdodBgEIAEoDUgAiAEBEhEKBHpvbmUYBSABKAlIAYgBAUIJCgdfd2VpZ2h0QgcKBV96b25lMmgKFkRlc3RpbmF0aW9uSG9va1NlcnZpY2USTgoFQW1lbmQSHy5jb25kdWl0LnBsdWdpbi52MS5BbWVuZFJlcXVlc3QaIC5jb25kdWl0LnBsdWdpbi52MS5BbWVuZFJlc3BvbnNlKAEwAWIGcHJvdG8z", [file_conduit_plugin_v1_plugin]);
 
 /**
  * A message to the plugin. The first one carries `context` and nothing else.
@@ -121,16 +121,9 @@ export type ServicePort = Message<"conduit.plugin.v1.ServicePort"> & {
   labels: { [key: string]: string };
 
   /**
-   * Annotations of the Service.
-   *
-   * @generated from field: map<string, string> annotations = 4;
-   */
-  annotations: { [key: string]: string };
-
-  /**
    * Its endpoints that are ready.
    *
-   * @generated from field: repeated conduit.plugin.v1.Endpoint endpoints = 5;
+   * @generated from field: repeated conduit.plugin.v1.Endpoint endpoints = 4;
    */
   endpoints: Endpoint[];
 };
@@ -143,7 +136,7 @@ export const ServicePortSchema: GenMessage<ServicePort> = /*@__PURE__*/
   messageDesc(file_conduit_plugin_v1_destination, 2);
 
 /**
- * One address that serves.
+ * One address that serves. What a plugin adds is called in plaintext, unless it is the address of a pod of the mesh.
  *
  * @generated from message conduit.plugin.v1.Endpoint
  */
@@ -177,23 +170,16 @@ export type Endpoint = Message<"conduit.plugin.v1.Endpoint"> & {
   zone: string;
 
   /**
-   * SPIFFE id that the endpoint proves in mutual TLS; empty when it takes plaintext.
-   *
-   * @generated from field: string identity = 5;
-   */
-  identity: string;
-
-  /**
    * Namespace of the pod; empty when no pod stands behind the address. Of no meaning in an answer.
    *
-   * @generated from field: string namespace = 6;
+   * @generated from field: string namespace = 5;
    */
   namespace: string;
 
   /**
    * Name of the pod. Of no meaning in an answer.
    *
-   * @generated from field: string pod = 7;
+   * @generated from field: string pod = 6;
    */
   pod: string;
 };
@@ -319,7 +305,8 @@ export const DestinationHookService: GenService<{
   /**
    * One stream for each of the control plane's destination processes. The control plane tells of the ports of Services and
    * their endpoints; the plugin answers with amendments whenever it has any. Amendments hold until they are replaced or
-   * the `Plugin` object is deleted; over a lost stream the last ones hold, and the next stream begins anew.
+   * the `Plugin` object is deleted. Over a lost stream the last ones hold; the first answer of the next one is all that the
+   * plugin amends then, and an empty answer takes everything back.
    *
    * @generated from rpc conduit.plugin.v1.DestinationHookService.Amend
    */

@@ -1,0 +1,60 @@
+// Plugins: what is known of each, and what is wrong with them.
+import type { MessageInitShape } from "@bufbuild/protobuf"
+import type { PluginsResponseSchema } from "../../protos/mod.ts"
+import { pluginHooksV1 } from "../../protos/mod.ts"
+import { type PluginSupervisor, reasonOf } from "../plugins/mod.ts"
+
+/** Lines of one plugin that are told. */
+export const MAX_CHECK_LINES = 50
+
+/** Answers a Plugins request. */
+export function plugins(supervisor: PluginSupervisor | null): MessageInitShape<typeof PluginsResponseSchema> {
+  return {
+    plugins: (supervisor?.report() ?? []).map(
+      ({ plugin, address, state, reason, describedName, version, hooks }) => ({
+        ...{ name: plugin.name, address, state, reason, describedName, version, order: plugin.order },
+        hooks: [...hooks].map(([hook, calls]) => {
+          const { failurePolicy } = calls.settings
+          const { calls: made, errors, lastErrorMs, ...figures } = calls.figures()
+          return {
+            ...{ hook, failurePolicy, ...figures },
+            ...{ calls: BigInt(made), errors: BigInt(errors), lastErrorMs: BigInt(lastErrorMs) },
+          }
+        }),
+      }),
+    ),
+  }
+}
+
+/** What is wrong with plugins, by their own word too. */
+export async function pluginFaults(
+  supervisor: PluginSupervisor | null,
+): Promise<{ readonly where: string; readonly message: string }[]> {
+  if (supervisor === null) return []
+  const states = supervisor
+    .report()
+    .filter(({ state }) => state !== "Ready")
+    .map(({ plugin, address, state, reason }) => ({
+      where: `Plugin ${plugin.name}`,
+      message: `${state}: ${reason === "" ? `no answer of ${address} yet` : reason}`,
+    }))
+  const unready = new Set(states.map(({ where }) => where))
+  const answers = await supervisor.askAll(
+    "Check",
+    pluginHooksV1.CheckHookService,
+    async (client, context, options) => (await client.check({ context }, options)).lines,
+  )
+  const told = answers.flatMap(found => {
+    const where = `Plugin ${found.plugin.name}`
+    if ("failed" in found)
+      return unready.has(where) ? [] : [{ where, message: `its check was not answered: ${found.failed}` }]
+    return found.answer
+      .slice(0, MAX_CHECK_LINES)
+      .filter(({ status }) => status !== pluginHooksV1.CheckStatus.OK)
+      .map(({ description, message }) => ({
+        where,
+        message: `${reasonOf(description)}: ${reasonOf(message)}`,
+      }))
+  })
+  return [...states, ...told]
+}

@@ -1,0 +1,193 @@
+// The plugins of one control-plane process: a link for each object that has a hook of this process, in their order.
+import type { DescService } from "@bufbuild/protobuf"
+import type { Client } from "@connectrpc/connect"
+import {
+  comparePlugins,
+  type Plugin,
+  type PluginHook,
+  pluginAddressText,
+} from "../../deploy/plugin_object/mod.ts"
+import type { pluginV1 } from "../../protos/mod.ts"
+import type { Metric } from "../serve/mod.ts"
+import { reasonOf } from "./hook_calls.ts"
+import { type LinkOptions, PluginLink, type PluginState } from "./link.ts"
+
+/** Plugins of a cluster: each holds a connection and a stream of every control-plane process. */
+export const MAX_PLUGINS = 64
+
+/** What is known of a plugin. */
+export interface PluginReport {
+  readonly plugin: Plugin
+  readonly address: string
+  readonly state: PluginState
+  /** Why it is not `Ready`; empty otherwise. */
+  readonly reason: string
+  readonly describedName: string
+  readonly version: string
+  readonly hooks: PluginLink["hooks"]
+}
+
+/** What a hook of one plugin answered, or why it did not. */
+export type HookAnswer<Answer> = { readonly plugin: Plugin } & (
+  | { readonly answer: Answer }
+  | { readonly failed: string }
+)
+
+/** Keeps the links current with the objects. */
+export class PluginSupervisor {
+  readonly #options: Omit<LinkOptions, "onState">
+  readonly #links = new Map<string, PluginLink>()
+  readonly #listeners = new Set<() => void>()
+  readonly #unsubscribe: () => void
+  #stopped = false
+
+  constructor(options: Omit<LinkOptions, "onState">) {
+    this.#options = options
+    const { store } = options
+    // Before the cluster is known a plugin would be told that everything is gone.
+    store.whenSynced(() => this.#look())
+    this.#unsubscribe = store.subscribe(({ plugins, pods, services }) => {
+      if (!store.synced) return
+      if (plugins.size > 0) this.#look()
+      for (const link of this.#links.values()) {
+        if (pods.size > 0) link.workloadsChanged()
+        if (services.size > 0) link.portsChanged()
+      }
+    })
+  }
+
+  /** Calls back whenever the state of a plugin has changed; returns what ends it. */
+  subscribe(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /** What is known of each plugin, in their order. */
+  report(): PluginReport[] {
+    return this.#ordered().map(({ plugin, state, reason, describedName, version, hooks }) => ({
+      ...{ plugin, state, reason, describedName, version, hooks },
+      address: pluginAddressText(plugin.address),
+    }))
+  }
+
+  /** Plugins that have a hook, in the order in which they are asked. */
+  withHook(hook: PluginHook): Plugin[] {
+    return this.#ordered()
+      .filter(({ hooks }) => hooks.has(hook))
+      .map(({ plugin }) => plugin)
+  }
+
+  /** Asks one plugin. @throws Error with a sentence where it does not answer as it should */
+  async ask<Service extends DescService, Answer>(
+    name: string,
+    hook: PluginHook,
+    service: Service,
+    make: (
+      client: Client<Service>,
+      context: pluginV1.Context,
+      options: { readonly timeoutMs: number; readonly signal: AbortSignal },
+    ) => Promise<Answer>,
+  ): Promise<Answer> {
+    const link = this.#links.get(name)
+    if (link === undefined) throw new Error(`there is no plugin "${name}"`)
+    return await link.ask(hook, service, make)
+  }
+
+  /** Asks every plugin with a hook at once; answers in their order. Never throws. */
+  async askAll<Service extends DescService, Answer>(
+    hook: PluginHook,
+    service: Service,
+    make: (
+      client: Client<Service>,
+      context: pluginV1.Context,
+      options: { readonly timeoutMs: number; readonly signal: AbortSignal },
+    ) => Promise<Answer>,
+  ): Promise<HookAnswer<Answer>[]> {
+    const asked = this.withHook(hook).map(async plugin => {
+      try {
+        return { plugin, answer: await this.ask(plugin.name, hook, service, make) }
+      } catch (error) {
+        return { plugin, failed: reasonOf(error) }
+      }
+    })
+    return await Promise.all(asked)
+  }
+
+  /** Figures for /metrics. */
+  metrics(): Metric[] {
+    return this.#ordered().flatMap(({ plugin, state, hooks }) => [
+      {
+        name: "plugin_ready",
+        help: "1 while the plugin answers as it should.",
+        type: "gauge" as const,
+        value: state === "Ready" ? 1 : 0,
+        labels: { plugin: plugin.name },
+      },
+      ...[...hooks].flatMap(([hook, calls]) => {
+        const { calls: made, errors } = calls.figures()
+        const labels = { plugin: plugin.name, hook }
+        return [
+          {
+            name: "plugin_calls_total",
+            help: "Calls of plugins, and answers on their streams.",
+            type: "counter" as const,
+            value: made,
+            labels,
+          },
+          {
+            name: "plugin_errors_total",
+            help: "Those of them that failed.",
+            type: "counter" as const,
+            value: errors,
+            labels,
+          },
+        ]
+      }),
+    ])
+  }
+
+  /** Ends all links, and takes back what plugins answered. */
+  stop(): void {
+    this.#stopped = true
+    this.#unsubscribe()
+    for (const link of this.#links.values()) link.stop()
+    this.#links.clear()
+  }
+
+  #ordered(): PluginLink[] {
+    return [...this.#links.values()].sort((a, b) => comparePlugins(a.plugin, b.plugin))
+  }
+
+  #look(): void {
+    if (this.#stopped) return
+    const { store, hooks, log } = this.#options
+    const all = [...store.plugins()].map(({ plugin }) => plugin).sort(comparePlugins)
+    if (all.length > MAX_PLUGINS)
+      log.warn(`there are ${all.length} plugins, more than ${MAX_PLUGINS}; the last in order are not called`)
+    const wanted = new Map(
+      all
+        .slice(0, MAX_PLUGINS)
+        .filter(plugin => plugin.hooks.some(({ name }) => hooks.has(name)))
+        .map(plugin => [plugin.name, plugin]),
+    )
+    for (const [name, link] of this.#links) {
+      const plugin = wanted.get(name)
+      if (plugin === link.plugin) continue
+      this.#links.delete(name)
+      if (plugin === undefined) link.stop()
+      else this.#links.set(name, this.#link(plugin, link))
+    }
+    for (const [name, plugin] of wanted) {
+      if (!this.#links.has(name)) this.#links.set(name, this.#link(plugin))
+    }
+    this.#changed()
+  }
+
+  #link(plugin: Plugin, before?: PluginLink): PluginLink {
+    return new PluginLink(plugin, { ...this.#options, onState: () => this.#changed() }, before)
+  }
+
+  #changed(): void {
+    for (const listener of this.#listeners) listener()
+  }
+}

@@ -1,0 +1,405 @@
+// Plugins over real sockets: what they answer comes into force and goes with them, and nothing that they do wrong costs
+// more than their own function.
+import { afterEach, beforeEach, describe, expect, test } from "bun:test"
+import { createServer, type Server } from "node:net"
+import type { Plugin, PluginHook } from "../../deploy/plugin_object/mod.ts"
+import { readPlugin } from "../../deploy/plugin_object/mod.ts"
+import { pluginHooksV1, pluginV1 } from "../../protos/mod.ts"
+import { ClusterStore, readObject } from "../cluster/mod.ts"
+import { LabPlugin } from "./lab.ts"
+import { PluginSupervisor } from "./supervisor.ts"
+import { pluginWays } from "./way.ts"
+
+const QUIET = { debug() {}, info() {}, warn() {}, error() {} }
+/** Longest wait for what takes milliseconds. */
+const PATIENCE_MS = 10_000
+
+let store: ClusterStore
+let supervisor: PluginSupervisor
+let lab: LabPlugin
+
+beforeEach(async () => {
+  store = new ClusterStore()
+  for (const object of [pod("web-1"), pod("web-2"), SERVICE]) put(object)
+  store.markSynced()
+  supervisor = new PluginSupervisor({
+    ...{ store, log: QUIET, trustDomain: "cluster.local", version: "0.1.0" },
+    hooks: new Set<PluginHook>(["Policy", "Destination", "Check"]),
+    way: pluginWays(store, undefined, Math.random),
+    nowMs: () => performance.now(),
+  })
+  const { Hook } = pluginV1
+  lab = await LabPlugin.start(Hook.POLICY, Hook.DESTINATION, Hook.CHECK)
+})
+
+afterEach(async () => {
+  supervisor.stop()
+  await lab[Symbol.asyncDispose]()
+})
+
+const SERVICE = {
+  apiVersion: "v1",
+  kind: "Service",
+  metadata: { name: "web", namespace: "shop" },
+  spec: {
+    clusterIP: "10.96.0.1",
+    selector: { app: "web" },
+    ports: [{ name: "http", port: 80, targetPort: 8080 }],
+  },
+}
+
+function pod(name: string): object {
+  const ip = `10.0.0.${name.at(-1)}`
+  return {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name, namespace: "shop", labels: { app: "web" } },
+    spec: { serviceAccountName: "web", containers: [{ name: "app", ports: [{ containerPort: 8080 }] }] },
+    status: { podIP: ip, phase: "Running", conditions: [{ type: "Ready", status: "True" }] },
+  }
+}
+
+function put(raw: object): void {
+  const { object } = readObject(raw)
+  if (object === null) throw new Error("the object is not read")
+  store.apply([{ put: object }])
+}
+
+function plugin(
+  hooks: readonly PluginHook[],
+  more: object = {},
+  address = lab.address,
+  name = "lab",
+): Plugin {
+  const spec = { address, hooks: hooks.map(hook => ({ name: hook })), ...more }
+  const raw = { apiVersion: "conduit.io/v1alpha1", kind: "Plugin", metadata: { name }, spec }
+  const read = readPlugin(raw)
+  if (read.plugin === null) throw new Error(JSON.stringify(read.complaints))
+  put(raw)
+  return read.plugin
+}
+
+function remove(name = "lab"): void {
+  store.apply([{ remove: `plugin//${name}` }])
+}
+
+async function until(what: string, look: () => boolean): Promise<void> {
+  const end = performance.now() + PATIENCE_MS
+  while (!look()) {
+    if (performance.now() > end) throw new Error(`waited in vain until ${what}; ${JSON.stringify(states())}`)
+    await Bun.sleep(5)
+  }
+}
+
+function states(): string[] {
+  return supervisor.report().map(({ plugin: { name }, state, reason }) => `${name} ${state} ${reason}`.trim())
+}
+
+const isReady = () => supervisor.report()[0]?.state === "Ready"
+const policies = () =>
+  [...store.policies()].map(({ namespace, name, policy }) => `${namespace}/${name} ${policy.action}`)
+const DENY = { target: { kind: "Namespace" }, action: "Deny", rules: [{ from: [{ namespaces: ["shop"] }] }] }
+
+function supplies(...names: string[]): void {
+  lab.behaviour.policies = () => ({
+    policies: names.map(name => ({ namespace: "shop", name, spec: DENY, reason: "closed" })),
+  })
+  lab.changed()
+}
+
+describe("a Policy plugin", () => {
+  test("supplies policies that stand beside the cluster's, and go with it", async () => {
+    supplies("night")
+    plugin(["Policy"])
+    await until("the policy is in force", () => policies().length === 1)
+    expect(policies()).toEqual(["shop/lab:night Deny"])
+    expect([...store.policies()][0]?.policy.suppliedBy).toEqual({ plugin: "lab", reason: "closed" })
+    supplies("night", "noon")
+    await until("both are", () => policies().length === 2)
+    supplies()
+    await until("none is", () => policies().length === 0)
+    supplies("night")
+    await until("one is again", () => policies().length === 1)
+    remove()
+    expect(policies()).toEqual([])
+  })
+
+  test("is told of workloads, everything first, then what changes", async () => {
+    plugin(["Policy"])
+    await until("it is told", () => lab.supplied.some(({ complete }) => complete))
+    expect(lab.supplied[0]?.context?.plugin).toBe("lab")
+    expect(lab.supplied[1]?.changed.map(({ kind, name }) => `${kind}/${name}`)).toEqual([
+      "pod/web-1",
+      "pod/web-2",
+    ])
+    store.apply([{ remove: "pod/shop/web-2" }])
+    await until("it is told again", () => lab.supplied.length === 3)
+    expect(lab.supplied[2]).toMatchObject({
+      changed: [],
+      removed: [{ namespace: "shop", kind: "pod", name: "web-2" }],
+    })
+  })
+
+  test("that supplies what cannot be understood changes nothing, and is told so", async () => {
+    supplies("night")
+    plugin(["Policy"])
+    await until("the policy is in force", () => policies().length === 1)
+    lab.behaviour.policies = () => ({
+      policies: [{ namespace: "shop", name: "night", spec: { ...DENY, action: "Refuse" } }],
+    })
+    lab.changed()
+    await until("the answer is refused", () => supervisor.report()[0]?.state === "Degraded")
+    expect(states()[0]).toContain('policies[0] (shop/night): spec.action is "Refuse"')
+    expect(policies()).toEqual(["shop/lab:night Deny"])
+    supplies("noon")
+    await until("it is well again", () => isReady() && policies().includes("shop/lab:noon Deny"))
+  })
+
+  test("that dies keeps its last word, and is asked again when it is back", async () => {
+    supplies("night")
+    plugin(["Policy"])
+    await until("the policy is in force", () => policies().length === 1)
+    for (let death = 0; death < 3; death++) {
+      lab.die()
+      await until("it is missed", () => supervisor.report()[0]?.state === "Unreachable")
+      expect(policies()).toEqual(["shop/lab:night Deny"])
+      await lab.listen()
+      await until("it is back", isReady)
+    }
+    lab.die()
+    remove()
+    expect(policies()).toEqual([])
+  })
+
+  test("whose object changes is asked anew without a moment in which its policies are not in force", async () => {
+    supplies("night")
+    plugin(["Policy"], { configuration: { at: 1 } })
+    await until("the policy is in force", () => policies().length === 1)
+    const seen: number[] = []
+    store.subscribe(() => seen.push(policies().length))
+    plugin(["Policy"], { configuration: { at: 2 } })
+    await until("it is asked anew", () => lab.described.at(-1)?.context?.configuration?.at === 2 && isReady())
+    expect(seen.every(count => count === 1)).toBe(true)
+    plugin(["Check"])
+    expect(policies()).toEqual([])
+  })
+})
+
+describe("a Destination plugin", () => {
+  const ref = { namespace: "shop", name: "web", port: 80 }
+  const amendments = () => store.amendmentsOf("shop", "web", 80)
+
+  test("amends endpoints, and takes it back", async () => {
+    lab.behaviour.amendments = () => ({
+      amendments: [
+        {
+          ref,
+          add: [{ address: "192.0.2.1", port: 9000, weight: 2 }],
+          change: [{ address: "10.0.0.1", port: 8080, weight: 0 }],
+        },
+      ],
+    })
+    plugin(["Destination"])
+    await until("it is amended", () => amendments().length === 1)
+    expect(amendments()[0]).toMatchObject({
+      add: [{ ip: "192.0.2.1", port: 9000, weight: 2, zone: "" }],
+      change: new Map([["10.0.0.1 8080", { remove: false, weight: 0, zone: null }]]),
+    })
+    expect(lab.amended[1]?.changed[0]).toMatchObject({
+      ref,
+      portName: "http",
+      endpoints: [
+        { address: "10.0.0.1", port: 8080, pod: "web-1" },
+        { address: "10.0.0.2", pod: "web-2" },
+      ],
+    })
+    lab.behaviour.amendments = () => ({ amendments: [{ ref }] })
+    lab.changed()
+    await until("it is taken back", () => amendments().length === 0)
+    // What it has changed itself is nothing that it is told of.
+    expect(lab.amended).toHaveLength(2)
+  })
+
+  test("that begins anew is taken at its new word alone", async () => {
+    lab.behaviour.amendments = () => ({ amendments: [{ ref, add: [{ address: "192.0.2.1", port: 1 }] }] })
+    plugin(["Destination"])
+    await until("it is amended", () => amendments().length === 1)
+    lab.behaviour.amendments = () => ({ amendments: [] })
+    lab.die()
+    await until("it is missed", () => supervisor.report()[0]?.state === "Unreachable")
+    expect(amendments()).toHaveLength(1)
+    await lab.listen()
+    await until("it has forgotten", () => amendments().length === 0)
+  })
+
+  test.each([
+    ["an address that is none", { add: [{ address: "web.example", port: 1 }] }, "is no IP address"],
+    ["a port that is none", { add: [{ address: "192.0.2.1", port: 0 }] }, "must be from 1 to 65535"],
+    [
+      "a weight beyond the most",
+      { add: [{ address: "192.0.2.1", port: 1, weight: 1_000_000 }] },
+      "must be from 0 to 10000",
+    ],
+    [
+      "a zone with a line break",
+      { change: [{ address: "10.0.0.1", port: 8080, zone: "a\nb" }] },
+      "zone must be",
+    ],
+  ])("with %s changes nothing", async (_what, amendment, message) => {
+    lab.behaviour.amendments = () => ({ amendments: [{ ref, ...amendment }] })
+    plugin(["Destination"])
+    await until("it is refused", () => supervisor.report()[0]?.state === "Degraded")
+    expect(states()[0]).toContain(message)
+    expect(amendments()).toEqual([])
+  })
+})
+
+describe("a plugin that is wrong about itself is invalid, and nothing of it is in force", () => {
+  const wrong = async (message: string): Promise<void> => {
+    supplies("night")
+    plugin(["Policy"], { configuration: { from: 8 } })
+    await until("it is found invalid", () => supervisor.report()[0]?.state === "Invalid")
+    expect(states()[0]).toContain(message)
+    expect(policies()).toEqual([])
+  }
+  const describes = (more: object): void => {
+    const { describe: before } = lab.behaviour
+    lab.behaviour.describe = async () => ({ ...(await before()), ...more })
+  }
+
+  test("with another version of the API", async () => {
+    describes({ apiVersions: ["v2", "v3"] })
+    await wrong("it speaks v2, v3 of the plugin API, and not v1")
+  })
+  test("without the hook that it is named for", async () => {
+    describes({ hooks: [pluginV1.Hook.CHECK] })
+    await wrong("it does not serve the hook Policy")
+  })
+  test("with a schema that is none", async () => {
+    describes({ configurationSchema: "{" })
+    await wrong("its configuration schema is no JSON")
+  })
+  test("for which the configuration does not fit", async () => {
+    describes({ configurationSchema: '{"properties":{"from":{"type":"string"}}}' })
+    await wrong("spec.configuration.from must be string")
+  })
+  test("which finds the configuration wrong itself", async () => {
+    describes({ problems: [{ path: "/from", message: "is before\nsunrise" }] })
+    await wrong("spec.configuration.from is before sunrise")
+  })
+})
+
+describe("a fault of one plugin costs no other anything", () => {
+  let good: LabPlugin
+
+  beforeEach(async () => {
+    good = await LabPlugin.start(pluginV1.Hook.POLICY, pluginV1.Hook.CHECK)
+    good.behaviour.policies = () => ({ policies: [{ namespace: "shop", name: "good", spec: DENY }] })
+    plugin(["Policy", "Check"], {}, good.address, "good")
+    await until("the good one is in force", () => policies().includes("shop/good:good Deny"))
+  })
+
+  afterEach(async () => {
+    await good[Symbol.asyncDispose]()
+  })
+
+  const goodAnswers = async (): Promise<void> => {
+    expect(policies()).toEqual(["shop/good:good Deny"])
+    const answers = await supervisor.askAll(
+      "Check",
+      pluginHooksV1.CheckHookService,
+      (client, context, options) => client.check({ context }, options),
+    )
+    expect(answers.filter(found => "answer" in found).map(found => found.plugin.name)).toEqual(["good"])
+  }
+
+  test("that refuses connections", async () => {
+    lab.die()
+    plugin(["Policy", "Check"])
+    await until("it is missed", () => states().some(state => state.startsWith("lab Unreachable")))
+    await goodAnswers()
+  })
+
+  test("that hangs", async () => {
+    lab.behaviour.check = () => new Promise(() => {})
+    lab.behaviour.policies = () => null
+    plugin(["Policy", "Check"], { deadline: "50ms" })
+    await until("its silence is noticed", () => states().some(state => state.startsWith("lab Degraded")))
+    expect(states().find(state => state.startsWith("lab"))).toContain(
+      "has not answered the stream of Policy within 50 ms",
+    )
+    for (let call = 0; call < 6; call++) await goodAnswers()
+    const hook = supervisor
+      .report()
+      .find(one => one.plugin.name === "lab")
+      ?.hooks.get("Check")
+    expect(hook?.figures()).toMatchObject({ errors: 5, open: true })
+    expect(hook?.figures().lastError).toContain("did not answer within 50 ms")
+  })
+
+  test("that answers 100 MB", async () => {
+    const { rss: before } = process.memoryUsage()
+    const line = { description: "x".repeat(1_000_000), message: "" }
+    lab.behaviour.check = () => Promise.resolve({ lines: Array.from({ length: 100 }, () => line) })
+    plugin(["Check"], { deadline: "5s" })
+    await until("it is ready", () => states().includes("lab Ready"))
+    await goodAnswers()
+    const hook = supervisor
+      .report()
+      .find(one => one.plugin.name === "lab")
+      ?.hooks.get("Check")
+    expect(hook?.figures().lastError).toContain("resource_exhausted")
+    // The plugin is in this process: what it has made is here as well, what it has sent is not here twice.
+    expect(process.memoryUsage().rss - before).toBeLessThan(400_000_000)
+  }, 20_000)
+
+  test.each([
+    ["garbage", "garbage\r\n\r\n"],
+    ["HTTP/1.1", "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nno"],
+    ["nothing", ""],
+  ])("that answers %s", async (_what, text) => {
+    const server: Server = createServer(socket => {
+      socket.on("error", () => {})
+      if (text === "") socket.end()
+      else socket.write(text)
+    })
+    await new Promise<void>(resolve => server.listen(0, "127.0.0.1", resolve))
+    const { port } = server.address() as { port: number }
+    plugin(["Policy", "Check"], {}, `127.0.0.1:${port}`)
+    await until("it is missed", () => states().some(state => state.startsWith("lab Unreachable")))
+    await goodAnswers()
+    remove()
+    server.close()
+  })
+
+  test("that floods its stream", async () => {
+    let flood = 0
+    lab.behaviour.policies = () => ({
+      policies: [{ namespace: "shop", name: `n${flood++ % 2}`, spec: DENY }],
+    })
+    plugin(["Policy"])
+    await until("it is in force", () => policies().length === 2)
+    const end = performance.now() + 500
+    while (performance.now() < end) {
+      lab.changed()
+      await Bun.sleep(0)
+    }
+    const hook = supervisor
+      .report()
+      .find(one => one.plugin.name === "lab")
+      ?.hooks.get("Policy")
+    expect(hook?.figures().calls).toBeLessThan(60)
+    remove()
+    await goodAnswers()
+  })
+})
+
+test("plugins are reported in the order in which they are asked", async () => {
+  plugin(["Check"], { order: 5 }, lab.address, "b")
+  plugin(["Check"], { order: 1 }, lab.address, "c")
+  plugin(["Check"], { order: 5 }, lab.address, "a")
+  expect(supervisor.report().map(({ plugin: { name } }) => name)).toEqual(["c", "a", "b"])
+  plugin(["Check"], { order: 0 }, lab.address, "b")
+  expect(supervisor.withHook("Check").map(({ name }) => name)).toEqual(["b", "c", "a"])
+  await until("all are ready", () => supervisor.report().every(({ state }) => state === "Ready"))
+})
