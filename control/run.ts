@@ -13,7 +13,7 @@ import { type InjectorProcess, startInjector } from "./injector/mod.ts"
 import { KubernetesSource, type Resource, Reviews } from "./kubernetes/mod.ts"
 import type { Log } from "./log.ts"
 import { joinMesh, type MeshMember, PEER_TIMEOUT_MS } from "./mesh_member.ts"
-import { PluginSupervisor, pluginConditions, pluginWays } from "./plugins/mod.ts"
+import { authorize, PluginSupervisor, pluginConditions, pluginWays } from "./plugins/mod.ts"
 import { allPolicyProblems, policyConditions, servePolicy } from "./policy/mod.ts"
 import { routeConditions, routeProblems } from "./routing/mod.ts"
 import { runTelemetry } from "./run_telemetry.ts"
@@ -179,10 +179,12 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
     }
     if (services.has("policy") && source !== undefined) {
       const { store } = source
+      const asked = plugins
       const server = await servePolicy(store, {
         host,
         port: ports.policy,
         policy: settings.policy,
+        ...(asked === undefined ? {} : { ask: (plugin, facts) => authorize(asked, plugin, facts) }),
         ...tls("proxies"),
       })
       parts.push({ name: "policy", listening: server })

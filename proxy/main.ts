@@ -14,6 +14,7 @@ import { Lifecycle } from "./lifecycle.ts"
 import { createLogger, type Logger } from "./log.ts"
 import { dialThrough, errorCode, loop } from "./net/mod.ts"
 import { createOutbound, ownConnection } from "./outbound/mod.ts"
+import { PluginAsker } from "./ask/mod.ts"
 import { InboundPolicy, OutboundPolicy, PolicyWatch } from "./policy/mod.ts"
 import { QuietMemory } from "./quiet_memory.ts"
 import { serveTaps } from "./tap/mod.ts"
@@ -84,7 +85,12 @@ function run(config: Config, log: Logger): void {
     defaultPolicy: config.defaultInboundPolicy,
     trustDomain: config.trustDomain,
   })
-  const policy = new InboundPolicy({ watch: policyWatch, registry, clock, log, refusals: telemetry.refusals })
+  const asker = new PluginAsker({
+    ...{ openLink, address: config.policyAddress, clock, timers, log },
+    ...{ namespace: config.namespace, pod: config.pod },
+  })
+  const { refusals } = telemetry
+  const policy = new InboundPolicy({ watch: policyWatch, registry, clock, log, refusals, asker })
   policy.observer = telemetry.access
   const reporter = new Reporter({
     openLink,
@@ -155,6 +161,7 @@ function run(config: Config, log: Logger): void {
     policy,
   })
   policyWatch.onChange(() => {
+    asker.want(policyWatch.current.asks)
     inbound.reexamine()
     outbound.reexamine()
   })

@@ -434,6 +434,7 @@ test("what the control plane finds wrong stands under the check that it belongs 
       message: "spec.target.name: there is no x",
     },
     { kind: FaultKind.ROUTE, where: "HTTPRoute shop/r", message: "NoMatchingParent: There is no Service." },
+    { kind: FaultKind.PLUGIN, where: "Plugin hours", message: "Unreachable: it is away" },
     { kind: FaultKind.OPAQUE_PORT, where: "Service shop/c", message: "port 1 is opaque" },
     { kind: FaultKind.NO_IDENTITY, where: "Service shop/d", message: "port 2: 1 of 2" },
   ]
@@ -442,6 +443,7 @@ test("what the control plane finds wrong stands under the check that it belongs 
     "mesh-policies": "warning: AuthorizationPolicy shop/b: spec.target.name: there is no x",
     "mesh-routes": "warning: HTTPRoute shop/r: NoMatchingParent: There is no Service.",
     "mesh-opaque-ports": "warning: Service shop/c: port 1 is opaque",
+    "mesh-plugins": "warning: Plugin hours: Unreachable: it is away",
     "mesh-identities": "warning: Service shop/d: port 2: 1 of 2",
   })
 })
@@ -579,7 +581,7 @@ test("-o json is sections of checks with a link on failure, short shows only wha
       "         -> conduit upgrade, or the conduit of that version: answers of another one may lack what this one shows",
       "         see CHECKS.md#api-version",
       "",
-      "25 checks: 1 failed, 1 warns",
+      "26 checks: 1 failed, 1 warns",
       "",
     ].join("\n"),
   )
@@ -588,7 +590,7 @@ test("-o json is sections of checks with a link on failure, short shows only wha
 test("warnings alone are success", async () => {
   controlPlane = "9.9.9"
   const { out, code } = await conduit(["check"], { KUBECONFIG: kubeconfig() })
-  expect({ code, last: out.trimEnd().split("\n").at(-1) }).toEqual({ code: 0, last: "25 checks: 1 warns" })
+  expect({ code, last: out.trimEnd().split("\n").at(-1) }).toEqual({ code: 0, last: "26 checks: 1 warns" })
 })
 
 test("a control plane that cannot be reached fails the check of it, and what it would tell is not made up", async () => {

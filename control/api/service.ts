@@ -1,5 +1,5 @@
 // The public API on its port: conduit.api.v1 as Connect, gRPC-web (HTTP/1.1) and gRPC (HTTP/2), all on one.
-import type { MessageInitShape } from "@bufbuild/protobuf"
+import type { DescService, MessageInitShape } from "@bufbuild/protobuf"
 import { Code, type ConnectRouter } from "@connectrpc/connect"
 import { connectNodeAdapter } from "@connectrpc/connect-node"
 import { grpcHealthV1, grpcReflectionV1, grpcReflectionV1alpha } from "../../protos/grpc/mod.ts"
@@ -40,6 +40,7 @@ import { gate } from "./gate.ts"
 import { gatewayRoutes } from "./gateway_routes.ts"
 import { identities } from "./identities.ts"
 import { learn } from "./learn.ts"
+import { PluginServices } from "./plugin_services.ts"
 import { pluginFaults, plugins } from "./plugins.ts"
 import { policies } from "./policies.ts"
 import type { ProxyOptions } from "./proxies.ts"
@@ -88,6 +89,9 @@ export interface ApiOptions {
   /** Told of what a call threw by mistake, which its caller does not see. Default: nobody is. */
   readonly onMistake?: (call: string, error: unknown) => void
 }
+
+/** Answers what nothing else does. */
+type Fallback = NonNullable<Parameters<typeof connectNodeAdapter>[0]["fallback"]>
 
 /** What is served. */
 const SERVICES = [
@@ -154,19 +158,20 @@ export async function serveApi(
       whenReady: (callback: () => void) => store.whenSynced(callback),
     }
     const streams = new StandingStreams()
-    const reflect = reflection(SERVICES, [file_conduit_api_v1_error], streams)
+    const all = (): readonly DescService[] => [
+      ...SERVICES,
+      ...(mounted?.mounted() ?? []).map(one => one.service),
+    ]
+    const reflect = reflection(all, [file_conduit_api_v1_error], streams)
     const names = SERVICES.map(({ typeName }) => typeName)
     router.service(grpcHealthV1.Health, health(names, readiness, streams))
     router.service(grpcReflectionV1.ServerReflection, { serverReflectionInfo: reflect })
     router.service(grpcReflectionV1alpha.ServerReflection, { serverReflectionInfo: reflect })
     explainBadJson(router)
   }
-  const listening = await listen({
-    host,
-    port,
-    onRequest: connectNodeAdapter({
-      routes: methods,
-      fallback: otherPaths,
+  const adapter = (routes: (router: ConnectRouter) => void, fallback: Fallback) =>
+    connectNodeAdapter({
+      ...{ routes, fallback },
       readMaxBytes: MAX_API_REQUEST_BYTES,
       contextValues: contextOf,
       // A field that is spelt wrong must not be one that was not asked for.
@@ -178,12 +183,25 @@ export async function serveApi(
         cutsLists,
       ],
       ...(reviews === undefined ? {} : { requestGate: accessGate(reviews) }),
-    }),
+    })
+  // Services of plugins come and go while the API is served.
+  let ofPlugins: Fallback = otherPaths
+  const mounted =
+    supervisor === null
+      ? null
+      : new PluginServices(supervisor, () => {
+          ofPlugins = adapter(router => mounted?.route(router), otherPaths)
+        })
+  const listening = await listen({
+    host,
+    port,
+    onRequest: adapter(methods, (request, response) => ofPlugins(request, response)),
     tls,
   })
   return {
     port: listening.port,
     close: () => {
+      mounted?.stop()
       changes.stop()
       listening.close()
     },

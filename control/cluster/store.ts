@@ -189,6 +189,11 @@ export class ClusterStore {
     return this.pluginsByName.values()
   }
 
+  /** A Plugin. */
+  plugin(name: string): PluginRecord | undefined {
+    return this.pluginsByName.get(name)
+  }
+
   /** What plugins change about the endpoints of a port of a Service, in the order in which it counts. */
   amendmentsOf(namespace: string, service: string, port: number): readonly AmendmentRecord[] {
     const found = [...this.amendmentsByPort.get(`${namespace}/${service} ${port}`)]

@@ -52,8 +52,7 @@ export async function serveDestination(
     host,
     port,
     tls,
-    path: WATCH_PATH,
-    open: (stream, peer) => new ProxyStream(stream, { store, topics, counts, peer }),
+    methods: { [WATCH_PATH]: (stream, peer) => new ProxyStream(stream, { store, topics, counts, peer }) },
     ...(keepalive === undefined ? {} : { keepalive }),
   })
   return {

@@ -53,6 +53,10 @@ export function policyStep(chain: Chain, call: AdmittedCall): void {
     object: objectOf(world, one.pod, judgement),
     details: [
       `it is known as ${clientText(call, one)}`,
+      ...judgement.asks.map(
+        ({ question, allowed: { namespace, name } }) =>
+          `plugin ${question.plugin} is asked about it by AuthorizationPolicy ${namespace}/${name}, and may ${verdict.allowed ? "refuse" : "allow"} it`,
+      ),
       ...judgement.misses.map(
         miss => `AuthorizationPolicy ${miss.namespace}/${miss.name} ${CLAUSES[miss.failed]}`,
       ),

@@ -14,6 +14,13 @@ export interface LabBehaviour {
   policies: () => MessageInitShape<typeof pluginPolicyV1.SupplyResponseSchema> | null
   amendments: () => MessageInitShape<typeof pluginDestinationV1.AmendResponseSchema> | null
   check: () => Promise<MessageInitShape<typeof pluginHooksV1.CheckResponseSchema>>
+  authorize: (
+    request: pluginPolicyV1.AuthorizeRequest,
+  ) => Promise<MessageInitShape<typeof pluginPolicyV1.AuthorizeResponseSchema>>
+  /** What it says of its services. */
+  services: () => MessageInitShape<typeof pluginHooksV1.ServicesResponseSchema>
+  /** Adds what serves them. */
+  route: (router: ConnectRouter) => void
 }
 
 /** A plugin that runs. */
@@ -37,6 +44,9 @@ export class LabPlugin implements AsyncDisposable {
       policies: () => ({ policies: [] }),
       amendments: () => ({ amendments: [] }),
       check: () => Promise.resolve({ lines: [] }),
+      services: () => ({}),
+      route: () => {},
+      authorize: () => Promise.resolve({ decision: pluginPolicyV1.Decision.DEFER }),
     }
   }
 
@@ -59,7 +69,9 @@ export class LabPlugin implements AsyncDisposable {
 
   /** Listens, on the same port as before. */
   async listen(): Promise<void> {
-    const server = createServer(connectNodeAdapter({ routes: router => this.#routes(router) }))
+    const server = createServer((request, response) =>
+      connectNodeAdapter({ routes: router => this.#routes(router) })(request, response),
+    )
     server.on("session", session => {
       this.#sessions.add(session)
       session.on("close", () => this.#sessions.delete(session))
@@ -89,6 +101,7 @@ export class LabPlugin implements AsyncDisposable {
       },
     })
     router.service(pluginPolicyV1.PolicyHookService, {
+      authorize: request => this.behaviour.authorize(request),
       supply: (requests, { signal }) =>
         this.#stream(requests, this.supplied, () => this.behaviour.policies(), signal),
     })
@@ -97,6 +110,8 @@ export class LabPlugin implements AsyncDisposable {
         this.#stream(requests, this.amended, () => this.behaviour.amendments(), signal),
     })
     router.service(pluginHooksV1.CheckHookService, { check: () => this.behaviour.check() })
+    router.service(pluginHooksV1.ApiHookService, { services: () => this.behaviour.services() })
+    this.behaviour.route(router)
   }
 
   async *#stream<Request, Answer>(

@@ -1,7 +1,7 @@
 // One plugin: describes it, keeps its streams, and begins anew whenever they break. What it answered last goes on to hold
 // meanwhile; it is taken back when the object goes, or no longer has the hook.
 import { create, type DescService } from "@bufbuild/protobuf"
-import { type Client, createClient, type Transport } from "@connectrpc/connect"
+import { type Client, Code, ConnectError, createClient, type Transport } from "@connectrpc/connect"
 import {
   type ConfigurationCheck,
   configurationCheck,
@@ -99,6 +99,7 @@ export class PluginLink {
   #check: ConfigurationCheck = () => []
   #policies: readonly PolicyRecord[] = []
   #amendments = new Map<string, AmendmentRecord>()
+  readonly #doubt = new Wake()
   readonly #workloads = new Wake()
   readonly #ports = new Wake()
 
@@ -151,9 +152,21 @@ export class PluginLink {
     const calls = this.hooks.get(hook)
     if (calls === undefined) throw new Error(`the plugin "${this.plugin.name}" has no hook ${hook}`)
     return await calls.call(async options => {
-      if (this.#way === null) throw new Error(this.reason === "" ? "it is not connected yet" : this.reason)
-      return await make(createClient(service, this.#way.transport), this.context(), options)
+      const client = this.client(service)
+      try {
+        return await make(client, this.context(), options)
+      } catch (error) {
+        // It may be gone: whether it is is found out at once.
+        if (error instanceof ConnectError && error.code === Code.Unavailable) this.#doubt.wake()
+        throw error
+      }
     })
+  }
+
+  /** A client for what has no deadline. @throws Error with a sentence where the plugin is not there */
+  client<Service extends DescService>(service: Service): Client<Service> {
+    if (this.#way === null) throw new Error(this.reason === "" ? "it is not connected yet" : this.reason)
+    return createClient(service, this.#way.transport)
   }
 
   /** What every call carries. */
@@ -260,7 +273,7 @@ export class PluginLink {
     if (destination !== undefined) streams.push(this.#amend(transport, destination, round.signal))
     const again = async (): Promise<void> => {
       for (;;) {
-        await pause(DESCRIBE_AGAIN_MS, round.signal)
+        await Promise.race([pause(DESCRIBE_AGAIN_MS, round.signal), this.#doubt.wait()])
         if (round.signal.aborted) return
         await this.#describe(transport)
         this.#judge()

@@ -93,6 +93,13 @@ export class PluginSupervisor {
     return await link.ask(hook, service, make)
   }
 
+  /** A client of one plugin, for streams. @throws Error with a sentence where it is not there */
+  client<Service extends DescService>(name: string, service: Service): Client<Service> {
+    const link = this.#links.get(name)
+    if (link === undefined) throw new Error(`there is no plugin "${name}"`)
+    return link.client(service)
+  }
+
   /** Asks every plugin with a hook at once; answers in their order. Never throws. */
   async askAll<Service extends DescService, Answer>(
     hook: PluginHook,

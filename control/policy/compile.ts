@@ -1,12 +1,15 @@
 // Compiles the policies of a pod: objects that speak of workloads and names become what a proxy compares, identities,
 // addresses and port numbers. A pure function of the cluster, so that proposed policies can be compiled as well.
-import type { AuthorizationPolicy, PlacedSource, PolicyHead } from "../../deploy/policy/mod.ts"
+import { createHash } from "node:crypto"
+import type { AskedPlugin, AuthorizationPolicy, PlacedSource, PolicyHead } from "../../deploy/policy/mod.ts"
 import {
   ACTION_ALLOW,
+  ACTION_ASK,
   ACTION_AUDIT,
   ACTION_DENY,
   DEFAULT_CLUSTER_NETWORKS,
   defaultPolicyNumber,
+  type PluginQuestion,
   type Policy,
   type Probe,
   type Source,
@@ -14,6 +17,9 @@ import {
 } from "../../protos/authorization/mod.ts"
 import type { ClusterStore, PodRecord } from "../cluster/mod.ts"
 import type { ClientPods } from "./client_pods.ts"
+
+/** Digits of a question's version: it tells a plugin's settings from those before. */
+const QUESTION_VERSION_DIGITS = 8
 
 /** What an installation decides about all policies. */
 export interface PolicyOptions {
@@ -32,7 +38,7 @@ export const POLICY_DEFAULTS: PolicyOptions = {
   defaultPolicy: "all-unauthenticated",
 }
 
-const ACTIONS = { Allow: ACTION_ALLOW, Deny: ACTION_DENY, Audit: ACTION_AUDIT } as const
+const ACTIONS = { Allow: ACTION_ALLOW, Deny: ACTION_DENY, Audit: ACTION_AUDIT, Ask: ACTION_ASK } as const
 
 /**
  * The compiled policies of a pod.
@@ -51,6 +57,9 @@ export function compilePod(
   for (const policy of policies) {
     if (!isTarget(store, policy, pod)) continue
     const { namespace, name, action, target, rules } = policy
+    const ask = policy.ask === null ? undefined : questionOf(store, policy.ask)
+    // A plugin that is not there leaves everything to the other policies, as it did before it came.
+    if (ask === null) continue
     const ports = target.ports === null ? [] : portNumbers(pod, target.ports)
     if (target.ports !== null && ports.length === 0) continue
     compiled.push({
@@ -63,6 +72,7 @@ export function compilePod(
         from: rule.from.map(source => compileSource(source, clients, options)),
         to: rule.to,
       })),
+      ...(ask === undefined ? {} : { ask }),
     })
   }
   return {
@@ -72,6 +82,17 @@ export function compilePod(
     probes: probesOf(pod),
     trustDomain: options.trustDomain,
   }
+}
+
+/** Who is asked; null where there is no such plugin, or none that is asked about requests. */
+function questionOf(store: ClusterStore, { plugin: name, headers }: AskedPlugin): PluginQuestion | null {
+  const plugin = store.plugin(name)?.plugin
+  const hook = plugin?.hooks.find(one => one.name === "Authorize")
+  if (plugin === undefined || hook === undefined) return null
+  const { address, configuration } = plugin
+  const told = JSON.stringify([address, configuration])
+  const version = createHash("sha256").update(told).digest("hex").slice(0, QUESTION_VERSION_DIGITS)
+  return { plugin: name, headers, deadlineMs: hook.deadlineMs, fail: hook.failurePolicy === "Fail", version }
 }
 
 /** All policies of a namespace. */

@@ -2,6 +2,7 @@
 // explain.
 import {
   ACTION_ALLOW,
+  type AskMatch,
   explain,
   type FailedClause,
   type PolicyClient,
@@ -40,6 +41,8 @@ export interface Judgement {
   readonly verdict: Verdict
   /** Where none of the policies allows it: those that could have. */
   readonly misses: readonly NearMiss[]
+  /** What plugins are asked about it, whose answer may change the verdict. */
+  readonly asks: readonly AskMatch[]
 }
 
 /**
@@ -57,7 +60,8 @@ export function judge(
 ): Judgement {
   const rules = set.connection(client, port)
   const verdict = request === null ? rules.raw : rules.request(request.method, request.target)
-  if (verdict.cause !== "not-allowed") return { verdict, misses: [] }
+  const asks = request === null ? [] : rules.questions(request.method, request.target, verdict)
+  if (verdict.cause !== "not-allowed") return { verdict, misses: [], asks }
   const { policies } = explain(policy, client, port, request)
   const misses = policies
     .filter(one => one.action === ACTION_ALLOW && one.targetsPort)
@@ -68,5 +72,5 @@ export function judge(
       }
       return { namespace, name, ...nearest }
     })
-  return { verdict, misses }
+  return { verdict, misses, asks }
 }

@@ -1,5 +1,6 @@
 // Tells proxies who may call their pods: conduit.policy.v1. Compiles policies, proposed ones too, and finds what is
 // wrong with them.
+export type { AskPlugin, AuthorizeFacts } from "./ask.ts"
 export { ClientPods } from "./client_pods.ts"
 export {
   compilePod,

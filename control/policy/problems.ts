@@ -26,6 +26,7 @@ export type PolicyProblemReason =
   | "Contradicted"
   | "NeverMatches"
   | "HidesRequests"
+  | "PluginNotFound"
 
 /** A problem of a policy. */
 export interface PolicyProblem {
@@ -114,6 +115,7 @@ export function policyProblems(
     checkClients(store, policy, options, add)
     checkHttp(store, policy, pods, add)
     checkDenied(policy, all, pods, add)
+    checkPlugin(store, policy, add)
     return problems
   })
 }
@@ -213,9 +215,9 @@ function checkHttp(
   if (opaque.length === 0) return
   const list = [...new Set(opaque.map(({ port }) => port))].join(", ")
   for (const [index, rule] of rules.entries()) {
-    if (rule.to.length === 0) continue
-    const field = `spec.rules[${index}].to`
-    if (action === "Deny") {
+    if (rule.to.length === 0 && action !== "Ask") continue
+    const field = rule.to.length === 0 ? `spec.rules[${index}]` : `spec.rules[${index}].to`
+    if (action === "Deny" || action === "Ask") {
       const message = `port ${list} is opaque, so requests are not seen there: every connection of these clients is refused`
       add("HidesRequests", field, message)
     } else if (opaque.length === ports.length) {
@@ -264,6 +266,22 @@ function checkDenied(
   )
   if (deny === undefined) return
   add("Contradicted", "spec.rules", `the Deny policy "${deny.name}" refuses everything that this one allows`)
+}
+
+/** An Ask that nobody answers: it leaves everything to the other policies. */
+function checkPlugin(store: ClusterStore, { ask }: AuthorizationPolicy, add: Add): void {
+  if (ask === null) return
+  const field = "spec.plugin"
+  const found = store.plugin(ask.plugin)
+  if (found === undefined) {
+    const meant = didYouMean(
+      ask.plugin,
+      [...store.plugins()].map(({ name }) => name),
+    )
+    add("PluginNotFound", field, `there is no Plugin "${ask.plugin}"${meant}; nobody is asked`)
+  } else if (!found.plugin.hooks.some(({ name }) => name === "Authorize")) {
+    add("PluginNotFound", field, `the Plugin "${ask.plugin}" has not the hook Authorize; nobody is asked`)
+  }
 }
 
 function coversTarget(

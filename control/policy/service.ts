@@ -10,14 +10,17 @@ import {
   TopicSet,
   type TopicState,
 } from "../serve/mod.ts"
+import { type AskPlugin, AskStream } from "./ask.ts"
 import { ClientPods } from "./client_pods.ts"
 import { compilePod, POLICY_DEFAULTS, type PolicyOptions, policiesOf } from "./compile.ts"
 import { compileTraffic } from "./compile_traffic.ts"
 import { policyState, unchangedState } from "./state.ts"
 import { type PodName, PolicyWatch, type WatchCounts } from "./watch.ts"
 
-/** Path of the only method. */
+/** Path of the method that tells policies. */
 export const WATCH_PATH = `/${policyV1.PolicyService.typeName}/Watch`
+/** Path of the method that has plugins asked. */
+export const ASK_PATH = `/${policyV1.PolicyService.typeName}/Ask`
 
 /** How the service is served. */
 export interface PolicyServiceOptions {
@@ -27,6 +30,8 @@ export interface PolicyServiceOptions {
   readonly port: number
   /** Default: `POLICY_DEFAULTS`. */
   readonly policy?: PolicyOptions
+  /** Asks a plugin about a request. Default: nobody answers. */
+  readonly ask?: AskPlugin
   /** Intervals of PINGs to proxies. */
   readonly keepalive?: KeepaliveOptions
   /** TLS of the port; where it requires certificates, a proxy must prove the identity of the pod that it names. */
@@ -47,7 +52,7 @@ export interface PolicyServer extends Listening {
  * @throws Error with a sentence for a person when the port cannot be listened on
  */
 export async function servePolicy(store: ClusterStore, options: PolicyServiceOptions): Promise<PolicyServer> {
-  const { host, port, keepalive, policy = POLICY_DEFAULTS, tls } = options
+  const { host, port, keepalive, policy = POLICY_DEFAULTS, tls, ask = nobody } = options
   const clients = new ClientPods(store)
   const topics = podTopics(store, clients, policy)
   const unsubscribe = store.subscribe(dirt => {
@@ -59,8 +64,10 @@ export async function servePolicy(store: ClusterStore, options: PolicyServiceOpt
     host,
     port,
     tls,
-    path: WATCH_PATH,
-    open: (stream, peer) => new PolicyWatch(stream, { store, topics, counts, peer }),
+    methods: {
+      [WATCH_PATH]: (stream, peer) => new PolicyWatch(stream, { store, topics, counts, peer }),
+      [ASK_PATH]: (stream, peer) => new AskStream(stream, { store, ask, peer }),
+    },
     ...(keepalive === undefined ? {} : { keepalive }),
   })
   return {
@@ -75,6 +82,10 @@ export async function servePolicy(store: ClusterStore, options: PolicyServiceOpt
   }
 }
 
+function nobody(plugin: string): Promise<never> {
+  return Promise.reject(new Error(`plugin ${plugin} cannot be asked: no plugins are called here`))
+}
+
 function podTopics(
   store: ClusterStore,
   clients: ClientPods,
@@ -86,6 +97,8 @@ function podTopics(
     key: ({ namespace, pod }) => `${namespace}/${pod}`,
     resolve({ namespace, pod: name }) {
       const dependsOn = [`pod/${namespace}/${name}`, `policies/${namespace}`]
+      for (const { ask } of policiesOf(store, namespace))
+        if (ask !== null) dependsOn.push(`plugin/${ask.plugin}`)
       const pod = store.pod(namespace, name)
       // Not known yet, or gone already: what its proxy holds goes on to hold.
       if (pod === undefined) return { state: null, dependsOn }
@@ -117,6 +130,7 @@ function clientNamespaces(store: ClusterStore, namespace: string): Set<string> {
 /** Keys of what is different now, as `resolve` names them. */
 function soiledBy(dirt: ClusterDirt): string[] {
   const keys = [...dirt.pods]
+  for (const plugin of dirt.plugins) keys.push(`plugin/${plugin}`)
   for (const namespace of dirt.policies) keys.push(`policies/${namespace}`)
   for (const namespace of namespacesOf(dirt)) keys.push(`clients/${namespace}`)
   return keys

@@ -24,19 +24,21 @@ interface Question {
 }
 
 /**
- * Answers questions about services, and about all that their messages need; the method of both versions.
+ * Answers questions about the services of the moment, and about all that their messages need; the method of both versions.
  *
  * @param more  files that no service needs, such as those with the details of errors
  */
 export function reflection(
-  services: readonly DescService[],
+  services: () => readonly DescService[],
   more: readonly DescFile[],
   streams: StandingStreams,
 ) {
-  const catalogue = new Catalogue(services, more)
+  let catalogue = new Catalogue(services(), more)
   return async function* answers<Q extends Question>(questions: AsyncIterable<Q>) {
     using _ = streams.enter()
     for await (const question of questions) {
+      const now = services()
+      if (!catalogue.tells(now)) catalogue = new Catalogue(now, more)
       const messageResponse = catalogue.answer(question.messageRequest)
       yield { validHost: question.host, originalRequest: question, messageResponse }
     }
@@ -72,6 +74,12 @@ class Catalogue {
       for (const { name } of parts) this.symbols.set(`${type.typeName}.${name}`, file)
     }
     for (const needed of file.dependencies) this.add(needed)
+  }
+
+  /** Whether it is made of these services. */
+  tells(services: readonly DescService[]): boolean {
+    const { services: told } = this
+    return told.length === services.length && told.every((service, index) => service === services[index])
   }
 
   answer({ case: kind, value }: Question["messageRequest"]): Answer {

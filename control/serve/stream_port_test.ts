@@ -12,10 +12,11 @@ beforeAll(async () => {
   served = await listenForStreams({
     host: "127.0.0.1",
     port: 0,
-    path: PATH,
-    open: (stream, peer) => {
-      peers.push(peer)
-      return { onMessage: message => void stream.sendMessage(message), onClose() {} }
+    methods: {
+      [PATH]: (stream, peer) => {
+        peers.push(peer)
+        return { onMessage: message => void stream.sendMessage(message), onClose() {} }
+      },
     },
   })
 })

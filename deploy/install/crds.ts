@@ -10,9 +10,11 @@ import {
   PLUGIN_PLURAL,
 } from "../plugin_object/mod.ts"
 import {
+  EGRESS_ACTIONS,
   EGRESS_FIELDS,
   EGRESS_KIND,
   LIMIT_KEYS,
+  MAX_ASKED_HEADERS,
   MAX_LIMIT_REQUESTS,
   MAX_POLICY_RULES,
   MAX_POLICY_VALUES,
@@ -38,7 +40,7 @@ export function crds(): InstallObject[] {
   const action = { name: "Action", type: "string", jsonPath: ".spec.action" }
   return [
     policy(POLICY_KIND, ["authzpolicy"], [action], "Says who may call a workload's ports.", {
-      required: [...POLICY_FIELDS.spec],
+      required: ["target", "action", "rules"],
       properties: policySpec(),
     }),
     policy(EGRESS_KIND, [], [action], "Says what a workload may call outside of the cluster.", {
@@ -186,7 +188,17 @@ function policySpec(): object {
     action: {
       type: "string",
       enum: [...POLICY_ACTIONS],
-      description: "Deny beats Allow; Audit counts, logs and lets through.",
+      description: "Deny beats Allow; Audit counts, logs and lets through; Ask has a plugin decide.",
+    },
+    plugin: {
+      type: "string",
+      pattern: "^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$",
+      description: "Of action Ask: the Plugin, with the hook Authorize, that is asked about each request.",
+    },
+    headers: {
+      ...TEXTS,
+      maxItems: MAX_ASKED_HEADERS,
+      description: "Of action Ask: header fields that the plugin is told, in lower case.",
     },
     rules: {
       type: "array",
@@ -224,7 +236,7 @@ function egressSpec(): object {
     target: target(false),
     action: {
       type: "string",
-      enum: [...POLICY_ACTIONS],
+      enum: [...EGRESS_ACTIONS],
       description:
         "Deny beats Allow; once an Allow holds, what none allows is denied; Audit counts, logs and lets through.",
     },

@@ -24,7 +24,7 @@ export const TARGET_KINDS = [
 export type TargetKind = (typeof TARGET_KINDS)[number]
 
 /** What a policy may do. */
-export const POLICY_ACTIONS = ["Allow", "Deny", "Audit"] as const
+export const POLICY_ACTIONS = ["Allow", "Deny", "Audit", "Ask"] as const
 
 /** An action of `POLICY_ACTIONS`. */
 export type PolicyAction = (typeof POLICY_ACTIONS)[number]
@@ -32,7 +32,7 @@ export type PolicyAction = (typeof POLICY_ACTIONS)[number]
 /** Fields by the mapping that holds them; the custom resource definition has the same. */
 export const POLICY_FIELDS = {
   object: ["apiVersion", "kind", "metadata", "spec", "status"],
-  spec: ["target", "action", "rules"],
+  spec: ["target", "action", "rules", "plugin", "headers"],
   target: ["kind", "name", "ports"],
   rule: ["from", "to"],
   from: ["deployments", "serviceAccounts", "namespaces", "identities", "networks"],
@@ -44,6 +44,9 @@ export const MAX_POLICY_RULES = 1024
 
 /** Values of one list at most; answers a generated policy that names every pod of a cluster by address. */
 export const MAX_POLICY_VALUES = 1024
+
+/** Header fields that a plugin is told at most: each goes with every question. */
+export const MAX_ASKED_HEADERS = 32
 
 /** A port of the target: a number, or the name of a container's port. */
 export type TargetPort = number | string
@@ -87,12 +90,22 @@ export interface PolicyRule {
   readonly to: readonly PolicyOperation[]
 }
 
+/** Who is asked by a policy with action Ask. */
+export interface AskedPlugin {
+  /** Name of a Plugin with the hook Authorize. */
+  readonly plugin: string
+  /** Header fields that it is told, in lower case. */
+  readonly headers: readonly string[]
+}
+
 /** A policy that was understood. */
 export interface AuthorizationPolicy {
   readonly namespace: string
   readonly name: string
   readonly target: PolicyTarget
   readonly action: PolicyAction
+  /** Null for other actions than Ask. */
+  readonly ask: AskedPlugin | null
   readonly rules: readonly PolicyRule[]
   /** The plugin that supplies it, and why; absent for an object of the cluster. */
   readonly suppliedBy?: { readonly plugin: string; readonly reason: string }

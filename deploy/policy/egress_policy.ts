@@ -1,13 +1,7 @@
 // EgressPolicy of policy.conduit.io/v1alpha1: what a workload, or a namespace, may call outside of the cluster. Its model,
 // and how it is read.
 import { parseNetwork } from "../../protos/authorization/mod.ts"
-import {
-  MAX_POLICY_RULES,
-  POLICY_ACTIONS,
-  type PolicyAction,
-  type PolicyComplaint,
-  type PolicyFieldPath,
-} from "./authorization_policy.ts"
+import { MAX_POLICY_RULES, type PolicyComplaint, type PolicyFieldPath } from "./authorization_policy.ts"
 import { isForeign, type Mapping, type PolicyHead, PolicyReader, show } from "./policy_reader.ts"
 
 /** Kind of the objects. */
@@ -18,6 +12,12 @@ export const EGRESS_FIELDS = {
   spec: ["target", "action", "rules"],
   rule: ["hosts", "networks", "ports"],
 } as const
+
+/** What a policy may do: no plugin is asked about what is outside. */
+export const EGRESS_ACTIONS = ["Allow", "Deny", "Audit"] as const
+
+/** An action of `EGRESS_ACTIONS`. */
+export type EgressAction = (typeof EGRESS_ACTIONS)[number]
 
 /** Destinations: any of the hosts, at any of the networks, at any of the ports. Empty lists mean any. */
 export interface EgressRule {
@@ -30,7 +30,7 @@ export interface EgressRule {
 
 /** A policy that was understood. Its target has no ports: they would be the target's own. */
 export interface EgressPolicy extends PolicyHead {
-  readonly action: PolicyAction
+  readonly action: EgressAction
   readonly rules: readonly EgressRule[]
 }
 
@@ -68,7 +68,7 @@ class Reader extends PolicyReader {
         "counts for nothing here: name the ports that are called in spec.rules",
       )
     }
-    const action = this.choice(spec.action, ["spec", "action"], POLICY_ACTIONS)
+    const action = this.choice(spec.action, ["spec", "action"], EGRESS_ACTIONS)
     const rules: EgressRule[] = []
     const path = ["spec", "rules"]
     for (const [index, entry] of this.list(spec.rules, path, "a policy needs at least one rule")) {

@@ -1,6 +1,8 @@
 // The face of deploy/policy: our policies as people write them, and every way to get one wrong.
 export {
+  type AskedPlugin,
   type AuthorizationPolicy,
+  MAX_ASKED_HEADERS,
   MAX_POLICY_RULES,
   MAX_POLICY_VALUES,
   type PlacedSource,
@@ -20,6 +22,7 @@ export {
 } from "./authorization_policy.ts"
 export { learnedYaml } from "./learned_yaml.ts"
 export {
+  EGRESS_ACTIONS,
   EGRESS_FIELDS,
   EGRESS_KIND,
   type EgressPolicy,

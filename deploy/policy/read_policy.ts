@@ -3,7 +3,9 @@
 import { parseNetwork, readPattern } from "../../protos/authorization/mod.ts"
 import { didYouMean } from "../suggest/mod.ts"
 import {
+  type AskedPlugin,
   type AuthorizationPolicy,
+  MAX_ASKED_HEADERS,
   MAX_POLICY_RULES,
   type PlacedSource,
   POLICY_ACTIONS,
@@ -48,6 +50,7 @@ export function readAuthorizationPolicy(raw: unknown, defaultNamespace = "defaul
 const DNS_LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/
 const DNS_NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Z-]+$/
+const HEADER = /^[!#$%&'*+.^_`|~0-9a-z-]{1,256}$/
 const SPIFFE = /^spiffe:\/\/[a-z0-9._-]+\/[A-Za-z0-9._\-/]*\*?$/
 
 class Reader extends PolicyReader {
@@ -55,6 +58,7 @@ class Reader extends PolicyReader {
     const { namespace, head, spec } = this.head(object, POLICY_FIELDS.spec)
     if (spec === null) return null
     const action = this.choice(spec.action, ["spec", "action"], POLICY_ACTIONS)
+    const ask = this.ask(spec, action === "Ask")
     const rules: PolicyRule[] = []
     for (const [index, rule] of this.list(
       spec.rules,
@@ -70,7 +74,28 @@ class Reader extends PolicyReader {
         `has ${rules.length} rules, more than ${MAX_POLICY_RULES}; split the policy`,
       )
     if (head === null || action === null) return null
-    return { ...head, action, rules }
+    return { ...head, action, ask, rules }
+  }
+
+  private ask(spec: Mapping, asks: boolean): AskedPlugin | null {
+    if (!asks) {
+      for (const field of ["plugin", "headers"])
+        if (spec[field] !== undefined) this.add(["spec", field], "counts with action Ask only")
+      return null
+    }
+    const plugin = this.name(spec.plugin, ["spec", "plugin"])
+    const headers: string[] = []
+    for (const [index, name] of this.texts(spec.headers, ["spec", "headers"], true)) {
+      if (HEADER.test(name)) headers.push(name)
+      else
+        this.add(
+          ["spec", "headers", index],
+          `must be the name of a header field in lower case, such as x-tenant, not ${show(name)}`,
+        )
+    }
+    if (headers.length > MAX_ASKED_HEADERS)
+      this.add(["spec", "headers"], `has ${headers.length} names, more than ${MAX_ASKED_HEADERS}`)
+    return plugin === null ? null : { plugin, headers: [...new Set(headers)] }
   }
 
   private rule(value: unknown, path: PolicyFieldPath, namespace: string): PolicyRule | null {

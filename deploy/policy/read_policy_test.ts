@@ -164,3 +164,17 @@ test("a port that the target does not declare is named, with the one that was me
     `spec.target.ports[1] is 9090, ${has}`,
   ])
 })
+
+test("action Ask names a plugin and the header fields that it is told; other actions name none", () => {
+  const ask = (more: string) => GOOD.replace("action: Allow", `action: Ask\n${more}`)
+  const read = readAuthorizationPolicy(parse(ask("  plugin: hours\n  headers: [x-tenant, x-tenant]")))
+  expect(read).toMatchObject({ complaints: [], policy: { ask: { plugin: "hours", headers: ["x-tenant"] } } })
+  expect(readAuthorizationPolicy(parse(GOOD)).policy?.ask).toBeNull()
+  expect(complaints(ask(""))).toBe("spec.plugin is missing")
+  expect(complaints(ask("  plugin: hours\n  headers: [X-Tenant]"))).toContain(
+    "in lower case, such as x-tenant",
+  )
+  expect(complaints(GOOD.replace("action: Allow", "action: Deny\n  plugin: hours"))).toBe(
+    "spec.plugin counts with action Ask only",
+  )
+})

@@ -2,10 +2,10 @@
 // rarely; written for clarity, and held to the fast evaluator by a property test.
 import { PathReading } from "./normal_path.ts"
 import { PolicySet } from "./policy_set.ts"
-import { isKnownAction, twinOf } from "./request_rules.ts"
+import { isKnownAction, isStrict, twinOf } from "./request_rules.ts"
 import { ClientFacts, type PolicyClient, Sources } from "./source_match.ts"
 import type { Verdict } from "./verdict.ts"
-import { ACTION_DENY, type Operation, type Rule, type WorkloadPolicy } from "./workload_policy.ts"
+import type { Operation, Rule, WorkloadPolicy } from "./workload_policy.ts"
 
 /** A request that is asked about. */
 export interface RequestFacts {
@@ -80,16 +80,16 @@ function failedClause(
   request: RequestFacts | null,
   path: string,
 ): FailedClause {
-  if (!new Sources(rule.from, action === ACTION_DENY).match(client)) return "from"
+  if (!new Sources(rule.from, isStrict(action)).match(client)) return "from"
   if (rule.to.length === 0) return ""
-  if (request === null) return action === ACTION_DENY ? "" : "http"
+  if (request === null) return isStrict(action) ? "" : "http"
   const byMethod = rule.to.filter(operation => hasMethod(operation, action, request.method))
   if (byMethod.length === 0) return "methods"
   return byMethod.some(operation => hasPath(operation, action, path)) ? "" : "paths"
 }
 
 function hasMethod({ methods }: Operation, action: number, method: string): boolean {
-  return methods.length === 0 || methods.includes(action === ACTION_DENY ? method.toUpperCase() : method)
+  return methods.length === 0 || methods.includes(isStrict(action) ? method.toUpperCase() : method)
 }
 
 function hasPath({ paths }: Operation, action: number, path: string): boolean {
@@ -98,7 +98,7 @@ function hasPath({ paths }: Operation, action: number, path: string): boolean {
     paths.some(
       pattern =>
         (pattern.endsWith("*") ? path.startsWith(pattern.slice(0, -1)) : path === pattern) ||
-        (action === ACTION_DENY && path === twinOf(pattern) && path !== ""),
+        (isStrict(action) && path === twinOf(pattern) && path !== ""),
     )
   )
 }

@@ -10,17 +10,20 @@ export {
 } from "./explain.ts"
 export { contains, type Network, parseIp, parseNetwork } from "./network.ts"
 export { PathReading, readPattern } from "./normal_path.ts"
+export { type AskMatch, isOpen } from "./ask_rules.ts"
 export { type ConnectionPolicy, PolicySet } from "./policy_set.ts"
 export type { PolicyClient } from "./source_match.ts"
 export type { AuditMatch, Cause, Verdict } from "./verdict.ts"
 export {
   ACTION_ALLOW,
+  ACTION_ASK,
   ACTION_AUDIT,
   ACTION_DENY,
   DEFAULT_CLUSTER_NETWORKS,
   DEFAULT_POLICY_NAMES,
   defaultPolicyNumber,
   type Operation,
+  type PluginQuestion,
   type Policy,
   type Probe,
   type Rule,

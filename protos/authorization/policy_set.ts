@@ -1,15 +1,19 @@
 // Decides. First by what a connection shows (port, address, identity), once; then by what each request shows.
+import { type AskMatch, AskRules, isOpen } from "./ask_rules.ts"
 import { contains, type Network, parseNetwork } from "./network.ts"
 import { PathReading } from "./normal_path.ts"
-import { Clause, isKnownAction, RequestRules } from "./request_rules.ts"
+import { Clause, isKnownAction, isStrict, RequestRules } from "./request_rules.ts"
 import { ClientFacts, type PolicyClient, Sources } from "./source_match.ts"
 import { type AuditMatch, Outcome, outcome, type Verdict } from "./verdict.ts"
 import {
   ACTION_ALLOW,
+  ACTION_ASK,
   ACTION_AUDIT,
   ACTION_DENY,
   DEFAULT_POLICY_NAMES,
   type Operation,
+  type PluginQuestion,
+  type Policy,
   type WorkloadPolicy,
 } from "./workload_policy.ts"
 
@@ -29,6 +33,8 @@ const NOT_ALLOWED = outcome(false, "not-allowed")
 const PROBE = outcome(true, "probe", "probe").verdict
 const DEFAULT_AUDIT: AuditMatch = { namespace: "", name: "audit", rule: -1 }
 const NO_PROBES: ReadonlySet<string> = new Set()
+const NO_ASKS: readonly AskRules[] = []
+const NO_QUESTIONS: readonly AskMatch[] = []
 
 interface CompiledRule {
   readonly action: number
@@ -43,11 +49,15 @@ interface CompiledPolicy {
   readonly ports: ReadonlySet<number> | null
   readonly allows: boolean
   readonly readsPaths: boolean
+  /** Null for a policy that decides by itself. */
+  readonly ask: PluginQuestion | null
   readonly rules: readonly CompiledRule[]
 }
 
 /** All policies of a pod, ready to decide. Immutable; a new state is a new set. */
 export class PolicySet {
+  /** Whether any policy has a plugin asked. */
+  readonly asks: boolean
   private readonly policy: WorkloadPolicy
   private readonly policies: readonly CompiledPolicy[]
   private readonly clusterNetworks: readonly Network[]
@@ -59,26 +69,28 @@ export class PolicySet {
     this.policies = policy.policies.map(one => ({
       ports: one.allPorts ? null : new Set(one.ports),
       // What this version does not know may have been meant to allow little: it allows nothing.
-      allows: one.action === ACTION_ALLOW || !isKnownAction(one.action),
+      allows: one.action === ACTION_ALLOW || !isKnown(one),
       readsPaths: one.action !== ACTION_AUDIT && one.rules.some(rule => rule.to.some(readsPaths)),
-      rules: !isKnownAction(one.action)
+      ask: one.action === ACTION_ASK ? (one.ask ?? null) : null,
+      rules: !isKnown(one)
         ? []
         : one.rules.map((rule, index) => ({
             action: one.action,
-            sources: new Sources(rule.from, one.action === ACTION_DENY),
+            sources: new Sources(rule.from, isStrict(one.action)),
             to: rule.to,
-            clause: new Clause(order++, one.action !== ACTION_DENY, one.namespace, one.name, index),
+            clause: new Clause(order++, !isStrict(one.action), one.namespace, one.name, index),
             hidden: new Outcome({
               allowed: false,
               cause: "hidden-requests",
               namespace: one.namespace,
               name: one.name,
               rule: index,
-              detail: "the connection is not HTTP, and requests that the policy denies could be within",
+              detail: `the connection is not HTTP, and requests ${one.action === ACTION_ASK ? "about which the policy has a plugin asked" : "that the policy denies"} could be within`,
               audit: null,
             }),
           })),
     }))
+    this.asks = this.policies.some(({ ask }) => ask !== null)
     this.clusterNetworks = policy.clusterNetworks.map(parseNetwork).filter(one => typeof one !== "string")
   }
 
@@ -142,13 +154,15 @@ class PortPolicies {
   readonly byClient = new Map<string, ConnectionPolicy>()
   private readonly byKind = new Map<string, ConnectionPolicy>()
   private readonly rules: readonly CompiledRule[]
+  private readonly asking: readonly CompiledPolicy[]
   private readonly targeted: boolean
   private readonly readsPaths: boolean
   private readonly probes: ReadonlySet<string>
   private readonly grpcProbe: boolean
 
   constructor(policies: readonly CompiledPolicy[], probes: ReadonlySet<string>, grpcProbe: boolean) {
-    this.rules = policies.flatMap(policy => policy.rules)
+    this.rules = policies.flatMap(policy => (policy.ask === null ? policy.rules : []))
+    this.asking = policies.filter(policy => policy.ask !== null)
     this.targeted = policies.some(policy => policy.allows)
     this.readsPaths = policies.some(policy => policy.readsPaths)
     this.probes = probes
@@ -158,14 +172,18 @@ class PortPolicies {
   /** Clients that the same rules mean share one object. */
   ofKind(client: ClientFacts, byDefault: Default): ConnectionPolicy {
     const rules = this.rules.filter(rule => rule.sources.match(client))
+    const asked = this.asking
+      .map(policy => ({ ...policy, rules: policy.rules.filter(rule => rule.sources.match(client)) }))
+      .filter(policy => policy.rules.length > 0)
+    const orders = [...rules, ...asked.flatMap(policy => policy.rules)].map(rule => rule.clause.order)
     const fallback = this.targeted ? { outcome: NOT_ALLOWED, audit: null } : byDefault
     const { allowed } = fallback.outcome.verdict
-    const kind = `${allowed} ${fallback.audit !== null} ${rules.map(rule => rule.clause.order).join(" ")}`
+    const kind = `${allowed} ${fallback.audit !== null} ${orders.join(" ")}`
     let known = this.byKind.get(kind)
     if (known === undefined) {
       if (this.byKind.size >= MAX_KINDS_KEPT) this.byKind.clear()
       const { readsPaths: reads, probes, grpcProbe } = this
-      known = new ConnectionPolicy(rules, fallback, { readsPaths: reads, probes, grpcProbe })
+      known = new ConnectionPolicy(rules, fallback, { readsPaths: reads, probes, grpcProbe }, asked)
       this.byKind.set(kind, known)
     }
     return known
@@ -178,6 +196,8 @@ export class ConnectionPolicy {
   readonly raw: Verdict
   /** The verdict on every request where none depends on what it asks for; null where it does. */
   readonly always: Verdict | null
+  /** Policies that have a plugin asked; empty for nearly all. */
+  private readonly asking: readonly AskRules[]
   private readonly fallback: Default
   private readonly requests = new RequestRules()
   private readonly readsPaths: boolean
@@ -194,6 +214,7 @@ export class ConnectionPolicy {
       readonly probes: ReadonlySet<string>
       readonly grpcProbe: boolean
     },
+    asked: readonly CompiledPolicy[],
   ) {
     this.fallback = fallback
     this.readsPaths = port.readsPaths
@@ -201,9 +222,16 @@ export class ConnectionPolicy {
     this.grpcProbe = port.grpcProbe
     for (const { action, to, clause } of rules) this.requests.add(action, to, clause)
     this.requests.finish()
-    this.raw = this.decideRaw(rules)
+    this.asking =
+      asked.length === 0
+        ? NO_ASKS
+        : // Filtered by it.
+          asked.map(policy => new AskRules(policy.ask as PluginQuestion, policy.rules))
+    this.raw = this.decideRaw(rules, asked)
     const same =
-      !this.readsPaths && rules.every(rule => rule.to.length === 0) ? this.decide("GET", "*") : null
+      !this.asks && !this.readsPaths && rules.every(rule => rule.to.length === 0)
+        ? this.decide("GET", "*")
+        : null
     const probed = this.grpcProbe || this.probes.size > 0
     this.always = same !== null && probed && (!same.allowed || same.audit !== null) ? null : same
   }
@@ -231,6 +259,30 @@ export class ConnectionPolicy {
     return ambiguous("it has dot segments or empty ones, and the rules differ with and without them")
   }
 
+  /** Whether a plugin may have to be asked about requests. */
+  get asks(): boolean {
+    return this.asking.length > 0
+  }
+
+  /**
+   * What plugins have to be asked about a request before it is let through, or because nothing else allows it.
+   *
+   * @param verdict  what `request` says of it
+   */
+  questions(method: string, target: string, verdict: Verdict): readonly AskMatch[] {
+    if (this.asking.length === 0 || !isOpen(verdict)) return NO_QUESTIONS
+    const { reading } = this
+    reading.read(target)
+    const path = reading.fault === "" ? reading.path : "*"
+    const literal = reading.fault === "" ? reading.literal : "*"
+    const found: AskMatch[] = []
+    for (const rules of this.asking) {
+      const match = rules.find(method, path) ?? (literal === path ? null : rules.find(method, literal))
+      if (match !== null) found.push(match)
+    }
+    return found
+  }
+
   /** Whether the kubelet asks for this by a probe that the pod declares. */
   isProbe(method: string, target: string): boolean {
     if (this.probes.size === 0 && !this.grpcProbe) return false
@@ -255,10 +307,13 @@ export class ConnectionPolicy {
   }
 
   /** A rule with `to` allows nothing that cannot be seen, and denies what could hide it. */
-  private decideRaw(rules: readonly CompiledRule[]): Verdict {
+  private decideRaw(rules: readonly CompiledRule[], asked: readonly CompiledPolicy[]): Verdict {
     const audit = rules.find(rule => rule.action === ACTION_AUDIT && rule.to.length === 0)?.clause ?? null
     const denied = rules.find(rule => rule.action === ACTION_DENY)
     if (denied !== undefined) return (denied.to.length === 0 ? denied.clause : denied.hidden).with(audit)
+    // Nobody can be asked about requests that are not seen.
+    const hiding = asked[0]?.rules[0]
+    if (hiding !== undefined) return hiding.hidden.with(audit)
     const allowed = rules.find(rule => rule.action === ACTION_ALLOW && rule.to.length === 0)
     if (allowed !== undefined) return allowed.clause.with(audit)
     return this.fallback.outcome.with(audit === null ? this.fallback.audit : audit)
@@ -275,6 +330,11 @@ function ambiguous(fault: string): Verdict {
     ambiguities.set(fault, verdict)
   }
   return verdict
+}
+
+/** Whether this version understands what a policy does. */
+function isKnown({ action, ask }: Policy): boolean {
+  return isKnownAction(action) && (action !== ACTION_ASK || ask !== undefined)
 }
 
 function isGrpcProbe(method: string, path: string): boolean {

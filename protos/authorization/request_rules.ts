@@ -1,7 +1,7 @@
 // The rules that hold for one kind of client, indexed by what a request shows: method and path. A request costs one
 // look-up of its path and one of its method per action, whatever the number of rules.
 import { type AuditMatch, Outcome } from "./verdict.ts"
-import { ACTION_ALLOW, ACTION_AUDIT, ACTION_DENY, type Operation } from "./workload_policy.ts"
+import { ACTION_ALLOW, ACTION_ASK, ACTION_AUDIT, ACTION_DENY, type Operation } from "./workload_policy.ts"
 
 /** A rule of a policy, as what decides. */
 export class Clause extends Outcome implements AuditMatch {
@@ -163,5 +163,10 @@ function entry(map: Map<string, PathRules>, key: string): PathRules {
 
 /** Whether a number is an action that this version knows. */
 export function isKnownAction(action: number): boolean {
-  return action === ACTION_ALLOW || action === ACTION_DENY || action === ACTION_AUDIT
+  return action === ACTION_ALLOW || action === ACTION_DENY || action === ACTION_AUDIT || action === ACTION_ASK
+}
+
+/** Whether what an action is meant for must not slip through: it matches what could be it, in whichever form. */
+export function isStrict(action: number): boolean {
+  return action === ACTION_DENY || action === ACTION_ASK
 }

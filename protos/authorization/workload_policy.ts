@@ -46,6 +46,8 @@ export const ACTION_ALLOW = 1
 export const ACTION_DENY = 2
 /** Counts and logs what it matches. */
 export const ACTION_AUDIT = 3
+/** Has a plugin decide about what it matches. */
+export const ACTION_ASK = 4
 
 /** An AuthorizationPolicy that targets the pod. */
 export interface Policy {
@@ -58,6 +60,22 @@ export interface Policy {
   readonly allPorts: boolean
   /** It matches what any of these matches. */
   readonly rules: readonly Rule[]
+  /** Who is asked, of ACTION_ASK. */
+  readonly ask?: PluginQuestion | undefined
+}
+
+/** Who is asked about a request, and what is told of it. */
+export interface PluginQuestion {
+  /** Name of the Plugin. */
+  readonly plugin: string
+  /** Header fields that the plugin is told, in lower case. */
+  readonly headers: readonly string[]
+  /** Milliseconds that a request waits for the answer. */
+  readonly deadlineMs: number
+  /** Without an answer it is refused, instead of being left to the other policies. */
+  readonly fail: boolean
+  /** Another one for a plugin that may answer otherwise than before. */
+  readonly version: string
 }
 
 /** Matches what comes from any of `from` and asks for any of `to`; empty means any. */

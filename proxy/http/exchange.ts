@@ -13,7 +13,7 @@ import {
   REFUSAL_NO_ENDPOINT,
   type Refusal,
 } from "./refusal.ts"
-import type { GuardAnswer } from "./request_guard.ts"
+import type { GuardAnswer, HeldDecision } from "./request_guard.ts"
 import type { RequestTrace } from "./request_trace.ts"
 import type { RequestView } from "./request_view.ts"
 import type { Routing } from "./routing.ts"
@@ -29,8 +29,10 @@ const OUTCOME_ERRORS: readonly string[] = ["", "client-gone", "upstream-gone", "
 
 /** One request and its response. Made by `HttpService.begin`. */
 export class Exchange {
-  /** Answer this instead of picking an endpoint. */
-  readonly refusal: Refusal | null
+  /** Answer this instead of picking an endpoint. Settled once `held` is null. */
+  refusal: Refusal | null
+  /** What has to be waited for before anything is done with the request; null for nothing. */
+  held: HeldDecision | null = null
   /** What the request's head says. */
   readonly request: RequestView
   /** How it is routed; null where the service has no routes. */
@@ -95,6 +97,20 @@ export class Exchange {
     this.pickingSinceMs = now
     const { taps } = context.telemetry
     this.tapped = taps.on ? taps.begin(context, scope.labels, request, now) : null
+  }
+
+  /**
+   * Waits for what holds the request. Only while something does.
+   *
+   * @param decided  called back once `refusal` is settled, unless the exchange is over before
+   */
+  whenDecided(decided: () => void): void {
+    this.held?.whenDecided((refusal, answer) => {
+      this.held = null
+      this.refusal = refusal
+      this.guardAnswer = answer
+      decided()
+    })
   }
 
   /** What to answer when `pick` returned null: no endpoint at all, or none that could be connected to. */
@@ -275,6 +291,7 @@ export class Exchange {
   end(outcome: Outcome, grpcStatus: number): void {
     if (this.ended) return
     this.ended = true
+    if (this.held !== null) this.held.forget()
     const { context, refused } = this
     const now = context.clock.nowMs
     const endpoint = this.endpoint

@@ -163,7 +163,11 @@ export class HttpContext implements HttpService {
     const { routes } = this.target
     if (routes === null || refusal !== null) {
       const exchange = new Exchange(this, this.scope, this.learned(request), label, request, refusal, null)
-      if (denied !== null && guard !== null) exchange.guardAnswer = guard.answer
+      if (guard !== null) {
+        if (denied !== null) exchange.guardAnswer = guard.answer
+        else if (refusal === null) exchange.held = guard.held
+        else if (guard.held !== null) guard.held.forget()
+      }
       return exchange
     }
     const { source, port } = this.target

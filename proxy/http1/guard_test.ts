@@ -1,6 +1,6 @@
 // HTTP/1 under a guard: what a denied request's body costs, and what runs when the rules change.
 import { expect, test } from "bun:test"
-import type { GuardAnswer, RequestGuard, RequestView } from "../http/mod.ts"
+import type { GuardAnswer, HeldDecision, RequestGuard, RequestView } from "../http/mod.ts"
 import { REFUSAL_DENIED, REFUSAL_LIMITED } from "../http/mod.ts"
 import { rawClient, rawServer } from "../http/raw_peer.ts"
 import { onPort, startHttp1Loopback } from "./loopback.ts"
@@ -12,6 +12,7 @@ class PathGuard implements RequestGuard {
   readonly refused = null
   answer: GuardAnswer | null = null
   refusal = REFUSAL_DENIED
+  held: HeldDecision | null = null
   denied: string
 
   constructor(denied: string) {
@@ -141,5 +142,66 @@ test("a request over a limit is told so in its fields, and the connection serves
   expect(answer).toContain("\r\nretry-after: 7\r\n")
   expect(await (await server.peer(0)).take("\r\n\r\n")).toStartWith("GET /yes")
   expect(proxy.telemetry.refusals.find("")[0]).toMatchObject({ status: 429, detail: "the limit of the test" })
+  close()
+})
+
+/** Holds every request until the test decides. */
+function holding(guard: PathGuard) {
+  let decide: Parameters<HeldDecision["whenDecided"]>[0] = () => {}
+  let forgotten = 0
+  guard.held = {
+    whenDecided: decided => {
+      decide = decided
+    },
+    forget: () => forgotten++,
+  }
+  return { decide: (...answer: Parameters<typeof decide>) => decide(...answer), forgotten: () => forgotten }
+}
+
+test("a request that is held is sent once it is let through, with the body that came meanwhile", async () => {
+  const { guard, client, server, proxy, close } = await fixture("/no")
+  const held = holding(guard)
+  client.send("POST /yes HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nfir")
+  await client.until(() => proxy.admission.inFlight === 1, "the request")
+  client.send("st!")
+  expect(server.peers).toHaveLength(0)
+  held.decide(null, null)
+  const upstream = await server.peer(0)
+  expect(await upstream.take("first!")).toEndWith("first!")
+  expect(held.forgotten()).toBe(0)
+  close()
+})
+
+test("a request that is held and then refused says why, and the connection serves the next one", async () => {
+  const { guard, client, server, proxy, close } = await fixture("/no")
+  const held = holding(guard)
+  client.send("GET /yes HTTP/1.1\r\nHost: a\r\n\r\n")
+  await client.until(() => proxy.admission.inFlight === 1, "the request")
+  held.decide(REFUSAL_DENIED, { fields: [["x-why", "closed"]], detail: "plugin hours: closed", told: "closed" })
+  const answer = await client.take("closed (")
+  expect(answer).toStartWith("HTTP/1.1 403 Forbidden")
+  expect(answer).toContain("x-why: closed\r\n")
+  guard.held = null
+  client.send(NEXT)
+  expect(await (await server.peer(0)).take("\r\n\r\n")).toStartWith("GET /yes")
+  close()
+})
+
+test("who waits for a decision is forgotten when the client goes, and when changed rules deny", async () => {
+  const { guard, client, server, proxy, close } = await fixture("/no")
+  const held = holding(guard)
+  client.send("GET /yes HTTP/1.1\r\nHost: a\r\n\r\n")
+  await client.until(() => proxy.admission.inFlight === 1, "the request")
+  guard.denied = "/yes"
+  proxy.connections[0]?.reexamine()
+  expect(await client.take("\r\n\r\n")).toContain("403 Forbidden")
+  expect(held.forgotten()).toBe(1)
+  guard.denied = "/no"
+  client.send("GET /yes HTTP/1.1\r\nHost: a\r\n\r\n")
+  await client.until(() => proxy.admission.inFlight === 1, "the next request")
+  client.socket.resetAndDestroy()
+  await client.until(() => held.forgotten() === 2, "the end")
+  expect(proxy.admission.inFlight).toBe(0)
+  expect(server.peers).toHaveLength(0)
   close()
 })

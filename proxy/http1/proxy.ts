@@ -136,6 +136,7 @@ class Http1Server extends ClientSide implements UpstreamUser {
     }
     const { routing } = exchange
     if (routing !== null && routing.delayMs > 0) this.delay(routing)
+    if (exchange.held !== null) this.hold(exchange)
     if (exchange.refusal !== null) {
       if (!this.isPausing) this.refuse(exchange.refusal, "")
       return
@@ -158,6 +159,17 @@ class Http1Server extends ClientSide implements UpstreamUser {
   private delay(routing: Routing): void {
     if (!this.requestBody.done) this.pause(PAUSE_CONNECT)
     this.pauseFor(Math.min(routing.delayMs, routing.dueMs - this.env.clock.nowMs))
+  }
+
+  /** Nothing is done with the request before it is decided on. What the client goes on sending waits. */
+  private hold(exchange: Exchange): void {
+    if (!this.requestBody.done) this.pause(PAUSE_CONNECT)
+    this.isPausing = true
+    exchange.whenDecided(() => {
+      this.isPausing = false
+      if (exchange.refusal !== null) this.refuse(exchange.refusal, "")
+      else this.connect(false)
+    })
   }
 
   /** What becomes a tunnel is not copied: its bytes would be half of a conversation. */
@@ -678,7 +690,7 @@ class Http1Server extends ClientSide implements UpstreamUser {
     this.conn.write(
       renderAnswer(refusal, {
         proxyError,
-        text,
+        text: text === "" ? (guardAnswer?.told ?? "") : text,
         close: !this.keepDownstream,
         confirmKeepAlive: this.head.minor === 0,
         withoutBody,

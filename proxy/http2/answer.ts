@@ -10,7 +10,7 @@ import type { FieldTable, HeaderField } from "../wire/mod.ts"
  * @param proxyError  value of the conduit-proxy-error field
  * @param isGrpc  the caller speaks gRPC and gets a gRPC status with HTTP 200
  * @param podIsEnding  the refusal comes of the pod being about to end, which gRPC callers are told
- * @param more  further fields
+ * @param more  what is added
  */
 export function answerFields(
   table: FieldTable,
@@ -18,11 +18,11 @@ export function answerFields(
   proxyError: string,
   isGrpc: boolean,
   podIsEnding = false,
-  more: GuardAnswer["fields"] = [],
+  more: GuardAnswer | null = null,
 ): HeaderField[] {
   const error = [
     table.transientField(PROXY_ERROR_FIELD, proxyError),
-    ...more.map(([name, value]) => table.transientField(name, value)),
+    ...(more?.fields ?? []).map(([name, value]) => table.transientField(name, value)),
   ]
   if (isGrpc) {
     return [
@@ -31,7 +31,7 @@ export function answerFields(
       table.transientField("grpc-status", String(refusal.grpcStatus)),
       table.transientField(
         "grpc-message",
-        `conduit: ${refusal.reason}${podIsEnding ? ": the pod is ending" : ""}`,
+        `conduit: ${refusal.reason}${podIsEnding ? ": the pod is ending" : ""}${toldOf(more)}`,
       ),
       ...error,
     ]
@@ -41,4 +41,9 @@ export function answerFields(
     table.transientField("content-length", "0"),
     ...error,
   ]
+}
+
+/** Percent signs begin encodings there ("gRPC over HTTP2", Status-Message). */
+function toldOf(more: GuardAnswer | null): string {
+  return more?.told === undefined ? "" : `: ${more.told.replaceAll("%", "%25")}`
 }

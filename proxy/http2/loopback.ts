@@ -1,6 +1,6 @@
 // A proxy with only its HTTP/2 engine, on loopback: for tests and measurements of the engine alone.
 import { Endpoint, type EndpointSource, SingleEndpoint, UNKNOWN_ENDPOINT } from "../balance/mod.ts"
-import type { AccessLog, Drainable, HttpEnv, Tracer } from "../http/mod.ts"
+import type { AccessLog, Drainable, HttpEnv, RequestGuard, Tracer } from "../http/mod.ts"
 import { Admission, createHttpService, MAX_REQUESTS_IN_FLIGHT } from "../http/mod.ts"
 import { createLogger } from "../log.ts"
 import { type Clock, dial, type Listener, listen, loop, type TimerWheel } from "../net/mod.ts"
@@ -36,6 +36,8 @@ export interface LoopbackOptions {
   readonly replayBytes?: number
   /** Routes of the service that is called. Default: none. */
   readonly routes?: ServiceRoutes
+  /** Decides on each request. Default: nobody does. */
+  readonly guard?: RequestGuard
   /** Told of each exchange that is over. Default: nobody. */
   readonly accessLog?: AccessLog
   /** Decides which requests belong to a trace. Default: none does. */
@@ -101,6 +103,7 @@ export function startLoopbackProxy(source: EndpointSource, options: LoopbackOpti
         log,
         admission,
         httpVersion: 2,
+        guard: options.guard ?? null,
         accessLog: options.accessLog ?? null,
         tracer: options.tracer ?? null,
       })

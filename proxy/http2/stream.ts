@@ -167,7 +167,16 @@ export class DownstreamStream extends Stream implements RequestView, StreamOwner
     this.up = up
     this.peer = up
     if (isDelayed) this.delay(routing, up)
+    else if (exchange.held !== null) this.hold(exchange, up)
     else this.dispatch(up)
+  }
+
+  /** Nothing is done with the request before it is decided on. */
+  private hold(exchange: Exchange, next: UpstreamStream): void {
+    exchange.whenDecided(() => {
+      if (exchange.refusal !== null) this.answer(exchange.refusal)
+      else this.dispatch(next)
+    })
   }
 
   /** An injected fault: nothing is done with the request for so long. */
@@ -498,7 +507,7 @@ export class DownstreamStream extends Stream implements RequestView, StreamOwner
     this.cancelUpstream(CANCEL)
     const session = this.owner.session
     const ending = refusal === REFUSAL_CONNECT_FAILED && this.isEnding()
-    const more = this.exchange.guardAnswer?.fields
+    const more = this.exchange.guardAnswer
     session.sendHead(
       this,
       answerFields(this.owner.shared.fields, refusal, value, this.isGrpc, ending, more),

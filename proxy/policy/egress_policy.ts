@@ -103,6 +103,7 @@ class EgressGuard implements ConnectionGuard {
   httpVersion: 0 | 1 | 2 = 0
   refused: Verdict | null = null
   readonly answer = null
+  readonly held = null
   private readonly policy: OutboundPolicy
   private readonly address: string
   private readonly port: number

@@ -2,8 +2,10 @@
 // on whether it may be passed on unseen, counts what it decides and tells whoever listens.
 import { type ConnectionPolicy, PathReading, type Verdict } from "../../protos/authorization/mod.ts"
 import type { Client, ConnectionGuard, RawProtocol } from "../accept/mod.ts"
+import { AskedRequest, type PluginAsker } from "../ask/mod.ts"
 import {
   type GuardAnswer,
+  type HeldDecision,
   newErrorId,
   REFUSAL_DENIED,
   REFUSAL_LIMITED,
@@ -43,6 +45,8 @@ export interface InboundPolicyOptions {
   readonly log: Logger
   /** Keeps what is refused. Default: nobody does. */
   readonly refusals?: RefusalRing
+  /** Asks plugins. Default: nobody does, and nothing is answered. */
+  readonly asker?: PluginAsker
 }
 
 /** Enforces the policies of a watch. */
@@ -56,16 +60,19 @@ export class InboundPolicy {
   readonly audits: DecisionLog
   /** For the guards: keeps connections that are refused; null for nobody. */
   readonly refusals: RefusalRing | null
+  /** For the guards: asks plugins; null for nobody. */
+  readonly asker: PluginAsker | null
   /** Makes the guard of a connection. */
   readonly guard: (client: Client, address: string, port: number) => ConnectionGuard
   private readonly rateLimits: RateLimits
   private limitsSeen: PolicyWatch["rateLimits"] = []
 
-  constructor({ watch, registry, clock, log, refusals }: InboundPolicyOptions) {
+  constructor({ watch, registry, clock, log, refusals, asker }: InboundPolicyOptions) {
     this.watch = watch
     this.clock = clock
     this.rateLimits = new RateLimits(registry)
     this.refusals = refusals ?? null
+    this.asker = asker ?? null
     this.metrics = new AuthzMetrics(registry)
     this.denials = new DecisionLog(log, clock)
     this.audits = new DecisionLog(log, clock)
@@ -106,6 +113,7 @@ class PolicyGuard implements ConnectionGuard {
   private rawProtocol: RawProtocol = "tcp"
   refused: Verdict | null = null
   answer: GuardAnswer | null = null
+  held: HeldDecision | null = null
   private limits: PortLimits | null
 
   constructor(policy: InboundPolicy, client: Client, address: string, port: number) {
@@ -120,13 +128,50 @@ class PolicyGuard implements ConnectionGuard {
 
   refuse(request: RequestView): Refusal | null {
     const verdict = this.decide(request)
+    this.held = null
+    return this.rules.asks ? this.ask(request, verdict) : this.settle(request, verdict, "")
+  }
+
+  /** @param told  what the caller is told of a refusal */
+  private settle(request: RequestView, verdict: Verdict, told: string): Refusal | null {
     this.count(verdict, true)
     if (this.policy.observer !== null) this.observe(this.policy.observer, request, verdict)
     if (verdict.audit !== null) this.logAudit(verdict, request)
     if (verdict.allowed) return this.limits === null ? null : this.limit(this.limits, request)
     this.refused = verdict
-    this.answer = null
+    this.answer = told === "" ? null : { fields: [], detail: verdict.detail, told }
     return REFUSAL_DENIED
+  }
+
+  /** Has plugins asked where they make a difference, and holds the request as long as an answer is missing. */
+  private ask(request: RequestView, verdict: Verdict): Refusal | null {
+    const { asker } = this.policy
+    const matches = this.rules.questions(request.method, request.path, verdict)
+    if (matches.length === 0) return this.settle(request, verdict, "")
+    if (asker === null) {
+      const failing = matches.find(({ question }) => question.fail)
+      return this.settle(request, failing?.denied("nobody can be asked") ?? verdict, "")
+    }
+    reading.read(request.path)
+    const { spiffeId: clientId, address: clientAddress } = this.client
+    const { method, authority } = request
+    const facts = { clientId, clientAddress, port: this.port, method, path: reading.path, authority }
+    const asked = new AskedRequest(asker, matches, facts, request)
+    // Policies may have changed meanwhile: what they say now counts.
+    const settle = (): Refusal | null => this.settle(request, asked.over(this.decide(request)), asked.told)
+    let decided: Parameters<HeldDecision["whenDecided"]>[0] = () => {}
+    const settled = (): void => {
+      const refusal = settle()
+      decided(refusal, refusal === null ? null : this.answer)
+    }
+    if (asked.begin(settled)) return settle()
+    this.held = {
+      whenDecided: callback => {
+        decided = callback
+      },
+      forget: () => asked.forget(),
+    }
+    return null
   }
 
   /** What the kubelet asks is not counted: a pod that is busy is not to be taken for one that is ill. */
@@ -142,7 +187,8 @@ class PolicyGuard implements ConnectionGuard {
 
   stillAllows(request: RequestView): boolean {
     const verdict = this.decide(request)
-    if (verdict.allowed) return true
+    // A plugin let it through, or is being asked.
+    if (verdict.allowed || this.rules.questions(request.method, request.path, verdict).length > 0) return true
     this.count(verdict, true)
     this.refused = verdict
     const fields = this.refusedFields()

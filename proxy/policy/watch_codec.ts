@@ -1,6 +1,7 @@
 // Messages of conduit.policy.v1 to and from the plain data that protos/authorization decides by.
 import type {
   Operation,
+  PluginQuestion,
   Policy,
   Probe,
   Rule,
@@ -81,6 +82,7 @@ function readPolicy(reader: ProtoReader): Policy {
   let allPorts = false
   const ports: number[] = []
   const rules: Rule[] = []
+  let ask: PluginQuestion | undefined
   for (let field = reader.next(); field !== 0; field = reader.next()) {
     if (field === 1) namespace = reader.text()
     else if (field === 2) name = reader.text()
@@ -88,9 +90,28 @@ function readPolicy(reader: ProtoReader): Policy {
     else if (field === 4) reader.varints(ports)
     else if (field === 5) allPorts = reader.varint() !== 0
     else if (field === 6) rules.push(readRule(reader.message()))
+    else if (field === 7) ask = readQuestion(reader.message())
     else reader.skip()
   }
-  return { namespace, name, action, ports, allPorts, rules }
+  const policy = { namespace, name, action, ports, allPorts, rules }
+  return ask === undefined ? policy : { ...policy, ask }
+}
+
+function readQuestion(reader: ProtoReader): PluginQuestion {
+  let plugin = ""
+  let deadlineMs = 0
+  let fail = false
+  let version = ""
+  const headers: string[] = []
+  for (let field = reader.next(); field !== 0; field = reader.next()) {
+    if (field === 1) plugin = reader.text()
+    else if (field === 2) headers.push(reader.text())
+    else if (field === 3) deadlineMs = reader.varint()
+    else if (field === 4) fail = reader.varint() !== 0
+    else if (field === 5) version = reader.text()
+    else reader.skip()
+  }
+  return { plugin, headers, deadlineMs, fail, version }
 }
 
 function readRule(reader: ProtoReader): Rule {

@@ -31,6 +31,13 @@ const policy = fc.record({
   action: fc.integer({ min: 0, max: 4 }),
   ports: fc.array(fc.integer({ min: 1, max: 65535 }), { maxLength: 4 }),
   allPorts: fc.boolean(),
+  ask: fc.record({
+    plugin: text,
+    headers: texts,
+    deadlineMs: fc.integer({ min: 0, max: 10_000 }),
+    fail: fc.boolean(),
+    version: text,
+  }),
   rules: fc.array(
     fc.record({
       from: fc.array(

@@ -116,6 +116,11 @@ export class DevMesh implements AsyncDisposable {
     if (status !== 0 || stderr !== "") throw new Error(`conduit dev apply ended with ${status}: ${stderr}`)
   }
 
+  /** Deletes objects, as `conduit dev delete` does. */
+  async delete(...objects: readonly unknown[]): Promise<Ended> {
+    return await conduit(["dev", "delete", "-f", this.#manifest(objects), "--name", this.name])
+  }
+
   #manifest(objects: readonly unknown[]): string {
     const file = join(this.#folder, `${crypto.randomUUID()}.json`)
     writeFileSync(file, JSON.stringify({ apiVersion: "v1", kind: "List", items: objects }))

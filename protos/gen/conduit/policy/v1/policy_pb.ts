@@ -6,6 +6,8 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { AskRequestSchema, AskResponseSchema, PluginQuestion } from "./ask_pb.ts";
+import { file_conduit_policy_v1_ask } from "./ask_pb.ts";
 import type { EgressPolicy } from "./egress_pb.ts";
 import { file_conduit_policy_v1_egress } from "./egress_pb.ts";
 import type { RateLimitPolicy } from "./rate_limit_pb.ts";
@@ -16,7 +18,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file conduit/policy/v1/policy.proto.
  */
 export const file_conduit_policy_v1_policy: GenFile = /*@__PURE__*/
-  fileDesc("Ch5jb25kdWl0L3BvbGljeS92MS9wb2xpY3kucHJvdG8SEWNvbmR1aXQucG9saWN5LnYxIj8KDFdhdGNoUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSCwoDcG9kGAIgASgJEg8KB3ZlcnNpb24YAyABKAkiUwoNV2F0Y2hSZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgJEjEKBnBvbGljeRgCIAEoCzIhLmNvbmR1aXQucG9saWN5LnYxLldvcmtsb2FkUG9saWN5IrsCCg5Xb3JrbG9hZFBvbGljeRI4Cg5kZWZhdWx0X3BvbGljeRgBIAEoDjIgLmNvbmR1aXQucG9saWN5LnYxLkRlZmF1bHRQb2xpY3kSGAoQY2x1c3Rlcl9uZXR3b3JrcxgCIAMoCRIrCghwb2xpY2llcxgDIAMoCzIZLmNvbmR1aXQucG9saWN5LnYxLlBvbGljeRIoCgZwcm9iZXMYBCADKAsyGC5jb25kdWl0LnBvbGljeS52MS5Qcm9iZRIUCgx0cnVzdF9kb21haW4YBSABKAkSNwoLcmF0ZV9saW1pdHMYBiADKAsyIi5jb25kdWl0LnBvbGljeS52MS5SYXRlTGltaXRQb2xpY3kSLwoGZWdyZXNzGAcgAygLMh8uY29uZHVpdC5wb2xpY3kudjEuRWdyZXNzUG9saWN5Ip4BCgZQb2xpY3kSEQoJbmFtZXNwYWNlGAEgASgJEgwKBG5hbWUYAiABKAkSKQoGYWN0aW9uGAMgASgOMhkuY29uZHVpdC5wb2xpY3kudjEuQWN0aW9uEg0KBXBvcnRzGAQgAygNEhEKCWFsbF9wb3J0cxgFIAEoCBImCgVydWxlcxgGIAMoCzIXLmNvbmR1aXQucG9saWN5LnYxLlJ1bGUiWQoEUnVsZRInCgRmcm9tGAEgAygLMhkuY29uZHVpdC5wb2xpY3kudjEuU291cmNlEigKAnRvGAIgAygLMhwuY29uZHVpdC5wb2xpY3kudjEuT3BlcmF0aW9uIosBCgZTb3VyY2USNQoId29ya2xvYWQYASABKAsyIS5jb25kdWl0LnBvbGljeS52MS5Xb3JrbG9hZFNvdXJjZUgAEhIKCGlkZW50aXR5GAIgASgJSAASGQoPaWRlbnRpdHlfcHJlZml4GAMgASgJSAASEQoHbmV0d29yaxgEIAEoCUgAQggKBmNsaWVudCJ5Cg5Xb3JrbG9hZFNvdXJjZRIRCgluYW1lc3BhY2UYASABKAkSDAoEa2luZBgCIAEoCRIMCgRuYW1lGAMgASgJEhIKCmlkZW50aXRpZXMYBCADKAkSEQoJYWRkcmVzc2VzGAUgAygMEhEKCWV4Y2x1c2l2ZRgGIAEoCCIrCglPcGVyYXRpb24SDwoHbWV0aG9kcxgBIAMoCRINCgVwYXRocxgCIAMoCSIxCgVQcm9iZRIMCgRwb3J0GAEgASgNEgwKBHBhdGgYAiABKAkSDAoEZ3JwYxgDIAEoCCqGAgoNRGVmYXVsdFBvbGljeRIeChpERUZBVUxUX1BPTElDWV9VTlNQRUNJRklFRBAAEiYKIkRFRkFVTFRfUE9MSUNZX0FMTF9VTkFVVEhFTlRJQ0FURUQQARIkCiBERUZBVUxUX1BPTElDWV9BTExfQVVUSEVOVElDQVRFRBACEioKJkRFRkFVTFRfUE9MSUNZX0NMVVNURVJfVU5BVVRIRU5USUNBVEVEEAMSKAokREVGQVVMVF9QT0xJQ1lfQ0xVU1RFUl9BVVRIRU5USUNBVEVEEAQSFwoTREVGQVVMVF9QT0xJQ1lfREVOWRAFEhgKFERFRkFVTFRfUE9MSUNZX0FVRElUEAYqVQoGQWN0aW9uEhYKEkFDVElPTl9VTlNQRUNJRklFRBAAEhAKDEFDVElPTl9BTExPVxABEg8KC0FDVElPTl9ERU5ZEAISEAoMQUNUSU9OX0FVRElUEAMyXwoNUG9saWN5U2VydmljZRJOCgVXYXRjaBIfLmNvbmR1aXQucG9saWN5LnYxLldhdGNoUmVxdWVzdBogLmNvbmR1aXQucG9saWN5LnYxLldhdGNoUmVzcG9uc2UoATABYgZwcm90bzM", [file_conduit_policy_v1_egress, file_conduit_policy_v1_rate_limit]);
+  fileDesc("Ch5jb25kdWl0L3BvbGljeS92MS9wb2xpY3kucHJvdG8SEWNvbmR1aXQucG9saWN5LnYxIj8KDFdhdGNoUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSCwoDcG9kGAIgASgJEg8KB3ZlcnNpb24YAyABKAkiUwoNV2F0Y2hSZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgJEjEKBnBvbGljeRgCIAEoCzIhLmNvbmR1aXQucG9saWN5LnYxLldvcmtsb2FkUG9saWN5IrsCCg5Xb3JrbG9hZFBvbGljeRI4Cg5kZWZhdWx0X3BvbGljeRgBIAEoDjIgLmNvbmR1aXQucG9saWN5LnYxLkRlZmF1bHRQb2xpY3kSGAoQY2x1c3Rlcl9uZXR3b3JrcxgCIAMoCRIrCghwb2xpY2llcxgDIAMoCzIZLmNvbmR1aXQucG9saWN5LnYxLlBvbGljeRIoCgZwcm9iZXMYBCADKAsyGC5jb25kdWl0LnBvbGljeS52MS5Qcm9iZRIUCgx0cnVzdF9kb21haW4YBSABKAkSNwoLcmF0ZV9saW1pdHMYBiADKAsyIi5jb25kdWl0LnBvbGljeS52MS5SYXRlTGltaXRQb2xpY3kSLwoGZWdyZXNzGAcgAygLMh8uY29uZHVpdC5wb2xpY3kudjEuRWdyZXNzUG9saWN5Is4BCgZQb2xpY3kSEQoJbmFtZXNwYWNlGAEgASgJEgwKBG5hbWUYAiABKAkSKQoGYWN0aW9uGAMgASgOMhkuY29uZHVpdC5wb2xpY3kudjEuQWN0aW9uEg0KBXBvcnRzGAQgAygNEhEKCWFsbF9wb3J0cxgFIAEoCBImCgVydWxlcxgGIAMoCzIXLmNvbmR1aXQucG9saWN5LnYxLlJ1bGUSLgoDYXNrGAcgASgLMiEuY29uZHVpdC5wb2xpY3kudjEuUGx1Z2luUXVlc3Rpb24iWQoEUnVsZRInCgRmcm9tGAEgAygLMhkuY29uZHVpdC5wb2xpY3kudjEuU291cmNlEigKAnRvGAIgAygLMhwuY29uZHVpdC5wb2xpY3kudjEuT3BlcmF0aW9uIosBCgZTb3VyY2USNQoId29ya2xvYWQYASABKAsyIS5jb25kdWl0LnBvbGljeS52MS5Xb3JrbG9hZFNvdXJjZUgAEhIKCGlkZW50aXR5GAIgASgJSAASGQoPaWRlbnRpdHlfcHJlZml4GAMgASgJSAASEQoHbmV0d29yaxgEIAEoCUgAQggKBmNsaWVudCJ5Cg5Xb3JrbG9hZFNvdXJjZRIRCgluYW1lc3BhY2UYASABKAkSDAoEa2luZBgCIAEoCRIMCgRuYW1lGAMgASgJEhIKCmlkZW50aXRpZXMYBCADKAkSEQoJYWRkcmVzc2VzGAUgAygMEhEKCWV4Y2x1c2l2ZRgGIAEoCCIrCglPcGVyYXRpb24SDwoHbWV0aG9kcxgBIAMoCRINCgVwYXRocxgCIAMoCSIxCgVQcm9iZRIMCgRwb3J0GAEgASgNEgwKBHBhdGgYAiABKAkSDAoEZ3JwYxgDIAEoCCqGAgoNRGVmYXVsdFBvbGljeRIeChpERUZBVUxUX1BPTElDWV9VTlNQRUNJRklFRBAAEiYKIkRFRkFVTFRfUE9MSUNZX0FMTF9VTkFVVEhFTlRJQ0FURUQQARIkCiBERUZBVUxUX1BPTElDWV9BTExfQVVUSEVOVElDQVRFRBACEioKJkRFRkFVTFRfUE9MSUNZX0NMVVNURVJfVU5BVVRIRU5USUNBVEVEEAMSKAokREVGQVVMVF9QT0xJQ1lfQ0xVU1RFUl9BVVRIRU5USUNBVEVEEAQSFwoTREVGQVVMVF9QT0xJQ1lfREVOWRAFEhgKFERFRkFVTFRfUE9MSUNZX0FVRElUEAYqZQoGQWN0aW9uEhYKEkFDVElPTl9VTlNQRUNJRklFRBAAEhAKDEFDVElPTl9BTExPVxABEg8KC0FDVElPTl9ERU5ZEAISEAoMQUNUSU9OX0FVRElUEAMSDgoKQUNUSU9OX0FTSxAEMqkBCg1Qb2xpY3lTZXJ2aWNlEk4KBVdhdGNoEh8uY29uZHVpdC5wb2xpY3kudjEuV2F0Y2hSZXF1ZXN0GiAuY29uZHVpdC5wb2xpY3kudjEuV2F0Y2hSZXNwb25zZSgBMAESSAoDQXNrEh0uY29uZHVpdC5wb2xpY3kudjEuQXNrUmVxdWVzdBoeLmNvbmR1aXQucG9saWN5LnYxLkFza1Jlc3BvbnNlKAEwAWIGcHJvdG8z", [file_conduit_policy_v1_ask, file_conduit_policy_v1_egress, file_conduit_policy_v1_rate_limit]);
 
 /**
  * The message from a proxy; one per stream.
@@ -191,6 +193,13 @@ export type Policy = Message<"conduit.policy.v1.Policy"> & {
    * @generated from field: repeated conduit.policy.v1.Rule rules = 6;
    */
   rules: Rule[];
+
+  /**
+   * Who is asked; with ACTION_ASK only.
+   *
+   * @generated from field: conduit.policy.v1.PluginQuestion ask = 7;
+   */
+  ask?: PluginQuestion | undefined;
 };
 
 /**
@@ -505,6 +514,13 @@ export const Action = {
    * @generated from enum value: ACTION_AUDIT = 3;
    */
   AUDIT: 3,
+
+  /**
+   * Has a plugin decide, see `Policy.ask`. What no plugin decides is left to the other policies.
+   *
+   * @generated from enum value: ACTION_ASK = 4;
+   */
+  ASK: 4,
 } as const;
 
 /**
@@ -536,6 +552,17 @@ export const PolicyService: GenService<{
     methodKind: "bidi_streaming";
     input: typeof WatchRequestSchema;
     output: typeof WatchResponseSchema;
+  },
+  /**
+   * One stream per proxy whose pod has policies with action Ask, open as long as it has. Each question is answered once,
+   * in whichever order; one that no plugin answered in its time is answered with no decision.
+   *
+   * @generated from rpc conduit.policy.v1.PolicyService.Ask
+   */
+  ask: {
+    methodKind: "bidi_streaming";
+    input: typeof AskRequestSchema;
+    output: typeof AskResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_conduit_policy_v1_policy, 0);

@@ -1,0 +1,160 @@
+// The Api hook: services of plugins under the public API, on its port, by its protocols and for its callers. What is called
+// is decoded and encoded here by the descriptors that the plugin hands out, so that JSON works too.
+import {
+  createFileRegistry,
+  type DescMethod,
+  type DescService,
+  fromBinary,
+  type Message,
+} from "@bufbuild/protobuf"
+import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt"
+import { type Client, Code, type ConnectRouter, type HandlerContext } from "@connectrpc/connect"
+import type { Plugin } from "../../deploy/plugin_object/mod.ts"
+import { pluginHooksV1 } from "../../protos/mod.ts"
+import { type PluginSupervisor, reasonOf } from "../plugins/mod.ts"
+import { apiError } from "../rpc/mod.ts"
+
+/** Longest descriptors of one plugin. */
+export const MAX_DESCRIPTOR_BYTES = 1_048_576
+/** Services of one plugin. */
+export const MAX_PLUGIN_SERVICES = 32
+
+/** Packages whose services are nobody's to serve but ours and gRPC's. */
+const RESERVED = /^(conduit|grpc|google)\./
+
+/** A service of a plugin. */
+export interface MountedService {
+  readonly plugin: string
+  readonly service: DescService
+}
+
+/** The services of all plugins, kept current. */
+export class PluginServices {
+  readonly #supervisor: PluginSupervisor
+  readonly #onChange: () => void
+  readonly #unsubscribe: () => void
+  /** By plugin: what it was when it was asked, and what it said. */
+  readonly #said = new Map<string, { readonly of: Plugin; readonly services: readonly DescService[] }>()
+  readonly #asking = new Set<string>()
+
+  /** @param onChange  told whenever others are mounted than before */
+  constructor(supervisor: PluginSupervisor, onChange: () => void) {
+    this.#supervisor = supervisor
+    this.#onChange = onChange
+    this.#unsubscribe = supervisor.subscribe(() => this.#look())
+    this.#look()
+  }
+
+  /** Services by name; of two of one name that of the plugin which comes first in order. */
+  mounted(): MountedService[] {
+    const found = new Map<string, MountedService>()
+    for (const { name } of this.#supervisor.withHook("Api")) {
+      for (const service of this.#said.get(name)?.services ?? []) {
+        if (!found.has(service.typeName)) found.set(service.typeName, { plugin: name, service })
+      }
+    }
+    return [...found.values()]
+  }
+
+  /** Adds them to a router. */
+  route(router: ConnectRouter): void {
+    for (const { plugin, service } of this.mounted()) {
+      const methods = Object.fromEntries(
+        service.methods.map(method => [method.localName, this.#method(plugin, service, method)]),
+      )
+      router.service(service, methods as object)
+    }
+  }
+
+  /** Looks no longer. */
+  stop(): void {
+    this.#unsubscribe()
+  }
+
+  #method(plugin: string, service: DescService, method: DescMethod) {
+    type Unary = (request: Message, options: object) => Promise<Message>
+    type Streaming = (request: Message, options: object) => AsyncIterable<Message>
+    const client = (of: Client<DescService>): Record<string, unknown> => of as never
+    if (method.methodKind === "unary") {
+      return async (request: Message) => {
+        try {
+          return await this.#supervisor.ask(plugin, "Api", service, (of, _context, options) =>
+            (client(of)[method.localName] as Unary)(request, options),
+          )
+        } catch (error) {
+          throw passedOn(plugin, error)
+        }
+      }
+    }
+    const supervisor = this.#supervisor
+    return async function* (request: Message, { signal }: HandlerContext) {
+      try {
+        const of = supervisor.client(plugin, service)
+        yield* (client(of)[method.localName] as Streaming)(request, { signal })
+      } catch (error) {
+        throw passedOn(plugin, error)
+      }
+    }
+  }
+
+  #look(): void {
+    const plugins = this.#supervisor.report().filter(({ hooks }) => hooks.has("Api"))
+    const names = new Set(plugins.map(({ plugin }) => plugin.name))
+    let changed = false
+    for (const name of this.#said.keys()) if (!names.has(name)) changed = this.#said.delete(name) || changed
+    if (changed) this.#onChange()
+    for (const { plugin, state } of plugins) {
+      if (state !== "Ready" || this.#said.get(plugin.name)?.of === plugin) continue
+      if (!this.#asking.has(plugin.name)) void this.#ask(plugin)
+    }
+  }
+
+  async #ask(plugin: Plugin): Promise<void> {
+    this.#asking.add(plugin.name)
+    try {
+      const services = await this.#supervisor.ask(
+        plugin.name,
+        "Api",
+        pluginHooksV1.ApiHookService,
+        async (client, context, options) => servicesOf(await client.services({ context }, options)),
+      )
+      this.#said.set(plugin.name, { of: plugin, services })
+      this.#onChange()
+    } catch {
+      // It is counted with the hook's calls, and asked again when the plugin's state changes.
+    } finally {
+      this.#asking.delete(plugin.name)
+    }
+  }
+}
+
+/** @throws Error with a sentence when any of it is not as it should be */
+function servicesOf({ descriptors, services }: pluginHooksV1.ServicesResponse): DescService[] {
+  if (descriptors.byteLength > MAX_DESCRIPTOR_BYTES)
+    throw new Error(`its descriptors are longer than ${MAX_DESCRIPTOR_BYTES} bytes`)
+  if (services.length > MAX_PLUGIN_SERVICES)
+    throw new Error(`it has ${services.length} services, more than ${MAX_PLUGIN_SERVICES}`)
+  const registry = createFileRegistry(fromBinary(FileDescriptorSetSchema, descriptors))
+  return services.map(name => {
+    const service = registry.getService(name)
+    if (service === undefined)
+      throw new Error(`its descriptors have no service ${JSON.stringify(reasonOf(name))}`)
+    if (RESERVED.test(name)) throw new Error(`${reasonOf(name)} is not a plugin's to serve`)
+    const streams = service.methods.find(
+      ({ methodKind }) => methodKind !== "unary" && methodKind !== "server_streaming",
+    )
+    if (streams !== undefined)
+      throw new Error(
+        `${reasonOf(streams.parent.typeName)}/${reasonOf(streams.name)} takes a stream, which is not passed on`,
+      )
+    return service
+  })
+}
+
+function passedOn(plugin: string, error: unknown): unknown {
+  // What the plugin itself has answered its caller is for the caller.
+  if (error instanceof Error && error.name === "ConnectError") return error
+  return apiError(Code.Unavailable, `the plugin "${plugin}" did not answer: ${reasonOf(error)}`, {
+    reason: "PLUGIN_UNAVAILABLE",
+  })
+}

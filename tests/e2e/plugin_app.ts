@@ -1,0 +1,63 @@
+// The plugin of plugins_test.ts: denies what `configuration.deny` names to call web, and drains the pod that
+// `configuration.drain` ends with; both as data.
+import { createServer } from "node:http2"
+import type { ConnectRouter } from "@connectrpc/connect"
+import { connectNodeAdapter } from "@connectrpc/connect-node"
+import { pluginDestinationV1, pluginPolicyV1, pluginV1 } from "../../protos/mod.ts"
+
+interface Configuration {
+  readonly deny?: readonly string[]
+  readonly drain?: boolean
+}
+
+function routes(router: ConnectRouter): void {
+  router.service(pluginV1.PluginService, {
+    describe: () => ({
+      name: "gatekeeper",
+      version: "1.0.0",
+      apiVersions: ["v1"],
+      hooks: [pluginV1.Hook.POLICY, pluginV1.Hook.DESTINATION],
+      configurationSchema: JSON.stringify({
+        type: "object",
+        additionalProperties: false,
+        properties: { deny: { type: "array", items: { type: "string" } }, drain: { type: "boolean" } },
+      }),
+    }),
+  })
+  router.service(pluginPolicyV1.PolicyHookService, {
+    async *supply(requests) {
+      for await (const { context } of requests) {
+        if (context === undefined) continue
+        const { deny = [] } = (context.configuration ?? {}) as Configuration
+        const target = { kind: "Deployment", name: "web" }
+        yield {
+          policies: deny.map(name => ({
+            ...{ namespace: "shop", name: `no-${name}`, reason: `${name} is not wanted` },
+            spec: { target, action: "Deny", rules: [{ from: [{ deployments: [`shop/${name}`] }] }] },
+          })),
+        }
+      }
+    },
+  })
+  router.service(pluginDestinationV1.DestinationHookService, {
+    async *amend(requests) {
+      let drain = false
+      for await (const { context, changed } of requests) {
+        if (context !== undefined) drain = ((context.configuration ?? {}) as Configuration).drain ?? false
+        else {
+          const ports = changed.filter(({ ref }) => ref?.namespace === "shop" && ref.name === "web")
+          yield {
+            amendments: ports.flatMap(({ ref, endpoints: [first] }) =>
+              ref === undefined || first === undefined || !drain
+                ? []
+                : [{ ref, change: [{ address: first.address, port: first.port, weight: 0 }] }],
+            ),
+          }
+        }
+      }
+    },
+  })
+}
+
+createServer(connectNodeAdapter({ routes })).listen(Number(process.env.PORT))
+process.on("SIGTERM", () => process.exit(0))
