@@ -103,7 +103,7 @@ const TOOLCHAINS: Readonly<Record<ProjectLanguage, Toolchain>> = {
   },
   go: {
     extension: "go",
-    install: "go mod tidy && go build -o plugin .",
+    install: "go build -o plugin .",
     test: "go test ./...",
     run: "HOST=127.0.0.1 ./plugin",
     command: "./plugin",
