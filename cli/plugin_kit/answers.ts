@@ -165,8 +165,8 @@ export function judgeServices({ descriptors, services, panels }: pluginHooksV1.S
   }
   const wrong: string[] = []
   for (const name of services) {
-    if (/^(conduit|grpc)\./.test(name))
-      wrong.push(`services names ${name}: packages of conduit. and grpc. are not a plugin's`)
+    if (/^(conduit|grpc|google)\./.test(name))
+      wrong.push(`services names ${name}: packages of conduit., grpc. and google. are not a plugin's`)
     else if (registry.getService(name) === undefined)
       wrong.push(`services names ${name}, which is not in descriptors`)
   }

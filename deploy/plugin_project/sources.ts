@@ -11,7 +11,7 @@ const FOLDERS = [
   ["protos/conduit/plugin", "protos/conduit/plugin"],
   ["protos/gen/conduit/plugin", "typescript/conduit/plugin"],
   ["protos/gen/python", "python"],
-  ["protos/go", "go/conduit/plugin"],
+  ["protos/go/v1", "go/conduit/plugin/v1"],
 ] as const
 
 /** The sources by path, as they are in the tree now. */
