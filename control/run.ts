@@ -13,7 +13,7 @@ import { type InjectorProcess, startInjector } from "./injector/mod.ts"
 import { KubernetesSource, type Resource, Reviews } from "./kubernetes/mod.ts"
 import type { Log } from "./log.ts"
 import { joinMesh, type MeshMember, PEER_TIMEOUT_MS } from "./mesh_member.ts"
-import { authorize, PluginSupervisor, pluginConditions, pluginWays } from "./plugins/mod.ts"
+import { authorize, PluginSupervisor, pluginConditions, pluginWays, WindowFeed } from "./plugins/mod.ts"
 import { allPolicyProblems, policyConditions, servePolicy } from "./policy/mod.ts"
 import { routeConditions, routeProblems } from "./routing/mod.ts"
 import { runTelemetry } from "./run_telemetry.ts"
@@ -38,7 +38,7 @@ const ASKED_BY: Readonly<Record<PluginHook, ServiceName>> = {
   Policy: "policy",
   Authorize: "policy",
   Identity: "identity",
-  Telemetry: "telemetry",
+  Telemetry: "api",
   Injection: "injector",
   Check: "api",
   Api: "api",
@@ -78,6 +78,7 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
   let member: MeshMember | undefined
   let injector: InjectorProcess | undefined
   let plugins: PluginSupervisor | undefined
+  const windows = new WindowFeed()
   try {
     const { cluster } = settings
     const api = cluster?.from === "kubernetes" ? await openApi(cluster) : null
@@ -114,6 +115,7 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
         ...{ store, hooks: called, log, version: project.version, nowMs: () => performance.now() },
         way: pluginWays(store, known && ((pod, at) => known.pluginTo(pod, at)), Math.random),
         trustDomain: settings.policy.trustDomain,
+        ...(services.has("api") ? { windows } : {}),
       })
       const { metrics } = plugins
       figures.push(metrics.bind(plugins))
@@ -276,7 +278,7 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
       }
       const options = {
         calls,
-        ...(plugins === undefined ? {} : { plugins }),
+        ...(plugins === undefined ? {} : { plugins, windows }),
         problems: () => known.problems(),
         certified: () => member?.certified() ?? null,
         host,

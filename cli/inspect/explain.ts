@@ -273,7 +273,7 @@ function decisionText({ cause, policy, rule, defaultPolicy }: RefusalStory): str
     case "":
       return ""
     case "policy":
-      return `AuthorizationPolicy ${policy}, rule ${rule} (spec.rules[${rule}])`
+      return `${policyText(policy)}, rule ${rule} (spec.rules[${rule}])`
     case "default":
       return `the default policy "${defaultPolicy}": no policy with action Allow targets this port`
     case "not-allowed":
@@ -281,10 +281,16 @@ function decisionText({ cause, policy, rule, defaultPolicy }: RefusalStory): str
     case "ambiguous-path":
       return "the path can be read in more than one way, and the port has rules about paths"
     case "hidden-requests":
-      return `requests that ${policy === "" ? "a policy" : `AuthorizationPolicy ${policy}`} denies could be within, unseen`
+      return `requests that ${policy === "" ? "a policy" : policyText(policy)} denies could be within, unseen`
     default:
       return `${cause}${policy === "" ? "" : ` (${policy})`}`
   }
+}
+
+/** What a plugin supplies has its name before a colon, which names of objects cannot hold. */
+function policyText(policy: string): string {
+  const plugin = /^[^/]*\/([^:]+):/.exec(policy)?.[1]
+  return plugin === undefined ? `AuthorizationPolicy ${policy}` : `policy ${policy} of plugin/${plugin}`
 }
 
 function namedText({ namespace, kind, name }: Named): string {

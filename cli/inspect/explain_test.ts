@@ -151,6 +151,7 @@ test("a connection and each way to decide has its words", async () => {
       { ...connection, cause: "default", policy: "", defaultPolicy: "deny" },
       { ...connection, cause: "not-allowed", policy: "" },
       { ...connection, cause: "hidden-requests" },
+      { ...connection, policy: "shop/hours:closed" },
     ],
   }
   const [{ out }, json] = await Promise.all([
@@ -165,6 +166,7 @@ test("a connection and each way to decide has its words", async () => {
   expect(out).toContain('the default policy "deny"')
   expect(out).toContain("none of them allows this")
   expect(out).toContain("requests that AuthorizationPolicy shop/admin denies could be within, unseen")
+  expect(out).toContain("Decided by: policy shop/hours:closed of plugin/hours, rule 1 (spec.rules[1])")
 })
 
 test("an id that nobody knows says how many are kept and whom could not be asked", async () => {

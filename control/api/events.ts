@@ -22,6 +22,17 @@ export const MAX_REVISED_WORKLOADS = 20_000
 /** Labels that name the pod template that a pod was made of, as Kubernetes' controllers set them. */
 const REVISION_LABELS = ["pod-template-hash", "controller-revision-hash"]
 
+const KIND_WORDS: Readonly<Record<number, string>> = {
+  [EventKind.ROLLOUT]: "rollout",
+  [EventKind.POLICY]: "policy",
+  [EventKind.ROUTE]: "route",
+}
+
+/** A kind as plugins are told it; empty for one that has no word. */
+export function eventKindWord(kind: EventKind): string {
+  return KIND_WORDS[kind] ?? ""
+}
+
 interface SeenEvent {
   readonly timeMs: number
   readonly kind: EventKind
@@ -67,7 +78,7 @@ export class EventRing {
    * @throws ConnectError InvalidArgument for a window that is longer than changes are kept
    */
   since(
-    { namespace, windowMs }: EventsRequest,
+    { namespace, windowMs }: Pick<EventsRequest, "namespace" | "windowMs">,
     nowMs: number,
   ): MessageInitShape<typeof EventsResponseSchema> {
     if (windowMs > EVENTS_KEPT_MS) {

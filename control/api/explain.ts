@@ -8,6 +8,7 @@ import {
   ResourceSelectorSchema,
 } from "../../protos/mod.ts"
 import type { ClusterStore, PodRecord } from "../cluster/mod.ts"
+import { suppliedBy } from "../policy/mod.ts"
 import { callerOf, workloadOf } from "./callers.ts"
 import { askProxies, type ProxyOptions } from "./proxies.ts"
 
@@ -112,6 +113,13 @@ function story(
     policy: text("policy"),
     rule: typeof rule === "number" && Number.isInteger(rule) && rule >= 0 && rule < 1e6 ? rule : -1,
     defaultPolicy: text("defaultPolicy"),
-    detail: text("detail"),
+    detail: text("detail") || reasonOf(store, text("policy")),
   }
+}
+
+/** Why a plugin supplies a policy; empty for one of the cluster. @param policy  `namespace/name` */
+function reasonOf(store: ClusterStore, policy: string): string {
+  const [namespace = "", name = ""] = policy.split("/")
+  const plugin = suppliedBy(store, namespace, name)
+  return plugin === null ? "" : `plugin/${plugin.plugin}: ${plugin.reason}`
 }

@@ -40,6 +40,13 @@ function story(id: string, namespace = "") {
   })
   const store = new ClusterStore()
   store.apply([...readManifestFile("shop.json", text).objects.values()].map(put => ({ put })))
+  const policy = {
+    ...{ namespace: "shop", name: "hours:closed", action: "Deny" as const, ask: null, rules: [] },
+    target: { kind: "Namespace" as const, name: "shop", ports: null },
+    suppliedBy: { plugin: "hours", reason: "outside of business hours" },
+  }
+  const { namespace: supplied, name } = policy
+  store.apply([{ put: { kind: "authorizationpolicy", namespace: supplied, name, policy } }])
   store.markSynced()
   asked = []
   const adminPort = (server.address() as AddressInfo).port
@@ -84,6 +91,16 @@ test("the story comes with the workloads of both ends", async () => {
       from: { namespace: "shop", kind: "pod", name: "web" },
     },
   ])
+})
+
+test("a policy that a plugin supplies comes with the plugin's reason", async () => {
+  const denied = { ...DENIED, policy: "shop/hours:closed" }
+  answer = { status: 200, text: JSON.stringify({ kept: 256, refusals: [denied] }) }
+  const [told] = (await story("abc")).refusals ?? []
+  expect(told).toMatchObject({
+    policy: "shop/hours:closed",
+    detail: "plugin/hours: outside of business hours",
+  })
 })
 
 test("what a pod sent itself comes from its own workload", async () => {

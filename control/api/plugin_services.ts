@@ -19,6 +19,9 @@ export const MAX_DESCRIPTOR_BYTES = 1_048_576
 /** Services of one plugin. */
 export const MAX_PLUGIN_SERVICES = 32
 
+/** A plugin that has not said which services it has, or not as it should, is asked again after this. */
+export const ASK_AGAIN_MS = 5_000
+
 /** Packages whose services are nobody's to serve but ours and gRPC's. */
 const RESERVED = /^(conduit|grpc|google)\./
 
@@ -36,6 +39,8 @@ export class PluginServices {
   /** By plugin: what it was when it was asked, and what it said. */
   readonly #said = new Map<string, { readonly of: Plugin; readonly services: readonly DescService[] }>()
   readonly #asking = new Set<string>()
+  #again: NodeJS.Timeout | undefined
+  #stopped = false
 
   /** @param onChange  told whenever others are mounted than before */
   constructor(supervisor: PluginSupervisor, onChange: () => void) {
@@ -68,6 +73,8 @@ export class PluginServices {
 
   /** Looks no longer. */
   stop(): void {
+    this.#stopped = true
+    clearTimeout(this.#again)
     this.#unsubscribe()
   }
 
@@ -121,7 +128,8 @@ export class PluginServices {
       this.#said.set(plugin.name, { of: plugin, services })
       this.#onChange()
     } catch {
-      // It is counted with the hook's calls, and asked again when the plugin's state changes.
+      // It is counted with the hook's calls.
+      if (!this.#stopped) this.#again = setTimeout(() => this.#look(), ASK_AGAIN_MS)
     } finally {
       this.#asking.delete(plugin.name)
     }

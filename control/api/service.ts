@@ -11,7 +11,7 @@ import {
 } from "../../protos/mod.ts"
 import type { ClusterStore, Problem } from "../cluster/mod.ts"
 import type { Reviews } from "../kubernetes/mod.ts"
-import type { PluginSupervisor } from "../plugins/mod.ts"
+import type { PluginSupervisor, WindowFeed } from "../plugins/mod.ts"
 import { POLICY_DEFAULTS, type PolicyOptions } from "../policy/mod.ts"
 import {
   apiError,
@@ -41,6 +41,7 @@ import { gatewayRoutes } from "./gateway_routes.ts"
 import { identities } from "./identities.ts"
 import { learn } from "./learn.ts"
 import { PluginServices } from "./plugin_services.ts"
+import { PluginWindows } from "./plugin_windows.ts"
 import { pluginFaults, plugins } from "./plugins.ts"
 import { policies } from "./policies.ts"
 import type { ProxyOptions } from "./proxies.ts"
@@ -82,6 +83,8 @@ export interface ApiOptions {
   readonly calls?: CallMetrics
   /** Those who ask plugins. Default: there are none. */
   readonly plugins?: PluginSupervisor
+  /** Takes windows of figures for plugins. Default: nobody does. */
+  readonly windows?: WindowFeed
   /** Makes taps. Default: there are none. */
   readonly relay?: Relay
   /** Who may ask, see access.ts. Default: whoever reaches the port, as in a local mesh. */
@@ -116,6 +119,10 @@ export async function serveApi(
   const supervisor = options.plugins ?? null
   const { certified = () => null, problems = () => [], reviews, onMistake = () => {} } = options
   const changes = new EventRing(store, nowMs)
+  const windows =
+    options.windows === undefined
+      ? null
+      : new PluginWindows(options.windows, { store, queries, events: changes, nowMs })
   const methods = (router: ConnectRouter): void => {
     router.service(ApiService, {
       version: () => version(queries, options.version),
@@ -202,6 +209,7 @@ export async function serveApi(
     port: listening.port,
     close: () => {
       mounted?.stop()
+      windows?.stop()
       changes.stop()
       listening.close()
     },

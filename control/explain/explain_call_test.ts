@@ -28,11 +28,11 @@ function storeOf({ objects = [], without = [] }: ExplainCase): ClusterStore {
   return store
 }
 
-function explained(one: ExplainCase): Promise<CallExplanation> {
+function explained(one: ExplainCase, store = storeOf(one)): Promise<CallExplanation> {
   const { from = {}, to = {}, ask = {}, certificates = {} } = one
   return explainCall(
     {
-      store: storeOf(one),
+      store,
       policy: POLICY_DEFAULTS,
       names: NAMES,
       clusterDomain: "cluster.local",
@@ -84,4 +84,58 @@ test.each(CASES.map(one => [one.name, one] as const))("%s", async (_, one) => {
 test("there are at least thirty situations, and none twice", () => {
   expect(new Set(CASES.map(one => one.name)).size).toBe(CASES.length)
   expect(CASES.length).toBeGreaterThanOrEqual(30)
+})
+
+const PLUGIN = {
+  apiVersion: "conduit.io/v1alpha1",
+  kind: "Plugin",
+  metadata: { name: "hours" },
+  spec: { address: "hours.example:9090", hooks: [{ name: "Authorize" }] },
+}
+const ASK = {
+  apiVersion: "policy.conduit.io/v1alpha1",
+  kind: "AuthorizationPolicy",
+  metadata: { name: "ask", namespace: "shop" },
+  spec: {
+    target: { kind: "Namespace" },
+    action: "Ask",
+    plugin: "hours",
+    rules: [{ to: [{ methods: ["GET"] }] }],
+  },
+}
+
+test("a policy that has a plugin asked is told, since its answer may change what is decided", async () => {
+  const one = { objects: [PLUGIN, ASK], ask: { method: "GET" } } as unknown as ExplainCase
+  const { steps } = await explained(one)
+  expect(steps.find(({ name }) => name === "policy")).toMatchObject({
+    outcome: "ok",
+    details: expect.arrayContaining([
+      "plugin/hours is asked about it by AuthorizationPolicy shop/ask, and may refuse it",
+    ]),
+  })
+})
+
+test("a policy that a plugin supplies is told as the plugin's, with its reason", async () => {
+  const deny = {
+    ...ASK,
+    spec: { target: { kind: "Namespace" }, action: "Deny", rules: [{ to: [{ methods: ["GET"] }] }] },
+  }
+  const one = { objects: [PLUGIN, deny], ask: { method: "GET" } } as unknown as ExplainCase
+  const store = storeOf(one)
+  const [record] = [...store.policies("shop")].filter(({ name }) => name === "ask")
+  if (record === undefined) throw new Error("the policy is there")
+  const name = "hours:ask"
+  const policy = {
+    ...record.policy,
+    name,
+    suppliedBy: { plugin: "hours", reason: "outside of business hours" },
+  }
+  store.apply([{ remove: "authorizationpolicy/shop/ask" }, { put: { ...record, name, policy } }])
+  const { steps } = await explained(one, store)
+  expect(steps.find(({ name: step }) => step === "policy")).toMatchObject({
+    outcome: "fail",
+    decision: "denied by plugin/hours: outside of business hours",
+    object: { kind: "Plugin", namespace: "", name: "hours", field: "" },
+    change: "another configuration of Plugin hours, which supplies that policy",
+  })
 })

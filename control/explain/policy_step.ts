@@ -1,7 +1,15 @@
 // The step `policy`: what the proxies of the endpoints decide about the call, by their own decision code.
 import { DEFAULT_POLICY_NAMES, type RequestFacts } from "../../protos/authorization/mod.ts"
 import { hasPort, type PodRecord } from "../cluster/mod.ts"
-import { CLAUSES, ClientPods, compilePod, type Judgement, judge, spiffeId } from "../policy/mod.ts"
+import {
+  CLAUSES,
+  ClientPods,
+  compilePod,
+  type Judgement,
+  judge,
+  spiffeId,
+  suppliedBy,
+} from "../policy/mod.ts"
 import { type Caller, placeOf, textOf, workloadPlace } from "./caller.ts"
 import { type Chain, type Place, percent } from "./chain.ts"
 import type { World } from "./question.ts"
@@ -33,7 +41,7 @@ export function policyStep(chain: Chain, call: AdmittedCall): void {
   const denied = found.filter(({ judgement }) => !judgement.verdict.allowed)
   for (const { one, judgement } of denied) {
     const raw = call.requestAt(one) === null
-    const by = byWhom(judgement)
+    const by = byWhom(world, judgement)
     const what = raw ? `the connection is closed: denied by ${by}` : `403 denied by ${by}`
     chain.lose({ share: one.share, status: raw ? 0 : 403, error: "denied", step: "policy", what })
   }
@@ -48,17 +56,17 @@ export function policyStep(chain: Chain, call: AdmittedCall): void {
   const free = met.length - guarded.length
   const outcome = denied.length > 0 ? chain.outcomeOf("policy") : verdict.audit !== null ? "warn" : "ok"
   chain.say("policy", outcome, {
-    decision: verdict.allowed ? `allowed by ${byWhom(judgement)}` : `${others}denied by ${byWhom(judgement)}`,
+    decision: `${verdict.allowed ? "" : others}${verdict.allowed ? "allowed" : "denied"} by ${byWhom(world, judgement)}`,
     reason: reasonOf(call, one, judgement),
     object: objectOf(world, one.pod, judgement),
     details: [
       `it is known as ${clientText(call, one)}`,
       ...judgement.asks.map(
         ({ question, allowed: { namespace, name } }) =>
-          `plugin ${question.plugin} is asked about it by AuthorizationPolicy ${namespace}/${name}, and may ${verdict.allowed ? "refuse" : "allow"} it`,
+          `plugin/${question.plugin} is asked about it by ${policyText(world, namespace, name)}, and may ${verdict.allowed ? "refuse" : "allow"} it`,
       ),
       ...judgement.misses.map(
-        miss => `AuthorizationPolicy ${miss.namespace}/${miss.name} ${CLAUSES[miss.failed]}`,
+        miss => `${policyText(world, miss.namespace, miss.name)} ${CLAUSES[miss.failed]}`,
       ),
       ...(free > 0 ? [`${free} of ${met.length} endpoints have no proxy that decides`] : []),
     ],
@@ -87,8 +95,8 @@ function unguarded(chain: Chain, { world, met }: AdmittedCall, clients: ClientPo
   }
   chain.say("policy", "warn", {
     decision: "nobody decides, and there are policies",
-    reason: `${why}, so that AuthorizationPolicy ${policy.namespace}/${policy.name} is not enforced`,
-    object: policyPlace(policy.namespace, policy.name, ""),
+    reason: `${why}, so that ${policyText(world, policy.namespace, policy.name)} is not enforced`,
+    object: policyPlace(world, policy.namespace, policy.name, ""),
     change: pod?.meshed === true ? "the port through its proxy" : "a proxy in its pods",
   })
 }
@@ -111,18 +119,18 @@ function clientText(call: AdmittedCall, one: Met): string {
   return clientId(call, one) || `the address ${call.caller.ip}, without identity`
 }
 
-function byWhom({ verdict, misses }: Judgement): string {
+function byWhom(world: World, { verdict, misses }: Judgement): string {
   switch (verdict.cause) {
     case "policy":
     case "hidden-requests":
-      return `AuthorizationPolicy ${verdict.namespace}/${verdict.name}`
+      return policyText(world, verdict.namespace, verdict.name)
     case "default":
       return `the default policy "${verdict.name}"`
     case "probe":
       return "the pod's probes"
     case "not-allowed":
       return misses.length === 1 && misses[0] !== undefined
-        ? `AuthorizationPolicy ${misses[0].namespace}/${misses[0].name}, which does not allow it`
+        ? `${policyText(world, misses[0].namespace, misses[0].name)}, which does not allow it`
         : `${misses.length} AuthorizationPolicies, none of which allows it`
     default:
       return "its path"
@@ -134,7 +142,7 @@ function reasonOf(call: AdmittedCall, one: Met, { verdict, misses }: Judgement):
   const audited =
     audit === null
       ? ""
-      : `; it is audited by ${audit.namespace === "" ? "the default policy" : `AuthorizationPolicy ${audit.namespace}/${audit.name}`}`
+      : `; it is audited by ${audit.namespace === "" ? "the default policy" : policyText(call.world, audit.namespace, audit.name)}`
   switch (verdict.cause) {
     case "policy":
       return `spec.rules[${verdict.rule}] matches it${audited}`
@@ -158,17 +166,19 @@ function reasonOf(call: AdmittedCall, one: Met, { verdict, misses }: Judgement):
 function objectOf(world: World, pod: PodRecord | null, { verdict, misses }: Judgement): Place | null {
   const { audit } = verdict
   if (verdict.allowed && audit !== null && audit.namespace !== "")
-    return policyPlace(audit.namespace, audit.name, `spec.rules[${audit.rule}]`)
+    return policyPlace(world, audit.namespace, audit.name, `spec.rules[${audit.rule}]`)
   switch (verdict.cause) {
     case "policy":
-      return policyPlace(verdict.namespace, verdict.name, `spec.rules[${verdict.rule}]`)
+      return policyPlace(world, verdict.namespace, verdict.name, `spec.rules[${verdict.rule}]`)
     case "hidden-requests":
-      return verdict.namespace === "" ? null : policyPlace(verdict.namespace, verdict.name, "spec.rules")
+      return verdict.namespace === ""
+        ? null
+        : policyPlace(world, verdict.namespace, verdict.name, "spec.rules")
     case "not-allowed": {
       const [nearest] = misses
       if (nearest === undefined) return null
       const field = nearest.rule < 0 ? "spec.rules" : `spec.rules[${nearest.rule}]`
-      return policyPlace(nearest.namespace, nearest.name, field)
+      return policyPlace(world, nearest.namespace, nearest.name, field)
     }
     case "default":
       return defaultPlace(world, pod)
@@ -200,7 +210,9 @@ function changeOf(call: AdmittedCall, one: Met, { verdict, misses }: Judgement):
   if (verdict.cause === "not-allowed") {
     const [nearest] = misses
     if (nearest === undefined) return ""
-    const at = `AuthorizationPolicy ${nearest.namespace}/${nearest.name}`
+    const at = policyText(call.world, nearest.namespace, nearest.name)
+    const plugin = suppliedBy(call.world.store, nearest.namespace, nearest.name)
+    if (plugin !== null) return `another configuration of Plugin ${plugin.plugin}, which supplies that policy`
     const field = `spec.rules[${Math.max(0, nearest.rule)}]`
     if (nearest.failed === "methods") return `add this method to ${field}.to of ${at}`
     if (nearest.failed === "paths") return `add this path to ${field}.to of ${at}`
@@ -213,6 +225,8 @@ function changeOf(call: AdmittedCall, one: Met, { verdict, misses }: Judgement):
       : `an AuthorizationPolicy with action Allow that targets ${workload}, with from: ${source}; or another ${DEFAULT_ANNOTATION} than ${verdict.name} (${[...new Set(DEFAULT_POLICY_NAMES)].join(", ")})`
   }
   if (verdict.cause === "policy") {
+    const plugin = suppliedBy(call.world.store, verdict.namespace, verdict.name)
+    if (plugin !== null) return `another configuration of Plugin ${plugin.plugin}, which supplies that policy`
     return verdict.allowed
       ? `without this rule only what others allow would pass`
       : "take this rule out, or narrow it: Deny beats every Allow"
@@ -220,6 +234,15 @@ function changeOf(call: AdmittedCall, one: Met, { verdict, misses }: Judgement):
   return ""
 }
 
-function policyPlace(namespace: string, name: string, field: string): Place {
+/** A policy for people: an object, or what a plugin supplies and why. */
+function policyText(world: World, namespace: string, name: string): string {
+  const plugin = suppliedBy(world.store, namespace, name)
+  if (plugin === null) return `AuthorizationPolicy ${namespace}/${name}`
+  return `plugin/${plugin.plugin}${plugin.reason === "" ? `, its policy ${namespace}/${name}` : `: ${plugin.reason}`}`
+}
+
+function policyPlace(world: World, namespace: string, name: string, field: string): Place {
+  const plugin = suppliedBy(world.store, namespace, name)
+  if (plugin !== null) return { kind: "Plugin", namespace: "", name: plugin.plugin, field: "" }
   return { kind: "AuthorizationPolicy", namespace, name, field }
 }

@@ -17,6 +17,8 @@ export interface LabBehaviour {
   authorize: (
     request: pluginPolicyV1.AuthorizeRequest,
   ) => Promise<MessageInitShape<typeof pluginPolicyV1.AuthorizeResponseSchema>>
+  /** What it does before it takes a window. */
+  observing: () => Promise<void>
   /** What it says of its services. */
   services: () => MessageInitShape<typeof pluginHooksV1.ServicesResponseSchema>
   /** Adds what serves them. */
@@ -30,6 +32,8 @@ export class LabPlugin implements AsyncDisposable {
   readonly supplied: pluginPolicyV1.SupplyRequest[] = []
   /** Messages of the Amend stream. */
   readonly amended: pluginDestinationV1.AmendRequest[] = []
+  /** Messages of the Observe stream. */
+  readonly observed: pluginHooksV1.ObserveRequest[] = []
   /** Calls of Describe. */
   readonly described: pluginV1.DescribeRequest[] = []
   #server: Http2Server | null = null
@@ -44,6 +48,7 @@ export class LabPlugin implements AsyncDisposable {
       policies: () => ({ policies: [] }),
       amendments: () => ({ amendments: [] }),
       check: () => Promise.resolve({ lines: [] }),
+      observing: () => Promise.resolve(),
       services: () => ({}),
       route: () => {},
       authorize: () => Promise.resolve({ decision: pluginPolicyV1.Decision.DEFER }),
@@ -110,6 +115,15 @@ export class LabPlugin implements AsyncDisposable {
         this.#stream(requests, this.amended, () => this.behaviour.amendments(), signal),
     })
     router.service(pluginHooksV1.CheckHookService, { check: () => this.behaviour.check() })
+    router.service(pluginHooksV1.TelemetryHookService, {
+      observe: async requests => {
+        for await (const request of requests) {
+          await this.behaviour.observing()
+          this.observed.push(request)
+        }
+        return {}
+      },
+    })
     router.service(pluginHooksV1.ApiHookService, { services: () => this.behaviour.services() })
     this.behaviour.route(router)
   }

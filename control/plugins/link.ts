@@ -9,7 +9,7 @@ import {
   type Plugin,
   type PluginHook,
 } from "../../deploy/plugin_object/mod.ts"
-import { pluginDestinationV1, pluginPolicyV1, pluginV1 } from "../../protos/mod.ts"
+import { pluginDestinationV1, pluginHooksV1, pluginPolicyV1, pluginV1 } from "../../protos/mod.ts"
 import type { AmendmentRecord, ClusterStore, PolicyRecord } from "../cluster/mod.ts"
 import { objectKey } from "../cluster/mod.ts"
 import type { Log } from "../log.ts"
@@ -23,6 +23,7 @@ import {
   type ToldWorkload,
   toldWorkloads,
 } from "./supplied_policies.ts"
+import type { WindowFeed } from "./window_feed.ts"
 import { TOLD_AFTER_MS, Told, type ToldChange, Wake } from "./told.ts"
 
 /** Version of the plugin API that is spoken here. */
@@ -75,6 +76,8 @@ export interface LinkOptions {
   readonly log: Log
   /** Monotonic clock, milliseconds. */
   readonly nowMs: () => number
+  /** Windows for the Telemetry hook; absent in a process without figures. */
+  readonly windows?: WindowFeed
   /** Told whenever the state has changed. */
   readonly onState: () => void
 }
@@ -271,6 +274,10 @@ export class PluginLink {
     if (policy !== undefined) streams.push(this.#supply(transport, policy, round.signal))
     const destination = this.hooks.get("Destination")
     if (destination !== undefined) streams.push(this.#amend(transport, destination, round.signal))
+    const telemetry = this.hooks.get("Telemetry")
+    const { windows } = this.#options
+    if (telemetry !== undefined && windows !== undefined)
+      streams.push(this.#observe(transport, telemetry, windows, round.signal))
     const again = async (): Promise<void> => {
       for (;;) {
         await Promise.race([pause(DESCRIBE_AGAIN_MS, round.signal), this.#doubt.wait()])
@@ -320,6 +327,30 @@ export class PluginLink {
       this.#applyAmendments([...this.#amendments.values()], [...next.values()])
       this.#amendments = next
     })
+  }
+
+  async #observe(
+    transport: Transport,
+    calls: HookCalls,
+    windows: WindowFeed,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const client = createClient(pluginHooksV1.TelemetryHookService, transport)
+    const context = this.context()
+    const tell = async function* () {
+      yield { context }
+      for await (const told of windows.read(signal)) {
+        yield told
+        // What has been asked for again was read.
+        calls.succeeded(0)
+      }
+    }
+    try {
+      await client.observe(tell(), { signal })
+    } catch (error) {
+      if (!signal.aborted) calls.failed(error, 0)
+      throw error
+    }
   }
 
   /** Takes answers one by one; one that is not as it should be counts as an error and changes nothing. */

@@ -9,6 +9,7 @@ import { ClusterStore, readObject } from "../cluster/mod.ts"
 import { LabPlugin } from "./lab.ts"
 import { PluginSupervisor } from "./supervisor.ts"
 import { pluginWays } from "./way.ts"
+import { WindowFeed } from "./window_feed.ts"
 
 const QUIET = { debug() {}, info() {}, warn() {}, error() {} }
 /** Longest wait for what takes milliseconds. */
@@ -17,19 +18,22 @@ const PATIENCE_MS = 10_000
 let store: ClusterStore
 let supervisor: PluginSupervisor
 let lab: LabPlugin
+let windows: WindowFeed
 
 beforeEach(async () => {
   store = new ClusterStore()
   for (const object of [pod("web-1"), pod("web-2"), SERVICE]) put(object)
   store.markSynced()
+  windows = new WindowFeed()
   supervisor = new PluginSupervisor({
     ...{ store, log: QUIET, trustDomain: "cluster.local", version: "0.1.0" },
-    hooks: new Set<PluginHook>(["Policy", "Destination", "Check"]),
+    hooks: new Set<PluginHook>(["Policy", "Destination", "Check", "Telemetry"]),
     way: pluginWays(store, undefined, Math.random),
     nowMs: () => performance.now(),
+    windows,
   })
   const { Hook } = pluginV1
-  lab = await LabPlugin.start(Hook.POLICY, Hook.DESTINATION, Hook.CHECK)
+  lab = await LabPlugin.start(Hook.POLICY, Hook.DESTINATION, Hook.CHECK, Hook.TELEMETRY)
 })
 
 afterEach(async () => {
@@ -295,7 +299,8 @@ describe("a fault of one plugin costs no other anything", () => {
   beforeEach(async () => {
     good = await LabPlugin.start(pluginV1.Hook.POLICY, pluginV1.Hook.CHECK)
     good.behaviour.policies = () => ({ policies: [{ namespace: "shop", name: "good", spec: DENY }] })
-    plugin(["Policy", "Check"], {}, good.address, "good")
+    // Both are in this process, which may be busy with what the bad one makes.
+    plugin(["Policy", "Check"], { deadline: "5s" }, good.address, "good")
     await until("the good one is in force", () => policies().includes("shop/good:good Deny"))
   })
 
@@ -391,6 +396,47 @@ describe("a fault of one plugin costs no other anything", () => {
     expect(hook?.figures().calls).toBeLessThan(60)
     remove()
     await goodAnswers()
+  })
+})
+
+describe("a Telemetry plugin", () => {
+  const window = (startMs: number) => ({ window: { startMs: BigInt(startMs), endMs: BigInt(startMs + 1) } })
+  const seen = () =>
+    lab.observed.flatMap(({ window: told }) => (told === undefined ? [] : [Number(told.startMs)]))
+
+  test("is told each window, and again once it is back", async () => {
+    plugin(["Telemetry"])
+    await until("it listens", () => windows.wanted)
+    windows.publish(window(1))
+    windows.publish(window(2))
+    await until("it has both", () => seen().length === 2)
+    expect(lab.observed[0]?.context?.plugin).toBe("lab")
+    lab.die()
+    await until("it is missed", () => !windows.wanted)
+    await lab.listen()
+    await until("it listens again", () => windows.wanted)
+    windows.publish(window(3))
+    await until("it has the third", () => seen().at(-1) === 3)
+  })
+
+  test("that reads nothing misses the oldest windows, and is told how many", async () => {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    lab.behaviour.observing = () => promise
+    plugin(["Telemetry"])
+    await until("it listens", () => windows.wanted)
+    // What the connection holds is filled first.
+    const edges = Array.from({ length: 2000 }, (_, n) => ({
+      client: { name: `a-workload-of-some-name-${n}` },
+    }))
+    for (let n = 0; n < 60; n++) {
+      windows.publish({ window: { startMs: BigInt(n), endMs: 0n, edges } })
+      await Bun.sleep(1)
+    }
+    resolve()
+    await until("it has the last", () => seen().at(-1) === 59)
+    const missed = lab.observed.reduce((sum, request) => sum + request.missed, 0)
+    expect(missed).toBeGreaterThan(0)
+    expect(missed + seen().length).toBe(60)
   })
 })
 

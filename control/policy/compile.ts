@@ -100,6 +100,17 @@ export function* policiesOf(store: ClusterStore, namespace = ""): Generator<Auth
   for (const record of store.policies(namespace)) yield record.policy
 }
 
+/** The plugin that supplies a policy, and why; null for an object of the cluster, and for what is not there. */
+export function suppliedBy(
+  store: ClusterStore,
+  namespace: string,
+  name: string,
+): NonNullable<AuthorizationPolicy["suppliedBy"]> | null {
+  for (const policy of policiesOf(store, namespace))
+    if (policy.name === name) return policy.suppliedBy ?? null
+  return null
+}
+
 /** Whether a policy targets a pod. */
 export function isTarget(store: ClusterStore, policy: PolicyHead, pod: PodRecord): boolean {
   const { namespace, target } = policy

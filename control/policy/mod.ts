@@ -10,6 +10,7 @@ export {
   policiesOf,
   portNumbers,
   spiffeId,
+  suppliedBy,
 } from "./compile.ts"
 export { CLAUSES, type Judgement, judge, type NearMiss } from "./judgement.ts"
 export { policyConditions } from "./conditions.ts"

@@ -1,5 +1,6 @@
 // The plugin of plugins_test.ts: denies what `configuration.deny` names to call web, and drains the pod that
-// `configuration.drain` ends with; both as data.
+// `configuration.drain` ends with; both as data. Asked about requests, it refuses those of the service account
+// `configuration.refuse`.
 import { createServer } from "node:http2"
 import type { ConnectRouter } from "@connectrpc/connect"
 import { connectNodeAdapter } from "@connectrpc/connect-node"
@@ -8,6 +9,7 @@ import { pluginDestinationV1, pluginPolicyV1, pluginV1 } from "../../protos/mod.
 interface Configuration {
   readonly deny?: readonly string[]
   readonly drain?: boolean
+  readonly refuse?: string
 }
 
 function routes(router: ConnectRouter): void {
@@ -16,15 +18,26 @@ function routes(router: ConnectRouter): void {
       name: "gatekeeper",
       version: "1.0.0",
       apiVersions: ["v1"],
-      hooks: [pluginV1.Hook.POLICY, pluginV1.Hook.DESTINATION],
+      hooks: [pluginV1.Hook.POLICY, pluginV1.Hook.DESTINATION, pluginV1.Hook.AUTHORIZE],
       configurationSchema: JSON.stringify({
         type: "object",
         additionalProperties: false,
-        properties: { deny: { type: "array", items: { type: "string" } }, drain: { type: "boolean" } },
+        properties: {
+          deny: { type: "array", items: { type: "string" } },
+          drain: { type: "boolean" },
+          refuse: { type: "string" },
+        },
       }),
     }),
   })
   router.service(pluginPolicyV1.PolicyHookService, {
+    authorize({ context, clientId, path }) {
+      const { refuse } = (context?.configuration ?? {}) as Configuration
+      const denied = refuse !== undefined && clientId.endsWith(`/sa/${refuse}`)
+      return denied
+        ? { decision: pluginPolicyV1.Decision.DENY, reason: `${refuse} may not see ${path}`, cacheMs: 1000 }
+        : { decision: pluginPolicyV1.Decision.DEFER, cacheMs: 1000 }
+    },
     async *supply(requests) {
       for await (const { context } of requests) {
         if (context === undefined) continue

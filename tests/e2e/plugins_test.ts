@@ -80,7 +80,7 @@ function plugin(name: string, configuration: object, order = 0): object {
     metadata: { name },
     spec: {
       command: [process.execPath, join(PROJECT_ROOT, "tests/e2e/plugin_app.ts")],
-      hooks: [{ name: "Policy" }, { name: "Destination" }],
+      hooks: [{ name: "Policy" }, { name: "Destination" }, { name: "Authorize" }],
       ...{ order, configuration, deadline: "2s" },
     },
   }
@@ -211,6 +211,50 @@ test(
     })
     expect(await list()).toEqual([])
     expect((await mesh.pods()).filter(({ namespace }) => namespace === "conduit-plugins")).toEqual([])
+    expect(await counts("buyer")).toMatchObject({ failedEver, last: "" })
+  },
+  TEST_MS,
+)
+
+const ASK = {
+  apiVersion: "policy.conduit.io/v1alpha1",
+  kind: "AuthorizationPolicy",
+  metadata: { name: "ask", namespace: "shop" },
+  spec: {
+    target: { kind: "Deployment", name: "web" },
+    action: "Ask",
+    plugin: "asked",
+    rules: [{ to: [{ methods: ["GET"] }] }],
+  },
+}
+
+test(
+  "a plugin that is asked about requests refuses whom it means, is forgiven when it is gone, and costs others nothing",
+  async () => {
+    const { failedEver } = await counts("buyer")
+    await mesh.apply(plugin("asked", { refuse: "guest" }), ASK)
+    await guestIs("refused")
+    const { last } = await counts("guest")
+    expect(last).toStartWith("403 denied; id=")
+    const { stdout } = await mesh.cli("explain", "--id", last.replace(/^.*id=/, ""))
+    expect(stdout).toContain("AuthorizationPolicy shop/ask, rule 0")
+    expect(stdout).toContain("plugin asked: guest may not see /")
+
+    const asked = (await mesh.pods()).find(
+      ({ namespace, deployment: name }) => namespace === "conduit-plugins" && name === "asked",
+    )
+    if (asked === undefined) throw new Error("no pod of the plugin")
+    process.kill(asked.pid, "SIGKILL")
+    // Nobody answers any more, and `Ignore` leaves it to the other policies, until it is back.
+    await until("guest is served", async () => {
+      await counts("guest", "POST")
+      await Bun.sleep(200)
+      return (await counts("guest")).ok > 0
+    })
+    await guestIs("refused")
+    await mesh.delete(plugin("asked", {}))
+    await guestIs("served")
+    await mesh.delete(ASK)
     expect(await counts("buyer")).toMatchObject({ failedEver, last: "" })
   },
   TEST_MS,

@@ -213,7 +213,7 @@ export const WorkloadRefSchema: GenMessage<WorkloadRef> = /*@__PURE__*/
   messageDesc(file_conduit_plugin_v1_hooks, 4);
 
 /**
- * Figures of the requests of one workload to another, as the callee's side counted them.
+ * Figures of the requests of one workload to another, as the proxies of callers counted them.
  *
  * @generated from message conduit.plugin.v1.EdgeFigures
  */
@@ -715,8 +715,9 @@ export const IdentityHookService: GenService<{
  */
 export const TelemetryHookService: GenService<{
   /**
-   * One stream, open as long as the control plane's telemetry lives. Who reads too slowly misses windows: `missed` says
-   * how many. There is nothing to answer until the end of the stream.
+   * One stream for each of the control plane's API processes; where there are several, all tell the same windows, which
+   * `start_ms` tells apart. Who reads too slowly misses windows: `missed` says how many. There is nothing to answer until
+   * the end of the stream.
    *
    * @generated from rpc conduit.plugin.v1.TelemetryHookService.Observe
    */
