@@ -1,11 +1,15 @@
 import { expect, test } from "bun:test"
+import { readFileSync } from "node:fs"
+import { join } from "node:path"
 import { createClient, type Transport } from "@connectrpc/connect"
 import { createGrpcTransport } from "@connectrpc/connect-node"
+import { parseAllDocuments } from "yaml"
 import { pluginHooksV1, pluginV1 } from "../../protos/mod.ts"
 import { cost } from "./cost/plugin.ts"
 import { CostService } from "./cost/cost_pb.ts"
 import { type ServedPlugin, startPlugin } from "./serve.ts"
 import { teamLabel } from "./team_label/plugin.ts"
+import { readPlugin } from "../plugin_object/mod.ts"
 import { type Alert, webhookAlerts } from "./webhook_alerts/plugin.ts"
 
 async function started(plugin: ServedPlugin): Promise<{ readonly transport: Transport } & AsyncDisposable> {
@@ -85,4 +89,14 @@ test("cost sums up requests, and its service says what they cost", async () => {
   const { rows, currency } = await createClient(CostService, plugin.transport).list({})
   expect(currency).toBe("CHF")
   expect(rows).toMatchObject([{ workload: "shop/cart", requests: 6, cost: 3 }])
+})
+
+test("the objects of every example are understood", () => {
+  const files = [...new Bun.Glob("*/{plugin,deployment}.yaml").scanSync(import.meta.dir)].sort()
+  expect(files.length).toBe(10)
+  for (const file of files) {
+    const objects = parseAllDocuments(readFileSync(join(import.meta.dir, file), "utf8"))
+    const plugins = objects.map(one => one.toJS()).filter(({ kind }: { kind: string }) => kind === "Plugin")
+    expect(plugins.map(one => [file, readPlugin(one).complaints])).toEqual([[file, []]])
+  }
 })

@@ -18,6 +18,7 @@ const BESIDE = new Set([
   "e2e/grafana",
   "e2e/idle_memory",
   "e2e/long_lived",
+  "programs/plugin_examples",
   "programs/plugin_new",
   "programs/plugin_new_go",
   "programs/programs",
