@@ -1,6 +1,6 @@
 // The plugins of deploy/plugins on a local mesh, each as its own process: what each promises is seen there, and the kit passes
 // each where it runs. (file-registry is Go: plugin_new_go_test.ts; team-label is asked by the injector: tests/cluster.)
-import { afterAll, beforeAll, expect, test } from "bun:test"
+import { afterAll, beforeAll, test } from "bun:test"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { parse } from "yaml"
@@ -68,7 +68,6 @@ test(
   async () => {
     await mesh.apply(
       example("webhook_alerts", { url: "http://hook.default:8080/", failures: 0.5, requests: 1 }),
-      example("business_hours", { open: [] }),
     )
     await eventually(
       "the webhook has an alert",

@@ -95,6 +95,12 @@ export function stepsOf(unitTests: readonly string[], e2eTests: readonly string[
       timeoutMs: MINUTE,
     },
     {
+      name: "protos-promise",
+      what: "the plugin API breaks nothing that was promised (PLUGINS.md)",
+      command: ["bun", "tests/runner/promise.ts"],
+      timeoutMs: MINUTE,
+    },
+    {
       name: "generated",
       what: "generated code is what buf generates",
       command: ["bun", "tests/runner/generated.ts"],

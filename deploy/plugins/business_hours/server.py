@@ -21,6 +21,7 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 TREE = Path(__file__).resolve().parents[3] / "protos" / "gen" / "python"
 if not (Path(__file__).parent / "conduit").exists():
     sys.path.insert(0, str(TREE))
+    sys.dont_write_bytecode = True  # nothing of ours belongs among what is generated
 
 from conduit.plugin.v1 import plugin_pb2, plugin_pb2_grpc, policy_pb2, policy_pb2_grpc  # noqa: E402
 
