@@ -70,7 +70,10 @@ export class ClusterStore {
   private readonly members = new Map<string, Set<PodRecord>>()
   private readonly listeners = new Set<Listener>()
   private readonly syncWaiters: (() => void)[] = []
+  private readonly completeWaiters: (() => void)[] = []
   private isSynced = false
+  /** Of those who have something to put beside the cluster's objects. */
+  private heldBack = 0
 
   /** Whether the source has delivered its first whole state. Nothing should be answered before. */
   get synced(): boolean {
@@ -82,12 +85,39 @@ export class ClusterStore {
     if (this.isSynced) return
     this.isSynced = true
     for (const waiter of this.syncWaiters.splice(0)) waiter()
+    this.complete()
   }
 
   /** Calls back once the store is synced; at once when it is. */
   whenSynced(callback: () => void): void {
     if (this.isSynced) callback()
     else this.syncWaiters.push(callback)
+  }
+
+  /**
+   * Keeps answers back until what it gives is called: somebody has something to put beside the cluster's objects, without
+   * which they would be other than they were and soon will be.
+   */
+  holdBack(): () => void {
+    this.heldBack++
+    let released = false
+    return () => {
+      if (released) return
+      released = true
+      this.heldBack--
+      this.complete()
+    }
+  }
+
+  /** Calls back once answers may be given: the store is synced, and nobody holds them back; at once when it is so. */
+  whenComplete(callback: () => void): void {
+    this.completeWaiters.push(callback)
+    this.complete()
+  }
+
+  private complete(): void {
+    if (!this.isSynced || this.heldBack > 0) return
+    for (const waiter of this.completeWaiters.splice(0)) waiter()
   }
 
   /** Number of objects kept. */

@@ -109,8 +109,7 @@ export class ProxyStream implements GrpcStreamHandler {
     const watch = new Watch(this, watchId)
     counts.watches++
     this.watches.set(watchId, watch)
-    if (store.synced) watch.begin(topics, target, version)
-    else store.whenSynced(() => watch.begin(topics, target, version))
+    store.whenComplete(() => watch.begin(topics, target, version))
   }
 
   private end(watchId: bigint): void {

@@ -22,6 +22,7 @@ import {
   supplyRequest,
   type ToldWorkload,
   toldWorkloads,
+  unansweredPolicies,
 } from "./supplied_policies.ts"
 import type { WindowFeed } from "./window_feed.ts"
 import { TOLD_AFTER_MS, Told, type ToldChange, Wake } from "./told.ts"
@@ -40,11 +41,19 @@ export const DESCRIBE_AGAIN_MS = 15_000
 export const INVALID_RETRY_MS = 5_000
 /** Answers of a stream are taken this far apart at least; what comes faster waits with the plugin. */
 export const MIN_ANSWER_GAP_MS = 20
+/**
+ * Beside the deadline of its hook, how long the first policies and amendments of a plugin are waited for: it is connected to
+ * and described before. Proxies wait as long for their first answer.
+ */
+export const FIRST_ANSWER_MS = 1_500
 /** Longest message of a plugin. */
 export const MAX_PLUGIN_MESSAGE_BYTES = 4_194_304
 
 /** What a plugin is to the control plane. */
 export type PluginState = "Connecting" | "Ready" | "Degraded" | "Unreachable" | "Invalid"
+
+/** Hooks whose answers hold as data. */
+const STREAMS = ["Policy", "Destination"] as const
 
 /** Numbers of hooks in the API. */
 const HOOK_NUMBERS: Readonly<Record<PluginHook, pluginV1.Hook>> = {
@@ -103,6 +112,10 @@ export class PluginLink {
   #policies: readonly PolicyRecord[] = []
   #amendments = new Map<string, AmendmentRecord>()
   readonly #doubt = new Wake()
+  /** Streams of which no answer has come yet, with what is done when they are waited for no longer. */
+  readonly #awaited = new Map<PluginHook, NodeJS.Timeout>()
+  readonly #answered = new Set<PluginHook>()
+  readonly #settled = Promise.withResolvers<void>()
   readonly #workloads = new Wake()
   readonly #ports = new Wake()
 
@@ -124,8 +137,16 @@ export class PluginLink {
         : []
       this.#applyAmendments(amendments, kept)
       for (const one of kept) this.#amendments.set(objectKey(one), one)
+      for (const hook of before.#answered) this.#answered.add(hook)
     }
+    for (const hook of STREAMS) this.#await(hook)
+    this.#settleIfDone()
     void this.#run()
+  }
+
+  /** Its policies and amendments are there, or were waited for long enough. */
+  get settled(): Promise<void> {
+    return this.#settled.promise
   }
 
   /** Workloads may differ from what was told. */
@@ -193,11 +214,41 @@ export class PluginLink {
   /** Ends it; what the plugin answered stays. */
   #handOver(): { policies: readonly PolicyRecord[]; amendments: readonly AmendmentRecord[] } {
     this.#ending.abort()
+    for (const timer of this.#awaited.values()) clearTimeout(timer)
+    this.#awaited.clear()
+    this.#settleIfDone()
     this.#workloads.wake()
     this.#ports.wake()
     this.#way?.close()
     this.#way = null
     return { policies: this.#policies, amendments: [...this.#amendments.values()] }
+  }
+
+  /** Waits for the first answer of a stream; without one in its time, a hook with failurePolicy Fail closes what it says. */
+  #await(hook: PluginHook): void {
+    const settings = this.hooks.get(hook)?.settings
+    if (settings === undefined || this.#answered.has(hook)) return
+    const giveUp = (): void => {
+      this.#awaited.delete(hook)
+      if (hook === "Policy") {
+        const closing = unansweredPolicies(this.plugin.name, settings)
+        this.#apply(this.#policies, closing)
+        this.#policies = closing
+      }
+      this.#settleIfDone()
+    }
+    this.#awaited.set(hook, setTimeout(giveUp, settings.deadlineMs + FIRST_ANSWER_MS))
+  }
+
+  #hasAnswered(hook: PluginHook): void {
+    this.#answered.add(hook)
+    clearTimeout(this.#awaited.get(hook))
+    this.#awaited.delete(hook)
+    this.#settleIfDone()
+  }
+
+  #settleIfDone(): void {
+    if (this.#awaited.size === 0) this.#settled.resolve()
   }
 
   async #run(): Promise<void> {
@@ -302,6 +353,7 @@ export class PluginLink {
       const policies = readSupply(this.plugin.name, answer)
       this.#apply(this.#policies, policies)
       this.#policies = policies
+      this.#hasAnswered("Policy")
     })
   }
 
@@ -326,6 +378,7 @@ export class PluginLink {
         throw new Error(`it amends ${next.size} ports of Services, more than ${MAX_AMENDED_PORTS}`)
       this.#applyAmendments([...this.#amendments.values()], [...next.values()])
       this.#amendments = next
+      this.#hasAnswered("Destination")
     })
   }
 

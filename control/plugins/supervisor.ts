@@ -39,13 +39,19 @@ export class PluginSupervisor {
   readonly #links = new Map<string, PluginLink>()
   readonly #listeners = new Set<() => void>()
   readonly #unsubscribe: () => void
+  readonly #release: () => void
   #stopped = false
 
   constructor(options: Omit<LinkOptions, "onState">) {
     this.#options = options
     const { store } = options
     // Before the cluster is known a plugin would be told that everything is gone.
-    store.whenSynced(() => this.#look())
+    this.#release = store.holdBack()
+    store.whenSynced(() => {
+      this.#look()
+      // Otherwise proxies of a control plane that was started anew would be told what holds without plugins, for a moment.
+      void Promise.all([...this.#links.values()].map(({ settled }) => settled)).then(this.#release)
+    })
     this.#unsubscribe = store.subscribe(({ plugins, pods, services }) => {
       if (!store.synced) return
       if (plugins.size > 0) this.#look()
@@ -156,6 +162,7 @@ export class PluginSupervisor {
   /** Ends all links, and takes back what plugins answered. */
   stop(): void {
     this.#stopped = true
+    this.#release()
     this.#unsubscribe()
     for (const link of this.#links.values()) link.stop()
     this.#links.clear()

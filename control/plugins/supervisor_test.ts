@@ -4,9 +4,12 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test"
 import { createServer, type Server } from "node:net"
 import type { Plugin, PluginHook } from "../../deploy/plugin_object/mod.ts"
 import { readPlugin } from "../../deploy/plugin_object/mod.ts"
+import { PolicySet } from "../../protos/authorization/mod.ts"
 import { pluginHooksV1, pluginV1 } from "../../protos/mod.ts"
 import { ClusterStore, readObject } from "../cluster/mod.ts"
+import { ClientPods, compilePod } from "../policy/mod.ts"
 import { LabPlugin } from "./lab.ts"
+import { FIRST_ANSWER_MS } from "./link.ts"
 import { PluginSupervisor } from "./supervisor.ts"
 import { pluginWays } from "./way.ts"
 import { WindowFeed } from "./window_feed.ts"
@@ -18,6 +21,8 @@ const PATIENCE_MS = 10_000
 let store: ClusterStore
 let supervisor: PluginSupervisor
 let lab: LabPlugin
+/** Further supervisors of a test. */
+const ended: PluginSupervisor[] = []
 let windows: WindowFeed
 
 beforeEach(async () => {
@@ -38,6 +43,7 @@ beforeEach(async () => {
 
 afterEach(async () => {
   supervisor.stop()
+  for (const one of ended.splice(0)) one.stop()
   await lab[Symbol.asyncDispose]()
 })
 
@@ -63,10 +69,28 @@ function pod(name: string): object {
   }
 }
 
-function put(raw: object): void {
+function put(raw: object, into = store): void {
   const { object } = readObject(raw)
   if (object === null) throw new Error("the object is not read")
-  store.apply([{ put: object }])
+  into.apply([{ put: object }])
+}
+
+/** A cluster that is not read yet, as another process begins with. */
+function another() {
+  const fresh = new ClusterStore()
+  const own = new PluginSupervisor({
+    ...{ store: fresh, log: QUIET, trustDomain: "cluster.local", version: "0.1.0" },
+    hooks: new Set<PluginHook>(["Policy", "Destination"]),
+    way: pluginWays(fresh, undefined, Math.random),
+    nowMs: () => performance.now(),
+  })
+  ended.push(own)
+  return { store: fresh, begin: () => fresh.markSynced() }
+}
+
+function pluginObject(hooks: readonly PluginHook[], deadline = "5s"): object {
+  const spec = { address: lab.address, deadline, hooks: hooks.map(name => ({ name })) }
+  return { apiVersion: "conduit.io/v1alpha1", kind: "Plugin", metadata: { name: "lab" }, spec }
 }
 
 function plugin(
@@ -172,6 +196,52 @@ describe("a Policy plugin", () => {
     }
     lab.die()
     remove()
+    expect(policies()).toEqual([])
+  })
+
+  test("holds back what proxies are told until it has answered, but not for longer than it has time", async () => {
+    let told = 0
+    const { store: fresh, begin } = another()
+    put(pluginObject(["Policy"]), fresh)
+    supplies("night")
+    begin()
+    fresh.whenComplete(() => {
+      told = [...fresh.policies()].length
+    })
+    await until("proxies are told", () => told === 1)
+
+    lab.die()
+    const other = another()
+    put(pluginObject(["Policy", "Destination"], "1ms"), other.store)
+    const startMs = performance.now()
+    other.begin()
+    let complete = false
+    other.store.whenComplete(() => {
+      complete = true
+    })
+    expect(complete).toBe(false)
+    await until("proxies are told without it", () => complete)
+    expect(performance.now() - startMs).toBeGreaterThanOrEqual(FIRST_ANSWER_MS)
+    expect([...other.store.policies()]).toEqual([])
+  })
+
+  test("with failurePolicy Fail closes the namespaces that it names until its first answer, and only these", async () => {
+    lab.die()
+    const hook = { name: "Policy", failurePolicy: "Fail", namespaces: ["shop"], deadline: "1ms" }
+    plugin([], { hooks: [hook] })
+    await until("the namespace is closed", () => policies().length === 1)
+    expect(policies()).toEqual(["shop/lab:unanswered Deny"])
+    const [pod] = store.pods("shop")
+    if (pod === undefined) throw new Error("there are pods")
+    const compiled = compilePod(store, pod, new ClientPods(store))
+    const set = new PolicySet(compiled).connection({ address: "10.0.0.9", spiffeId: "" }, 8080)
+    expect([set.raw.allowed, set.request("GET", "/").allowed]).toEqual([false, false])
+    await lab.listen()
+    await until("it is open again", () => policies().length === 0 && isReady())
+    // Its last word is not to close: that holds while it is gone.
+    lab.die()
+    await until("it is missed", () => supervisor.report()[0]?.state === "Unreachable")
+    await Bun.sleep(FIRST_ANSWER_MS / 10)
     expect(policies()).toEqual([])
   })
 

@@ -1,6 +1,7 @@
 // The Policy hook: AuthorizationPolicies that plugins supply. They are read as those of the cluster are, and stand beside
 // them in the model of the cluster, so that they are compiled, explained and judged alike, and are gone with their plugin.
 import { create, type JsonObject } from "@bufbuild/protobuf"
+import type { PluginHookSettings } from "../../deploy/plugin_object/mod.ts"
 import {
   dottedField,
   POLICY_API_VERSION,
@@ -13,6 +14,9 @@ import { objectKey } from "../cluster/mod.ts"
 
 /** Policies of one plugin: each is looked at for each connection to the pods that it targets. */
 export const MAX_SUPPLIED_POLICIES = 1000
+
+/** Name of the policy that stands in for those of a plugin that has never answered. */
+const UNANSWERED = "unanswered"
 
 const NAME = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/
 
@@ -50,6 +54,22 @@ export function readSupply(plugin: string, answer: pluginPolicyV1.SupplyResponse
     records.set(objectKey(record), record)
   }
   return [...records.values()]
+}
+
+/** What holds of a Policy hook with failurePolicy Fail as long as it has never answered: its namespaces take nothing. */
+export function unansweredPolicies(plugin: string, { namespaces }: PluginHookSettings): PolicyRecord[] {
+  const reason = "it has not answered yet, and its failurePolicy is Fail"
+  return namespaces.map(namespace => {
+    const name = `${plugin}:${UNANSWERED}`
+    const target = { kind: "Namespace" as const, name: namespace, ports: null }
+    const rules = [{ from: [], to: [] }]
+    const policy = { ...{ namespace, name, target, rules }, action: "Deny" as const, ask: null }
+    return {
+      kind: "authorizationpolicy",
+      ...{ namespace, name },
+      policy: { ...policy, suppliedBy: { plugin, reason } },
+    }
+  })
 }
 
 /** A workload as the plugin is told of it. */

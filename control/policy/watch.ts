@@ -76,7 +76,7 @@ export class PolicyWatch implements GrpcStreamHandler, Watcher {
     else {
       this.asked = true
       // A cluster that is not known yet would tell every proxy that it has no policies.
-      this.parts.store.whenSynced(() => this.begin({ namespace, pod }, version))
+      this.parts.store.whenComplete(() => this.begin({ namespace, pod }, version))
     }
   }
 

@@ -331,7 +331,16 @@ function pluginSpec(): object {
       items: {
         type: "object",
         required: ["name"],
-        properties: { name: { type: "string", enum: [...PLUGIN_HOOKS] }, deadline, failurePolicy },
+        properties: {
+          name: { type: "string", enum: [...PLUGIN_HOOKS] },
+          deadline,
+          failurePolicy,
+          namespaces: {
+            ...TEXTS,
+            description:
+              "Of the hook Policy with failurePolicy Fail: namespaces whose pods take nothing until it has answered once.",
+          },
+        },
       },
     },
     order: {

@@ -50,7 +50,7 @@ export const PLUGIN_FIELDS = {
     "configuration",
   ],
   service: ["namespace", "name", "port"],
-  hook: ["name", "deadline", "failurePolicy"],
+  hook: ["name", "deadline", "failurePolicy", "namespaces"],
   tls: ["caBundle", "serverName"],
 } as const
 
@@ -80,6 +80,11 @@ export interface PluginHookSettings {
   /** Milliseconds that a call may take; of a stream, that its first answer may. */
   readonly deadlineMs: number
   readonly failurePolicy: FailurePolicy
+  /**
+   * Of the hook Policy with failurePolicy Fail, else empty: namespaces whose pods take nothing as long as the plugin has
+   * never answered.
+   */
+  readonly namespaces: readonly string[]
 }
 
 /** A plugin that was understood. */
@@ -217,9 +222,29 @@ class Reader extends PolicyReader {
       if (name === null) continue
       if (hooks.some(one => one.name === name))
         this.add([...path, "name"], `is ${name}, as that of an earlier entry`)
-      hooks.push({ name, deadlineMs: deadline, failurePolicy: policy })
+      const namespaces = this.closed(
+        hook.namespaces,
+        [...path, "namespaces"],
+        name === "Policy" && policy === "Fail",
+      )
+      hooks.push({ name, deadlineMs: deadline, failurePolicy: policy, namespaces })
     }
     return hooks
+  }
+
+  /** What a plugin closes has to be said: everything would be too much. */
+  private closed(value: unknown, path: PolicyFieldPath, closes: boolean): readonly string[] {
+    if (!closes) {
+      if (value !== undefined) this.add(path, "counts for the hook Policy with failurePolicy Fail only")
+      return []
+    }
+    const namespaces: string[] = []
+    const hint = "failurePolicy Fail closes these until the plugin has answered once"
+    for (const [index, entry] of this.list(value, path, hint)) {
+      const name = this.name(entry, [...path, index])
+      if (name !== null) namespaces.push(name)
+    }
+    return namespaces
   }
 
   private failurePolicy(value: unknown, path: PolicyFieldPath, byDefault: FailurePolicy): FailurePolicy {

@@ -11,7 +11,10 @@ function object(spec: object, metadata: object = { name: "hours" }): object {
 test("a plugin has an address, hooks with deadlines of their own, an order and a configuration", () => {
   const spec = {
     service: SERVICE,
-    hooks: [{ name: "Policy" }, { name: "Check", deadline: "2s", failurePolicy: "Ignore" }],
+    hooks: [
+      { name: "Policy", namespaces: ["shop"] },
+      { name: "Check", deadline: "2s", failurePolicy: "Ignore" },
+    ],
     order: 5,
     deadline: "750ms",
     failurePolicy: "Fail",
@@ -23,8 +26,8 @@ test("a plugin has an address, hooks with deadlines of their own, an order and a
       name: "hours",
       address: { kind: "service", ...SERVICE },
       hooks: [
-        { name: "Policy", deadlineMs: 750, failurePolicy: "Fail" },
-        { name: "Check", deadlineMs: 2000, failurePolicy: "Ignore" },
+        { name: "Policy", deadlineMs: 750, failurePolicy: "Fail", namespaces: ["shop"] },
+        { name: "Check", deadlineMs: 2000, failurePolicy: "Ignore", namespaces: [] },
       ],
       order: 5,
       tls: null,
@@ -77,6 +80,18 @@ test.each([
     { address: "a:1", hooks: [{ name: "Api" }], failurePolicy: "Open" },
     "spec.failurePolicy",
     "Ignore, Fail",
+  ],
+  [
+    "a Fail that does not say what it closes",
+    { address: "a:1", hooks: [{ name: "Policy", failurePolicy: "Fail" }] },
+    "spec.hooks.0.namespaces",
+    "failurePolicy Fail closes these",
+  ],
+  [
+    "namespaces of what closes none",
+    { address: "a:1", hooks: [{ name: "Policy", namespaces: ["shop"] }] },
+    "spec.hooks.0.namespaces",
+    "with failurePolicy Fail only",
   ],
   [
     "an unknown field",
