@@ -18,9 +18,15 @@ async function started(plugin: ServedPlugin): Promise<{ readonly transport: Tran
   return { transport, [Symbol.asyncDispose]: () => running[Symbol.asyncDispose]() }
 }
 
-function window(success: number, failure: number) {
+/** A window. @param startMs  when it began; that of one that was told already is a repetition */
+function window(success: number, failure: number, startMs: number) {
   const server = { namespace: "shop", kind: "deployment", name: "cart" }
-  return { window: { edges: [{ server, success: BigInt(success), failure: BigInt(failure) }] } }
+  return {
+    window: {
+      startMs: BigInt(startMs),
+      edges: [{ server, success: BigInt(success), failure: BigInt(failure) }],
+    },
+  }
 }
 
 test("team-label gives a pod the team of its namespace, leaves one that has a team, and refuses one of nobody", async () => {
@@ -39,6 +45,7 @@ test("team-label gives a pod the team of its namespace, leaves one that has a te
 
 test("webhook-alerts posts when a workload begins to fail and when it is well again, and nothing between", async () => {
   const posted: Alert[] = []
+  let startMs = 1
   let arrived = (): void => {}
   const both = new Promise<void>(resolve => {
     arrived = resolve
@@ -62,7 +69,7 @@ test("webhook-alerts posts when a workload begins to fail and when it is well ag
       [1, 1],
       [100, 1],
     ] as const)
-      yield window(success, failure)
+      yield window(success, failure, startMs++)
   }
   await createClient(pluginHooksV1.TelemetryHookService, plugin.transport).observe(requests())
   await both
@@ -82,8 +89,9 @@ test("cost sums up requests, and its service says what they cost", async () => {
   await using plugin = await started(cost)
   async function* requests() {
     yield { context: { configuration: { currency: "CHF", perMillion: 1, prices: { "shop/cart": 500_000 } } } }
-    yield window(3, 1)
-    yield window(2, 0)
+    yield window(3, 1, 1)
+    yield window(3, 1, 1)
+    yield window(2, 0, 2)
   }
   await createClient(pluginHooksV1.TelemetryHookService, plugin.transport).observe(requests())
   const { rows, currency } = await createClient(CostService, plugin.transport).list({})

@@ -46,8 +46,6 @@ test(
   "cost tells by the public API what requests have cost",
   async () => {
     await mesh.apply(example("cost", { currency: "CHF", perMillion: 1_000_000 }))
-    const dashboard = (await mesh.cli("plugin", "list", "-o", "json")).stdout
-    expect(dashboard).toContain("cost")
     await eventually(
       "the service tells of web",
       async () => {
@@ -80,6 +78,15 @@ test(
       mesh,
     )
     await kitPasses(mesh, "webhook-alerts")
+  },
+  TEST_MS,
+)
+
+test(
+  "team-label passes the kit, and nothing is asked of it where there is no injector",
+  async () => {
+    await mesh.apply(example("team_label", { label: "team", teams: { shop: "web" } }))
+    await kitPasses(mesh, "team-label")
   },
   TEST_MS,
 )

@@ -22,9 +22,12 @@ export class Costs {
   /** The latest that the plugin was told. */
   configuration: Configuration = {}
   readonly #requests = new Map<string, number>()
+  #lastMs = 0n
 
-  /** Counts a window. */
-  add({ edges }: pluginHooksV1.TrafficWindow): void {
+  /** Counts a window, once: several processes of the control plane may tell of it. */
+  add({ startMs, edges }: pluginHooksV1.TrafficWindow): void {
+    if (startMs <= this.#lastMs) return
+    this.#lastMs = startMs
     for (const { server, success, failure } of edges) {
       const name = `${server?.namespace}/${server?.name}`
       const known = this.#requests.has(name) || this.#requests.size < MAX_COST_WORKLOADS

@@ -31,9 +31,12 @@ export interface Alert {
 /** Remembers who is ill: an alert is a change, not a state. */
 export class ErrorRates {
   readonly #ill = new Set<string>()
+  #lastMs = 0n
 
-  /** What has changed with a window. */
+  /** What has changed with a window; nothing with one that another process of the control plane has told of. */
   alerts(window: pluginHooksV1.TrafficWindow, { failures = 0.05, requests = 10 }: Configuration): Alert[] {
+    if (window.startMs <= this.#lastMs) return []
+    this.#lastMs = window.startMs
     const sums = new Map<string, { failed: number; all: number }>()
     for (const { server, success, failure } of window.edges) {
       const name = `${server?.namespace}/${server?.kind}/${server?.name}`
@@ -117,9 +120,9 @@ export const webhookAlerts: ServedPlugin = {
     "url" in configuration ? [] : [{ path: "/url", message: "is missing: where are alerts posted to?" }],
   routes: router => {
     const webhook = new Webhook()
+    const rates = new ErrorRates()
     router.service(pluginHooksV1.TelemetryHookService, {
       async observe(requests) {
-        const rates = new ErrorRates()
         let configuration: Configuration = {}
         for await (const { context, window } of requests) {
           if (context !== undefined) configuration = context.configuration ?? {}

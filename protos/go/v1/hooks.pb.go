@@ -427,7 +427,7 @@ func (x *WorkloadRef) GetName() string {
 	return ""
 }
 
-// Figures of the requests of one workload to another, as the callee's side counted them.
+// Figures of the requests of one workload to another, as the proxies of callers counted them.
 type EdgeFigures struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Who calls; absent when unknown.

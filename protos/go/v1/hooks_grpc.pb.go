@@ -138,8 +138,9 @@ const (
 //
 // Served by plugins with the Telemetry hook.
 type TelemetryHookServiceClient interface {
-	// One stream, open as long as the control plane's telemetry lives. Who reads too slowly misses windows: `missed` says
-	// how many. There is nothing to answer until the end of the stream.
+	// One stream for each of the control plane's API processes; where there are several, all tell the same windows, which
+	// `start_ms` tells apart. Who reads too slowly misses windows: `missed` says how many. There is nothing to answer until
+	// the end of the stream.
 	Observe(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[ObserveRequest, ObserveResponse], error)
 }
 
@@ -170,8 +171,9 @@ type TelemetryHookService_ObserveClient = grpc.ClientStreamingClient[ObserveRequ
 //
 // Served by plugins with the Telemetry hook.
 type TelemetryHookServiceServer interface {
-	// One stream, open as long as the control plane's telemetry lives. Who reads too slowly misses windows: `missed` says
-	// how many. There is nothing to answer until the end of the stream.
+	// One stream for each of the control plane's API processes; where there are several, all tell the same windows, which
+	// `start_ms` tells apart. Who reads too slowly misses windows: `missed` says how many. There is nothing to answer until
+	// the end of the stream.
 	Observe(grpc.ClientStreamingServer[ObserveRequest, ObserveResponse]) error
 	mustEmbedUnimplementedTelemetryHookServiceServer()
 }
