@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test"
+import { makeServerCertificate } from "../../deploy/identity/mod.ts"
 import { pluginV1 } from "../../protos/mod.ts"
 import type { Finding } from "./finding.ts"
 import { checkPlugin } from "./kit.ts"
@@ -63,4 +64,19 @@ test("where nothing listens the kit says so once", async () => {
   await plugin[Symbol.asyncDispose]()
   const findings = await findingsOf(address)
   expect(findings.map(({ check, state }) => [check, state])).toEqual([["Server: answers Describe", "failed"]])
+})
+
+test("a plugin with a certificate is called by it, and one of another is not", async () => {
+  const make = async (name: string) =>
+    await makeServerCertificate({ name, dnsNames: [name], nowMs: Date.now(), lifetimeMs: 3_600_000 })
+  const [own, other] = [await make("lab.example"), await make("lab.example")]
+  await using plugin = await LabPlugin.start(null, [Hook.CHECK], { cert: own.certificate, key: own.key })
+  const states = async (ca: string, serverName: string): Promise<string[]> => {
+    const target = { address: plugin.address, tls: { ca, serverName } }
+    const options = { target, plugin: "lab", configuration: {}, deadlineMs: 2000, only: "Check: answers" }
+    return (await checkPlugin(options)).map(({ state }) => state)
+  }
+  expect(await states(own.certificate, "lab.example")).toEqual(["ok", "ok"])
+  expect(await states(own.certificate, "mars.example")).toEqual(["failed"])
+  expect(await states(other.certificate, "lab.example")).toEqual(["failed"])
 })

@@ -1,5 +1,11 @@
 // A plugin for tests of the conformance kit: a good one with every hook, and a switch for each way to get one wrong.
-import { createServer, type Http2Server, type ServerHttp2Session } from "node:http2"
+import {
+  createSecureServer,
+  createServer,
+  type Http2SecureServer,
+  type Http2Server,
+  type ServerHttp2Session,
+} from "node:http2"
 import type { AddressInfo } from "node:net"
 import { create, toBinary } from "@bufbuild/protobuf"
 import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt"
@@ -38,10 +44,10 @@ const SCHEMA = { type: "object", properties: { hours: { type: "string" } }, addi
 
 /** A plugin that serves. */
 export class LabPlugin implements AsyncDisposable {
-  readonly #server: Http2Server
+  readonly #server: Http2Server | Http2SecureServer
   readonly #sessions: Set<ServerHttp2Session>
 
-  private constructor(server: Http2Server, sessions: Set<ServerHttp2Session>) {
+  private constructor(server: Http2Server | Http2SecureServer, sessions: Set<ServerHttp2Session>) {
     this.#server = server
     this.#sessions = sessions
   }
@@ -51,8 +57,17 @@ export class LabPlugin implements AsyncDisposable {
     return `127.0.0.1:${(this.#server.address() as AddressInfo).port}`
   }
 
-  /** Starts one. @param hooks that it describes; all unless given */
-  static async start(defect: Defect | null, hooks?: readonly pluginV1.Hook[]): Promise<LabPlugin> {
+  /**
+   * Starts one.
+   *
+   * @param hooks  that it describes; all unless given
+   * @param tls  certificate and key, PEM; plaintext unless given
+   */
+  static async start(
+    defect: Defect | null,
+    hooks?: readonly pluginV1.Hook[],
+    tls?: { readonly cert: string; readonly key: string },
+  ): Promise<LabPlugin> {
     const sessions = new Set<ServerHttp2Session>()
     const die = (): void => {
       server.close()
@@ -63,10 +78,11 @@ export class LabPlugin implements AsyncDisposable {
       hooks ?? Object.values(Hook).filter(hook => hook !== 0),
       die,
     )
-    const server = createServer((request, response) => {
+    const handler: Handler = (request, response) => {
       if (defect === "dies-of-lost-connections") request.on("aborted", die)
       if (!garbage(request, response)) adapter(request, response)
-    })
+    }
+    const server = tls === undefined ? createServer(handler) : createSecureServer(tls, handler)
     server.on("session", session => {
       sessions.add(session)
       session.on("error", () => {})
