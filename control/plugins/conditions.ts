@@ -1,12 +1,15 @@
 // What is written into the status of each Plugin: Accepted, whether the object is understood and its configuration fits, and
-// Ready, whether the plugin answers.
+// Ready, whether the plugin answers; Ordered, whether its place among others is said.
 import { dottedField } from "../../deploy/policy/mod.ts"
-import { PLUGIN_KIND, readPlugin } from "../../deploy/plugin_object/mod.ts"
+import { PLUGIN_KIND, type Plugin, type PluginHook, readPlugin } from "../../deploy/plugin_object/mod.ts"
 import { type ConditionKind, timed, type WantedCondition } from "../conditions/mod.ts"
 import { RESOURCES } from "../kubernetes/mod.ts"
 import type { PluginReport, PluginSupervisor } from "./supervisor.ts"
 
-const OURS: readonly string[] = ["Accepted", "Ready"]
+const OURS: readonly string[] = ["Accepted", "Ready", "Ordered"]
+
+/** Hooks of which the answer of one plugin may depend on its place before or behind another's. */
+const ORDERED: readonly PluginHook[] = ["Destination", "Injection"]
 
 /** The conditions of Plugins; those of other types are others'. */
 export function pluginConditions(supervisor: PluginSupervisor): ConditionKind[] {
@@ -19,7 +22,8 @@ export function pluginConditions(supervisor: PluginSupervisor): ConditionKind[] 
         const { name, generation = 0 } = object.metadata
         const { complaints } = readPlugin({ ...object, kind: PLUGIN_KIND })
         const faults = complaints.map(({ path, message }) => `${dottedField(path)} ${message}`)
-        const wanted = conditionsOf(faults, reports.get(name)).map(one => ({
+        const report = reports.get(name)
+        const wanted = [...conditionsOf(faults, report), ...orderOf(report, reports.values())].map(one => ({
           ...one,
           observedGeneration: generation,
         }))
@@ -50,4 +54,26 @@ function conditionsOf(
       : { type: "Accepted", status: "True", reason: "Accepted", message: "" },
     { type: "Ready", status: ready ? "True" : "False", reason: state, message: reason },
   ]
+}
+
+/** A warning where another plugin with such a hook has the same order: then their names decide, which nobody meant. */
+function orderOf(
+  report: PluginReport | undefined,
+  others: Iterable<PluginReport>,
+): Omit<WantedCondition, "observedGeneration">[] {
+  if (report === undefined) return []
+  const { plugin } = report
+  const hooks = orderedHooks(plugin)
+  const alike = [...others]
+    .map(other => other.plugin)
+    .filter(other => other.name !== plugin.name && other.order === plugin.order)
+    .filter(other => orderedHooks(other).some(hook => hooks.includes(hook)))
+  if (alike.length === 0) return []
+  const names = alike.map(({ name }) => name).join(", ")
+  const message = `spec.order is ${plugin.order}, as that of ${names}: of these, names decide who is asked first`
+  return [{ type: "Ordered", status: "False", reason: "SameOrder", message }]
+}
+
+function orderedHooks({ hooks }: Plugin): PluginHook[] {
+  return hooks.map(({ name }) => name).filter(name => ORDERED.includes(name))
 }

@@ -362,6 +362,8 @@ export const PolicyHookService: GenService<{
    * Policies as data: one stream for each of the control plane's policy processes. Each answer is the whole set and
    * replaces the one before. Proxies are sent it as they are sent AuthorizationPolicies of the cluster: a Deny of either
    * refuses, a plugin that supplies nothing defers to the others. Over a lost stream the last set holds.
+   * Where none was ever received, nothing is supplied; with failurePolicy Fail the namespaces that the `Plugin` object names take
+   * nothing until the first one.
    *
    * @generated from rpc conduit.plugin.v1.PolicyHookService.Supply
    */
