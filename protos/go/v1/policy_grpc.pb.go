@@ -34,6 +34,8 @@ type PolicyHookServiceClient interface {
 	// Policies as data: one stream for each of the control plane's policy processes. Each answer is the whole set and
 	// replaces the one before. Proxies are sent it as they are sent AuthorizationPolicies of the cluster: a Deny of either
 	// refuses, a plugin that supplies nothing defers to the others. Over a lost stream the last set holds.
+	// Where none was ever received, nothing is supplied; with failurePolicy Fail the namespaces that the `Plugin` object names take
+	// nothing until the first one.
 	Supply(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[SupplyRequest, SupplyResponse], error)
 	// One decision, asked per request by AuthorizationPolicies with action `Ask`.
 	Authorize(ctx context.Context, in *AuthorizeRequest, opts ...grpc.CallOption) (*AuthorizeResponse, error)
@@ -79,6 +81,8 @@ type PolicyHookServiceServer interface {
 	// Policies as data: one stream for each of the control plane's policy processes. Each answer is the whole set and
 	// replaces the one before. Proxies are sent it as they are sent AuthorizationPolicies of the cluster: a Deny of either
 	// refuses, a plugin that supplies nothing defers to the others. Over a lost stream the last set holds.
+	// Where none was ever received, nothing is supplied; with failurePolicy Fail the namespaces that the `Plugin` object names take
+	// nothing until the first one.
 	Supply(grpc.BidiStreamingServer[SupplyRequest, SupplyResponse]) error
 	// One decision, asked per request by AuthorizationPolicies with action `Ask`.
 	Authorize(context.Context, *AuthorizeRequest) (*AuthorizeResponse, error)
