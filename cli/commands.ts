@@ -70,7 +70,7 @@ export const COMMANDS: readonly Entry[] = [
   },
   {
     name: "plugin",
-    summary: "plugins of the control plane: their state, calls and errors",
+    summary: "what extends the mesh: lists plugins, tries one, makes a new one",
     load: async () => (await import("./plugin/plugin.ts")).plugin,
   },
   {

@@ -118,6 +118,8 @@ function obstacle(step: Step): string | null {
     const lack = toolchainLack()
     if (lack !== null) return lack
   }
+  if (step.go && Bun.which("go") === null)
+    return "there is no go: install Go 1.24 or newer (go.dev/dl), and have it in PATH"
   const packages = process.env.CONDUIT_MISSING_PACKAGES ?? ""
   return (step.programs || step.cluster) && packages !== ""
     ? `Debian packages are missing: ${packages}`

@@ -1,5 +1,6 @@
 // What `conduit gate` prints: a table for people, JSON and YAML for programs, JUnit for CI systems.
 import { type GateRow, GateVerdict } from "../../protos/mod.ts"
+import { junitXml } from "../junit.ts"
 import { type Column, millis, percent, rate, renderData, renderTable } from "../output.ts"
 import { resourceText } from "../resource.ts"
 import { type HttpLine, httpLine } from "./stat.ts"
@@ -63,24 +64,12 @@ function columns(namespaces: boolean): Column<GateLine>[] {
 
 /** As CI systems read it: a case per resource, skipped where nothing was decided. */
 function junit(lines: readonly GateLine[], windowMs: number): string {
-  const count = (verdict: GateLine["verdict"]): number =>
-    lines.filter(line => line.verdict === verdict).length
-  const cases = lines.map(line => {
-    const name = attribute(`${line.namespace}/${resourceText(line.kind, line.name)}`)
-    const head = `  <testcase classname="conduit.gate" name="${name}" time="${windowMs / 1000}"`
-    if (line.verdict === "passed") return `${head}/>`
-    if (line.verdict === "undecided") return `${head}>\n    <skipped/>\n  </testcase>`
-    const reasons = attribute(line.reasons.join("; "))
-    return `${head}>\n    <failure type="gate" message="${reasons}"/>\n  </testcase>`
-  })
-  const counts = `tests="${lines.length}" failures="${count("failed")}" errors="0" skipped="${count("undecided")}"`
-  return `<?xml version="1.0" encoding="UTF-8"?>
-<testsuite name="conduit gate" ${counts} time="${windowMs / 1000}">
-${cases.join("\n")}
-</testsuite>
-`
-}
-
-function attribute(text: string): string {
-  return text.replace(/[&<>"]/g, sign => `&#${sign.charCodeAt(0)};`)
+  const seconds = windowMs / 1000
+  const cases = lines.map(line => ({
+    name: `${line.namespace}/${resourceText(line.kind, line.name)}`,
+    seconds,
+    failure: line.verdict === "passed" ? null : line.reasons.join("; "),
+    skipped: line.verdict === "undecided",
+  }))
+  return junitXml("conduit gate", cases, seconds)
 }

@@ -27,6 +27,9 @@ const FOREIGN = {
   // The one that python3-aiosmtpd belongs to, whatever other Python comes first in PATH.
   python3: "/usr/bin/python3",
   "python3-aiosmtpd": "/usr/lib/python3/dist-packages/aiosmtpd",
+  // What plugins in Python are made of (tests/programs/plugin_new_test.ts).
+  "python3-grpcio": "/usr/lib/python3/dist-packages/grpc",
+  "python3-protobuf": "/usr/lib/python3/dist-packages/google/protobuf",
   "redis-server": "redis-server",
   "redis-tools": "redis-cli",
   socat: "socat",

@@ -22,6 +22,8 @@ export interface Step {
   readonly alone?: boolean
   /** Whether it needs what the cluster of tests/cluster is made from. */
   readonly cluster?: boolean
+  /** Whether it needs a Go toolchain. */
+  readonly go?: boolean
   /** Whether it needs programs that no one here wrote. */
   readonly programs?: boolean
 }

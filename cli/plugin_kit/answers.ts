@@ -1,0 +1,208 @@
+// Whether the answers of a plugin's hooks are such as the control plane takes: the rules that the comments of
+// protos/conduit/plugin/v1 state.
+import { createFileRegistry, type DescMessage, fromBinary } from "@bufbuild/protobuf"
+import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt"
+import { isIP } from "node:net"
+import { POLICY_API_VERSION, POLICY_KIND, readAuthorizationPolicy } from "../../deploy/policy/mod.ts"
+import { type pluginDestinationV1, pluginHooksV1, pluginPolicyV1 } from "../../protos/mod.ts"
+
+/** Policies of one answer. */
+const MAX_POLICIES = 1000
+/** Endpoints that an amendment adds. */
+const MAX_ADDED = 1000
+const MAX_WEIGHT = 10_000
+const MAX_CACHE_MS = 300_000
+const MAX_REASON_BYTES = 1024
+const MAX_PATCH_BYTES = 64 * 1024
+const MAX_LINES = 50
+const MAX_DESCRIPTOR_BYTES = 1024 * 1024
+/** RFC 1123. */
+const DNS_LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/
+
+/** Policies that are supplied. */
+export function judgePolicies({ policies }: pluginPolicyV1.SupplyResponse): string[] {
+  const wrong: string[] = []
+  if (policies.length > MAX_POLICIES)
+    wrong.push(`${policies.length} policies, more than ${MAX_POLICIES}: name several workloads in one`)
+  const seen = new Set<string>()
+  for (const [index, { namespace, name, spec, reason }] of policies.slice(0, MAX_POLICIES).entries()) {
+    const at = `policies[${index}]`
+    if (!DNS_LABEL.test(namespace))
+      wrong.push(`${at}.namespace ${quoted(namespace)} is no DNS label (RFC 1123)`)
+    if (!DNS_LABEL.test(name)) wrong.push(`${at}.name ${quoted(name)} is no DNS label (RFC 1123)`)
+    const key = `${namespace}/${name}`
+    if (seen.has(key))
+      wrong.push(`${at} is called ${key}, as an earlier one: names are unique in their namespace`)
+    seen.add(key)
+    if (reason === "") wrong.push(`${at}.reason is empty: conduit explain would show nobody why`)
+    const { complaints } = readAuthorizationPolicy({
+      apiVersion: POLICY_API_VERSION,
+      kind: POLICY_KIND,
+      metadata: { namespace: namespace || "default", name: DNS_LABEL.test(name) ? name : "policy" },
+      spec: spec ?? {},
+    })
+    for (const { path, message } of complaints) wrong.push(`${at}.${path.join(".")} ${message}`)
+  }
+  return wrong
+}
+
+/** Amendments of endpoints. */
+export function judgeAmendments({ amendments }: pluginDestinationV1.AmendResponse): string[] {
+  const wrong: string[] = []
+  for (const [index, { ref, add, change }] of amendments.entries()) {
+    const at = `amendments[${index}]`
+    if (ref === undefined || ref.namespace === "" || ref.name === "" || !isPort(ref.port))
+      wrong.push(`${at}.ref must name a Service with its namespace and a port from 1 to 65535`)
+    if (add.length > MAX_ADDED) wrong.push(`${at}.add has ${add.length} endpoints, more than ${MAX_ADDED}`)
+    for (const [list, endpoints] of [
+      ["add", add],
+      ["change", change],
+    ] as const) {
+      for (const [place, { address, port, weight }] of endpoints.entries()) {
+        const where = `${at}.${list}[${place}]`
+        if (isIP(address) === 0)
+          wrong.push(`${where}.address ${quoted(address)} is no IP address: resolve names in the plugin`)
+        if (!isPort(port)) wrong.push(`${where}.port must be from 1 to 65535, not ${port}`)
+        if ((weight ?? 0) > MAX_WEIGHT)
+          wrong.push(`${where}.weight must be from 0 to ${MAX_WEIGHT}, not ${weight}`)
+      }
+    }
+  }
+  return wrong
+}
+
+/** A decision. */
+export function judgeDecision(answer: pluginPolicyV1.AuthorizeResponse): string[] {
+  const { decision, reason, cacheMs } = answer
+  const wrong: string[] = []
+  if (!values(pluginPolicyV1.Decision).includes(decision))
+    wrong.push(`decision ${decision} is none that the API knows`)
+  else if (decision === pluginPolicyV1.Decision.UNSPECIFIED)
+    wrong.push("decision is not set: say ALLOW, DENY, or DEFER to leave it to the other policies")
+  if (decision === pluginPolicyV1.Decision.DENY && reason === "")
+    wrong.push("reason is empty: a caller that is refused is to be told why")
+  if (Buffer.byteLength(reason) > MAX_REASON_BYTES)
+    wrong.push(`reason is longer than ${MAX_REASON_BYTES} bytes`)
+  if (cacheMs > MAX_CACHE_MS) wrong.push(`cache_ms must be at most ${MAX_CACHE_MS}, not ${cacheMs}`)
+  return wrong
+}
+
+/** Whether a certificate is signed. */
+export function judgeReview({ allowed, reason }: pluginHooksV1.ReviewResponse): string[] {
+  return allowed || reason !== ""
+    ? []
+    : ["reason is empty: the proxy's log is to say why it has no certificate"]
+}
+
+const ANNOTATIONS_AND_LABELS = /^\/metadata\/(labels|annotations)(\/|$)/
+const PROXY_FIELDS = /^\/spec\/(?:initContainers|containers)\/(\d+)\/(resources|env)(\/|$)/
+
+/** A patch of a pod. @param pod the one that was sent */
+export function judgePatch(
+  { patchJson, denied }: pluginHooksV1.MutateResponse,
+  pod: { readonly spec: { readonly containers: readonly { readonly name: string }[] } },
+): string[] {
+  if (patchJson === "") return []
+  if (denied !== "") return ["patch_json and denied are both set: a pod that is refused is not changed"]
+  if (Buffer.byteLength(patchJson) > MAX_PATCH_BYTES)
+    return [`patch_json is longer than ${MAX_PATCH_BYTES} bytes`]
+  let patch: unknown
+  try {
+    patch = JSON.parse(patchJson)
+  } catch (error) {
+    return [`patch_json is no JSON: ${(error as Error).message}`]
+  }
+  if (!Array.isArray(patch)) return ["patch_json must be a list of operations (RFC 6902)"]
+  return patch.flatMap((operation: unknown, index) => {
+    const { op, path, value } = (operation ?? {}) as Record<string, unknown>
+    const at = `patch_json[${index}]`
+    if (typeof path !== "string" || !["add", "replace", "remove", "test"].includes(String(op)))
+      return [`${at} must have a path, and an op of add, replace, remove or test`]
+    if (ANNOTATIONS_AND_LABELS.test(path)) {
+      const whole = /^\/metadata\/(labels|annotations)$/.test(path)
+      const values = whole ? Object.values((value ?? {}) as object) : [value]
+      return (op === "add" || op === "replace") && values.some(one => typeof one !== "string")
+        ? [`${at}.value must be text: labels and annotations are`]
+        : []
+    }
+    const [, place, field] = PROXY_FIELDS.exec(path) ?? []
+    if (place !== undefined && pod.spec.containers[Number(place)]?.name === "conduit-proxy" && field !== "")
+      return JSON.stringify(value ?? "").includes('"CONDUIT_')
+        ? [`${at} sets an environment variable of Conduit's own`]
+        : []
+    return [
+      `${at}.path ${quoted(path)} is refused: labels, annotations, and the proxy's resources and env only`,
+    ]
+  })
+}
+
+/** Lines of `conduit check`. */
+export function judgeLines({ lines }: pluginHooksV1.CheckResponse): string[] {
+  const { CheckStatus } = pluginHooksV1
+  const wrong = lines.length > MAX_LINES ? [`${lines.length} lines, more than ${MAX_LINES}`] : []
+  for (const [index, { description, status, message }] of lines.entries()) {
+    const at = `lines[${index}]`
+    if (description === "") wrong.push(`${at}.description is empty`)
+    if (status === CheckStatus.UNSPECIFIED || !values(CheckStatus).includes(status))
+      wrong.push(`${at}.status must be OK, WARNING or ERROR`)
+    else if (status !== CheckStatus.OK && message === "")
+      wrong.push(`${at}.message is empty: say what is wrong and what to do`)
+  }
+  return wrong
+}
+
+/** Services of the plugin's own, and panels. */
+export function judgeServices({ descriptors, services, panels }: pluginHooksV1.ServicesResponse): string[] {
+  if (descriptors.length > MAX_DESCRIPTOR_BYTES)
+    return [`descriptors has ${descriptors.length} bytes, more than ${MAX_DESCRIPTOR_BYTES}`]
+  let registry: ReturnType<typeof createFileRegistry>
+  try {
+    registry = createFileRegistry(fromBinary(FileDescriptorSetSchema, descriptors))
+  } catch (error) {
+    return [
+      `descriptors is no FileDescriptorSet with all imports (buf build --as-file-descriptor-set -o): ${(error as Error).message}`,
+    ]
+  }
+  const wrong: string[] = []
+  for (const name of services) {
+    if (/^(conduit|grpc|google)\./.test(name))
+      wrong.push(`services names ${name}: packages of conduit., grpc. and google. are not a plugin's`)
+    else if (registry.getService(name) === undefined)
+      wrong.push(`services names ${name}, which is not in descriptors`)
+  }
+  for (const [index, { title, service, method, rows, columns }] of panels.entries()) {
+    const at = `panels[${index}]`
+    if (title === "") wrong.push(`${at}.title is empty`)
+    const found = registry.getService(service)?.methods.find(one => one.name === method)
+    if (!services.includes(service) || found === undefined) {
+      wrong.push(`${at} calls ${service}/${method}, which services and descriptors do not have`)
+      continue
+    }
+    if (found.methodKind !== "unary") wrong.push(`${at} calls ${method}, which is a stream`)
+    const item = rowOf(found.output, rows)
+    if (item === null)
+      wrong.push(`${at}.rows ${quoted(rows)} is no repeated message of ${found.output.typeName}`)
+    for (const { field } of item === null ? [] : columns) {
+      if (!item?.fields.some(one => one.name === field))
+        wrong.push(`${at} has a column of the field ${quoted(field)}, which ${item?.typeName} does not have`)
+    }
+  }
+  return wrong
+}
+
+function rowOf(output: DescMessage, rows: string): DescMessage | null {
+  const field = output.fields.find(one => one.name === rows)
+  return field?.fieldKind === "list" && field.listKind === "message" ? field.message : null
+}
+
+function values(of: Readonly<Record<string, number>>): number[] {
+  return Object.values(of)
+}
+
+function isPort(port: number): boolean {
+  return port >= 1 && port <= 65_535
+}
+
+function quoted(text: string): string {
+  return JSON.stringify(text.slice(0, 80))
+}

@@ -1,0 +1,31 @@
+# Generated from conduit/plugin/v1/destination.proto, which has the comments. Do not edit.
+"""Messages of conduit/plugin/v1/destination.proto."""
+import base64
+
+from google.protobuf import descriptor_pool as _descriptor_pool
+from google.protobuf.internal import builder as _builder
+from conduit.plugin.v1 import plugin_pb2
+
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(base64.b64decode(
+    "CiNjb25kdWl0L3BsdWdpbi92MS9kZXN0aW5hdGlvbi5wcm90bxIRY29uZHVpdC5wbHVnaW4udjEaHmNvbmR1aXQvcGx1Z2luL3Yx"
+    "L3BsdWdpbi5wcm90byLXAQoMQW1lbmRSZXF1ZXN0EjQKB2NvbnRleHQYASABKAsyGi5jb25kdWl0LnBsdWdpbi52MS5Db250ZXh0"
+    "Ugdjb250ZXh0EjgKB2NoYW5nZWQYAiADKAsyHi5jb25kdWl0LnBsdWdpbi52MS5TZXJ2aWNlUG9ydFIHY2hhbmdlZBI7CgdyZW1v"
+    "dmVkGAMgAygLMiEuY29uZHVpdC5wbHVnaW4udjEuU2VydmljZVBvcnRSZWZSB3JlbW92ZWQSGgoIY29tcGxldGUYBCABKAhSCGNv"
+    "bXBsZXRlIlYKDlNlcnZpY2VQb3J0UmVmEhwKCW5hbWVzcGFjZRgBIAEoCVIJbmFtZXNwYWNlEhIKBG5hbWUYAiABKAlSBG5hbWUS"
+    "EgoEcG9ydBgDIAEoDVIEcG9ydCKZAgoLU2VydmljZVBvcnQSMwoDcmVmGAEgASgLMiEuY29uZHVpdC5wbHVnaW4udjEuU2Vydmlj"
+    "ZVBvcnRSZWZSA3JlZhIbCglwb3J0X25hbWUYAiABKAlSCHBvcnROYW1lEkIKBmxhYmVscxgDIAMoCzIqLmNvbmR1aXQucGx1Z2lu"
+    "LnYxLlNlcnZpY2VQb3J0LkxhYmVsc0VudHJ5UgZsYWJlbHMSOQoJZW5kcG9pbnRzGAQgAygLMhsuY29uZHVpdC5wbHVnaW4udjEu"
+    "RW5kcG9pbnRSCWVuZHBvaW50cxo5CgtMYWJlbHNFbnRyeRIQCgNrZXkYASABKAlSA2tleRIUCgV2YWx1ZRgCIAEoCVIFdmFsdWU6"
+    "AjgBIqQBCghFbmRwb2ludBIYCgdhZGRyZXNzGAEgASgJUgdhZGRyZXNzEhIKBHBvcnQYAiABKA1SBHBvcnQSGwoGd2VpZ2h0GAMg"
+    "ASgNSABSBndlaWdodIgBARISCgR6b25lGAQgASgJUgR6b25lEhwKCW5hbWVzcGFjZRgFIAEoCVIJbmFtZXNwYWNlEhAKA3BvZBgG"
+    "IAEoCVIDcG9kQgkKB193ZWlnaHQiTQoNQW1lbmRSZXNwb25zZRI8CgphbWVuZG1lbnRzGAEgAygLMhwuY29uZHVpdC5wbHVnaW4u"
+    "djEuQW1lbmRtZW50UgphbWVuZG1lbnRzIqoBCglBbWVuZG1lbnQSMwoDcmVmGAEgASgLMiEuY29uZHVpdC5wbHVnaW4udjEuU2Vy"
+    "dmljZVBvcnRSZWZSA3JlZhItCgNhZGQYAiADKAsyGy5jb25kdWl0LnBsdWdpbi52MS5FbmRwb2ludFIDYWRkEjkKBmNoYW5nZRgD"
+    "IAMoCzIhLmNvbmR1aXQucGx1Z2luLnYxLkVuZHBvaW50Q2hhbmdlUgZjaGFuZ2UioAEKDkVuZHBvaW50Q2hhbmdlEhgKB2FkZHJl"
+    "c3MYASABKAlSB2FkZHJlc3MSEgoEcG9ydBgCIAEoDVIEcG9ydBIWCgZyZW1vdmUYAyABKAhSBnJlbW92ZRIbCgZ3ZWlnaHQYBCAB"
+    "KA1IAFIGd2VpZ2h0iAEBEhcKBHpvbmUYBSABKAlIAVIEem9uZYgBAUIJCgdfd2VpZ2h0QgcKBV96b25lMmgKFkRlc3RpbmF0aW9u"
+    "SG9va1NlcnZpY2USTgoFQW1lbmQSHy5jb25kdWl0LnBsdWdpbi52MS5BbWVuZFJlcXVlc3QaIC5jb25kdWl0LnBsdWdpbi52MS5B"
+    "bWVuZFJlc3BvbnNlKAEwAWIGcHJvdG8z"
+))
+_builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, globals())
+_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, "conduit.plugin.v1.destination_pb2", globals())

@@ -1,0 +1,26 @@
+# Generated from conduit/plugin/v1/plugin.proto, which has the comments. Do not edit.
+"""Messages of conduit/plugin/v1/plugin.proto."""
+import base64
+
+from google.protobuf import descriptor_pool as _descriptor_pool
+from google.protobuf.internal import builder as _builder
+from google.protobuf import struct_pb2
+
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(base64.b64decode(
+    "Ch5jb25kdWl0L3BsdWdpbi92MS9wbHVnaW4ucHJvdG8SEWNvbmR1aXQucGx1Z2luLnYxGhxnb29nbGUvcHJvdG9idWYvc3RydWN0"
+    "LnByb3RvIqMBCgdDb250ZXh0EhYKBnBsdWdpbhgBIAEoCVIGcGx1Z2luEj0KDWNvbmZpZ3VyYXRpb24YAiABKAsyFy5nb29nbGUu"
+    "cHJvdG9idWYuU3RydWN0Ug1jb25maWd1cmF0aW9uEh4KCmdlbmVyYXRpb24YAyABKANSCmdlbmVyYXRpb24SIQoMdHJ1c3RfZG9t"
+    "YWluGAQgASgJUgt0cnVzdERvbWFpbiKTAQoPRGVzY3JpYmVSZXF1ZXN0EjQKB2NvbnRleHQYASABKAsyGi5jb25kdWl0LnBsdWdp"
+    "bi52MS5Db250ZXh0Ugdjb250ZXh0EiEKDGFwaV92ZXJzaW9ucxgCIAMoCVILYXBpVmVyc2lvbnMSJwoPY29uZHVpdF92ZXJzaW9u"
+    "GAMgASgJUg5jb25kdWl0VmVyc2lvbiKKAgoQRGVzY3JpYmVSZXNwb25zZRISCgRuYW1lGAEgASgJUgRuYW1lEhgKB3ZlcnNpb24Y"
+    "AiABKAlSB3ZlcnNpb24SIQoMYXBpX3ZlcnNpb25zGAMgAygJUgthcGlWZXJzaW9ucxItCgVob29rcxgEIAMoDjIXLmNvbmR1aXQu"
+    "cGx1Z2luLnYxLkhvb2tSBWhvb2tzEjEKFGNvbmZpZ3VyYXRpb25fc2NoZW1hGAUgASgJUhNjb25maWd1cmF0aW9uU2NoZW1hEkMK"
+    "CHByb2JsZW1zGAYgAygLMicuY29uZHVpdC5wbHVnaW4udjEuQ29uZmlndXJhdGlvblByb2JsZW1SCHByb2JsZW1zIkQKFENvbmZp"
+    "Z3VyYXRpb25Qcm9ibGVtEhIKBHBhdGgYASABKAlSBHBhdGgSGAoHbWVzc2FnZRgCIAEoCVIHbWVzc2FnZSqwAQoESG9vaxIUChBI"
+    "T09LX1VOU1BFQ0lGSUVEEAASFAoQSE9PS19ERVNUSU5BVElPThABEg8KC0hPT0tfUE9MSUNZEAISEgoOSE9PS19BVVRIT1JJWkUQ"
+    "AxIRCg1IT09LX0lERU5USVRZEAQSEgoOSE9PS19URUxFTUVUUlkQBRISCg5IT09LX0lOSkVDVElPThAGEg4KCkhPT0tfQ0hFQ0sQ"
+    "BxIMCghIT09LX0FQSRAIMmQKDVBsdWdpblNlcnZpY2USUwoIRGVzY3JpYmUSIi5jb25kdWl0LnBsdWdpbi52MS5EZXNjcmliZVJl"
+    "cXVlc3QaIy5jb25kdWl0LnBsdWdpbi52MS5EZXNjcmliZVJlc3BvbnNlYgZwcm90bzM="
+))
+_builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, globals())
+_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, "conduit.plugin.v1.plugin_pb2", globals())

@@ -1,0 +1,36 @@
+# Generated from conduit/plugin/v1/policy.proto, which has the comments. Do not edit.
+"""Messages of conduit/plugin/v1/policy.proto."""
+import base64
+
+from google.protobuf import descriptor_pool as _descriptor_pool
+from google.protobuf.internal import builder as _builder
+from conduit.plugin.v1 import plugin_pb2
+from google.protobuf import struct_pb2
+
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(base64.b64decode(
+    "Ch5jb25kdWl0L3BsdWdpbi92MS9wb2xpY3kucHJvdG8SEWNvbmR1aXQucGx1Z2luLnYxGh5jb25kdWl0L3BsdWdpbi92MS9wbHVn"
+    "aW4ucHJvdG8aHGdvb2dsZS9wcm90b2J1Zi9zdHJ1Y3QucHJvdG8izwEKDVN1cHBseVJlcXVlc3QSNAoHY29udGV4dBgBIAEoCzIa"
+    "LmNvbmR1aXQucGx1Z2luLnYxLkNvbnRleHRSB2NvbnRleHQSNQoHY2hhbmdlZBgCIAMoCzIbLmNvbmR1aXQucGx1Z2luLnYxLldv"
+    "cmtsb2FkUgdjaGFuZ2VkEjUKB3JlbW92ZWQYAyADKAsyGy5jb25kdWl0LnBsdWdpbi52MS5Xb3JrbG9hZFIHcmVtb3ZlZBIaCghj"
+    "b21wbGV0ZRgEIAEoCFIIY29tcGxldGUiiwIKCFdvcmtsb2FkEhwKCW5hbWVzcGFjZRgBIAEoCVIJbmFtZXNwYWNlEhIKBGtpbmQY"
+    "AiABKAlSBGtpbmQSEgoEbmFtZRgDIAEoCVIEbmFtZRI/CgZsYWJlbHMYBCADKAsyJy5jb25kdWl0LnBsdWdpbi52MS5Xb3JrbG9h"
+    "ZC5MYWJlbHNFbnRyeVIGbGFiZWxzEikKEHNlcnZpY2VfYWNjb3VudHMYBSADKAlSD3NlcnZpY2VBY2NvdW50cxISCgRwb2RzGAYg"
+    "ASgNUgRwb2RzGjkKC0xhYmVsc0VudHJ5EhAKA2tleRgBIAEoCVIDa2V5EhQKBXZhbHVlGAIgASgJUgV2YWx1ZToCOAEiTwoOU3Vw"
+    "cGx5UmVzcG9uc2USPQoIcG9saWNpZXMYASADKAsyIS5jb25kdWl0LnBsdWdpbi52MS5TdXBwbGllZFBvbGljeVIIcG9saWNpZXMi"
+    "hwEKDlN1cHBsaWVkUG9saWN5EhwKCW5hbWVzcGFjZRgBIAEoCVIJbmFtZXNwYWNlEhIKBG5hbWUYAiABKAlSBG5hbWUSKwoEc3Bl"
+    "YxgDIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3RSBHNwZWMSFgoGcmVhc29uGAQgASgJUgZyZWFzb24i0QMKEEF1dGhvcml6"
+    "ZVJlcXVlc3QSNAoHY29udGV4dBgBIAEoCzIaLmNvbmR1aXQucGx1Z2luLnYxLkNvbnRleHRSB2NvbnRleHQSGwoJY2xpZW50X2lk"
+    "GAIgASgJUghjbGllbnRJZBIlCg5jbGllbnRfYWRkcmVzcxgDIAEoCVINY2xpZW50QWRkcmVzcxIcCgluYW1lc3BhY2UYBCABKAlS"
+    "CW5hbWVzcGFjZRIjCg13b3JrbG9hZF9raW5kGAUgASgJUgx3b3JrbG9hZEtpbmQSGgoId29ya2xvYWQYBiABKAlSCHdvcmtsb2Fk"
+    "EhIKBHBvcnQYByABKA1SBHBvcnQSFgoGbWV0aG9kGAggASgJUgZtZXRob2QSEgoEcGF0aBgJIAEoCVIEcGF0aBIcCglhdXRob3Jp"
+    "dHkYCiABKAlSCWF1dGhvcml0eRJKCgdoZWFkZXJzGAsgAygLMjAuY29uZHVpdC5wbHVnaW4udjEuQXV0aG9yaXplUmVxdWVzdC5I"
+    "ZWFkZXJzRW50cnlSB2hlYWRlcnMaOgoMSGVhZGVyc0VudHJ5EhAKA2tleRgBIAEoCVIDa2V5EhQKBXZhbHVlGAIgASgJUgV2YWx1"
+    "ZToCOAEifwoRQXV0aG9yaXplUmVzcG9uc2USNwoIZGVjaXNpb24YASABKA4yGy5jb25kdWl0LnBsdWdpbi52MS5EZWNpc2lvblII"
+    "ZGVjaXNpb24SFgoGcmVhc29uGAIgASgJUgZyZWFzb24SGQoIY2FjaGVfbXMYAyABKA1SB2NhY2hlTXMqXwoIRGVjaXNpb24SGAoU"
+    "REVDSVNJT05fVU5TUEVDSUZJRUQQABISCg5ERUNJU0lPTl9BTExPVxABEhEKDURFQ0lTSU9OX0RFTlkQAhISCg5ERUNJU0lPTl9E"
+    "RUZFUhADMr4BChFQb2xpY3lIb29rU2VydmljZRJRCgZTdXBwbHkSIC5jb25kdWl0LnBsdWdpbi52MS5TdXBwbHlSZXF1ZXN0GiEu"
+    "Y29uZHVpdC5wbHVnaW4udjEuU3VwcGx5UmVzcG9uc2UoATABElYKCUF1dGhvcml6ZRIjLmNvbmR1aXQucGx1Z2luLnYxLkF1dGhv"
+    "cml6ZVJlcXVlc3QaJC5jb25kdWl0LnBsdWdpbi52MS5BdXRob3JpemVSZXNwb25zZWIGcHJvdG8z"
+))
+_builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, globals())
+_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, "conduit.plugin.v1.policy_pb2", globals())
