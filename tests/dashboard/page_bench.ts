@@ -1,6 +1,7 @@
 // How fast the page is before a mesh of 200 Deployments, 1,000 edges and 5,000 pods whose figures all change with each
 // answer, in Debian's Chromium: until it can be used, its script, frames while it updates each second, and its memory over
-// an hour of live mode, whose 1,800 updates are made in a few minutes. Run: bun tests/dashboard/page_bench.ts [UPDATES]
+// an hour of live mode, whose 1,800 updates are made in a few minutes. Run: bun tests/dashboard/page_bench.ts
+// [UPDATES [PATH]], with a path only the hour of that page
 import { rmSync } from "node:fs"
 import { createConnectTransport } from "@connectrpc/connect-node"
 import type { Browser, CDPSession, Page } from "playwright-core"
@@ -36,9 +37,12 @@ const web = await serveWeb({
 const base = `http://127.0.0.1:${web.port}`
 const browser = await launchBrowser()
 try {
-  await opening(browser)
-  for (const [path, shown] of PAGES) await frames(browser, path, shown)
-  await anHour(browser)
+  const [only] = process.argv.slice(3)
+  if (only === undefined) {
+    await opening(browser)
+    for (const [path, shown] of PAGES) await frames(browser, path, shown)
+  }
+  await anHour(browser, only)
 } finally {
   await browser.close()
   web.close()
@@ -111,8 +115,9 @@ async function frames(of: Browser, path: string, shown: string): Promise<void> {
 }
 
 /** JavaScript heap, nodes and listeners at the start and the end of an hour's updates. */
-async function anHour(of: Browser): Promise<void> {
+async function anHour(of: Browser, only: string | undefined): Promise<void> {
   for (const [path, shown] of [PAGES[0], PAGES[1], PAGES[4]]) {
+    if (only !== undefined && path !== only) continue
     const page = await live(of, HASTY_MS)
     let answers = 0
     page.on("response", answer => {
