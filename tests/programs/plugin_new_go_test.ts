@@ -14,10 +14,10 @@ beforeAll(async () => {
   mesh = await meshToChange()
 }, TEST_MS)
 
-const made: string[] = []
+const folders: string[] = []
 
 afterAll(async () => {
-  for (const folder of made) rmSync(folder, { recursive: true })
+  for (const folder of folders) rmSync(folder, { recursive: true })
   await mesh?.[Symbol.asyncDispose]()
 }, TEST_MS)
 
@@ -33,7 +33,7 @@ test(
   "file-registry adds what its file has to a Service that Kubernetes has no endpoints of, and takes it back",
   async () => {
     const folder = tempFolder("registry")
-    made.push(folder)
+    folders.push(folder)
     const program = join(folder, "file-registry")
     const source = join(PROJECT_ROOT, "deploy/plugins/file_registry")
     for (const words of [`build -o ${program} .`, "test ./..."]) {
@@ -91,7 +91,7 @@ test(
   "the API's code in Go is what its generators make (npm run generate:go)",
   async () => {
     const folder = tempFolder("go-stubs")
-    made.push(folder)
+    folders.push(folder)
     const made = await run(["buf", "generate", "--template", "buf.gen.go.yaml", "--output", folder], {
       timeoutMs: TEST_MS,
     })
