@@ -12,7 +12,7 @@ export interface PlacedEndpoint {
 
 /**
  * Endpoints as plugins want them. One that Kubernetes has stays as Kubernetes has it where a plugin adds it as well; where
- * nothing would be left of what there is, nothing is left out.
+ * nothing would be left of what there is, or all of it would be drained, nothing is.
  *
  * @param placed  as Kubernetes has them
  * @param add  makes the endpoint of an added address
@@ -52,5 +52,7 @@ export function amended(
     }
   }
   const kept = left.size === 0 ? found : left
+  const drained = [...kept.values()].every(({ endpoint }) => endpoint.weight === 0)
+  if (drained && placed.length > 0) return placed
   return [...kept.values()].sort((a, b) => (a.ip === b.ip ? a.port - b.port : a.ip < b.ip ? -1 : 1))
 }

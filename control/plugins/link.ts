@@ -42,10 +42,10 @@ export const INVALID_RETRY_MS = 5_000
 /** Answers of a stream are taken this far apart at least; what comes faster waits with the plugin. */
 export const MIN_ANSWER_GAP_MS = 20
 /**
- * Beside the deadline of its hook, how long the first policies and amendments of a plugin are waited for: it is connected to
- * and described before. Proxies wait as long for their first answer.
+ * How long the first policies and amendments of a plugin are waited for, whatever its deadline: a process that has begun tells
+ * proxies nothing meanwhile, and those of new pods wait as long for their first answer.
  */
-export const FIRST_ANSWER_MS = 1_500
+export const FIRST_ANSWER_MS = 2_000
 /** Longest message of a plugin. */
 export const MAX_PLUGIN_MESSAGE_BYTES = 4_194_304
 
@@ -237,7 +237,7 @@ export class PluginLink {
       }
       this.#settleIfDone()
     }
-    this.#awaited.set(hook, setTimeout(giveUp, settings.deadlineMs + FIRST_ANSWER_MS))
+    this.#awaited.set(hook, setTimeout(giveUp, FIRST_ANSWER_MS))
   }
 
   #hasAnswered(hook: PluginHook): void {

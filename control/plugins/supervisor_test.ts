@@ -3,7 +3,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test"
 import { createServer, type Server } from "node:net"
 import type { Plugin, PluginHook } from "../../deploy/plugin_object/mod.ts"
-import { readPlugin } from "../../deploy/plugin_object/mod.ts"
+import { MAX_PLUGIN_DEADLINE_MS, readPlugin } from "../../deploy/plugin_object/mod.ts"
 import { PolicySet } from "../../protos/authorization/mod.ts"
 import { pluginHooksV1, pluginV1 } from "../../protos/mod.ts"
 import { ClusterStore, readObject } from "../cluster/mod.ts"
@@ -212,7 +212,7 @@ describe("a Policy plugin", () => {
 
     lab.die()
     const other = another()
-    put(pluginObject(["Policy", "Destination"], "1ms"), other.store)
+    put(pluginObject(["Policy", "Destination"], "10s"), other.store)
     const startMs = performance.now()
     other.begin()
     let complete = false
@@ -221,13 +221,15 @@ describe("a Policy plugin", () => {
     })
     expect(complete).toBe(false)
     await until("proxies are told without it", () => complete)
-    expect(performance.now() - startMs).toBeGreaterThanOrEqual(FIRST_ANSWER_MS)
+    // Timers may be a moment early.
+    expect(performance.now() - startMs).toBeGreaterThan(FIRST_ANSWER_MS - 20)
+    expect(performance.now() - startMs).toBeLessThan(MAX_PLUGIN_DEADLINE_MS)
     expect([...other.store.policies()]).toEqual([])
   })
 
   test("with failurePolicy Fail closes the namespaces that it names until its first answer, and only these", async () => {
     lab.die()
-    const hook = { name: "Policy", failurePolicy: "Fail", namespaces: ["shop"], deadline: "1ms" }
+    const hook = { name: "Policy", failurePolicy: "Fail", namespaces: ["shop"] }
     plugin([], { hooks: [hook] })
     await until("the namespace is closed", () => policies().length === 1)
     expect(policies()).toEqual(["shop/lab:unanswered Deny"])

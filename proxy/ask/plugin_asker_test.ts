@@ -44,8 +44,11 @@ function fixture(address = "policy:8090") {
   const answers: AskAnswer[] = []
   return {
     ...{ asker, link, calls, answers },
-    ask: (facts: Partial<AskedFacts> = {}, question = QUESTION, values: readonly (string | undefined)[] = VALUES) =>
-      asker.ask(question, { ...FACTS, ...facts }, values, answer => answers.push(answer)),
+    ask: (
+      facts: Partial<AskedFacts> = {},
+      question = QUESTION,
+      values: readonly (string | undefined)[] = VALUES,
+    ) => asker.ask(question, { ...FACTS, ...facts }, values, answer => answers.push(answer)),
     requests: () => sent.map(bytes => fromBinary(policyAskV1.AskRequestSchema, bytes)),
     answer: (id: number, decision: policyAskV1.AskDecision, cacheMs = 0, reason = "") =>
       asker.onMessage(

@@ -177,7 +177,11 @@ test("a request that is held and then refused says why, and the connection serve
   const held = holding(guard)
   client.send("GET /yes HTTP/1.1\r\nHost: a\r\n\r\n")
   await client.until(() => proxy.admission.inFlight === 1, "the request")
-  held.decide(REFUSAL_DENIED, { fields: [["x-why", "closed"]], detail: "plugin hours: closed", told: "closed" })
+  held.decide(REFUSAL_DENIED, {
+    fields: [["x-why", "closed"]],
+    detail: "plugin hours: closed",
+    told: "closed",
+  })
   const answer = await client.take("closed (")
   expect(answer).toStartWith("HTTP/1.1 403 Forbidden")
   expect(answer).toContain("x-why: closed\r\n")

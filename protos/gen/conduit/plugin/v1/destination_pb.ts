@@ -156,7 +156,8 @@ export type Endpoint = Message<"conduit.plugin.v1.Endpoint"> & {
   port: number;
 
   /**
-   * Share of traffic relative to the others, 0 to 10000; 0 drains. Absent means 1.
+   * Share of traffic relative to the others, 0 to 10000; 0 drains. Absent means 1. Where that drains all endpoints of the port,
+   * those that Kubernetes has stay as they are.
    *
    * @generated from field: optional uint32 weight = 3;
    */
