@@ -10,12 +10,17 @@ import { type pluginDestinationV1, pluginHooksV1, pluginPolicyV1 } from "../../p
 const MAX_POLICIES = 1000
 /** Endpoints that an amendment adds. */
 const MAX_ADDED = 1000
+/** Endpoints that an amendment changes. */
+const MAX_CHANGED = 5000
 const MAX_WEIGHT = 10_000
+const ZONE = /^[\w.-]{0,253}$/
 const MAX_CACHE_MS = 300_000
 const MAX_REASON_BYTES = 1024
 const MAX_PATCH_BYTES = 64 * 1024
 const MAX_LINES = 50
 const MAX_DESCRIPTOR_BYTES = 1024 * 1024
+/** Services that a plugin mounts. */
+const MAX_SERVICES = 32
 /** RFC 1123. */
 const DNS_LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/
 
@@ -54,12 +59,16 @@ export function judgeAmendments({ amendments }: pluginDestinationV1.AmendRespons
     if (ref === undefined || ref.namespace === "" || ref.name === "" || !isPort(ref.port))
       wrong.push(`${at}.ref must name a Service with its namespace and a port from 1 to 65535`)
     if (add.length > MAX_ADDED) wrong.push(`${at}.add has ${add.length} endpoints, more than ${MAX_ADDED}`)
+    if (change.length > MAX_CHANGED)
+      wrong.push(`${at}.change has ${change.length} endpoints, more than ${MAX_CHANGED}`)
     for (const [list, endpoints] of [
       ["add", add],
       ["change", change],
     ] as const) {
-      for (const [place, { address, port, weight }] of endpoints.entries()) {
+      for (const [place, { address, port, weight, zone }] of endpoints.entries()) {
         const where = `${at}.${list}[${place}]`
+        if (!ZONE.test(zone ?? ""))
+          wrong.push(`${where}.zone must be at most 253 letters, digits, ".", "-" and "_"`)
         if (isIP(address) === 0)
           wrong.push(`${where}.address ${quoted(address)} is no IP address: resolve names in the plugin`)
         if (!isPort(port)) wrong.push(`${where}.port must be from 1 to 65535, not ${port}`)
@@ -164,6 +173,8 @@ export function judgeServices({ descriptors, services, panels }: pluginHooksV1.S
     ]
   }
   const wrong: string[] = []
+  if (services.length > MAX_SERVICES)
+    wrong.push(`services has ${services.length} names, more than ${MAX_SERVICES}`)
   for (const name of services) {
     if (/^(conduit|grpc|google)\./.test(name))
       wrong.push(`services names ${name}: packages of conduit., grpc. and google. are not a plugin's`)

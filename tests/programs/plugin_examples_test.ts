@@ -1,10 +1,10 @@
 // The plugins of deploy/plugins on a local mesh, each as its own process: what each promises is seen there, and the kit passes
 // each where it runs. (file-registry is Go: plugin_new_go_test.ts; team-label is asked by the injector: tests/cluster.)
-import { afterAll, beforeAll, test } from "bun:test"
+import { afterAll, beforeAll, expect, test } from "bun:test"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { parse } from "yaml"
-import { type DevMesh, PROJECT_ROOT } from "../lab/dev_mesh.ts"
+import { type DevMesh, PROJECT_ROOT, run } from "../lab/dev_mesh.ts"
 import { eventually, kitPasses, meshToChange, statusOf } from "./plugin_project.ts"
 
 const TEST_MS = 180_000
@@ -27,6 +27,16 @@ beforeAll(async () => {
 afterAll(async () => {
   await mesh?.[Symbol.asyncDispose]()
 }, TEST_MS)
+
+test(
+  "business-hours passes its own tests, in Python",
+  async () => {
+    const folder = join(PROJECT_ROOT, "deploy/plugins/business_hours")
+    const { status, stderr } = await run(["sh", "-c", `cd ${folder} && /usr/bin/python3 -B -m unittest`])
+    expect({ status, stderr }).toEqual({ status: 0, stderr: expect.stringContaining("OK") })
+  },
+  TEST_MS,
+)
 
 test(
   "business-hours refuses calls outside of the hours, and lets them through within",

@@ -1,6 +1,6 @@
 // `conduit plugin new` in Go, to a changed mesh; and the API's code in Go, which is what its generators make.
 import { afterAll, beforeAll, expect, test } from "bun:test"
-import { readdirSync, readFileSync, writeFileSync } from "node:fs"
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { type DevMesh, PROJECT_ROOT, run } from "../lab/dev_mesh.ts"
 import { tempFolder } from "../lab/temp_folder.ts"
@@ -14,7 +14,10 @@ beforeAll(async () => {
   mesh = await meshToChange()
 }, TEST_MS)
 
+const folders: string[] = []
+
 afterAll(async () => {
+  for (const folder of folders) rmSync(folder, { recursive: true })
   await mesh?.[Symbol.asyncDispose]()
 }, TEST_MS)
 
@@ -30,6 +33,7 @@ test(
   "file-registry adds what its file has to a Service that Kubernetes has no endpoints of, and takes it back",
   async () => {
     const folder = tempFolder("registry")
+    folders.push(folder)
     const program = join(folder, "file-registry")
     const source = join(PROJECT_ROOT, "deploy/plugins/file_registry")
     for (const words of [`build -o ${program} .`, "test ./..."]) {
@@ -87,6 +91,7 @@ test(
   "the API's code in Go is what its generators make (npm run generate:go)",
   async () => {
     const folder = tempFolder("go-stubs")
+    folders.push(folder)
     const made = await run(["buf", "generate", "--template", "buf.gen.go.yaml", "--output", folder], {
       timeoutMs: TEST_MS,
     })

@@ -1,6 +1,7 @@
 // What plugin_new_test.ts and plugin_new_go_test.ts share: a project as `conduit plugin new` makes it, built and tested with its
 // own toolchain, applied to a running mesh, and seen there.
 import { expect } from "bun:test"
+import { rmSync } from "node:fs"
 import { join } from "node:path"
 import { conduit, DevMesh, PROJECT_ROOT, run } from "../lab/dev_mesh.ts"
 import { tempFolder } from "../lab/temp_folder.ts"
@@ -65,7 +66,8 @@ export async function projectChangesMesh(
   { install, ownTests }: { readonly install: string; readonly ownTests: string },
 ): Promise<void> {
   const name = `closes-${language}`
-  const folder = join(tempFolder(name), name)
+  const temporary = tempFolder(name)
+  const folder = join(temporary, name)
   const inFolder = async (script: string): Promise<void> => {
     const { status, stdout, stderr } = await run(["sh", "-c", `cd "$0" && ${script}`, folder], {
       timeoutMs: BUILD_MS,
@@ -76,7 +78,7 @@ export async function projectChangesMesh(
     "sh",
     "-c",
     `cd "$0" && "$1" "$2" plugin new ${name} --lang ${language}`,
-    join(folder, ".."),
+    temporary,
     process.execPath,
     join(PROJECT_ROOT, "cli/main.ts"),
   ])
@@ -98,6 +100,7 @@ export async function projectChangesMesh(
   await kitPasses(mesh, name, join(folder, "plugin.yaml"))
   await conduit(["dev", "delete", "-f", join(folder, "plugin.yaml"), "--name", mesh.name])
   await eventually("web is open", async () => (await statusOf(mesh)) === "200", mesh)
+  rmSync(temporary, { recursive: true })
 }
 
 /** Has the conformance kit try a plugin where it runs. @param file  its Plugin object */

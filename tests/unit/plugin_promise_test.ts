@@ -1,15 +1,23 @@
 // That the gate of the plugin API's promise shuts: it needs no history of git, so that it does in any clone.
-import { expect, test } from "bun:test"
-import { cpSync, readFileSync, writeFileSync } from "node:fs"
+import { afterAll, expect, test } from "bun:test"
+import { cpSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { tempFolder } from "../lab/temp_folder.ts"
 import { brokenPromises } from "../runner/promise.ts"
 
 const PROTOS = join(import.meta.dir, "../../protos")
 
+const made: string[] = []
+
+afterAll(() => {
+  for (const folder of made) rmSync(folder, { recursive: true })
+})
+
 /** The protos with a change to the plugin API. */
 function changed(file: string, from: string, to: string): string {
-  const folder = join(tempFolder("promise"), "protos")
+  const temporary = tempFolder("promise")
+  made.push(temporary)
+  const folder = join(temporary, "protos")
   cpSync(join(PROTOS, "conduit/plugin"), join(folder, "conduit/plugin"), { recursive: true })
   const path = join(folder, "conduit/plugin/v1", file)
   const text = readFileSync(path, "utf8")

@@ -240,7 +240,8 @@ type Endpoint struct {
 	Address string `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
 	// TCP port, 1 to 65535.
 	Port uint32 `protobuf:"varint,2,opt,name=port,proto3" json:"port,omitempty"`
-	// Share of traffic relative to the others, 0 to 10000; 0 drains. Absent means 1.
+	// Share of traffic relative to the others, 0 to 10000; 0 drains. Absent means 1. Where that drains all endpoints of the port,
+	// those that Kubernetes has stay as they are.
 	Weight *uint32 `protobuf:"varint,3,opt,name=weight,proto3,oneof" json:"weight,omitempty"`
 	// Zone, such as `eu-west-1a`; empty when unknown.
 	Zone string `protobuf:"bytes,4,opt,name=zone,proto3" json:"zone,omitempty"`

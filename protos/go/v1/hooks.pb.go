@@ -91,10 +91,8 @@ type ReviewRequest struct {
 	Namespace string `protobuf:"bytes,3,opt,name=namespace,proto3" json:"namespace,omitempty"`
 	// Name of the service account.
 	ServiceAccount string `protobuf:"bytes,4,opt,name=service_account,json=serviceAccount,proto3" json:"service_account,omitempty"`
-	// Name of the pod; empty when the token names none.
-	Pod string `protobuf:"bytes,5,opt,name=pod,proto3" json:"pod,omitempty"`
 	// Seconds that it will be valid for.
-	LifetimeSeconds uint32 `protobuf:"varint,6,opt,name=lifetime_seconds,json=lifetimeSeconds,proto3" json:"lifetime_seconds,omitempty"`
+	LifetimeSeconds uint32 `protobuf:"varint,5,opt,name=lifetime_seconds,json=lifetimeSeconds,proto3" json:"lifetime_seconds,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -153,13 +151,6 @@ func (x *ReviewRequest) GetNamespace() string {
 func (x *ReviewRequest) GetServiceAccount() string {
 	if x != nil {
 		return x.ServiceAccount
-	}
-	return ""
-}
-
-func (x *ReviewRequest) GetPod() string {
-	if x != nil {
-		return x.Pod
 	}
 	return ""
 }
@@ -657,7 +648,7 @@ type MutateRequest struct {
 	OwnerKind string `protobuf:"bytes,3,opt,name=owner_kind,json=ownerKind,proto3" json:"owner_kind,omitempty"`
 	// Name of the owner.
 	Owner string `protobuf:"bytes,4,opt,name=owner,proto3" json:"owner,omitempty"`
-	// The pod as JSON with the proxy added, values of environment variables left out.
+	// The pod as JSON as its author wrote it, values of environment variables left out.
 	PodJson       string `protobuf:"bytes,5,opt,name=pod_json,json=podJson,proto3" json:"pod_json,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -731,8 +722,8 @@ func (x *MutateRequest) GetPodJson() string {
 // What is changed.
 type MutateResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// JSON Patch (RFC 6902) against the pod, at most 64 KiB. It may touch labels and annotations, and add to the proxy's
-	// container resources and environment variables that are not Conduit's; anything else is refused.
+	// JSON Patch (RFC 6902) against the pod, at most 64 KiB: adds, replaces and removes labels and annotations
+	// (`/metadata/labels/team`) that are not Conduit's or Kubernetes' own; anything else is refused.
 	PatchJson string `protobuf:"bytes,1,opt,name=patch_json,json=patchJson,proto3" json:"patch_json,omitempty"`
 	// Not empty: the pod is refused with this sentence.
 	Denied string `protobuf:"bytes,2,opt,name=denied,proto3" json:"denied,omitempty"`
@@ -1209,14 +1200,13 @@ var File_conduit_plugin_v1_hooks_proto protoreflect.FileDescriptor
 
 const file_conduit_plugin_v1_hooks_proto_rawDesc = "" +
 	"\n" +
-	"\x1dconduit/plugin/v1/hooks.proto\x12\x11conduit.plugin.v1\x1a\x1econduit/plugin/v1/plugin.proto\"\xe5\x01\n" +
+	"\x1dconduit/plugin/v1/hooks.proto\x12\x11conduit.plugin.v1\x1a\x1econduit/plugin/v1/plugin.proto\"\xd3\x01\n" +
 	"\rReviewRequest\x124\n" +
 	"\acontext\x18\x01 \x01(\v2\x1a.conduit.plugin.v1.ContextR\acontext\x12\x1a\n" +
 	"\bidentity\x18\x02 \x01(\tR\bidentity\x12\x1c\n" +
 	"\tnamespace\x18\x03 \x01(\tR\tnamespace\x12'\n" +
-	"\x0fservice_account\x18\x04 \x01(\tR\x0eserviceAccount\x12\x10\n" +
-	"\x03pod\x18\x05 \x01(\tR\x03pod\x12)\n" +
-	"\x10lifetime_seconds\x18\x06 \x01(\rR\x0flifetimeSeconds\"B\n" +
+	"\x0fservice_account\x18\x04 \x01(\tR\x0eserviceAccount\x12)\n" +
+	"\x10lifetime_seconds\x18\x05 \x01(\rR\x0flifetimeSeconds\"B\n" +
 	"\x0eReviewResponse\x12\x18\n" +
 	"\aallowed\x18\x01 \x01(\bR\aallowed\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xce\x01\n" +
