@@ -23,4 +23,5 @@ export const DASHBOARD_CALLS = [
   "Events",
   "TimeSeries",
   "GatewayRoutes",
+  "Plugins",
 ] as const

@@ -136,6 +136,36 @@ export async function simulateApi(size: MeshSize): Promise<SimulatedApi> {
                 ],
               })),
             }),
+          plugins: () => {
+            const quiet = { callsPerSecond: 0.2, p50Ms: 1.2, p99Ms: 4.1, calls: 1200n }
+            const lastError = "it did not answer within 500 ms"
+            return counted({
+              plugins: [
+                {
+                  ...{ name: "business-hours", address: "business-hours.plugins:9090" },
+                  ...{ state: "Ready", version: "1.2.0" },
+                  hooks: [{ hook: "Policy", failurePolicy: "Ignore", ...quiet }],
+                },
+                {
+                  ...{ name: "registry", address: "registry.plugins:9090", version: "0.4.1", order: 5 },
+                  ...{ state: "Degraded", reason: `Check is not called for a while: ${lastError}` },
+                  hooks: [
+                    { hook: "Destination", failurePolicy: "Ignore", ...quiet },
+                    {
+                      ...{
+                        hook: "Check",
+                        failurePolicy: "Ignore",
+                        open: true,
+                        errorsPerSecond: 0.1,
+                        errors: 9n,
+                      },
+                      ...{ lastError, lastErrorMs: BigInt(Date.now() - 90_000) },
+                    },
+                  ],
+                },
+              ],
+            })
+          },
           timeSeries: ({ target, rangeMs }) => counted(timeSeries(target?.kind ?? "", all, rangeMs)),
           async *identities({ target }) {
             counts.calls++

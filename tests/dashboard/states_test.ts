@@ -23,6 +23,7 @@ const PAGES = [
   "/policies",
   "/certificates",
   "/health",
+  "/plugins",
   "/settings",
 ]
 /** An answer that is not there yet at this time never comes: CALL_TIMEOUT_MS, and a second more. */

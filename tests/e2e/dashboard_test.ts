@@ -44,6 +44,7 @@ const PAGES = [
   "/policies",
   "/certificates",
   "/health",
+  "/plugins",
   "/settings",
 ]
 

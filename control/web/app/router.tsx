@@ -13,6 +13,7 @@ import { DeploymentsPage } from "./pages/deployments.tsx"
 import { HealthPage } from "./pages/health.tsx"
 import { NotFoundPage } from "./pages/not_found.tsx"
 import { OverviewPage } from "./pages/overview.tsx"
+import { PluginsPage } from "./pages/plugins.tsx"
 import { RoutesPage } from "./pages/routes.tsx"
 import { SettingsPage } from "./pages/settings.tsx"
 import { BrokenPage } from "./shell/broken_page.tsx"
@@ -60,6 +61,7 @@ const routeTree = rootRoute.addChildren([
     component: lazyRouteComponent(() => import("./live/live_calls.tsx"), "LiveCallsPage"),
   }),
   page("/certificates", CertificatesPage),
+  page("/plugins", PluginsPage),
   page("/health", HealthPage),
   page("/settings", SettingsPage),
 ])

@@ -30,7 +30,12 @@ export interface Plugin {
   readonly hooks: readonly PluginHook[]
 }
 
-type Row = { readonly plugin: Plugin; readonly hook: PluginHook | undefined }
+type Row = {
+  readonly plugin: Plugin
+  readonly hook: PluginHook | undefined
+  /** The plugin's first, which says why it is not well. */
+  readonly first: boolean
+}
 
 function levelOf({ plugin: { state }, hook }: Row): Level {
   if (state === "Unreachable" || state === "Invalid" || hook?.open === true) return "failing"
@@ -40,7 +45,7 @@ function levelOf({ plugin: { state }, hook }: Row): Level {
 const COLUMNS: readonly Column<Row>[] = [
   {
     ...{ id: "plugin", title: "Plugin" },
-    cell: ({ plugin: { name, version, address, reason } }) => (
+    cell: ({ plugin: { name, version, address, reason }, first }) => (
       <>
         <strong>
           <Name>{name}</Name>
@@ -48,7 +53,7 @@ const COLUMNS: readonly Column<Row>[] = [
         <span className="quiet">
           <Name>{version}</Name> at <Name>{address}</Name>
         </span>
-        {reason !== "" && <span className="problem">{plain(reason)}</span>}
+        {first && reason !== "" && <span className="problem">{plain(reason)}</span>}
       </>
     ),
   },
@@ -68,7 +73,8 @@ const COLUMNS: readonly Column<Row>[] = [
         "–"
       ) : (
         <>
-          {plain(hook.hook)} <span className="tag">on failure: {plain(hook.failurePolicy)}</span>
+          {plain(hook.hook)}{" "}
+          {hook.failurePolicy === "Fail" && <span className="tag">closes what it does not answer</span>}
         </>
       ),
   },
@@ -90,7 +96,9 @@ const COLUMNS: readonly Column<Row>[] = [
 /** The table. */
 export function PluginTable({ plugins }: { readonly plugins: readonly Plugin[] }) {
   const rows = plugins.flatMap(plugin =>
-    (plugin.hooks.length === 0 ? [undefined] : plugin.hooks).map((hook): Row => ({ plugin, hook })),
+    (plugin.hooks.length === 0 ? [undefined] : plugin.hooks).map(
+      (hook, index): Row => ({ plugin, hook, first: index === 0 }),
+    ),
   )
   return (
     <Table

@@ -12,6 +12,7 @@ const PATHS = {
   health: "M3 12h4l2.5-7 5 14 2.5-7h4",
   settings:
     "M4 7h9m4 0h3M4 17h3m4 0h9M15 7m-2 0a2 2 0 1 0 4 0a2 2 0 1 0-4 0M9 17m-2 0a2 2 0 1 0 4 0a2 2 0 1 0-4 0",
+  plugin: "M9 3v5m6-5v5M6 8h12v4a6 6 0 0 1-12 0zm6 10v4",
   search: "M10.5 10.5m-6.5 0a6.5 6.5 0 1 0 13 0a6.5 6.5 0 1 0-13 0M15.5 15.5 21 21",
   pause: "M8 5v14M16 5v14",
   play: "M7 4v16l13-8z",

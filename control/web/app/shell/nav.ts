@@ -14,6 +14,7 @@ export interface NavEntry {
     | "/policies"
     | "/certificates"
     | "/health"
+    | "/plugins"
     | "/settings"
   readonly label: string
   readonly icon: IconName
@@ -44,6 +45,7 @@ export const NAV: readonly { readonly group: string; readonly entries: readonly 
     group: "Mesh",
     entries: [
       { to: "/health", label: "Health", icon: "health" },
+      { to: "/plugins", label: "Plugins", icon: "plugin" },
       { to: "/settings", label: "Settings", icon: "settings" },
     ],
   },
