@@ -6,6 +6,7 @@ import {
   type ClusterStore,
   endpointsOf,
   hasPort,
+  ipFamily,
   type PodRecord,
   type ServingAddress,
 } from "../cluster/mod.ts"
@@ -59,7 +60,11 @@ function anyEndpoint(
   if (service === undefined) throw new Error(`there is no Service "${name}" in namespace "${namespace}"`)
   const found = service.ports.find(one => one.port === port && one.protocol === "TCP")
   if (found === undefined) throw new Error(`Service "${namespace}/${name}" has no TCP port ${port}`)
-  const endpoints = ([4, 6] as const).flatMap(family => endpointsOf(store, service, found, family))
+  // A pod has an address of each family of the cluster, and may listen on that of its Service alone.
+  const [first] = service.clusterIps
+  const families = first === undefined ? ([4, 6] as const) : [ipFamily(first)]
+  const endpoints =
+    families.map(family => endpointsOf(store, service, found, family)).find(({ length }) => length > 0) ?? []
   const chosen = endpoints[Math.floor(random() * endpoints.length)]
   if (chosen === undefined) throw new Error(`Service "${namespace}/${name}" has no endpoint that is ready`)
   return chosen

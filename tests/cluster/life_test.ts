@@ -163,6 +163,65 @@ test("pods that are deleted one after the other finish what they were asked: 0 f
   await mesh.expectNoFailure(`${pods.length} pods of api were deleted`, seen, NAMESPACE)
 }, 180_000)
 
+test("a plugin that is a Deployment of the mesh is asked by mutual TLS, and by nobody but the control plane", async () => {
+  const space = "plugins"
+  await mesh.injectedNamespace(space)
+  const port = 9090
+  const [account, , deployment] = workload("gate", {
+    command: ["decide"],
+    env: [{ name: "PORT", value: String(port) }],
+    ports: [{ name: "grpc", containerPort: port }],
+    readinessProbe: { tcpSocket: { port }, periodSeconds: 1 },
+  })
+  const ours = ["policy", "destination", "api"].map(name => `conduit/conduit-${name}`)
+  await mesh.applyObjects(
+    [
+      ...[account ?? {}, deployment ?? {}],
+      {
+        apiVersion: "v1",
+        kind: "Service",
+        metadata: { name: "gate" },
+        spec: { selector: { app: "gate" }, ports: [{ name: "grpc", port, targetPort: port }] },
+      },
+      {
+        apiVersion: "policy.conduit.io/v1alpha1",
+        kind: "AuthorizationPolicy",
+        metadata: { name: "control-plane" },
+        spec: {
+          target: { kind: "Deployment", name: "gate" },
+          action: "Allow",
+          rules: [{ from: [{ serviceAccounts: ours }] }],
+        },
+      },
+    ],
+    space,
+  )
+  await mesh.rolledOut(space, "gate")
+  const plugin = {
+    apiVersion: "conduit.io/v1alpha1",
+    kind: "Plugin",
+    metadata: { name: "gate" },
+    spec: {
+      service: { namespace: space, name: "gate", port },
+      hooks: [{ name: "Policy" }],
+      deadline: "5s",
+      configuration: { deny: ["web"], target: `${NAMESPACE}/api` },
+    },
+  }
+  await mesh.applyObjects([plugin])
+  await eventually("web is denied", async () => (await mesh.afterReset("web", NAMESPACE)).ok === 0)
+  expect((await mesh.counted("web", NAMESPACE)).last).toStartWith("403")
+  expect((await mesh.afterReset("plain", NAMESPACE)).failed).toBe(0)
+  await cluster.kubectl(["wait", "plugin/gate", "--for=condition=Ready", "--timeout=30s"])
+  const secured = ['direction="inbound"', 'tls="true"', 'client_id="conduit-policy.conduit.serviceaccount']
+  expect(await mesh.metric("gate", "request_total", secured, space)).toBeGreaterThan(0)
+  const plain = ['direction="inbound"', `port="${port}"`, 'tls="no_identity"']
+  expect(await mesh.metric("gate", "request_total", plain, space)).toBe(0)
+  await cluster.kubectl(["delete", "plugin/gate"])
+  await eventually("web is served again", async () => (await mesh.afterReset("web", NAMESPACE)).failed === 0)
+  await cluster.kubectl(["delete", "namespace", space, "--wait=false"])
+}, 180_000)
+
 test("a policy that denies everybody leaves kubelet's probes alone: pods stay ready, and new ones become so", async () => {
   const policy = {
     apiVersion: "policy.conduit.io/v1alpha1",

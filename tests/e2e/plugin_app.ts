@@ -1,4 +1,4 @@
-// The plugin of plugins_test.ts: denies what `configuration.deny` names to call web, and drains the pod that
+// The plugin of tests: denies what `configuration.deny` names to call web, or the Deployment `configuration.target`, and drains the pod that
 // `configuration.drain` ends with; both as data. Asked about requests, it refuses those of the service account
 // `configuration.refuse`.
 import { createServer } from "node:http2"
@@ -8,6 +8,8 @@ import { pluginDestinationV1, pluginPolicyV1, pluginV1 } from "../../protos/mod.
 
 interface Configuration {
   readonly deny?: readonly string[]
+  /** `NAMESPACE/NAME`. */
+  readonly target?: string
   readonly drain?: boolean
   readonly refuse?: string
 }
@@ -24,6 +26,7 @@ function routes(router: ConnectRouter): void {
         additionalProperties: false,
         properties: {
           deny: { type: "array", items: { type: "string" } },
+          target: { type: "string" },
           drain: { type: "boolean" },
           refuse: { type: "string" },
         },
@@ -41,12 +44,13 @@ function routes(router: ConnectRouter): void {
     async *supply(requests) {
       for await (const { context } of requests) {
         if (context === undefined) continue
-        const { deny = [] } = (context.configuration ?? {}) as Configuration
-        const target = { kind: "Deployment", name: "web" }
+        const { deny = [], target: wanted = "shop/web" } = (context.configuration ?? {}) as Configuration
+        const [namespace = "", of = ""] = wanted.split("/")
+        const target = { kind: "Deployment", name: of }
         yield {
           policies: deny.map(name => ({
-            ...{ namespace: "shop", name: `no-${name}`, reason: `${name} is not wanted` },
-            spec: { target, action: "Deny", rules: [{ from: [{ deployments: [`shop/${name}`] }] }] },
+            ...{ namespace, name: `no-${name}`, reason: `${name} is not wanted` },
+            spec: { target, action: "Deny", rules: [{ from: [{ deployments: [`${namespace}/${name}`] }] }] },
           })),
         }
       }
