@@ -6,12 +6,12 @@ import { pluginWays } from "./way.ts"
 
 function storeOf(clusterIP: string, ...podIPs: string[]): ClusterStore {
   const store = new ClusterStore()
-  const labels = { app: "hours" }
+  const labels = { app: "hours", "conduit.io/control-plane-ns": "conduit" }
   const metadata = { name: "hours", namespace: "plugins" }
   const objects = [
     {
       ...{ apiVersion: "v1", kind: "Service", metadata },
-      spec: { clusterIP, selector: labels, ports: [{ port: 80, targetPort: 9090 }] },
+      spec: { clusterIP, selector: { app: "hours" }, ports: [{ port: 80, targetPort: 9090 }] },
     },
     {
       ...{ apiVersion: "v1", kind: "Pod", metadata: { ...metadata, labels } },
