@@ -222,7 +222,7 @@ test("a kind that RBAC forbids is named, with what does not work without it; the
     { apiGroups: ["apps"], resources: ["*"], verbs: ["list", "watch"] },
     { apiGroups: ["batch"], resources: ["*"], verbs: ["list", "watch"] },
     {
-      apiGroups: ["policy.conduit.io", "gateway.networking.k8s.io"],
+      apiGroups: ["policy.conduit.io", "conduit.io", "gateway.networking.k8s.io"],
       resources: ["*"],
       verbs: ["list", "watch"],
     },
