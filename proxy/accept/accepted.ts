@@ -12,6 +12,7 @@ import {
   asksForMesh,
   CARRIES_HTTP1,
   CARRIES_HTTP2,
+  CARRIES_HTTP2_AS_ANY,
   Identify,
   type IdentifyOwner,
   type PlainSign,
@@ -160,7 +161,7 @@ export class Accepted implements ConnHandler, ServerDialOwner, IdentifyOwner {
     this.target = this.target.of(this.client)
     side.proven(conn, this.target.connectionLabels)
     if (peer.protocol === CARRIES_HTTP1) this.serveHttp(1)
-    else if (peer.protocol === CARRIES_HTTP2) this.serveHttp(2)
+    else if (peer.protocol === CARRIES_HTTP2 || peer.protocol === CARRIES_HTTP2_AS_ANY) this.serveHttp(2)
     else this.relayOpaque("mesh-tcp")
   }
 

@@ -22,6 +22,8 @@ import { PlainClients } from "./plain_clients.ts"
 export const CARRIES_HTTP1 = "conduit.http1"
 /** HTTP/2, gRPC included. */
 export const CARRIES_HTTP2 = "conduit.h2"
+/** HTTP/2 of a client that is no proxy, as everybody names it: the control plane's, which calls plugins. */
+export const CARRIES_HTTP2_AS_ANY = "h2"
 /** Bytes that nobody looks at, such as the application's own TLS. */
 export const CARRIES_TCP = "conduit.tcp"
 
@@ -274,9 +276,9 @@ const PROTOCOLS: Readonly<Record<Carries, Uint8Array>> = {
   [CARRIES_HTTP2]: protocolNames(CARRIES_HTTP2),
   [CARRIES_TCP]: protocolNames(CARRIES_TCP),
 }
-const ALL_PROTOCOLS = protocolNames(CARRIES_HTTP1, CARRIES_HTTP2, CARRIES_TCP)
+const ALL_PROTOCOLS = protocolNames(CARRIES_HTTP1, CARRIES_HTTP2, CARRIES_TCP, CARRIES_HTTP2_AS_ANY)
 const ANY_CLIENT = ""
-const H2 = protocolNames("h2")
+const H2 = protocolNames(CARRIES_HTTP2_AS_ANY)
 
 function clientOptions(
   serverName: string,

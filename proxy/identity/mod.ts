@@ -5,6 +5,7 @@ export { identityMetrics } from "./identity_metrics.ts"
 export {
   CARRIES_HTTP1,
   CARRIES_HTTP2,
+  CARRIES_HTTP2_AS_ANY,
   CARRIES_TCP,
   type Carries,
   MeshTls,

@@ -14,11 +14,15 @@ const BESIDE = new Set([
   "e2e/bad_input",
   "e2e/cni",
   "e2e/dead_node",
+  "e2e/dev_ipv6",
+  "e2e/dev_pods",
   "e2e/explain",
   "e2e/grafana",
   "e2e/idle_memory",
   "e2e/long_lived",
+  "e2e/policy_views",
   "e2e/raw_routes",
+  "e2e/stateful_set",
   "programs/plugin_examples",
   "programs/plugin_new",
   "programs/plugin_new_go",
@@ -35,8 +39,11 @@ const BESIDE = new Set([
   "cluster/injector",
   "cluster/install",
   "cluster/kubernetes_source",
+  "cluster/node",
+  "cluster/plugin_status",
   "cluster/policy_status",
   "cluster/route_status",
+  "cluster/tap",
 ])
 /** The checks that need a browser, which no one here wrote. */
 const IN_A_BROWSER = new Set(["./tests/e2e/dashboard_test.ts", "./tests/dashboard/states_test.ts"])
