@@ -7,14 +7,20 @@ import type { TapReaderOptions, TapReaderResult } from "./tap_reader.ts"
 export interface Looking {
   readonly match: TapReaderOptions["match"]
   readonly stops: boolean
+  /** Proxies of the pair that are looked at; absent for both. */
+  readonly proxies?: number
   /** What was told, and how long was listened. */
   readonly told: (TapReaderResult & { readonly seconds: number })[]
 }
 
-/** Both proxies of a pair are tapped: nobody looks twice, that the noise is known; then at a share, at all, and without reading. */
-export const LOOKS: Readonly<Record<string, Pick<Looking, "match" | "stops"> | null>> = {
+/**
+ * Nobody looks twice, that the noise is known; then at a share of one proxy's requests, and of both; then both are tapped, at
+ * all requests, and without reading.
+ */
+export const LOOKS: Readonly<Record<string, Pick<Looking, "match" | "stops" | "proxies"> | null>> = {
   "nobody looks": null,
   "nobody (A/A)": null,
+  "10 %, one": { match: { sample: 0.1 }, stops: false, proxies: 1 },
   "10 %": { match: { sample: 0.1 }, stops: false },
   "10,000/s": { match: { maxRps: 10_000 }, stops: false },
   "slow reader": { match: { maxRps: 10_000 }, stops: true },
@@ -29,7 +35,8 @@ export async function look(peer: RunningPeer, looking: Looking): Promise<() => P
     stderr: "inherit",
   })
   const { match, stops } = looking
-  reader.stdin.write(`${JSON.stringify({ ...peer.tap, match, stops } satisfies TapReaderOptions)}\n`)
+  const proxies = peer.tap.proxies.slice(0, looking.proxies)
+  reader.stdin.write(`${JSON.stringify({ ...peer.tap, proxies, match, stops } satisfies TapReaderOptions)}\n`)
   reader.stdin.flush()
   const lines = reader.stdout.pipeThrough(new TextDecoderStream()).getReader()
   if ((await lines.read()).value?.trim() !== "listening") throw new Error("the tap's reader does not listen")
