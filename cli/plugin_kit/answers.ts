@@ -3,6 +3,7 @@
 import { createFileRegistry, type DescMessage, fromBinary } from "@bufbuild/protobuf"
 import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt"
 import { isIP } from "node:net"
+import { readPodPatch } from "../../deploy/plugin_object/mod.ts"
 import { POLICY_API_VERSION, POLICY_KIND, readAuthorizationPolicy } from "../../deploy/policy/mod.ts"
 import { type pluginDestinationV1, pluginHooksV1, pluginPolicyV1 } from "../../protos/mod.ts"
 
@@ -16,7 +17,6 @@ const MAX_WEIGHT = 10_000
 const ZONE = /^[\w.-]{0,253}$/
 const MAX_CACHE_MS = 300_000
 const MAX_REASON_BYTES = 1024
-const MAX_PATCH_BYTES = 64 * 1024
 const MAX_LINES = 50
 const MAX_DESCRIPTOR_BYTES = 1024 * 1024
 /** Services that a plugin mounts. */
@@ -103,46 +103,19 @@ export function judgeReview({ allowed, reason }: pluginHooksV1.ReviewResponse): 
     : ["reason is empty: the proxy's log is to say why it has no certificate"]
 }
 
-const ANNOTATIONS_AND_LABELS = /^\/metadata\/(labels|annotations)(\/|$)/
-const PROXY_FIELDS = /^\/spec\/(?:initContainers|containers)\/(\d+)\/(resources|env)(\/|$)/
-
 /** A patch of a pod. @param pod the one that was sent */
 export function judgePatch(
   { patchJson, denied }: pluginHooksV1.MutateResponse,
-  pod: { readonly spec: { readonly containers: readonly { readonly name: string }[] } },
+  pod: { readonly metadata: { readonly labels: object; readonly annotations: object } },
 ): string[] {
-  if (patchJson === "") return []
-  if (denied !== "") return ["patch_json and denied are both set: a pod that is refused is not changed"]
-  if (Buffer.byteLength(patchJson) > MAX_PATCH_BYTES)
-    return [`patch_json is longer than ${MAX_PATCH_BYTES} bytes`]
-  let patch: unknown
+  if (denied !== "" && patchJson !== "")
+    return ["patch_json and denied are both set: a pod that is refused is not changed"]
   try {
-    patch = JSON.parse(patchJson)
+    readPodPatch(patchJson, pod.metadata)
+    return []
   } catch (error) {
-    return [`patch_json is no JSON: ${(error as Error).message}`]
+    return [(error as Error).message]
   }
-  if (!Array.isArray(patch)) return ["patch_json must be a list of operations (RFC 6902)"]
-  return patch.flatMap((operation: unknown, index) => {
-    const { op, path, value } = (operation ?? {}) as Record<string, unknown>
-    const at = `patch_json[${index}]`
-    if (typeof path !== "string" || !["add", "replace", "remove", "test"].includes(String(op)))
-      return [`${at} must have a path, and an op of add, replace, remove or test`]
-    if (ANNOTATIONS_AND_LABELS.test(path)) {
-      const whole = /^\/metadata\/(labels|annotations)$/.test(path)
-      const values = whole ? Object.values((value ?? {}) as object) : [value]
-      return (op === "add" || op === "replace") && values.some(one => typeof one !== "string")
-        ? [`${at}.value must be text: labels and annotations are`]
-        : []
-    }
-    const [, place, field] = PROXY_FIELDS.exec(path) ?? []
-    if (place !== undefined && pod.spec.containers[Number(place)]?.name === "conduit-proxy" && field !== "")
-      return JSON.stringify(value ?? "").includes('"CONDUIT_')
-        ? [`${at} sets an environment variable of Conduit's own`]
-        : []
-    return [
-      `${at}.path ${quoted(path)} is refused: labels, annotations, and the proxy's resources and env only`,
-    ]
-  })
 }
 
 /** Lines of `conduit check`. */

@@ -61,7 +61,7 @@ export class PluginWindows {
         })),
       })
     }
-    this.#timer = setInterval(() => void this.tell().catch(() => {}), PLUGIN_WINDOW_MS)
+    this.#timer = setInterval(() => void this.tell().catch(() => feed.miss()), PLUGIN_WINDOW_MS)
   }
 
   /** Tells a window now. @throws ConnectError when telemetry cannot be asked */

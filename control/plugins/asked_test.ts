@@ -1,6 +1,6 @@
 // Hooks that are asked one thing at a time: pods that are injected, certificates that are signed.
 import { afterEach, beforeEach, describe, expect, test } from "bun:test"
-import type { PodTemplate } from "../../deploy/inject/mod.ts"
+import { injectPatch, type PodTemplate } from "../../deploy/inject/mod.ts"
 import { readPlugin } from "../../deploy/plugin_object/mod.ts"
 import { pluginV1 } from "../../protos/mod.ts"
 import { ClusterStore } from "../cluster/mod.ts"
@@ -110,6 +110,46 @@ describe("a pod that is injected", () => {
     const { denied, warnings, patch } = await askInjection(supervisor, ASKED)
     expect({ denied, patch }).toEqual({ denied: "", patch: [] })
     expect(warnings.join()).toContain(message)
+  })
+
+  test("may be given a map that its author left out, which injection gives it anyhow", async () => {
+    const pod: PodTemplate = { spec: { containers: [{ name: "app", image: "web" }] } }
+    patches(
+      { op: "add", path: "/metadata/labels", value: {} },
+      { op: "add", path: "/metadata/labels/team", value: "blue" },
+    )
+    await plugin()
+    const { patch, warnings } = await askInjection(supervisor, { ...ASKED, pod })
+    expect({ patch, warnings }).toEqual({
+      patch: [{ op: "add", path: "/metadata/labels/team", value: "blue" }],
+      warnings: [],
+    })
+    const workload = { kind: "Deployment", name: "web" } as const
+    const made = injectPatch(pod, {
+      namespace: "shop",
+      workload,
+      version: "1",
+      byDefault: "enabled",
+      conduitNamespace: "conduit",
+      nativeSidecar: false,
+    })
+    expect(Object.keys(made.template.metadata ?? {}).sort()).toEqual(["annotations", "labels"])
+  })
+
+  test("counts as no call of the plugin whose own it is", async () => {
+    await plugin({ address: undefined, service: { namespace: "plugins", name: "own", port: 1 } }, "own")
+    await plugin({}, "other")
+    await askInjection(supervisor, { ...ASKED, namespace: "plugins" })
+    await askIdentity(supervisor, "conduit", {
+      ...{ identity: "", namespace: "plugins", serviceAccount: "own", lifetimeSeconds: 1 },
+    })
+    const calls = supervisor
+      .report()
+      .map(({ plugin: { name }, hooks }) => [name, ...[...hooks.values()].map(hook => hook.figures().calls)])
+    expect(calls).toEqual([
+      ["other", 1, 1],
+      ["own", 0, 0],
+    ])
   })
 
   test("comes without what a plugin does not answer, or not at all where its failurePolicy is Fail", async () => {

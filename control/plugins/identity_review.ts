@@ -36,23 +36,19 @@ export async function askIdentity(
     .withHook("Identity")
     .filter(({ address }) => address.kind !== "service" || address.namespace !== namespace)
   if (asked.length === 0) return null
-  const names = new Set(asked.map(({ name }) => name))
   const answers = await supervisor.askAll(
     "Identity",
     pluginHooksV1.IdentityHookService,
-    async (client, context, options) =>
-      names.has(context.plugin)
-        ? await client.review({ context, identity, namespace, serviceAccount, lifetimeSeconds }, options)
-        : null,
+    (client, context, options) =>
+      client.review({ context, identity, namespace, serviceAccount, lifetimeSeconds }, options),
+    asked,
   )
   for (const found of answers) {
     const { plugin } = found
-    if (!names.has(plugin.name)) continue
     if ("failed" in found) {
       if (plugin.hooks.find(({ name }) => name === "Identity")?.failurePolicy !== "Fail") continue
       return { message: `the plugin "${plugin.name}" has not decided: ${found.failed}`, unavailable: true }
-    }
-    if (found.answer?.allowed === false) {
+    } else if (!found.answer.allowed) {
       const why = found.answer.reason === "" ? "it says no" : reasonOf(found.answer.reason)
       return { message: `the plugin "${plugin.name}" refuses it: ${why}`, unavailable: false }
     }

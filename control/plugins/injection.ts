@@ -1,24 +1,13 @@
 // The Injection hook: what plugins say of a pod that is being injected: labels and annotations of it, warnings, or that it
 // must not be. They are told nothing of the values of its environment.
-import { MAX_COMPLAINT_CHARS, type Plugin } from "../../deploy/plugin_object/mod.ts"
+import { type Plugin, readPodPatch } from "../../deploy/plugin_object/mod.ts"
 import type { PatchOperation, PodTemplate } from "../../deploy/inject/mod.ts"
 import { pluginHooksV1 } from "../../protos/mod.ts"
 import { reasonOf } from "./hook_calls.ts"
 import type { PluginSupervisor } from "./supervisor.ts"
 
-/** Longest patch of one plugin. */
-export const MAX_PLUGIN_PATCH_BYTES = 65_536
-/** Operations of one plugin's patch. */
-export const MAX_PLUGIN_PATCH_OPERATIONS = 64
 /** Warnings of one plugin; API servers cut them where they are many. */
 export const MAX_PLUGIN_WARNINGS = 5
-
-/** RFC 6901 path of one label or annotation. */
-const PATH = /^\/metadata\/(labels|annotations)\/([^/]{1,512})$/
-/** Ours, and Kubernetes' own. */
-const RESERVED = /^([a-z0-9.-]+\.)?(conduit\.io|kubernetes\.io|k8s\.io)\//
-const QUALIFIED = /^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/
-const LABEL_VALUE = /^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/
 
 /** What is done about a pod beside its injection. */
 export interface InjectionVerdict {
@@ -44,28 +33,26 @@ export async function askInjection(
 ): Promise<InjectionVerdict> {
   const asked = supervisor.withHook("Injection").filter(plugin => !isAt(plugin, namespace))
   if (asked.length === 0) return { denied: "", warnings: [], patch: [] }
-  const names = new Set(asked.map(({ name }) => name))
   const podJson = JSON.stringify(withoutValues(pod))
   const answers = await supervisor.askAll(
     "Injection",
     pluginHooksV1.InjectionHookService,
     async (client, context, options) => {
-      if (!names.has(context.plugin)) return null
       const answer = await client.mutate({ context, namespace, ownerKind, owner, podJson }, options)
-      return { ...answer, operations: operationsOf(answer.patchJson) }
+      return { ...answer, operations: readPodPatch(answer.patchJson, pod.metadata) }
     },
+    asked,
   )
   const changes = new Map<string, PatchOperation>()
   const warnings: string[] = []
   let denied = ""
   for (const found of answers) {
     const { plugin } = found
-    if (!names.has(plugin.name)) continue
     if ("failed" in found) {
       const fails = plugin.hooks.find(({ name }) => name === "Injection")?.failurePolicy === "Fail"
       if (fails) denied ||= `the plugin "${plugin.name}" has not decided about it: ${found.failed}`
       else warnings.push(`the plugin "${plugin.name}" was not asked: ${found.failed}`)
-    } else if (found.answer !== null) {
+    } else {
       const { operations, denied: why } = found.answer
       if (why !== "") denied ||= `the plugin "${plugin.name}" refuses it: ${reasonOf(why)}`
       for (const text of found.answer.warnings.slice(0, MAX_PLUGIN_WARNINGS))
@@ -80,35 +67,6 @@ export async function askInjection(
 /** Whether a plugin runs in a namespace. */
 function isAt({ address }: Plugin, namespace: string): boolean {
   return address.kind === "service" && address.namespace === namespace
-}
-
-/** @throws Error with a sentence for what a plugin may not change */
-function operationsOf(text: string): PatchOperation[] {
-  if (text === "") return []
-  if (Buffer.byteLength(text) > MAX_PLUGIN_PATCH_BYTES)
-    throw new Error(`its patch is longer than ${MAX_PLUGIN_PATCH_BYTES} bytes`)
-  const patch: unknown = JSON.parse(text)
-  if (!Array.isArray(patch) || patch.length > MAX_PLUGIN_PATCH_OPERATIONS)
-    throw new Error(`its patch is no list of at most ${MAX_PLUGIN_PATCH_OPERATIONS} operations (RFC 6902)`)
-  return patch.map((entry, index) => {
-    const { op, path, value } = (entry ?? {}) as Record<string, unknown>
-    const at = `operation ${index} of its patch`
-    const [, list = "", escaped = ""] = (typeof path === "string" ? PATH.exec(path) : null) ?? []
-    const key = escaped.replaceAll("~1", "/").replaceAll("~0", "~")
-    const shown = String(path).slice(0, MAX_COMPLAINT_CHARS)
-    if (list === "" || !QUALIFIED.test(key))
-      throw new Error(
-        `${at} is on ${JSON.stringify(shown)}: only labels and annotations are a plugin's to change`,
-      )
-    if (RESERVED.test(key)) throw new Error(`${at} is on ${key}, which is Conduit's or Kubernetes' own`)
-    if (op === "remove") return { op, path: String(path) }
-    if (op !== "add" && op !== "replace") throw new Error(`${at} must add, replace or remove`)
-    if (typeof value !== "string" || (list === "labels" && !LABEL_VALUE.test(value)))
-      throw new Error(
-        `${at} gives ${key} no value that a ${list === "labels" ? "label" : "annotation"} may have`,
-      )
-    return { op: "add", path: String(path), value }
-  })
 }
 
 /** Operations that apply to the pod: nothing is removed that is not there. An injected pod has both maps. */

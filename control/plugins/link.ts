@@ -104,6 +104,8 @@ export class PluginLink {
   describedName = ""
   version = ""
   readonly #options: LinkOptions
+  /** What every call carries: made once, since a request may wait for a call. */
+  readonly #context: pluginV1.Context
   readonly #ending = new AbortController()
   #way: Way | null = null
   #pauseMs = RECONNECT_MIN_MS
@@ -123,6 +125,12 @@ export class PluginLink {
   constructor(plugin: Plugin, options: LinkOptions, before?: PluginLink) {
     this.plugin = plugin
     this.#options = options
+    this.#context = create(pluginV1.ContextSchema, {
+      plugin: plugin.name,
+      configuration: structOf(plugin.configuration),
+      generation: BigInt(plugin.generation),
+      trustDomain: options.trustDomain,
+    })
     this.hooks = new Map(
       plugin.hooks
         .filter(({ name }) => options.hooks.has(name))
@@ -178,7 +186,7 @@ export class PluginLink {
     return await calls.call(async options => {
       const client = this.client(service)
       try {
-        return await make(client, this.context(), options)
+        return await make(client, this.#context, options)
       } catch (error) {
         // It may be gone: whether it is is found out at once.
         if (error instanceof ConnectError && error.code === Code.Unavailable) this.#doubt.wake()
@@ -191,17 +199,6 @@ export class PluginLink {
   client<Service extends DescService>(service: Service): Client<Service> {
     if (this.#way === null) throw new Error(this.reason === "" ? "it is not connected yet" : this.reason)
     return createClient(service, this.#way.transport)
-  }
-
-  /** What every call carries. */
-  context(): pluginV1.Context {
-    const { name, configuration, generation } = this.plugin
-    return create(pluginV1.ContextSchema, {
-      plugin: name,
-      configuration: structOf(configuration),
-      generation: BigInt(generation),
-      trustDomain: this.#options.trustDomain,
-    })
   }
 
   /** Ends it, and takes back what the plugin answered. */
@@ -286,7 +283,7 @@ export class PluginLink {
     const { name, configuration } = this.plugin
     const answer = await createClient(pluginV1.PluginService, transport).describe(
       {
-        context: this.context(),
+        context: this.#context,
         apiVersions: [PLUGIN_API],
         conduitVersion: this.#options.version,
       },
@@ -347,7 +344,7 @@ export class PluginLink {
     const client = createClient(pluginPolicyV1.PolicyHookService, transport)
     const { store } = this.#options
     const told = new Told<ToldWorkload>(() => toldWorkloads(store))
-    const first = create(pluginPolicyV1.SupplyRequestSchema, { context: this.context() })
+    const first = create(pluginPolicyV1.SupplyRequestSchema, { context: this.#context })
     const requests = tell(first, told, this.#workloads, supplyRequest, signal)
     await this.#answers(calls, client.supply(requests, { signal }), answer => {
       const policies = readSupply(this.plugin.name, answer)
@@ -361,7 +358,7 @@ export class PluginLink {
     const client = createClient(pluginDestinationV1.DestinationHookService, transport)
     const { store } = this.#options
     const told = new Told<ToldPort>(() => toldPorts(store))
-    const first = create(pluginDestinationV1.AmendRequestSchema, { context: this.context() })
+    const first = create(pluginDestinationV1.AmendRequestSchema, { context: this.#context })
     const requests = tell(first, told, this.#ports, amendRequest, signal)
     // What the last stream was answered holds until this one is answered: what it does not name then is taken back.
     let stale: Map<string, AmendmentRecord> | null = new Map(this.#amendments)
@@ -389,7 +386,7 @@ export class PluginLink {
     signal: AbortSignal,
   ): Promise<void> {
     const client = createClient(pluginHooksV1.TelemetryHookService, transport)
-    const context = this.context()
+    const context = this.#context
     const tell = async function* () {
       yield { context }
       for await (const told of windows.read(signal)) {

@@ -106,7 +106,11 @@ export class PluginSupervisor {
     return link.client(service)
   }
 
-  /** Asks every plugin with a hook at once; answers in their order. Never throws. */
+  /**
+   * Asks plugins with a hook at once; answers in their order. Never throws.
+   *
+   * @param asked  those to ask, by default all that have it
+   */
   async askAll<Service extends DescService, Answer>(
     hook: PluginHook,
     service: Service,
@@ -115,15 +119,16 @@ export class PluginSupervisor {
       context: pluginV1.Context,
       options: { readonly timeoutMs: number; readonly signal: AbortSignal },
     ) => Promise<Answer>,
+    asked: readonly Plugin[] = this.withHook(hook),
   ): Promise<HookAnswer<Answer>[]> {
-    const asked = this.withHook(hook).map(async plugin => {
+    const answers = asked.map(async plugin => {
       try {
         return { plugin, answer: await this.ask(plugin.name, hook, service, make) }
       } catch (error) {
         return { plugin, failed: reasonOf(error) }
       }
     })
-    return await Promise.all(asked)
+    return await Promise.all(answers)
   }
 
   /** Figures for /metrics. */

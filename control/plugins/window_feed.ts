@@ -41,6 +41,11 @@ export class WindowFeed {
     }
   }
 
+  /** A window could not be made: all readers have missed it. */
+  miss(): void {
+    for (const reader of this.#readers) reader.missed++
+  }
+
   /** What is published from now on, until the signal says that nobody reads. */
   async *read(signal: AbortSignal): AsyncGenerator<WindowTold & { readonly missed: number }> {
     const reader: Reader = { wake: new Wake(), waiting: [], missed: 0 }

@@ -30,3 +30,4 @@ export {
   type ReadPlugin,
   readPlugin,
 } from "./plugin.ts"
+export { MAX_PLUGIN_PATCH_BYTES, MAX_PLUGIN_PATCH_OPERATIONS, readPodPatch } from "./pod_patch.ts"
