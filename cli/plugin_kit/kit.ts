@@ -57,7 +57,17 @@ export async function checkPlugin(
   })
   if (said === null) return findings
   const { only = "" } = options
-  for (const probe of probesOf(said).filter(({ check }) => check.includes(only))) {
+  const probes = probesOf(said).filter(({ check }) => check.includes(only))
+  if (probes.length === 0) {
+    await make("Server: has what is to be checked", async () =>
+      failed(
+        `--only ${only}`,
+        "no check of this plugin has that in its name",
+        "leave --only out: every check that there is shows its name",
+      ),
+    )
+  }
+  for (const probe of probes) {
     const { state } = await make(probe.check, () => probe.run(bench))
     if (probe.rough !== true && state !== "failed") continue
     const illness = await bench.illness(DESCRIBE)

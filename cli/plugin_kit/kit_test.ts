@@ -58,6 +58,12 @@ for (const defect of DEFECTS) {
   }, 60_000)
 }
 
+test("a word that no check has in its name is a failure, not a plugin without fault", async () => {
+  await using plugin = await LabPlugin.start(null)
+  const failed = (await findingsOf(plugin.address, "Polcy")).filter(({ state }) => state === "failed")
+  expect(failed.map(({ sent }) => sent)).toEqual(["--only Polcy"])
+})
+
 test("where nothing listens the kit says so once", async () => {
   const plugin = await LabPlugin.start(null)
   const { address } = plugin
