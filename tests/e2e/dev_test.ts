@@ -110,6 +110,13 @@ spec:
 ${extra}`
 }
 
+function freePort(): number {
+  const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } })
+  const { port } = listener
+  listener.stop(true)
+  return port
+}
+
 const SERVICE = `
 apiVersion: v1
 kind: Service
@@ -163,7 +170,9 @@ test(
   async () => {
     const mesh = "dvt-one"
     const file = manifest("shop.yaml", [SERVICE, deployment("web", "one"), CLIENT].join("---"))
-    const up = await dev(mesh, "up", "-f", file, "--detach", "--timeout", "40s")
+    const nowhere = freePort()
+    const forward = `${nowhere}:web.shop:81`
+    const up = await dev(mesh, "up", "-f", file, "--detach", "--timeout", "40s", "--forward", forward)
     expect(up.stderr).toContain(`the local mesh "${mesh}" is ready: 10 pods`)
     expect(up.code).toBe(0)
 
@@ -193,6 +202,9 @@ test(
     }
     const refused = await dev(mesh, "exec", "client", "--", "curl", "-sS", "-m", "3", "http://web:81/")
     expect(refused.code).toBe(7)
+    // From outside, by way of the router, it is no different: the caller learns of it at once.
+    const answer = fetch(`http://127.0.0.1:${nowhere}/`, { signal: AbortSignal.timeout(5_000) })
+    expect(await answer.then(String, error => (error as { name: string }).name)).not.toBe("TimeoutError")
     const twice = await dev(mesh, "up", "-f", file)
     expect(twice.code).toBe(1)
     expect(twice.stderr).toContain(`a local mesh named "${mesh}" runs already`)

@@ -1,6 +1,6 @@
 // What kube-proxy does, as text for iptables-restore in the router's namespace: a Service's address becomes one
 // of its ready endpoints', each new connection by chance.
-import { SERVICE_NETWORK, SERVICE_NETWORK_V6 } from "./addresses.ts"
+import { DNS_ADDRESS, SERVICE_NETWORK, SERVICE_NETWORK_V6 } from "./addresses.ts"
 
 /** One port of a Service with the endpoints that are ready for it. */
 export interface ServicePortRules {
@@ -38,7 +38,11 @@ export function serviceRules(ports: readonly ServicePortRules[], family: "v4" | 
   return nat.join("\n")
 }
 
-/** Rules that stay for the router's life; what still goes to a Service's address has no endpoint: refuse it. */
+/**
+ * Rules that stay for the router's life; what still goes to a Service's address has no endpoint: refuse it, from the router
+ * itself too. A packet that is dropped instead is remembered by conntrack as it was, and sent again to nobody for two
+ * minutes, whatever the rules say by then.
+ */
 export function baseRules(family: "v4" | "v6"): string {
   const network = family === "v6" ? SERVICE_NETWORK_V6 : SERVICE_NETWORK
   const unreachable = family === "v6" ? "icmp6-port-unreachable" : "icmp-port-unreachable"
@@ -53,7 +57,9 @@ export function baseRules(family: "v4" | "v6"): string {
     "*filter",
     `-A FORWARD -d ${network} -p tcp -j REJECT --reject-with tcp-reset`,
     `-A FORWARD -d ${network} -j REJECT --reject-with ${unreachable}`,
-    `-A OUTPUT -d ${network} ! -o lo -p tcp -j REJECT --reject-with tcp-reset`,
+    // The router's own.
+    ...(family === "v6" ? [] : [`-A OUTPUT -d ${DNS_ADDRESS} -j ACCEPT`]),
+    `-A OUTPUT -d ${network} -p tcp -j REJECT --reject-with tcp-reset`,
     "COMMIT",
     "",
   ].join("\n")

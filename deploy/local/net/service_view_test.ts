@@ -76,6 +76,10 @@ test("each endpoint gets an equal share of new connections, and itself is masked
 
 test("a Service's address without endpoints is refused, not silent", () => {
   expect(baseRules("v4")).toContain("-A FORWARD -d 10.96.0.0/16 -p tcp -j REJECT --reject-with tcp-reset")
+  // Not so the name server, which is the router's own.
+  expect(baseRules("v4")).toContain(
+    "-A OUTPUT -d 10.96.0.10 -j ACCEPT\n-A OUTPUT -d 10.96.0.0/16 -p tcp -j REJECT --reject-with tcp-reset",
+  )
 })
 
 test("a headless Service is its pods, each by its own name", () => {
