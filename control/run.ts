@@ -1,8 +1,8 @@
 // The services of a control-plane process, put together from its settings. main.ts is the process around it.
 import { Code, ConnectError, type Transport } from "@connectrpc/connect"
 import { createGrpcTransport } from "@connectrpc/connect-node"
-import { PLUGIN_HOOKS, PLUGIN_KIND, type PluginHook } from "../deploy/plugin_object/mod.ts"
 import { KubeApi, kubeconfigCredentials, serviceAccountCredentials } from "../deploy/kubernetes/mod.ts"
+import { PLUGIN_HOOKS, PLUGIN_KIND, type PluginHook } from "../deploy/plugin_object/mod.ts"
 import project from "../package.json" with { type: "json" }
 import { CallMetrics, type Relay, serveApi } from "./api/mod.ts"
 import {
@@ -24,6 +24,7 @@ import {
   askIdentity,
   askInjection,
   authorize,
+  NOBODY_ASKED,
   namedWay,
   PluginSupervisor,
   pluginConditions,
@@ -127,7 +128,7 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
       const options = {
         ...{ host, port: ports.injector, version: project.version, log },
         plugins: async (pod: AskedPod) =>
-          plugins === undefined ? { denied: "", warnings: [], patch: [] } : await askInjection(plugins, pod),
+          plugins === undefined ? NOBODY_ASKED : await askInjection(plugins, pod),
       }
       injector = await startInjector(settings.injector, api, options)
       parts.push({ name: "injector", listening: injector.listening })
@@ -322,7 +323,7 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
       }
       const options = {
         calls,
-        ...(plugins === undefined ? {} : { plugins, windows }),
+        ...(plugins === undefined ? {} : { plugins, windows, reviewsPods: cluster?.from === "manifests" }),
         problems: () => known.problems(),
         metricsText: () => prometheusText(allMetrics()),
         certified: () => member?.certified() ?? null,

@@ -3,6 +3,7 @@ import { type Client, createClient, type Transport } from "@connectrpc/connect"
 import { TapService } from "./gen/conduit/api/v1/tap_pb.ts"
 import { DestinationService } from "./gen/conduit/destination/v1/destination_pb.ts"
 import { IdentityService } from "./gen/conduit/identity/v1/identity_pb.ts"
+import { InjectionService } from "./gen/conduit/injection/v1/injection_pb.ts"
 import { PolicyService } from "./gen/conduit/policy/v1/policy_pb.ts"
 import { ProxyTapService, RelayService } from "./gen/conduit/tap/v1/tap_pb.ts"
 import { QueryService } from "./gen/conduit/telemetry/v1/query_pb.ts"
@@ -12,6 +13,8 @@ import { TelemetryService } from "./gen/conduit/telemetry/v1/telemetry_pb.ts"
 export type DestinationClient = Client<typeof DestinationService>
 /** Client of the identity service. */
 export type IdentityClient = Client<typeof IdentityService>
+/** Client of what a local mesh has plugins asked by. */
+export type InjectionClient = Client<typeof InjectionService>
 /** Client of the policy service. */
 export type PolicyClient = Client<typeof PolicyService>
 /** Client of the telemetry service. */
@@ -34,6 +37,11 @@ export function createDestinationClient(transport: Transport): DestinationClient
 /** Identity service; its transport is TLS, since it is sent tokens. */
 export function createIdentityClient(transport: Transport): IdentityClient {
   return createClient(IdentityService, transport)
+}
+
+/** What plugins say of pods; for local meshes, over any transport. */
+export function createInjectionClient(transport: Transport): InjectionClient {
+  return createClient(InjectionService, transport)
 }
 
 /** Policy service; needs a transport with bidirectional streams (HTTP/2). */

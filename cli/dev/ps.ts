@@ -49,6 +49,14 @@ const COLUMNS: readonly Column<PodReport>[] = [
   { title: "WHY", cell: pod => (pod.reason !== "" ? pod.reason : (pod.skipped ?? null)), wide: true },
 ]
 
+const LABELS: Column<PodReport> = {
+  title: "LABELS",
+  cell: ({ labels }) =>
+    Object.entries(labels)
+      .map(([name, value]) => `${name}=${value}`)
+      .join(","),
+}
+
 /** `conduit dev ps`. */
 export const ps = command({
   meta: { name: "ps", description: "Lists the pods of a local mesh" },
@@ -56,10 +64,15 @@ export const ps = command({
     ...MESH_FLAGS,
     ...NAMESPACE_FLAG,
     output: { type: "string", alias: "o", valueHint: "FORMAT", description: "table, wide, json or yaml" },
+    "show-labels": { type: "boolean", description: "A column with the labels of each pod" },
   },
   offers: { output: FORMATS },
   examples: [
     { line: "conduit dev ps", why: "every pod, the control plane's too" },
+    {
+      line: "conduit dev ps -n shop --show-labels",
+      why: "what a plugin or a controller has given them, too",
+    },
     { line: "conduit dev ps -n shop -o json", why: "one namespace, for programs" },
   ],
   async run({ args }) {
@@ -68,7 +81,8 @@ export const ps = command({
     const rows = pods
       .filter(pod => args.namespace === undefined || pod.namespace === args.namespace)
       .sort((a, b) => compare(a.namespace, b.namespace) || compare(a.name, b.name))
-    writeOut(await render(format, rows, COLUMNS, podLine))
+    const columns = args["show-labels"] === true ? [...COLUMNS, LABELS] : COLUMNS
+    writeOut(await render(format, rows, columns, podLine))
   },
 })
 

@@ -6,6 +6,7 @@ import { grpcHealthV1, grpcReflectionV1, grpcReflectionV1alpha } from "../../pro
 import {
   ApiService,
   file_conduit_api_v1_error,
+  injectionV1,
   TapService,
   type VersionResponseSchema,
 } from "../../protos/mod.ts"
@@ -28,11 +29,11 @@ import { type Listening, listen, type TlsOptions } from "../serve/mod.ts"
 import type { TelemetryQueries } from "../telemetry/mod.ts"
 import type { Certified, MeshNames } from "../tls/mod.ts"
 import { accessGate, contextOf } from "./access.ts"
-import type { CallMetrics } from "./call_metrics.ts"
 import { authorization } from "./authorization.ts"
+import type { CallMetrics } from "./call_metrics.ts"
 import { check } from "./check.ts"
-import { edges } from "./edges.ts"
 import { config } from "./config.ts"
+import { edges } from "./edges.ts"
 import { endpoints } from "./endpoints.ts"
 import { EventRing } from "./events.ts"
 import { explain } from "./explain.ts"
@@ -44,6 +45,7 @@ import { learn } from "./learn.ts"
 import { PluginServices } from "./plugin_services.ts"
 import { PluginWindows } from "./plugin_windows.ts"
 import { pluginFaults, plugins } from "./plugins.ts"
+import { podReview } from "./pod_review.ts"
 import { policies } from "./policies.ts"
 import type { ProxyOptions } from "./proxies.ts"
 import { proxyDiscovery } from "./proxy_discovery.ts"
@@ -87,6 +89,8 @@ export interface ApiOptions {
   readonly metricsText?: () => string
   /** Those who ask plugins. Default: there are none. */
   readonly plugins?: PluginSupervisor
+  /** Plugins are asked about pods here, too: in a local mesh, which has no injector. Default: they are not. */
+  readonly reviewsPods?: boolean
   /** Takes windows of figures for plugins. Default: nobody does. */
   readonly windows?: WindowFeed
   /** Makes taps. Default: there are none. */
@@ -166,6 +170,8 @@ export async function serveApi(
       config: () =>
         config({ version: options.version, policy, names: options.names, checked: reviews !== undefined }),
     })
+    if (supervisor !== null && options.reviewsPods === true)
+      router.service(injectionV1.InjectionService, { review: request => podReview(supervisor, request) })
     router.service(TapService, {
       tap: (request, context) => tap(request, context, options.relay, options.reviews),
     })

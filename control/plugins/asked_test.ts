@@ -72,6 +72,7 @@ describe("a pod that is injected", () => {
       denied: "",
       warnings: ["lab: it has no owner"],
       patch: [{ op: "add", path: "/metadata/labels/team", value: "blue" }],
+      answered: ["lab"],
     })
     expect(seen).toContain('"PASSWORD"')
     expect(seen).not.toContain("hunter2")
@@ -170,7 +171,7 @@ describe("a pod that is injected", () => {
     }
     await plugin(spec)
     expect(await askInjection(supervisor, { ...ASKED, namespace: "plugins" })).toEqual({
-      ...{ denied: "", warnings: [], patch: [] },
+      ...{ denied: "", warnings: [], patch: [], answered: [] },
     })
     expect((await askInjection(supervisor, ASKED)).denied).not.toBe("")
   })

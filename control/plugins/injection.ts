@@ -1,7 +1,8 @@
 // The Injection hook: what plugins say of a pod that is being injected: labels and annotations of it, warnings, or that it
 // must not be. They are told nothing of the values of its environment.
-import { type Plugin, readPodPatch } from "../../deploy/plugin_object/mod.ts"
+
 import type { PatchOperation, PodTemplate } from "../../deploy/inject/mod.ts"
+import { type Plugin, readPodPatch } from "../../deploy/plugin_object/mod.ts"
 import { pluginHooksV1 } from "../../protos/mod.ts"
 import { reasonOf } from "./hook_calls.ts"
 import type { PluginSupervisor } from "./supervisor.ts"
@@ -16,7 +17,12 @@ export interface InjectionVerdict {
   readonly warnings: readonly string[]
   /** Operations on the injected pod. */
   readonly patch: readonly PatchOperation[]
+  /** Names of the plugins that have answered. */
+  readonly answered: readonly string[]
 }
+
+/** Where no plugin is asked. */
+export const NOBODY_ASKED: InjectionVerdict = { denied: "", warnings: [], patch: [], answered: [] }
 
 /** A pod that is asked about. */
 export interface AskedPod {
@@ -32,7 +38,7 @@ export async function askInjection(
   { namespace, ownerKind, owner, pod }: AskedPod,
 ): Promise<InjectionVerdict> {
   const asked = supervisor.withHook("Injection").filter(plugin => !isAt(plugin, namespace))
-  if (asked.length === 0) return { denied: "", warnings: [], patch: [] }
+  if (asked.length === 0) return NOBODY_ASKED
   const podJson = JSON.stringify(withoutValues(pod))
   const answers = await supervisor.askAll(
     "Injection",
@@ -61,7 +67,8 @@ export async function askInjection(
       for (const operation of operations) changes.set(operation.path, operation)
     }
   }
-  return { denied, warnings, patch: denied === "" ? onPod(pod, [...changes.values()]) : [] }
+  const answered = answers.filter(found => "answer" in found).map(({ plugin }) => plugin.name)
+  return { denied, warnings, patch: denied === "" ? onPod(pod, [...changes.values()]) : [], answered }
 }
 
 /** Whether a plugin runs in a namespace. */

@@ -2,15 +2,17 @@
 // keeps Services, names and the manifests folder in step with what runs.
 import { join } from "node:path"
 import type { TokenIssuer } from "../identity/mod.ts"
+import type { Plugin } from "../plugin_object/mod.ts"
 import { TRUST_DOMAIN, TRUST_ROOTS, TRUST_ROOTS_KEY } from "./control_plane.ts"
 import { DNS_ADDRESS, PodAddresses } from "./net/addresses.ts"
 import { CLUSTER_DOMAIN } from "./net/dns_zone.ts"
 import type { Network } from "./net/network.ts"
 import { rulesOf, zoneOf } from "./net/service_view.ts"
 import { ApiDefaults } from "./objects/api_defaults.ts"
-import { KINDS, type KubeObject, objectKey, serviceSpec } from "./objects/kube_object.ts"
+import { KINDS, type KubeObject, objectKey, serviceSpec, templateOf } from "./objects/kube_object.ts"
 import type { ManifestsFolder } from "./objects/manifests_folder.ts"
 import { Pod, type PodHost } from "./pod/pod.ts"
+import { injectionPlugins, type PodReview, type ReviewedPod } from "./pod_review.ts"
 import { PodSources } from "./pod_sources.ts"
 import { backendOf, type OwnedPod, shownObjects } from "./pod_views.ts"
 import { planFor, podName, templateHash } from "./workloads/controllers.ts"
@@ -40,6 +42,8 @@ export interface ClusterOptions {
   readonly sandboxMounts: readonly [from: string, to: string][]
   readonly path: string
   commandOfImage(image: string): readonly string[] | null
+  /** Has the control plane ask plugins about a pod. */
+  reviewPod(pod: ReviewedPod, plugins: readonly Plugin[], signal: AbortSignal): Promise<PodReview>
   /** Something changed that people may want to see. */
   readonly onChange: () => void
   /** Complaints that belong to no pod. */
@@ -256,6 +260,17 @@ export class Cluster {
     pod.start()
   }
 
+  #review(pod: Pod, signal: AbortSignal): Promise<PodReview> | null {
+    const plugins = injectionPlugins(this.#objects.values())
+    const owner = this.#objects.get(this.#pods.get(podKey(pod))?.ownerKey ?? "")
+    if (plugins.length === 0 || owner === undefined) return null
+    const asked = {
+      ...{ namespace: pod.namespace, ownerKind: owner.kind.toLowerCase(), owner: owner.metadata.name },
+      pod: templateOf(owner),
+    }
+    return this.#options.reviewPod(asked, plugins, signal)
+  }
+
   /** What proxies of new pods trust: the anchors as they are now. */
   #trust(): { trustAnchors?: string; trustDomain: string } {
     const roots = this.#objects.get(`ConfigMap/${this.#options.conduitNamespace}/${TRUST_ROOTS}`)
@@ -342,6 +357,8 @@ export class Cluster {
         `nameserver ${DNS_ADDRESS}\nsearch ${namespace}.svc.${CLUSTER_DOMAIN} svc.${CLUSTER_DOMAIN} ${CLUSTER_DOMAIN}\noptions ndots:5\n`,
       sandboxMounts: options.sandboxMounts,
       commandOfImage: image => options.commandOfImage(image),
+      review: (pod, signal) => this.#review(pod, signal),
+      warn: (pod, message) => options.onProblem(`pod ${pod.name}: ${message}`),
       onChange: () => this.#podChanged(),
       settled: () =>
         new Promise(resolve => {

@@ -20,6 +20,7 @@ export interface PodReport {
   /** What keeps it from being ready; "" when nothing does. */
   readonly reason: string
   readonly restarts: number
+  readonly labels: Readonly<Record<string, string>>
   readonly createdMs: number
   /** Host process id of the first process in its namespaces. */
   readonly sandboxPid: number
@@ -53,6 +54,7 @@ export function reportOf(pod: Pod, cluster: Cluster): PodReport {
     terminating: pod.terminating,
     reason: reasonOf(pod),
     restarts: pod.containers.reduce((sum, container) => sum + container.restarts, 0),
+    labels: pod.object.metadata.labels ?? {},
     createdMs: pod.createdMs,
     sandboxPid: pod.sandboxPid,
     pid: first === undefined || first.pid === 0 ? null : first.pid,

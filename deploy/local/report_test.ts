@@ -34,6 +34,7 @@ function pod(name: string, of: ContainerStatus, more: Partial<PodReport> = {}): 
     terminating: false,
     reason: "",
     restarts: of.restarts,
+    labels: {},
     createdMs: 0,
     sandboxPid: 1,
     pid: 1,

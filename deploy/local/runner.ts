@@ -16,6 +16,7 @@ import { type Forward, forwardPort } from "./net/forward.ts"
 import { Network } from "./net/network.ts"
 import { type KubeObject, objectKey } from "./objects/kube_object.ts"
 import { ManifestsFolder } from "./objects/manifests_folder.ts"
+import { reviewPod } from "./pod_review.ts"
 import { type MeshReport, reportOf } from "./report.ts"
 import {
   isRunning,
@@ -237,6 +238,7 @@ class Mesh implements RunningMesh {
       path: `${process.env.PATH ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}:${join(this.#folder, "bin")}`,
       commandOfImage: image =>
         images.find(([name]) => image === name || image.startsWith(`${name}:`))?.[1] ?? null,
+      reviewPod: (pod, plugins, signal) => reviewPod(`http://${this.state.apiAddr}`, pod, plugins, signal),
       onChange: () => {},
       onProblem: options.onMessage,
     })

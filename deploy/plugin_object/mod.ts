@@ -30,4 +30,9 @@ export {
   type ReadPlugin,
   readPlugin,
 } from "./plugin.ts"
-export { MAX_PLUGIN_PATCH_BYTES, MAX_PLUGIN_PATCH_OPERATIONS, readPodPatch } from "./pod_patch.ts"
+export {
+  applyPodPatch,
+  MAX_PLUGIN_PATCH_BYTES,
+  MAX_PLUGIN_PATCH_OPERATIONS,
+  readPodPatch,
+} from "./pod_patch.ts"

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test"
 import { configurationCheck } from "./configuration.ts"
 import { comparePlugins, type Plugin, readPlugin } from "./plugin.ts"
+import { applyPodPatch, readPodPatch } from "./pod_patch.ts"
 
 const SERVICE = { namespace: "plugins", name: "hours", port: 9090 }
 
@@ -184,4 +185,20 @@ describe("a configuration", () => {
   ])("cannot be checked by a schema that is %s", (_what, schema, message) => {
     expect(() => configurationCheck(schema)).toThrow(message)
   })
+})
+
+test("a patch that was read is done to the labels and annotations of a pod", () => {
+  const metadata = { labels: { app: "web", old: "1" }, annotations: { "a/b": "x" } }
+  const patch = readPodPatch(
+    JSON.stringify([
+      { op: "add", path: "/metadata/labels/team", value: "blue" },
+      { op: "remove", path: "/metadata/labels/old" },
+      { op: "replace", path: "/metadata/annotations/a~1b", value: "y" },
+    ]),
+    metadata,
+  )
+  applyPodPatch(metadata, JSON.stringify(patch))
+  expect(metadata).toEqual({ labels: { app: "web", team: "blue" }, annotations: { "a/b": "y" } } as never)
+  applyPodPatch(metadata, "")
+  expect(Object.keys(metadata.labels)).toEqual(["app", "team"])
 })

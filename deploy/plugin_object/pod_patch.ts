@@ -51,7 +51,7 @@ export function readPodPatch(
     )
       return []
     const [, list = "", escaped = ""] = (typeof path === "string" ? PATH.exec(path) : null) ?? []
-    const key = escaped.replaceAll("~1", "/").replaceAll("~0", "~")
+    const key = unescaped(escaped)
     const shown = String(path).slice(0, MAX_COMPLAINT_CHARS)
     if (list === "" || !QUALIFIED.test(key))
       throw new Error(
@@ -66,6 +66,26 @@ export function readPodPatch(
       )
     return [{ op: "add", path: String(path), value }]
   })
+}
+
+/** Does what `readPodPatch` has read, as JSON, to a pod that has both maps. Empty text changes nothing. */
+export function applyPodPatch(
+  metadata: { labels?: Record<string, string>; annotations?: Record<string, string> },
+  patchJson: string,
+): void {
+  if (patchJson === "") return
+  for (const operation of JSON.parse(patchJson) as PatchOperation[]) {
+    const [, list, escaped = ""] = PATH.exec(operation.path) ?? []
+    const map = list === "labels" ? metadata.labels : metadata.annotations
+    if (map === undefined) continue
+    if (operation.op === "remove") delete map[unescaped(escaped)]
+    else map[unescaped(escaped)] = String(operation.value)
+  }
+}
+
+/** A token of a JSON Pointer (RFC 6901). */
+function unescaped(token: string): string {
+  return token.replaceAll("~1", "/").replaceAll("~0", "~")
 }
 
 function isEmpty(value: unknown): boolean {

@@ -52,7 +52,7 @@ const HOOKS: Readonly<
   injection: {
     what: "gives pods that are injected a label.",
     configuration: "label: plugin\nvalue: seen",
-    see: "`kubectl get pods --show-labels`",
+    see: "`kubectl get pods --show-labels`, in a local mesh `conduit dev ps --show-labels`",
   },
   check: {
     what: "adds a line to `conduit check`.",

@@ -1,10 +1,10 @@
-// The plugin of tests: denies what `configuration.deny` names to call web, or the Deployment `configuration.target`, and drains the pod that
+// The plugin of tests: gives pods a team; denies what `configuration.deny` names to call web, or the Deployment `configuration.target`, and drains the pod that
 // `configuration.drain` ends with; both as data. Asked about requests, it refuses those of the service account
 // `configuration.refuse`.
 import { createServer } from "node:http2"
 import type { ConnectRouter } from "@connectrpc/connect"
 import { connectNodeAdapter } from "@connectrpc/connect-node"
-import { pluginDestinationV1, pluginPolicyV1, pluginV1 } from "../../protos/mod.ts"
+import { pluginDestinationV1, pluginHooksV1, pluginPolicyV1, pluginV1 } from "../../protos/mod.ts"
 
 interface Configuration {
   readonly deny?: readonly string[]
@@ -12,6 +12,8 @@ interface Configuration {
   readonly target?: string
   readonly drain?: boolean
   readonly refuse?: string
+  /** Value of the label `team` that pods get; empty: they are refused. */
+  readonly team?: string
 }
 
 function routes(router: ConnectRouter): void {
@@ -20,7 +22,12 @@ function routes(router: ConnectRouter): void {
       name: "gatekeeper",
       version: "1.0.0",
       apiVersions: ["v1"],
-      hooks: [pluginV1.Hook.POLICY, pluginV1.Hook.DESTINATION, pluginV1.Hook.AUTHORIZE],
+      hooks: [
+        pluginV1.Hook.POLICY,
+        pluginV1.Hook.DESTINATION,
+        pluginV1.Hook.AUTHORIZE,
+        pluginV1.Hook.INJECTION,
+      ],
       configurationSchema: JSON.stringify({
         type: "object",
         additionalProperties: false,
@@ -29,6 +36,7 @@ function routes(router: ConnectRouter): void {
           target: { type: "string" },
           drain: { type: "boolean" },
           refuse: { type: "string" },
+          team: { type: "string" },
         },
       }),
     }),
@@ -54,6 +62,14 @@ function routes(router: ConnectRouter): void {
           })),
         }
       }
+    },
+  })
+  router.service(pluginHooksV1.InjectionHookService, {
+    mutate({ context, owner }) {
+      const { team } = (context?.configuration ?? {}) as Configuration
+      if (team === undefined) return {}
+      if (team === "") return { denied: `${owner} has no team` }
+      return { patchJson: JSON.stringify([{ op: "add", path: "/metadata/labels/team", value: team }]) }
     },
   })
   router.service(pluginDestinationV1.DestinationHookService, {

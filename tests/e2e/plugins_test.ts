@@ -73,14 +73,19 @@ const WEB = {
   spec: { selector: { app: "web" }, ports: [{ name: "http", port: 80, targetPort: 8080 }] },
 }
 
-function plugin(name: string, configuration: object, order = 0): object {
+function plugin(
+  name: string,
+  configuration: object,
+  order = 0,
+  hooks: readonly string[] = ["Policy", "Destination", "Authorize"],
+): object {
   return {
     apiVersion: "conduit.io/v1alpha1",
     kind: "Plugin",
     metadata: { name },
     spec: {
       command: [process.execPath, join(PROJECT_ROOT, "tests/e2e/plugin_app.ts")],
-      hooks: [{ name: "Policy" }, { name: "Destination" }, { name: "Authorize" }],
+      hooks: hooks.map(hook => ({ name: hook })),
       ...{ order, configuration, deadline: "2s" },
     },
   }
@@ -256,6 +261,45 @@ test(
     await guestIs("served")
     await mesh.delete(ASK)
     expect(await counts("buyer")).toMatchObject({ failedEver, last: "" })
+  },
+  TEST_MS,
+)
+
+test(
+  "a plugin labels pods that are made after it, and refuses them for as long as it says so",
+  async () => {
+    const teams = (team: string) => plugin("teams", { team }, 0, ["Injection"])
+    const service = {
+      apiVersion: "v1",
+      kind: "Service",
+      metadata: { name: "blue", namespace: "shop" },
+      spec: { selector: { team: "blue" }, ports: [{ name: "http", port: 80, targetPort: 8080 }] },
+    }
+    // All at once: the pod waits for a plugin that is not there yet.
+    await mesh.apply(deployment("painted", SERVER, 1), service, teams("blue"))
+    await until("the Service has found the pod by its label", async () => {
+      const { stdout } = await mesh.exec("shop", "guest", ["curl", "-sS", "http://blue.shop/"])
+      return stdout.startsWith("painted-")
+    })
+
+    await mesh.apply(teams(""))
+    const reason = async (): Promise<string> => {
+      const { stdout } = await mesh.cli("dev", "ps", "--name", mesh.name, "-o", "wide")
+      return stdout.split("\n").find(line => line.includes("bare-")) ?? ""
+    }
+    await until("it is refused", async () => {
+      await mesh.apply(deployment("bare", SERVER, 1))
+      await Bun.sleep(500)
+      if ((await reason()).includes('the plugin "teams" refuses it: bare has no team')) return true
+      // Made before the plugin's new configuration was known.
+      await mesh.delete(deployment("bare", SERVER, 1))
+      return false
+    })
+    await mesh.delete(teams(""))
+    await until("it runs", async () =>
+      (await mesh.pods()).some(({ deployment: name, ready }) => name === "bare" && ready),
+    )
+    await mesh.delete(deployment("painted", SERVER, 1), deployment("bare", SERVER, 1), service)
   },
   TEST_MS,
 )

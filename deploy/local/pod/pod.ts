@@ -3,11 +3,15 @@
 import { rmSync } from "node:fs"
 import { join } from "node:path"
 import { type Container, INIT_CONTAINER, type PodSpec, PROXY_CONTAINER } from "../../inject/mod.ts"
+import { applyPodPatch } from "../../plugin_object/mod.ts"
 import { parseRedirectArgs } from "../../redirect/mod.ts"
 import type { PodAddress } from "../net/addresses.ts"
 import type { Network } from "../net/network.ts"
 import type { KubeObject } from "../objects/kube_object.ts"
+import type { PodReview } from "../pod_review.ts"
+import { sleepUntil } from "./abortable_sleep.ts"
 import { awaitSources } from "./await_sources.ts"
+import { BackOff } from "./back_off.ts"
 import type { ContainerCommand } from "./container.ts"
 import { type ContainerHome, ContainerLife } from "./container_life.ts"
 import { environmentOf, expand } from "./environment.ts"
@@ -34,6 +38,10 @@ export interface PodHost {
   resolvConf(namespace: string): string
   /** Lines of sh run in the sandbox before anything else. */
   readonly sandboxMounts: readonly [from: string, to: string][]
+  /** Asks plugins about a pod that is injected; null where there are none to ask. */
+  review(pod: Pod, signal: AbortSignal): Promise<PodReview> | null
+  /** Told what concerns the pod and does not keep it from running. */
+  warn(pod: Pod, message: string): void
   /** The command for an image of our own; null for all others. */
   commandOfImage(image: string): readonly string[] | null
   /** Something about the pod changed. */
@@ -164,8 +172,30 @@ export class Pod {
     this.#sandbox?.kill()
   }
 
+  /** What plugins say of it, before anything is made of it; asked again while they refuse it, as controllers do. */
+  async #review(): Promise<void> {
+    const { signal } = this.#ending
+    const pauses = new BackOff()
+    for (;;) {
+      const asked = this.#host.review(this, signal)
+      if (asked === null) return
+      this.#change("plugins are asked about it")
+      const { denied, warnings, patchJson } = await asked
+      for (const warning of warnings) this.#host.warn(this, warning)
+      if (denied === "") {
+        applyPodPatch(this.object.metadata, patchJson)
+        return this.#change("")
+      }
+      this.#change(denied)
+      await sleepUntil(pauses.take(), signal)
+      if (signal.aborted) return
+    }
+  }
+
   async #live(): Promise<void> {
     const host = this.#host
+    if (this.meshed) await this.#review()
+    if (this.#ending.signal.aborted) return
     const folder = this.#folder
     const hostname = (this.spec.hostname ?? this.name).slice(0, 63)
     this.#sandbox = await startSandbox({
