@@ -3,7 +3,7 @@ import { expect, test } from "bun:test"
 import { create } from "@bufbuild/protobuf"
 import { telemetryV1 } from "../../protos/mod.ts"
 import { MAX_ACCESS_ENTRIES } from "./access_ledger.ts"
-import type { ReportStream } from "./reporter.ts"
+import type { ReportStream } from "./report_stream.ts"
 import { TelemetryStore } from "./store.ts"
 
 const START = 1_750_000_000_000

@@ -1,7 +1,8 @@
 // The last hour of figures, from memory.
 import { countOf } from "./access_ledger.ts"
 import { type FigureHistory, type HistoryQuestion, type HistoryRow, HistoryRows } from "./figure_history.ts"
-import { podRefOf, type Reporter } from "./reporter.ts"
+import type { Reporter } from "./reporter.ts"
+import { podRefOf } from "./traffic_messages.ts"
 import type { TelemetryStore } from "./store.ts"
 import { addSums, emptySums, isEmpty, TIERS, type WindowSums } from "./window_ring.ts"
 

@@ -27,17 +27,12 @@ export { BUCKETS, EDGES_MS, quantile } from "./histogram_edges.ts"
 export { LiveHistory } from "./live_history.ts"
 export { localQueries, type SeriesQuestion, type SeriesRow, type TelemetryQueries } from "./queries.ts"
 export { remoteQueries } from "./remote_queries.ts"
-export {
-  type Journal,
-  podRefOf,
-  type Reporter,
-  type ReportStream,
-  type Resumed,
-  seriesHash,
-} from "./reporter.ts"
+export type { ReportStream } from "./report_stream.ts"
+export { type Journal, type Reporter, type Resumed, seriesHash } from "./reporter.ts"
 export { MAX_SERIES_POINTS, serveTelemetry, type TelemetryOptions } from "./service.ts"
 export { type SteadyClock, steadyClock } from "./steady_clock.ts"
 export { processKey, TelemetryStore } from "./store.ts"
+export { podRefOf } from "./traffic_messages.ts"
 export type { TrafficKey } from "./traffic_key.ts"
 export {
   addSums,

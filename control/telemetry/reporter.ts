@@ -1,19 +1,11 @@
 // One proxy process that reports: turns its cumulative values into counts per time slot. A repeated report, a
 // reconnected stream and a restarted proxy each count what happened once, and nothing twice.
-import type { telemetryQueryV1, telemetryV1 } from "../../protos/mod.ts"
-import { ACCESS_METRIC, type AccessBudget, AccessLedger, type AccessSeries } from "./access_ledger.ts"
+import type { telemetryV1 } from "../../protos/mod.ts"
+import { type AccessBudget, AccessLedger, type AccessSeries } from "./access_ledger.ts"
 import { AuthorityParts, MAX_AUTHORITY_PARTS } from "./authority_parts.ts"
 import { bucketMap, EDGES_MS } from "./histogram_edges.ts"
 import { type Figure, figureOf, type TrafficKey, trafficKeyOf } from "./traffic_key.ts"
-import {
-  MAX_LIVE_WINDOW_MS,
-  RECORDED_TIER,
-  type Span,
-  TIERS,
-  tierOf,
-  WindowRing,
-  type WindowSums,
-} from "./window_ring.ts"
+import { MAX_LIVE_WINDOW_MS, RECORDED_TIER, type Span, TIERS, tierOf, WindowRing } from "./window_ring.ts"
 
 /** Series of one proxy that are kept; its own cap is lower, this bounds what a stranger can make us keep. */
 export const MAX_SERIES_PER_REPORTER = 20_000
@@ -36,8 +28,6 @@ export const BASELINE_MS = 800
  * longer one the proxy was quiet: the time before the window held no traffic, and must not dilute what the window holds.
  */
 export const LONGEST_REPORT_GAP_MS = 1_300
-/** Certificates that a proxy has had, its first one included. */
-const CERTIFICATES_METRIC = "identity_cert_refresh_count"
 /** What is told apart by authority. */
 const HTTP_FIGURES: ReadonlySet<Figure> = new Set(["success", "failure", "latency"])
 /** How many seconds before a window a report may lie and still be the begin of what is counted. */
@@ -82,7 +72,8 @@ export function seriesHash(id: string): bigint {
   return BigInt(Bun.hash(id))
 }
 
-interface SeriesState {
+/** A series of a proxy, and what it counts towards. */
+export interface SeriesState {
   readonly id: string
   readonly figure: Figure
   readonly peer: Peer
@@ -172,11 +163,10 @@ export class Reporter {
     return this.streams > 0
   }
 
-  /** Begins a stream; reports of older ones count no more. */
-  openStream(journal: Journal | null): ReportStream {
+  /** Counts a stream that begins; reports of older ones count no more. @returns its number */
+  beginStream(): number {
     this.streams++
-    this.stream++
-    return new ReportStream(this, this.stream, journal)
+    return ++this.stream
   }
 
   /** Forgets everything. */
@@ -428,165 +418,4 @@ export class Reporter {
     this.peers.set(id, peer)
     return peer
   }
-}
-
-/** One stream of a reporter. */
-export class ReportStream {
-  private readonly reporter: Reporter
-  private readonly number: number
-  private readonly series = new Map<number, SeriesState | null>()
-  private readonly access = new Map<number, AccessSeries | null>()
-  /** Number of the series of certificates; 0 before it was told. */
-  private certificates = 0
-  private open = true
-  /** Time of its first report, milliseconds since 1970; 0 before. */
-  private firstMs = 0
-  /** Since when what it tells first was counted. */
-  private countedFromMs = 0
-  /** Time of its last report, milliseconds since 1970. */
-  private lastMs = 0
-  private readonly journal: Journal | null
-
-  constructor(reporter: Reporter, number: number, journal: Journal | null) {
-    this.reporter = reporter
-    this.number = number
-    this.journal = journal
-  }
-
-  /** Takes a report. */
-  take(report: telemetryV1.ReportRequest, nowMs: number): void {
-    const { reporter } = this
-    if (!this.open || !reporter.isCurrent(this.number)) return
-    // Before anything of it counts: what was counted until now is what the last slots hold for good.
-    this.journal?.beforeReport(reporter, nowMs)
-    if (this.firstMs === 0) {
-      this.firstMs = nowMs
-      this.countedFromMs = reporter.unheardSince(nowMs)
-    }
-    const first = nowMs - this.firstMs < BASELINE_MS
-    reporter.beginReport(nowMs, first ? this.countedFromMs : nowMs)
-    this.lastMs = nowMs
-    for (const { id, metric, labels } of report.series) {
-      if (this.series.size + this.access.size >= MAX_SERIES_PER_REPORTER) break
-      if (metric === CERTIFICATES_METRIC) this.certificates = id
-      else if (metric === ACCESS_METRIC) this.access.set(id, reporter.declareAccess(labels))
-      else this.series.set(id, reporter.declare(metric, labels))
-    }
-    for (const { seriesId, value } of report.samples) {
-      if (!Number.isFinite(value)) continue
-      if (seriesId === this.certificates && seriesId > 0) {
-        reporter.sampleCertificates(value)
-        continue
-      }
-      const state = this.series.get(seriesId)
-      if (state != null) reporter.sample(state, value)
-      const access = this.access.get(seriesId)
-      if (access != null) reporter.sampleAccess(access, value)
-    }
-    for (const { seriesId, counts } of report.histograms) {
-      const state = this.series.get(seriesId)
-      if (state != null) reporter.histogram(state, counts)
-    }
-    for (const id of report.dropped) {
-      const state = this.series.get(id)
-      if (state != null) reporter.forget(state)
-      this.series.delete(id)
-      const access = this.access.get(id)
-      if (access != null) reporter.access.forget(access)
-      this.access.delete(id)
-    }
-  }
-
-  /** Ends the stream. */
-  close(nowMs: number = this.lastMs): void {
-    if (!this.open) return
-    this.open = false
-    this.reporter.closeStream(nowMs)
-  }
-}
-
-/** Traffic of a peer in the shape of the query API by authority; none of those with nothing to tell. */
-export function* trafficByAuthority(
-  reporter: Reporter,
-  peer: Peer,
-  coverage: Coverage,
-): Generator<Omit<telemetryQueryV1.Traffic, "$typeName">> {
-  for (const [authority, sum] of peer.authorities.of(peer.ring)) {
-    const sums = sum(coverage.tier, coverage.firstSlot, coverage.lastSlot)
-    const row = trafficOf(reporter, peer, coverage, sums)
-    if (row !== null) yield { ...row, authority }
-  }
-}
-
-/** Traffic of a peer in the shape of the query API, or null when there is nothing to tell. */
-export function trafficOf(
-  reporter: Reporter,
-  peer: Peer,
-  coverage: Coverage,
-  sums: WindowSums = peer.ring.sum(coverage.tier, coverage.firstSlot, coverage.lastSlot),
-): Omit<telemetryQueryV1.Traffic, "$typeName"> | null {
-  const responses = sums.successes + sums.failures
-  const bytes = sums.readBytes + sums.writeBytes
-  const hasTcp = bytes > 0 || (peer.hasTcp && reporter.live)
-  if (responses === 0 && !hasTcp) return null
-  const { key } = peer
-  return {
-    direction: key.direction,
-    reporter: podRefOf(reporter.about),
-    dst: podRef(key.dstNamespace, key.dstPod, key.dstWorkloadKind, key.dstWorkload),
-    dstService: key.dstService,
-    host: key.host,
-    authority: "",
-    tls: key.tls,
-    clientId: key.clientId,
-    serverId: key.serverId,
-    successes: BigInt(sums.successes),
-    failures: BigInt(sums.failures),
-    latencyCounts: responses === 0 ? [] : Array.from(sums.latency, BigInt),
-    hasTcp,
-    open: BigInt(reporter.live ? Math.max(0, peer.open) : 0),
-    readBytes: sums.readBytes,
-    writeBytes: sums.writeBytes,
-    fromMs: coverage.fromMs,
-    toMs: coverage.toMs,
-    wholeWindow: coverage.wholeWindow,
-  }
-}
-
-/** Traffic of a route in the shape of the query API, or null when there was none. */
-export function routeTrafficOf(
-  reporter: Reporter,
-  { key, ring }: Peer,
-  { tier, firstSlot, lastSlot, fromMs, toMs, wholeWindow }: Coverage,
-): Omit<telemetryQueryV1.RouteTraffic, "$typeName"> | null {
-  const { successes, failures, sent, begun, latency } = ring.sum(tier, firstSlot, lastSlot)
-  if (successes + failures + sent === 0) return null
-  return {
-    reporter: podRefOf(reporter.about),
-    dstNamespace: key.dstNamespace,
-    dstService: key.dstService,
-    route: key.route,
-    successes: BigInt(successes),
-    failures: BigInt(failures),
-    latencyCounts: Array.from(latency, BigInt),
-    sent: BigInt(sent),
-    begun: BigInt(begun),
-    fromMs,
-    toMs,
-    wholeWindow,
-  }
-}
-
-/** The pod of a reporter. */
-export function podRefOf(about: telemetryV1.Reporter): telemetryQueryV1.PodRef {
-  return podRef(about.namespace, about.pod, about.workloadKind, about.workload)
-}
-
-function podRef(
-  namespace: string,
-  pod: string,
-  workloadKind: string,
-  workload: string,
-): telemetryQueryV1.PodRef {
-  return { $typeName: "conduit.telemetry.v1.PodRef", namespace, pod, workloadKind, workload }
 }

@@ -3,16 +3,9 @@
 import { telemetryQueryV1, type telemetryV1 } from "../../protos/mod.ts"
 import { countOf, MAX_ACCESS_ENTRIES } from "./access_ledger.ts"
 import { EDGES_MS } from "./histogram_edges.ts"
-import {
-  type Coverage,
-  type Journal,
-  podRefOf,
-  Reporter,
-  type ReportStream,
-  routeTrafficOf,
-  trafficByAuthority,
-  trafficOf,
-} from "./reporter.ts"
+import { ReportStream } from "./report_stream.ts"
+import { type Coverage, type Journal, Reporter } from "./reporter.ts"
+import { podRefOf, routeTrafficOf, trafficByAuthority, trafficOf } from "./traffic_messages.ts"
 import { MAX_LIVE_WINDOW_MS } from "./window_ring.ts"
 
 /** Proxies that are kept, those that went within the last hour included. */
@@ -104,7 +97,7 @@ export class TelemetryStore {
       reporter = new Reporter(about, startedMs, this.startedMs, peers, accesses, resumed)
       this.reporters.set(key, reporter)
     }
-    return reporter.openStream(this.journal)
+    return new ReportStream(reporter, this.journal)
   }
 
   /** Forgets proxies, and peers of proxies, that have been gone for longer than any window. */

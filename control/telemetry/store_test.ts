@@ -5,12 +5,8 @@ import fc from "fast-check"
 import { telemetryQueryV1, telemetryV1 } from "../../protos/mod.ts"
 import { FigureSum, RouteSum } from "./figures.ts"
 import { BUCKETS } from "./histogram_edges.ts"
-import {
-  MAX_DST_PODS_PER_REPORTER,
-  MAX_PEERS_PER_REPORTER,
-  MAX_SERIES_PER_REPORTER,
-  type ReportStream,
-} from "./reporter.ts"
+import type { ReportStream } from "./report_stream.ts"
+import { MAX_DST_PODS_PER_REPORTER, MAX_PEERS_PER_REPORTER, MAX_SERIES_PER_REPORTER } from "./reporter.ts"
 import { TelemetryStore } from "./store.ts"
 
 const START = 1_750_000_000_000
