@@ -4,8 +4,8 @@ import { createHash } from "node:crypto"
 import type { MessageInitShape } from "@bufbuild/protobuf"
 import { x509 } from "../../deploy/identity/mod.ts"
 import { EventKind, type EventSchema, type telemetryQueryV1 } from "../../protos/mod.ts"
+import { type ResourceName, resourceKey } from "../resources/mod.ts"
 import type { Certified } from "../tls/mod.ts"
-import { type ResourceName, resourceKey } from "./resources.ts"
 
 type EventInit = MessageInitShape<typeof EventSchema>
 

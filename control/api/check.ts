@@ -18,10 +18,10 @@ import {
   type ServiceRecord,
 } from "../cluster/mod.ts"
 import { allPolicyProblems, type PolicyOptions } from "../policy/mod.ts"
+import { compareResources } from "../resources/mod.ts"
 import { routeProblems } from "../routing/mod.ts"
 import type { Certified } from "../tls/mod.ts"
-import { injectedFaults } from "./injected_faults.ts"
-import { compareResources } from "./resources.ts"
+import { injectedFaults } from "../traffic/mod.ts"
 
 /** Faults in one answer; a mesh with more has one cause for many, and nobody reads on. */
 export const MAX_FAULTS = 1_000

@@ -9,11 +9,10 @@ import {
   type telemetryQueryV1,
 } from "../../protos/mod.ts"
 import type { ClusterDirt, ClusterStore, PodRecord } from "../cluster/mod.ts"
+import { type ResourceName, resourceKey, workloadOf } from "../resources/mod.ts"
 import { invalid } from "../rpc/mod.ts"
 import type { Certified } from "../tls/mod.ts"
-import { workloadOf } from "./callers.ts"
 import { AuthorityWatch, renewals } from "./certificate_events.ts"
-import { type ResourceName, resourceKey } from "./resources.ts"
 
 /** How long changes are kept. */
 export const EVENTS_KEPT_MS = 3_600_000

@@ -3,7 +3,7 @@ import { telemetryQueryV1 } from "../../protos/mod.ts"
 import type { ClusterStore } from "../cluster/mod.ts"
 import type { WindowFeed } from "../plugins/mod.ts"
 import type { TelemetryQueries } from "../telemetry/mod.ts"
-import { edgesOf } from "./edges.ts"
+import { edgesOf } from "../traffic/mod.ts"
 import { type EventRing, eventKindWord } from "./events.ts"
 
 /** Length of a window. */

@@ -10,10 +10,22 @@ import {
   TapService,
   type VersionResponseSchema,
 } from "../../protos/mod.ts"
+import { authorization, learn, policies, whatIf } from "../authorization/mod.ts"
 import type { ClusterStore, Problem } from "../cluster/mod.ts"
 import type { Reviews } from "../kubernetes/mod.ts"
 import type { PluginSupervisor, WindowFeed } from "../plugins/mod.ts"
 import { POLICY_DEFAULTS, type PolicyOptions } from "../policy/mod.ts"
+import {
+  endpoints,
+  explain,
+  explainCallOf,
+  identities,
+  type ProxyOptions,
+  proxyDiscovery,
+  proxyMetrics,
+  proxyPolicies,
+  servedPolicies,
+} from "../proxies/mod.ts"
 import {
   apiError,
   cutsLists,
@@ -28,35 +40,17 @@ import {
 import { type Listening, listen, type TlsOptions } from "../serve/mod.ts"
 import type { TelemetryQueries } from "../telemetry/mod.ts"
 import type { Certified, MeshNames } from "../tls/mod.ts"
+import { edges, gate, gatewayRoutes, routes, stat, timeSeries, topology } from "../traffic/mod.ts"
 import { accessGate, contextOf } from "./access.ts"
-import { authorization } from "./authorization.ts"
 import type { CallMetrics } from "./call_metrics.ts"
 import { check } from "./check.ts"
 import { config } from "./config.ts"
-import { edges } from "./edges.ts"
-import { endpoints } from "./endpoints.ts"
 import { EventRing } from "./events.ts"
-import { explain } from "./explain.ts"
-import { explainCallOf } from "./explain_call.ts"
-import { gate } from "./gate.ts"
-import { gatewayRoutes } from "./gateway_routes.ts"
-import { identities } from "./identities.ts"
-import { learn } from "./learn.ts"
 import { PluginServices } from "./plugin_services.ts"
 import { PluginWindows } from "./plugin_windows.ts"
 import { pluginFaults, plugins } from "./plugins.ts"
 import { podReview } from "./pod_review.ts"
-import { policies } from "./policies.ts"
-import type { ProxyOptions } from "./proxies.ts"
-import { proxyDiscovery } from "./proxy_discovery.ts"
-import { proxyMetrics } from "./proxy_metrics.ts"
-import { proxyPolicies, servedPolicies } from "./proxy_policies.ts"
-import { routes } from "./routes.ts"
-import { stat } from "./stat.ts"
 import { type Relay, tap } from "./tap.ts"
-import { timeSeries } from "./time_series.ts"
-import { topology } from "./topology.ts"
-import { whatIf } from "./what_if.ts"
 
 /** Largest request that is taken: the policies of a large mesh, to be tried. */
 export const MAX_API_REQUEST_BYTES = 4 * 1024 * 1024

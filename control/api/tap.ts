@@ -5,7 +5,7 @@ import { Code, type HandlerContext } from "@connectrpc/connect"
 import { TapHeaders, type TapRequest, type TapResponseSchema } from "../../protos/mod.ts"
 import type { Reviews } from "../kubernetes/mod.ts"
 import { apiError } from "../rpc/mod.ts"
-import { type Asker, accountOf, askerIn, asked, groupsOf, refused, userOf } from "./access.ts"
+import { type Asker, accountOf, asked, askerIn, groupsOf, refused, userOf } from "./access.ts"
 
 /** API group of the rules that grant taps; there are no objects of it. */
 export const TAP_GROUP = "tap.conduit.io"

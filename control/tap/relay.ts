@@ -8,8 +8,8 @@ import type {
   TapResponseSchema,
   tapV1,
 } from "../../protos/mod.ts"
-import { resourceKey, resourcesOfPod, select } from "../api/mod.ts"
 import type { ClusterStore, PodRecord } from "../cluster/mod.ts"
+import { resourceKey, resourcesOfPod, select } from "../resources/mod.ts"
 import type { MeshNames } from "../tls/mod.ts"
 import { Peers } from "./peers.ts"
 import { ProxyWatch } from "./proxy_watch.ts"

@@ -4,8 +4,8 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf"
 import { ConnectError, createRouterTransport, type Transport } from "@connectrpc/connect"
 import {
   ResourceSelectorSchema,
-  type TapResponse,
   TapRequestSchema,
+  type TapResponse,
   TapResponseSchema,
   tapV1,
 } from "../../protos/mod.ts"

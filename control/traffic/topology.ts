@@ -2,10 +2,9 @@
 import type { MessageInitShape } from "@bufbuild/protobuf"
 import { type TopologyRequest, type TopologyResponseSchema, telemetryQueryV1 } from "../../protos/mod.ts"
 import type { ClusterStore } from "../cluster/mod.ts"
+import { compareResources, type ResourceName, resourceKey, workloadOf } from "../resources/mod.ts"
 import { FigureSum, type TelemetryQueries } from "../telemetry/mod.ts"
-import { workloadOf } from "./callers.ts"
 import { edgesOf, endOf } from "./edges.ts"
-import { compareResources, type ResourceName, resourceKey } from "./resources.ts"
 import { figuresOf, windowOf } from "./figures.ts"
 import { countPods } from "./stat.ts"
 

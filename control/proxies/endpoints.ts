@@ -9,8 +9,8 @@ import {
   type ServingAddress,
 } from "../cluster/mod.ts"
 import { identityAt } from "../destination/mod.ts"
+import { compareResources, unknownObject } from "../resources/mod.ts"
 import type { MeshNames } from "../tls/mod.ts"
-import { compareResources, unknownObject } from "./resources.ts"
 
 /**
  * Answers an Endpoints request.

@@ -9,7 +9,7 @@ import {
 } from "../../protos/mod.ts"
 import type { ClusterStore, PodRecord } from "../cluster/mod.ts"
 import { suppliedBy } from "../policy/mod.ts"
-import { callerOf, workloadOf } from "./callers.ts"
+import { callerOf, workloadOf } from "../resources/mod.ts"
 import { askProxies, type ProxyOptions } from "./proxies.ts"
 
 /** Longest answer that is taken: the refusals of one id, which is one refusal. */

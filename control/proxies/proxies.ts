@@ -2,8 +2,8 @@
 import { Code } from "@connectrpc/connect"
 import type { ResourceSelector } from "../../protos/mod.ts"
 import type { ClusterStore, PodRecord } from "../cluster/mod.ts"
+import { compareResources, isSelected, resourcesOfPod, select } from "../resources/mod.ts"
 import { apiError } from "../rpc/mod.ts"
-import { compareResources, isSelected, resourcesOfPod, select } from "./resources.ts"
 
 /** Admin port of a proxy (the contract with the outside). */
 export const PROXY_ADMIN_PORT = 4191

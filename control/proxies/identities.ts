@@ -2,7 +2,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf"
 import { CertificateState, type IdentitiesRequest, type IdentitiesResponseSchema } from "../../protos/mod.ts"
 import type { ClusterStore } from "../cluster/mod.ts"
-import { workloadOf } from "./callers.ts"
+import { workloadOf } from "../resources/mod.ts"
 import { askProxies, type ProxyAnswer, type ProxyOptions } from "./proxies.ts"
 
 /** Longest answer that is taken: a chain of a few certificates. */

@@ -9,10 +9,9 @@ import {
   telemetryQueryV1,
 } from "../../protos/mod.ts"
 import type { ClusterStore } from "../cluster/mod.ts"
+import { compareResources, workloadOf } from "../resources/mod.ts"
 import { routeStatus } from "../routing/mod.ts"
 import { FigureSum, type TelemetryQueries } from "../telemetry/mod.ts"
-import { workloadOf } from "./callers.ts"
-import { compareResources } from "./resources.ts"
 import { httpInit, windowOf } from "./figures.ts"
 
 /** Most routes of one answer: more are no page that anybody reads. */

@@ -1,7 +1,7 @@
 // From selectors to resources, and from pods to the resources that they belong to.
 import { Code, type ConnectError } from "@connectrpc/connect"
-import type { ResourceSelector, telemetryQueryV1 } from "../../protos/mod.ts"
 import { didYouMean, nearest } from "../../deploy/suggest/mod.ts"
+import type { ResourceSelector, telemetryQueryV1 } from "../../protos/mod.ts"
 import { type ClusterStore, type PodRecord, WORKLOAD_KINDS, type WorkloadKind } from "../cluster/mod.ts"
 import { apiError, invalid } from "../rpc/mod.ts"
 import { type LabelMatcher, parseLabelSelector } from "./label_selector.ts"

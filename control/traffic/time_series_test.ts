@@ -1,15 +1,15 @@
 // TimeSeries over the API's own wire: points of what was counted, by resource, and what is refused.
 import { expect, test } from "bun:test"
 import { create, type MessageInitShape } from "@bufbuild/protobuf"
-import { telemetryV1, TimeSeriesRequestSchema } from "../../protos/mod.ts"
+import { TimeSeriesRequestSchema, telemetryV1 } from "../../protos/mod.ts"
 import { ClusterStore, readManifestFile } from "../cluster/mod.ts"
 import {
   BUCKETS,
   localQueries,
   remoteQueries,
   serveTelemetry,
-  TelemetryStore,
   type TelemetryQueries,
+  TelemetryStore,
 } from "../telemetry/mod.ts"
 import { timeSeries } from "./time_series.ts"
 

@@ -8,8 +8,6 @@ import type {
   RoutesResponseSchema,
 } from "../../protos/mod.ts"
 import type { ClusterStore, ServiceRecord } from "../cluster/mod.ts"
-import { bindingOf } from "../routing/mod.ts"
-import { RouteSum, type TelemetryQueries } from "../telemetry/mod.ts"
 import {
   compareResources,
   isSelected,
@@ -19,7 +17,9 @@ import {
   resourcesOfPod,
   type Selection,
   select,
-} from "./resources.ts"
+} from "../resources/mod.ts"
+import { bindingOf } from "../routing/mod.ts"
+import { RouteSum, type TelemetryQueries } from "../telemetry/mod.ts"
 import { httpInit, windowOf } from "./figures.ts"
 
 /** Name of the route of requests that met no rule, and of which no route was learnt. */

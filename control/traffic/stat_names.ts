@@ -5,8 +5,6 @@ import { Code } from "@connectrpc/connect"
 import type { ResourceSelector, StatRequest, StatRowSchema } from "../../protos/mod.ts"
 import { telemetryQueryV1 } from "../../protos/mod.ts"
 import type { ClusterStore } from "../cluster/mod.ts"
-import { apiError, invalid } from "../rpc/mod.ts"
-import { FigureSum, type TelemetryQueries } from "../telemetry/mod.ts"
 import {
   calledBy,
   compareResources,
@@ -16,9 +14,11 @@ import {
   resourcesOfName,
   type Selection,
   select,
-} from "./resources.ts"
-import { routeFigures, routesOf, servicesOf } from "./routes.ts"
+} from "../resources/mod.ts"
+import { apiError, invalid } from "../rpc/mod.ts"
+import { FigureSum, type TelemetryQueries } from "../telemetry/mod.ts"
 import { figuresOf } from "./figures.ts"
+import { routeFigures, routesOf, servicesOf } from "./routes.ts"
 
 /** Kinds of names. */
 export const AUTHORITY = "authority"

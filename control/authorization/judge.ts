@@ -3,7 +3,7 @@ import { PolicySet, type Verdict, type WorkloadPolicy } from "../../protos/autho
 import type { telemetryQueryV1 } from "../../protos/mod.ts"
 import type { ClusterStore, PodRecord } from "../cluster/mod.ts"
 import { CLAUSES, ClientPods, compilePod, type Judgement, judge, type PolicyOptions } from "../policy/mod.ts"
-import { spiffeIdOf } from "./callers.ts"
+import { spiffeIdOf } from "../resources/mod.ts"
 
 /** A decision, as people read it. */
 export interface Decision {

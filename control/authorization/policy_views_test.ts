@@ -16,13 +16,12 @@ import {
 } from "../../protos/mod.ts"
 import { ClusterStore, readManifestFile } from "../cluster/mod.ts"
 import { POLICY_DEFAULTS } from "../policy/mod.ts"
+import { identities } from "../proxies/mod.ts"
+import { accountOf, spiffeIdOf } from "../resources/mod.ts"
 import { localQueries, TelemetryStore } from "../telemetry/mod.ts"
-import { accountOf, spiffeIdOf } from "./callers.ts"
-import { edges } from "./edges.ts"
-import { identities } from "./identities.ts"
+import { edges, stat } from "../traffic/mod.ts"
 import { learn } from "./learn.ts"
 import { policies } from "./policies.ts"
-import { stat } from "./stat.ts"
 import { whatIf } from "./what_if.ts"
 
 const NOW = 1_750_000_060_000

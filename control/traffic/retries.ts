@@ -1,8 +1,14 @@
 // What was sent again, per resource. Callers' proxies ask again, and know which Service they ask.
 import { telemetryQueryV1 } from "../../protos/mod.ts"
 import type { ClusterStore } from "../cluster/mod.ts"
+import {
+  isSelected,
+  type ResourceName,
+  resourceKey,
+  resourcesOfName,
+  type Selection,
+} from "../resources/mod.ts"
 import { retriesOf, ShareSum, type TelemetryQueries } from "../telemetry/mod.ts"
-import { isSelected, type ResourceName, resourceKey, resourcesOfName, type Selection } from "./resources.ts"
 
 /** Between whom. */
 export interface RetriedTraffic {

@@ -9,11 +9,19 @@ import type {
   telemetryQueryV1,
 } from "../../protos/mod.ts"
 import type { ClusterStore } from "../cluster/mod.ts"
+import {
+  accountOf,
+  calledSide,
+  callerOf,
+  compareResources,
+  type ResourceName,
+  resourceKey,
+  resourcesOfName,
+  select,
+} from "../resources/mod.ts"
 import { MAX_WINDOW_MS, type TelemetryQueries } from "../telemetry/mod.ts"
-import { accountOf, calledSide, callerOf } from "./callers.ts"
+import { windowOf } from "../traffic/mod.ts"
 import { isConnection } from "./judge.ts"
-import { compareResources, type ResourceName, resourceKey, resourcesOfName, select } from "./resources.ts"
-import { windowOf } from "./figures.ts"
 
 /** What a request of the kubelet is recorded as; it stays allowed whatever policies say. */
 const PROBE = "probe"

@@ -11,6 +11,15 @@ import type {
 import { telemetryQueryV1 } from "../../protos/mod.ts"
 import type { ClusterStore } from "../cluster/mod.ts"
 import {
+  compareResources,
+  type ResourceName,
+  resourceKey,
+  resourcesOfName,
+  resourcesOfPod,
+  type Selection,
+  select,
+} from "../resources/mod.ts"
+import {
   addSums,
   EDGES_MS,
   emptySums,
@@ -25,15 +34,6 @@ import {
   type TelemetryQueries,
   type WindowSums,
 } from "../telemetry/mod.ts"
-import {
-  compareResources,
-  type ResourceName,
-  resourceKey,
-  resourcesOfName,
-  resourcesOfPod,
-  type Selection,
-  select,
-} from "./resources.ts"
 
 /** Points of all series of an answer; some 5 MB. */
 export const MAX_ANSWER_POINTS = 50_000

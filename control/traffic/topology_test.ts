@@ -1,7 +1,7 @@
 // Topology: workloads and edges in one answer, of a large mesh the part with the most traffic.
 import { expect, test } from "bun:test"
 import { create } from "@bufbuild/protobuf"
-import { telemetryV1, TopologyRequestSchema } from "../../protos/mod.ts"
+import { TopologyRequestSchema, telemetryV1 } from "../../protos/mod.ts"
 import { ClusterStore, readManifestFile } from "../cluster/mod.ts"
 import { localQueries, TelemetryStore } from "../telemetry/mod.ts"
 import { MAX_TOPOLOGY_NODES, topology } from "./topology.ts"

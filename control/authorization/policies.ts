@@ -19,8 +19,6 @@ import {
   policiesOf,
   portNumbers,
 } from "../policy/mod.ts"
-import { invalid } from "../rpc/mod.ts"
-import { AccessSum, type TelemetryQueries } from "../telemetry/mod.ts"
 import {
   compareResources,
   type ResourceName,
@@ -28,8 +26,10 @@ import {
   resourcesOfName,
   resourcesOfPod,
   select,
-} from "./resources.ts"
-import { windowOf } from "./figures.ts"
+} from "../resources/mod.ts"
+import { invalid } from "../rpc/mod.ts"
+import { AccessSum, type TelemetryQueries } from "../telemetry/mod.ts"
+import { windowOf } from "../traffic/mod.ts"
 
 /** Decisions of one policy. */
 class Decided {

@@ -10,8 +10,6 @@ import {
 } from "../../protos/mod.ts"
 import type { ClusterStore, PodRecord } from "../cluster/mod.ts"
 import { ClientPods, compilePod, judge, type PolicyOptions, spiffeId } from "../policy/mod.ts"
-import { invalid } from "../rpc/mod.ts"
-import { decisionOf } from "./judge.ts"
 import {
   compareResources,
   type ResourceName,
@@ -19,7 +17,9 @@ import {
   resourcesOfPod,
   type Selection,
   select,
-} from "./resources.ts"
+} from "../resources/mod.ts"
+import { invalid } from "../rpc/mod.ts"
+import { decisionOf } from "./judge.ts"
 
 /** Pairs of a caller and a called port that are judged for one answer; some 20 µs each. */
 export const MAX_AUTHORIZATIONS = 100_000

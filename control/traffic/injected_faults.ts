@@ -1,6 +1,6 @@
 // Services that ask for faults by their annotations: who reads figures must know of them.
 import type { ClusterStore, ServiceRecord } from "../cluster/mod.ts"
-import { compareResources } from "./resources.ts"
+import { compareResources } from "../resources/mod.ts"
 
 /** A Service that asks for faults, and which, as a clause. */
 export interface InjectedFault {

@@ -10,8 +10,8 @@ import {
   GateVerdict,
 } from "../../protos/mod.ts"
 import type { ClusterStore } from "../cluster/mod.ts"
+import { compareResources, resourceKey } from "../resources/mod.ts"
 import { EDGES_MS, type FigureSum, MIN_WINDOW_MS, slotMsOf, type TelemetryQueries } from "../telemetry/mod.ts"
-import { compareResources, resourceKey } from "./resources.ts"
 import { DEFAULT_WINDOW_MS, figuresOf } from "./figures.ts"
 import { type PodCount, traffic } from "./stat.ts"
 

@@ -4,10 +4,6 @@ import type { MessageInitShape } from "@bufbuild/protobuf"
 import type { StatRequest, StatResponseSchema, StatRowSchema } from "../../protos/mod.ts"
 import { telemetryQueryV1 } from "../../protos/mod.ts"
 import type { ClusterStore, PodRecord } from "../cluster/mod.ts"
-import { invalid } from "../rpc/mod.ts"
-import { AccessSum, FigureSum, type TelemetryQueries } from "../telemetry/mod.ts"
-import { figuresOf, windowOf } from "./figures.ts"
-import { injectedFaults } from "./injected_faults.ts"
 import {
   calledBy,
   compareResources,
@@ -19,7 +15,11 @@ import {
   type Selection,
   select,
   unknownNamespace,
-} from "./resources.ts"
+} from "../resources/mod.ts"
+import { invalid } from "../rpc/mod.ts"
+import { AccessSum, FigureSum, type TelemetryQueries } from "../telemetry/mod.ts"
+import { figuresOf, windowOf } from "./figures.ts"
+import { injectedFaults } from "./injected_faults.ts"
 import { retries } from "./retries.ts"
 import { isNameKind, statNames } from "./stat_names.ts"
 

@@ -10,12 +10,11 @@ import {
 } from "../../protos/mod.ts"
 import { type ClusterStore, objectKey, type PolicyRecord, readManifestFile } from "../cluster/mod.ts"
 import { type PolicyOptions, type PolicyProblem, policyProblems } from "../policy/mod.ts"
+import { calledSide, callerOf, compareResources, type ResourceName, resourceKey } from "../resources/mod.ts"
 import { invalid } from "../rpc/mod.ts"
 import { AccessSum, type TelemetryQueries } from "../telemetry/mod.ts"
-import { calledSide, callerOf } from "./callers.ts"
+import { windowOf } from "../traffic/mod.ts"
 import { type Decision, Judge } from "./judge.ts"
-import { compareResources, type ResourceName, resourceKey } from "./resources.ts"
-import { windowOf } from "./figures.ts"
 
 /** Files of one question at most. */
 export const MAX_WHAT_IF_FILES = 1000

@@ -3,17 +3,19 @@ import type { MessageInitShape } from "@bufbuild/protobuf"
 import type { EdgeSchema, EdgesRequest, EdgesResponseSchema } from "../../protos/mod.ts"
 import { telemetryQueryV1 } from "../../protos/mod.ts"
 import type { ClusterStore } from "../cluster/mod.ts"
-import { AccessSum, FigureSum, type TelemetryQueries } from "../telemetry/mod.ts"
-import { ClientNames, calledSide, callerOf } from "./callers.ts"
 import {
+  ClientNames,
   calledBy,
+  calledSide,
+  callerOf,
   compareResources,
   type PodName,
   type ResourceName,
   resourceKey,
   resourcesOfName,
   select,
-} from "./resources.ts"
+} from "../resources/mod.ts"
+import { AccessSum, FigureSum, type TelemetryQueries } from "../telemetry/mod.ts"
 import { figuresOf, windowOf } from "./figures.ts"
 
 /** Why traffic with a `tls` label is not mutual TLS, where the label alone tells. */

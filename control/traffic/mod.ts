@@ -1,0 +1,10 @@
+// What traffic there was, as the API tells it: by resource, route, edge and time.
+export { edges, edgesOf } from "./edges.ts"
+export { windowOf } from "./figures.ts"
+export { gate } from "./gate.ts"
+export { gatewayRoutes } from "./gateway_routes.ts"
+export { injectedFaults } from "./injected_faults.ts"
+export { routes } from "./routes.ts"
+export { stat } from "./stat.ts"
+export { timeSeries } from "./time_series.ts"
+export { topology } from "./topology.ts"
