@@ -8,11 +8,15 @@ import { type Column, FORMATS, formatOf, renderData, renderTable, say, writeOut 
 /** A hook of `conduit plugin list -o json`. */
 export interface PluginHookLine {
   readonly hook: string
+  /** `Enforce` or `Audit`. */
+  readonly mode: string
   readonly failurePolicy: string
   readonly callsPerSecond: number
   readonly errorsPerSecond: number
   readonly calls: number
   readonly errors: number
+  /** Answers by which it refused what it was asked about; in mode Audit not in force. */
+  readonly refused: number
   readonly p50Ms: number
   readonly p99Ms: number
   readonly lastError: string | null
@@ -51,12 +55,14 @@ const HOOK_COLUMNS: readonly Column<{ readonly plugin: PluginLine; readonly hook
   { title: "ORDER", cell: ({ plugin }) => String(plugin.order), right: true },
   { title: "STATE", cell: ({ plugin }) => plugin.state },
   { title: "HOOK", cell: ({ hook }) => hook.hook },
+  { title: "MODE", cell: ({ hook }) => hook.mode },
   { title: "FAILURE", cell: ({ hook }) => hook.failurePolicy },
   { title: "CALLS/S", cell: ({ hook }) => hook.callsPerSecond.toFixed(1), right: true },
   { title: "CALLS", cell: ({ hook }) => String(hook.calls), right: true },
   { title: "P50", cell: ({ hook }) => ms(hook.p50Ms), right: true },
   { title: "P99", cell: ({ hook }) => ms(hook.p99Ms), right: true },
   { title: "ERRORS", cell: ({ hook }) => String(hook.errors), right: true },
+  { title: "REFUSED", cell: ({ hook }) => String(hook.refused), right: true },
   { title: "OPEN", cell: ({ hook }) => (hook.open ? "yes" : "no") },
   { title: "LAST ERROR", cell: ({ hook }) => hook.lastError },
 ]
@@ -96,11 +102,12 @@ function pluginLine({ name, address, state, reason, version, order, hooks }: Plu
 }
 
 function hookLine(state: PluginHookState): PluginHookLine {
-  const { hook, failurePolicy, callsPerSecond, errorsPerSecond, p50Ms, p99Ms, open } = state
+  const { hook, mode, failurePolicy, callsPerSecond, errorsPerSecond, p50Ms, p99Ms, open } = state
   return {
-    ...{ hook, failurePolicy, callsPerSecond, errorsPerSecond, p50Ms, p99Ms, open },
+    ...{ hook, mode, failurePolicy, callsPerSecond, errorsPerSecond, p50Ms, p99Ms, open },
     calls: Number(state.calls),
     errors: Number(state.errors),
+    refused: Number(state.refused),
     lastError: state.lastError || null,
     lastErrorTime: state.lastErrorMs === 0n ? null : new Date(Number(state.lastErrorMs)).toISOString(),
   }

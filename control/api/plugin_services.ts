@@ -8,7 +8,7 @@ import {
   type Message,
 } from "@bufbuild/protobuf"
 import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt"
-import { type Client, Code, type ConnectRouter, type HandlerContext } from "@connectrpc/connect"
+import { type Client, Code, ConnectError, type ConnectRouter, type HandlerContext } from "@connectrpc/connect"
 import type { Plugin } from "../../deploy/plugin_object/mod.ts"
 import { pluginHooksV1 } from "../../protos/mod.ts"
 import { type PluginSupervisor, reasonOf } from "../plugins/mod.ts"
@@ -84,13 +84,22 @@ export class PluginServices {
     const client = (of: Client<DescService>): Record<string, unknown> => of as never
     if (method.methodKind === "unary") {
       return async (request: Message) => {
-        try {
-          return await this.#supervisor.ask(plugin, "Api", service, (of, _context, options) =>
-            (client(of)[method.localName] as Unary)(request, options),
-          )
-        } catch (error) {
-          throw passedOn(plugin, error)
-        }
+        const { answer, refusal } = await this.#supervisor
+          .ask(plugin, "Api", service, async (of, _context, options) => {
+            try {
+              const answer = await (client(of)[method.localName] as Unary)(request, options)
+              return { answer, refusal: null }
+            } catch (error) {
+              // What a caller asks for wrongly says nothing of the plugin's health.
+              if (isRefusal(error)) return { answer: null, refusal: error }
+              throw error
+            }
+          })
+          .catch(error => {
+            throw away(plugin, error)
+          })
+        if (answer === null) throw refusal
+        return answer
       }
     }
     const supervisor = this.#supervisor
@@ -99,7 +108,7 @@ export class PluginServices {
         const of = supervisor.client(plugin, service)
         yield* (client(of)[method.localName] as Streaming)(request, { signal })
       } catch (error) {
-        throw passedOn(plugin, error)
+        throw isRefusal(error) ? error : away(plugin, error)
       }
     }
   }
@@ -159,9 +168,23 @@ function servicesOf({ descriptors, services }: pluginHooksV1.ServicesResponse): 
   })
 }
 
-function passedOn(plugin: string, error: unknown): unknown {
-  // What the plugin itself has answered its caller is for the caller.
-  if (error instanceof Error && error.name === "ConnectError") return error
+/** Codes by which a plugin refuses what its caller asked for; others mean that it does not answer as it should. */
+const REFUSALS: ReadonlySet<Code> = new Set([
+  ...[Code.InvalidArgument, Code.NotFound, Code.AlreadyExists, Code.PermissionDenied, Code.Unauthenticated],
+  ...[Code.FailedPrecondition, Code.Aborted, Code.OutOfRange, Code.Unimplemented],
+])
+
+/** Whether the plugin itself has answered its caller so. */
+function isRefusal(error: unknown): error is ConnectError {
+  return (
+    error instanceof ConnectError &&
+    REFUSALS.has(error.code) &&
+    // The library says so with the first code where an answer breaks off.
+    !error.rawMessage.startsWith("protocol error:")
+  )
+}
+
+function away(plugin: string, error: unknown): ConnectError {
   return apiError(Code.Unavailable, `the plugin "${plugin}" did not answer: ${reasonOf(error)}`, {
     reason: "PLUGIN_UNAVAILABLE",
   })

@@ -14,6 +14,7 @@ import { readPlugin } from "../../deploy/plugin_object/mod.ts"
 import { grpcReflectionV1 } from "../../protos/grpc/mod.ts"
 import { pluginV1 } from "../../protos/mod.ts"
 import { ClusterStore } from "../cluster/mod.ts"
+import { BREAKER_FAILURES } from "../plugins/hook_calls.ts"
 import { LabPlugin } from "../plugins/lab.ts"
 import { PluginSupervisor, pluginWays } from "../plugins/mod.ts"
 import type { Listening } from "../serve/mod.ts"
@@ -156,6 +157,11 @@ test("a service is called by JSON and by gRPC, streams too, and its errors are i
   for await (const { euros } of client.follow({ workload: "cart" })) prices.push(euros)
   expect(prices).toEqual([4, 4])
   expect(await reflected()).toContain("cost.v1.CostService")
+})
+
+test("a caller that asks wrongly again and again closes the service to nobody", async () => {
+  for (let times = 0; times <= BREAKER_FAILURES; times++) expect((await json({})).status).toBe(400)
+  expect((await json({ workload: "web" })).status).toBe(200)
 })
 
 test("while the plugin is away its callers are told, and nobody else is", async () => {

@@ -14,11 +14,12 @@ export function plugins(supervisor: PluginSupervisor | null): MessageInitShape<t
       ({ plugin, address, state, reason, describedName, version, hooks }) => ({
         ...{ name: plugin.name, address, state, reason, describedName, version, order: plugin.order },
         hooks: [...hooks].map(([hook, calls]) => {
-          const { failurePolicy } = calls.settings
-          const { calls: made, errors, lastErrorMs, ...figures } = calls.figures()
+          const { failurePolicy, mode } = calls.settings
+          const { calls: made, errors, refused, lastErrorMs, ...figures } = calls.figures()
           return {
-            ...{ hook, failurePolicy, ...figures },
-            ...{ calls: BigInt(made), errors: BigInt(errors), lastErrorMs: BigInt(lastErrorMs) },
+            ...{ hook, failurePolicy, mode, ...figures },
+            ...{ calls: BigInt(made), errors: BigInt(errors), refused: BigInt(refused) },
+            lastErrorMs: BigInt(lastErrorMs),
           }
         }),
       }),

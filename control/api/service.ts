@@ -138,7 +138,8 @@ export async function serveApi(
       proxyMetrics: (request, { signal }) => proxyMetrics(known(store), request, signal, proxies),
       identities: (request, { signal }) => identities(known(store), request, signal, nowMs, proxies),
       policies: request => policies(known(store), queries, policy, request),
-      whatIf: request => whatIf(known(store), queries, policy, request),
+      whatIf: request =>
+        whatIf(known(store), queries, policy, request, name => supervisor?.supplied(name) ?? null),
       learn: request => learn(known(store), queries, request, nowMs()),
       explain: (request, { signal }) => explain(known(store), request, signal, proxies),
       explainCall: (request, { signal }) =>
