@@ -1,15 +1,14 @@
 // Plugins: what is known of each, and what is wrong with them.
-import type { MessageInitShape } from "@bufbuild/protobuf"
-import type { PluginsResponseSchema } from "../../protos/mod.ts"
-import { pluginHooksV1 } from "../../protos/mod.ts"
+import { create } from "@bufbuild/protobuf"
+import { type PluginsResponse, PluginsResponseSchema, pluginHooksV1 } from "../../protos/mod.ts"
 import { type PluginSupervisor, reasonOf } from "../plugins/mod.ts"
 
 /** Lines of one plugin that are told. */
 export const MAX_CHECK_LINES = 50
 
-/** Answers a Plugins request. */
-export function plugins(supervisor: PluginSupervisor | null): MessageInitShape<typeof PluginsResponseSchema> {
-  return {
+/** What is known of plugins in this process. */
+export function plugins(supervisor: PluginSupervisor | null): PluginsResponse {
+  return create(PluginsResponseSchema, {
     plugins: (supervisor?.report() ?? []).map(
       ({ plugin, address, state, reason, describedName, version, hooks }) => ({
         ...{ name: plugin.name, address, state, reason, describedName, version, order: plugin.order },
@@ -24,19 +23,23 @@ export function plugins(supervisor: PluginSupervisor | null): MessageInitShape<t
         }),
       }),
     ),
-  }
+  })
 }
 
-/** What is wrong with plugins, by their own word too. */
+/**
+ * What is wrong with plugins, by their own word too.
+ *
+ * @param known  what is known of them
+ */
 export async function pluginFaults(
   supervisor: PluginSupervisor | null,
+  known = plugins(supervisor),
 ): Promise<{ readonly where: string; readonly message: string }[]> {
   if (supervisor === null) return []
-  const states = supervisor
-    .report()
+  const states = known.plugins
     .filter(({ state }) => state !== "Ready")
-    .map(({ plugin, address, state, reason }) => ({
-      where: `Plugin ${plugin.name}`,
+    .map(({ name, address, state, reason }) => ({
+      where: `Plugin ${name}`,
       message: `${state}: ${reason === "" ? `no answer of ${address} yet` : reason}`,
     }))
   const unready = new Set(states.map(({ where }) => where))

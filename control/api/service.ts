@@ -41,6 +41,7 @@ import { gate } from "./gate.ts"
 import { gatewayRoutes } from "./gateway_routes.ts"
 import { identities } from "./identities.ts"
 import { learn } from "./learn.ts"
+import { type PluginProcesses, pluginsOfMesh } from "./plugin_processes.ts"
 import { PluginServices } from "./plugin_services.ts"
 import { PluginWindows } from "./plugin_windows.ts"
 import { pluginFaults, plugins } from "./plugins.ts"
@@ -87,6 +88,8 @@ export interface ApiOptions {
   readonly metricsText?: () => string
   /** Those who ask plugins. Default: there are none. */
   readonly plugins?: PluginSupervisor
+  /** Who asks plugins besides this process. Default: nobody does. */
+  readonly pluginProcesses?: PluginProcesses
   /** Takes windows of figures for plugins. Default: nobody does. */
   readonly windows?: WindowFeed
   /** Makes taps. Default: there are none. */
@@ -128,6 +131,8 @@ export async function serveApi(
     options.windows === undefined
       ? null
       : new PluginWindows(options.windows, { store, queries, events: changes, nowMs })
+  const ofMesh = (signal: AbortSignal) =>
+    pluginsOfMesh(plugins(supervisor), store, options.pluginProcesses, signal)
   const methods = (router: ConnectRouter): void => {
     router.service(ApiService, {
       version: () => version(queries, options.version),
@@ -152,12 +157,13 @@ export async function serveApi(
       controllerMetrics: () => ({ text: metricsText() }),
       gatewayRoutes: request => gatewayRoutes(known(store), queries, request),
       timeSeries: request => timeSeries(known(store), queries, request, nowMs()),
-      check: async request => {
-        const sources = { policy, nowMs, certified, problems, plugins: await pluginFaults(supervisor) }
+      check: async (request, { signal }) => {
+        const faults = await pluginFaults(supervisor, await ofMesh(signal))
+        const sources = { policy, nowMs, certified, problems, plugins: faults }
         return check(known(store), sources, request)
       },
       topology: request => topology(known(store), queries, request),
-      plugins: () => plugins(supervisor),
+      plugins: (_request, { signal }) => ofMesh(signal),
       events: async request => {
         known(store)
         // What the cluster tells is told without telemetry, too.

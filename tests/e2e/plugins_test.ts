@@ -73,14 +73,14 @@ const WEB = {
   spec: { selector: { app: "web" }, ports: [{ name: "http", port: 80, targetPort: 8080 }] },
 }
 
-function plugin(name: string, configuration: object, order = 0): object {
+function plugin(name: string, configuration: object, order = 0, mode = "Enforce"): object {
   return {
     apiVersion: "conduit.io/v1alpha1",
     kind: "Plugin",
     metadata: { name },
     spec: {
       command: [process.execPath, join(PROJECT_ROOT, "tests/e2e/plugin_app.ts")],
-      hooks: [{ name: "Policy" }, { name: "Destination" }, { name: "Authorize" }],
+      hooks: [{ name: "Policy", mode }, { name: "Destination" }, { name: "Authorize" }],
       ...{ order, configuration, deadline: "2s" },
     },
   }
@@ -142,7 +142,12 @@ async function guestIs(outcome: "served" | "refused"): Promise<void> {
 }
 
 async function list(): Promise<
-  { name: string; state: string; version: string; hooks: { calls: number }[] }[]
+  {
+    name: string
+    state: string
+    version: string
+    hooks: { hook: string; calls: number; refused: number }[]
+  }[]
 > {
   const { stdout, stderr } = await mesh.cli("plugin", "list", "-o", "json")
   if (stdout === "") throw new Error(stderr)
@@ -155,6 +160,19 @@ test(
     await guestIs("served")
     const { failedEver } = await counts("buyer")
 
+    await mesh.apply(plugin("gate", { deny: ["guest"] }, 0, "Audit"))
+    const tried = await until("what-if tells what it would refuse", async () => {
+      const { status, stdout } = await mesh.cli("policy", "what-if", "--plugin", "gate", "-o", "json")
+      return status === 1 && stdout.includes("denied") && stdout
+    })
+    expect(JSON.parse(tried)).toContainEqual(
+      expect.objectContaining({
+        change: "denied",
+        from: { namespace: "shop", kind: "deployment", name: "guest" },
+        after: expect.objectContaining({ policy: "shop/gate:no-guest" }),
+      }),
+    )
+    await guestIs("served")
     await mesh.apply(plugin("gate", { deny: ["guest"] }))
     await guestIs("refused")
     expect((await counts("guest")).last).toStartWith("403 ")
@@ -239,6 +257,11 @@ test(
     const { stdout } = await mesh.cli("explain", "--id", last.replace(/^.*id=/, ""))
     expect(stdout).toContain("AuthorizationPolicy shop/ask, rule 0")
     expect(stdout).toContain("plugin asked: guest may not see /")
+    // The policy service asks, and not the API that lists.
+    const [listed] = await list()
+    const hook = listed?.hooks.find(one => one.hook === "Authorize")
+    expect(hook?.calls).toBeGreaterThan(1)
+    expect(hook?.refused).toBeGreaterThan(0)
 
     const asked = (await mesh.pods()).find(
       ({ namespace, deployment: name }) => namespace === "conduit-plugins" && name === "asked",

@@ -85,7 +85,7 @@ export type PluginState = Message<"conduit.api.v1.PluginState"> & {
   state: string;
 
   /**
-   * Why it is not `Ready`, in a sentence; empty otherwise.
+   * Why it is not `Ready`, in a sentence; empty otherwise. Of several processes that ask it the one counts that sees it worst.
    *
    * @generated from field: string reason = 4;
    */
@@ -177,14 +177,14 @@ export type PluginHookState = Message<"conduit.api.v1.PluginHookState"> & {
   errors: bigint;
 
   /**
-   * 50th percentile of latency in milliseconds, of the last minute; 0 without calls.
+   * 50th percentile of latency in milliseconds, of the last minute, in the slowest of these processes; 0 without calls.
    *
    * @generated from field: double p50_ms = 7;
    */
   p50Ms: number;
 
   /**
-   * 99th percentile of latency in milliseconds, of the last minute; 0 without calls.
+   * 99th percentile of latency in milliseconds, of the last minute, in the slowest of these processes; 0 without calls.
    *
    * @generated from field: double p99_ms = 8;
    */
