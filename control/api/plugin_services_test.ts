@@ -184,11 +184,11 @@ test.each([
     () => says(descriptors("conduit.api.v1"), "conduit.api.v1.CostService"),
     "not a plugin's to serve",
   ],
-  ["a name that its descriptors lack", () => says(FILE, "cost.v1.Other"), "have no service"],
+  ["a name that its descriptors lack", () => says(FILE, "cost.v1.Other"), "which is not in descriptors"],
   [
     "a stream from its callers",
     () => says(descriptors("cost.v2", true), "cost.v2.CostService"),
-    "takes a stream",
+    "takes a stream of messages",
   ],
   [
     "garbage as descriptors",

@@ -1,10 +1,8 @@
 // Plugins: what is known of each, and what is wrong with them.
 import { create } from "@bufbuild/protobuf"
 import { type PluginsResponse, PluginsResponseSchema, pluginHooksV1 } from "../../protos/mod.ts"
+import { MAX_CHECK_LINES } from "../../deploy/plugin_object/mod.ts"
 import { type PluginSupervisor, reasonOf } from "../plugins/mod.ts"
-
-/** Lines of one plugin that are told. */
-export const MAX_CHECK_LINES = 50
 
 /** What is known of plugins in this process. */
 export function plugins(supervisor: PluginSupervisor | null): PluginsResponse {

@@ -41,6 +41,7 @@ import { gate } from "./gate.ts"
 import { gatewayRoutes } from "./gateway_routes.ts"
 import { identities } from "./identities.ts"
 import { learn } from "./learn.ts"
+import { PluginPanels } from "./plugin_panels.ts"
 import { type PluginProcesses, pluginsOfMesh } from "./plugin_processes.ts"
 import { PluginServices } from "./plugin_services.ts"
 import { PluginWindows } from "./plugin_windows.ts"
@@ -164,6 +165,7 @@ export async function serveApi(
       },
       topology: request => topology(known(store), queries, request),
       plugins: (_request, { signal }) => ofMesh(signal),
+      pluginPanels: () => panels?.panels() ?? {},
       events: async request => {
         known(store)
         // What the cluster tells is told without telemetry, too.
@@ -217,6 +219,10 @@ export async function serveApi(
       : new PluginServices(supervisor, () => {
           ofPlugins = adapter(router => mounted?.route(router), otherPaths)
         })
+  const panels =
+    mounted === null || supervisor === null
+      ? null
+      : new PluginPanels(mounted, supervisor, () => performance.now())
   const listening = await listen({
     host,
     port,
