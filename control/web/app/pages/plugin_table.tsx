@@ -86,9 +86,7 @@ const COLUMNS: readonly Column<Row>[] = [
         <>
           {plain(hook.hook)}{" "}
           {hook.mode === "Audit" && (
-            <span className="tag">
-              audit{hook.refused > 0n ? `: would have refused ${hook.refused}` : ""}
-            </span>
+            <span className="tag">audit{hook.refused > 0n ? `: ${hook.refused} refused` : ""}</span>
           )}
           {hook.failurePolicy === "Fail" && <span className="tag">closes what it does not answer</span>}
         </>
