@@ -1,10 +1,12 @@
 // The services of a control-plane process, put together from its settings. main.ts is the process around it.
+import { toJsonString } from "@bufbuild/protobuf"
 import { Code, ConnectError, type Transport } from "@connectrpc/connect"
 import { createGrpcTransport } from "@connectrpc/connect-node"
 import { KubeApi, kubeconfigCredentials, serviceAccountCredentials } from "../deploy/kubernetes/mod.ts"
 import { PLUGIN_HOOKS, PLUGIN_KIND, type PluginHook } from "../deploy/plugin_object/mod.ts"
+import { PluginsResponseSchema } from "../protos/mod.ts"
 import project from "../package.json" with { type: "json" }
-import { CallMetrics, type Relay, serveApi } from "./api/mod.ts"
+import { CallMetrics, PLUGINS_PATH, plugins as pluginsKnown, type Relay, serveApi } from "./api/mod.ts"
 import {
   type ClusterSource,
   ClusterStore,
@@ -306,6 +308,8 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
     }
     if (services.has("api") && source !== undefined && queries !== undefined) {
       const known = source
+      // A local mesh has no injector: who makes its pods asks here.
+      const isLocal = cluster?.from === "manifests"
       const calls = new CallMetrics()
       figures.push(() => calls.metrics())
       if (plugins !== undefined) {
@@ -323,7 +327,16 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
       }
       const options = {
         calls,
-        ...(plugins === undefined ? {} : { plugins, windows, reviewsPods: cluster?.from === "manifests" }),
+        ...(plugins === undefined ? {} : { plugins, windows, reviewsPods: isLocal }),
+        ...(mesh === null
+          ? {}
+          : {
+              pluginProcesses: {
+                namespace: mesh.names.controlNamespace,
+                askedBy: { ...ASKED_BY, ...(isLocal ? { Injection: "api" as const } : {}) },
+                own: services,
+              },
+            }),
         problems: () => known.problems(),
         metricsText: () => prometheusText(allMetrics()),
         certified: () => member?.certified() ?? null,
@@ -364,6 +377,7 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
         ),
       ])
     }
+    const asked = plugins
     const admin = await serveAdmin({
       host,
       port: settings.adminPort,
@@ -372,6 +386,13 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
           ? "the cluster is not read yet"
           : (injector?.notReady() ?? member?.notReady() ?? ""),
       metrics: allMetrics,
+      ...(asked === undefined
+        ? {}
+        : {
+            pages: {
+              [PLUGINS_PATH]: () => toJsonString(PluginsResponseSchema, pluginsKnown(asked)),
+            },
+          }),
     })
     parts.push({ name: "admin", listening: admin })
   } catch (error) {

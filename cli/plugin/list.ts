@@ -5,16 +5,20 @@ import { openApi } from "../connect.ts"
 import { GLOBAL_FLAGS } from "../flags.ts"
 import { type Column, FORMATS, formatOf, renderData, renderTable, say, writeOut } from "../output.ts"
 
-/** A hook of `conduit plugin list -o json`. */
+/** A hook of `conduit plugin list -o json`. Figures are null where no process that calls it could be asked. */
 export interface PluginHookLine {
   readonly hook: string
+  /** `Enforce` or `Audit`. */
+  readonly mode: string
   readonly failurePolicy: string
-  readonly callsPerSecond: number
-  readonly errorsPerSecond: number
-  readonly calls: number
-  readonly errors: number
-  readonly p50Ms: number
-  readonly p99Ms: number
+  readonly callsPerSecond: number | null
+  readonly errorsPerSecond: number | null
+  readonly calls: number | null
+  readonly errors: number | null
+  /** Answers by which it refused what it was asked about; in mode Audit not in force. */
+  readonly refused: number | null
+  readonly p50Ms: number | null
+  readonly p99Ms: number | null
   readonly lastError: string | null
   /** RFC 3339. */
   readonly lastErrorTime: string | null
@@ -39,9 +43,9 @@ const PLUGIN_COLUMNS: readonly Column<PluginLine>[] = [
   { title: "STATE", cell: line => line.state },
   { title: "VERSION", cell: line => line.version },
   { title: "HOOKS", cell: line => line.hooks.map(({ hook }) => hook).join(",") },
-  { title: "CALLS/S", cell: line => sum(line, "callsPerSecond").toFixed(1), right: true },
-  { title: "P99", cell: line => ms(Math.max(0, ...line.hooks.map(({ p99Ms }) => p99Ms))), right: true },
-  { title: "ERRORS", cell: line => String(sum(line, "errors")), right: true },
+  { title: "CALLS/S", cell: line => fixed(sum(line, "callsPerSecond")), right: true },
+  { title: "P99", cell: line => ms(Math.max(0, ...line.hooks.map(({ p99Ms }) => p99Ms ?? 0))), right: true },
+  { title: "ERRORS", cell: line => text(sum(line, "errors")), right: true },
   { title: "LAST ERROR", cell: line => line.reason ?? latestError(line) },
 ]
 
@@ -51,12 +55,14 @@ const HOOK_COLUMNS: readonly Column<{ readonly plugin: PluginLine; readonly hook
   { title: "ORDER", cell: ({ plugin }) => String(plugin.order), right: true },
   { title: "STATE", cell: ({ plugin }) => plugin.state },
   { title: "HOOK", cell: ({ hook }) => hook.hook },
+  { title: "MODE", cell: ({ hook }) => hook.mode },
   { title: "FAILURE", cell: ({ hook }) => hook.failurePolicy },
-  { title: "CALLS/S", cell: ({ hook }) => hook.callsPerSecond.toFixed(1), right: true },
-  { title: "CALLS", cell: ({ hook }) => String(hook.calls), right: true },
+  { title: "CALLS/S", cell: ({ hook }) => fixed(hook.callsPerSecond), right: true },
+  { title: "CALLS", cell: ({ hook }) => text(hook.calls), right: true },
   { title: "P50", cell: ({ hook }) => ms(hook.p50Ms), right: true },
   { title: "P99", cell: ({ hook }) => ms(hook.p99Ms), right: true },
-  { title: "ERRORS", cell: ({ hook }) => String(hook.errors), right: true },
+  { title: "ERRORS", cell: ({ hook }) => text(hook.errors), right: true },
+  { title: "REFUSED", cell: ({ hook }) => text(hook.refused), right: true },
   { title: "OPEN", cell: ({ hook }) => (hook.open ? "yes" : "no") },
   { title: "LAST ERROR", cell: ({ hook }) => hook.lastError },
 ]
@@ -73,8 +79,9 @@ export const list = command({
   async run({ args }) {
     const format = formatOf(args.output)
     await using mesh = await openApi(args)
-    const { plugins } = await mesh.call(api => api.plugins({}))
+    const { plugins, unknown } = await mesh.call(api => api.plugins({}))
     const lines = plugins.map(pluginLine)
+    for (const why of unknown) say(`conduit: figures are missing: ${why}`)
     if (lines.length === 0)
       say("There is no plugin: kubectl apply an object of kind Plugin; PLUGINS.md begins with one.")
     if (format === "json" || format === "yaml") writeOut(await renderData(lines, format))
@@ -96,11 +103,17 @@ function pluginLine({ name, address, state, reason, version, order, hooks }: Plu
 }
 
 function hookLine(state: PluginHookState): PluginHookLine {
-  const { hook, failurePolicy, callsPerSecond, errorsPerSecond, p50Ms, p99Ms, open } = state
+  const { hook, mode, failurePolicy, open, unknown } = state
+  const known = <Figure>(figure: Figure): Figure | null => (unknown ? null : figure)
   return {
-    ...{ hook, failurePolicy, callsPerSecond, errorsPerSecond, p50Ms, p99Ms, open },
-    calls: Number(state.calls),
-    errors: Number(state.errors),
+    ...{ hook, mode, failurePolicy, open },
+    callsPerSecond: known(state.callsPerSecond),
+    errorsPerSecond: known(state.errorsPerSecond),
+    calls: known(Number(state.calls)),
+    errors: known(Number(state.errors)),
+    refused: known(Number(state.refused)),
+    p50Ms: known(state.p50Ms),
+    p99Ms: known(state.p99Ms),
     lastError: state.lastError || null,
     lastErrorTime: state.lastErrorMs === 0n ? null : new Date(Number(state.lastErrorMs)).toISOString(),
   }
@@ -113,10 +126,20 @@ function latestError({ hooks }: PluginLine): string | null {
   )
 }
 
-function sum({ hooks }: PluginLine, of: "callsPerSecond" | "errors"): number {
-  return hooks.reduce((total, hook) => total + hook[of], 0)
+/** Null where it is known of no hook. */
+function sum({ hooks }: PluginLine, of: "callsPerSecond" | "errors"): number | null {
+  const known = hooks.flatMap(hook => hook[of] ?? [])
+  return known.length === 0 ? null : known.reduce((total, one) => total + one, 0)
 }
 
-function ms(value: number): string {
-  return value === 0 ? "-" : value < 10 ? `${value.toFixed(1)}ms` : `${Math.round(value)}ms`
+function fixed(value: number | null): string {
+  return value === null ? "-" : value.toFixed(1)
+}
+
+function text(value: number | null): string {
+  return value === null ? "-" : String(value)
+}
+
+function ms(value: number | null): string {
+  return value === null || value === 0 ? "-" : value < 10 ? `${value.toFixed(1)}ms` : `${Math.round(value)}ms`
 }

@@ -31,6 +31,8 @@ const FOUND: Readonly<Record<Defect, { readonly hooks: readonly pluginV1.Hook[];
   "denies-without-a-word": { hooks: [Hook.AUTHORIZE], by: "Authorize: answers in time" },
   "lines-without-state": { hooks: [Hook.CHECK], by: "Check: answers in time" },
   "mounts-our-services": { hooks: [Hook.API], by: "Api: answers in time" },
+  "mounts-streams-of-callers": { hooks: [Hook.API], by: "Api: answers in time" },
+  "draws-what-it-has-not": { hooks: [Hook.API], by: "Api: answers in time" },
   "dies-of-lost-connections": { hooks: [Hook.CHECK], by: "Server: connections that come and go" },
 }
 

@@ -34,6 +34,8 @@ export const DEFECTS = [
   "denies-without-a-word",
   "lines-without-state",
   "mounts-our-services",
+  "mounts-streams-of-callers",
+  "draws-what-it-has-not",
   "dies-of-lost-connections",
 ] as const
 /** One of `DEFECTS`. */
@@ -288,11 +290,18 @@ function ownServices(defect: Defect | null) {
     service: [
       {
         name: "LabService",
-        method: [{ name: method, inputType: ".lab.v1.Empty", outputType: ".lab.v1.Rows" }],
+        method: [
+          { name: method, inputType: ".lab.v1.Empty", outputType: ".lab.v1.Rows" },
+          {
+            ...{ name: "Follow", inputType: ".lab.v1.Empty", outputType: ".lab.v1.Rows" },
+            ...{ clientStreaming: defect === "mounts-streams-of-callers", serverStreaming: true },
+          },
+        ],
       },
     ],
   }
   const service = "lab.v1.LabService"
+  const field = defect === "draws-what-it-has-not" ? "price" : "name"
   const set = { file: [file] } as Parameters<typeof create<typeof FileDescriptorSetSchema>>[1]
   return {
     descriptors: toBinary(FileDescriptorSetSchema, create(FileDescriptorSetSchema, set)),
@@ -300,6 +309,6 @@ function ownServices(defect: Defect | null) {
     panels:
       defect === "mounts-our-services"
         ? []
-        : [{ title: "Lab", service, method, rows: "rows", columns: [{ title: "NAME", field: "name" }] }],
+        : [{ title: "Lab", service, method, rows: "rows", columns: [{ title: "NAME", field }] }],
   }
 }

@@ -5,7 +5,7 @@ import { PolicyChange, type PolicyDecision, type Resource, type WhatIfRow } from
 import { command } from "../command_line/command.ts"
 import { windowMsOf } from "../command_line/duration.ts"
 import { openApi } from "../connect.ts"
-import { Failure } from "../failure.ts"
+import { Failure, UsageError } from "../failure.ts"
 import { GLOBAL_FLAGS, WINDOW_FLAG } from "../flags.ts"
 import { type Column, FORMATS, formatOf, rate, renderData, renderTable, say, writeOut } from "../output.ts"
 import { resourceText } from "../resource.ts"
@@ -82,7 +82,12 @@ export const whatIf = command({
       type: "positional",
       valueHint: "FILE",
       description: "manifests with the policies: files, folders, - for standard input",
-      required: true,
+      required: false,
+    },
+    plugin: {
+      type: "string",
+      valueHint: "NAME,...",
+      description: "plugins in mode Audit whose policies are tried as if they were in force",
     },
     ...WINDOW_FLAG,
   },
@@ -95,14 +100,21 @@ export const whatIf = command({
       line: "conduit policy learn -n shop | conduit policy what-if -",
       why: "that learnt policies deny nothing seen",
     },
+    {
+      line: "conduit policy what-if --plugin quiet-hours",
+      why: "what a plugin in mode Audit would refuse, before it is enforced",
+    },
   ],
   async run({ args }) {
     const format = formatOf(args.output)
     const windowMs = windowMsOf(args["time-window"])
+    const plugins = (args.plugin ?? "").split(",").filter(Boolean)
+    if (args._.length === 0 && plugins.length === 0)
+      throw new UsageError("policy what-if needs FILE with policies, or --plugin NAME of one in mode Audit")
     await using mesh = await openApi(args)
     const namespace = mesh.namespace || "default"
-    const files = await filesOf(args._, namespace)
-    const answer = await mesh.call(api => api.whatIf({ files, windowMs, namespace }))
+    const files = args._.length === 0 ? [] : await filesOf(args._, namespace)
+    const answer = await mesh.call(api => api.whatIf({ files, windowMs, namespace, plugins }))
     if (answer.problems.length > 0) {
       throw new Failure(answer.problems.map(({ where, message }) => `${where}: ${message}`).join("\n"))
     }

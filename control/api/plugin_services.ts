@@ -1,29 +1,19 @@
 // The Api hook: services of plugins under the public API, on its port, by its protocols and for its callers. What is called
 // is decoded and encoded here by the descriptors that the plugin hands out, so that JSON works too.
+import type { DescMethod, DescService, Message } from "@bufbuild/protobuf"
+import { type Client, Code, ConnectError, type ConnectRouter, type HandlerContext } from "@connectrpc/connect"
 import {
-  createFileRegistry,
-  type DescMethod,
-  type DescService,
-  fromBinary,
-  type Message,
-} from "@bufbuild/protobuf"
-import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt"
-import { type Client, Code, type ConnectRouter, type HandlerContext } from "@connectrpc/connect"
-import type { Plugin } from "../../deploy/plugin_object/mod.ts"
+  type OwnPanel,
+  type OwnServices,
+  type Plugin,
+  readOwnServices,
+} from "../../deploy/plugin_object/mod.ts"
 import { pluginHooksV1 } from "../../protos/mod.ts"
 import { type PluginSupervisor, reasonOf } from "../plugins/mod.ts"
 import { apiError } from "../rpc/mod.ts"
 
-/** Longest descriptors of one plugin. */
-export const MAX_DESCRIPTOR_BYTES = 1_048_576
-/** Services of one plugin. */
-export const MAX_PLUGIN_SERVICES = 32
-
 /** A plugin that has not said which services it has, or not as it should, is asked again after this. */
 export const ASK_AGAIN_MS = 5_000
-
-/** Packages whose services are nobody's to serve but ours and gRPC's. */
-const RESERVED = /^(conduit|grpc|google)\./
 
 /** A service of a plugin. */
 export interface MountedService {
@@ -37,7 +27,7 @@ export class PluginServices {
   readonly #onChange: () => void
   readonly #unsubscribe: () => void
   /** By plugin: what it was when it was asked, and what it said. */
-  readonly #said = new Map<string, { readonly of: Plugin; readonly services: readonly DescService[] }>()
+  readonly #said = new Map<string, { readonly of: Plugin } & Omit<OwnServices, "complaints">>()
   readonly #asking = new Set<string>()
   #again: NodeJS.Timeout | undefined
   #stopped = false
@@ -59,6 +49,13 @@ export class PluginServices {
       }
     }
     return [...found.values()]
+  }
+
+  /** Panels of all plugins, in the order of their plugins. */
+  panels(): { readonly plugin: string; readonly panel: OwnPanel }[] {
+    return this.#supervisor
+      .withHook("Api")
+      .flatMap(({ name }) => (this.#said.get(name)?.panels ?? []).map(panel => ({ plugin: name, panel })))
   }
 
   /** Adds them to a router. */
@@ -84,13 +81,22 @@ export class PluginServices {
     const client = (of: Client<DescService>): Record<string, unknown> => of as never
     if (method.methodKind === "unary") {
       return async (request: Message) => {
-        try {
-          return await this.#supervisor.ask(plugin, "Api", service, (of, _context, options) =>
-            (client(of)[method.localName] as Unary)(request, options),
-          )
-        } catch (error) {
-          throw passedOn(plugin, error)
-        }
+        const { answer, refusal } = await this.#supervisor
+          .ask(plugin, "Api", service, async (of, _context, options) => {
+            try {
+              const answer = await (client(of)[method.localName] as Unary)(request, options)
+              return { answer, refusal: null }
+            } catch (error) {
+              // What a caller asks for wrongly says nothing of the plugin's health.
+              if (isRefusal(error)) return { answer: null, refusal: error }
+              throw error
+            }
+          })
+          .catch(error => {
+            throw away(plugin, error)
+          })
+        if (answer === null) throw refusal
+        return answer
       }
     }
     const supervisor = this.#supervisor
@@ -99,7 +105,7 @@ export class PluginServices {
         const of = supervisor.client(plugin, service)
         yield* (client(of)[method.localName] as Streaming)(request, { signal })
       } catch (error) {
-        throw passedOn(plugin, error)
+        throw isRefusal(error) ? error : away(plugin, error)
       }
     }
   }
@@ -119,13 +125,13 @@ export class PluginServices {
   async #ask(plugin: Plugin): Promise<void> {
     this.#asking.add(plugin.name)
     try {
-      const services = await this.#supervisor.ask(
+      const own = await this.#supervisor.ask(
         plugin.name,
         "Api",
         pluginHooksV1.ApiHookService,
         async (client, context, options) => servicesOf(await client.services({ context }, options)),
       )
-      this.#said.set(plugin.name, { of: plugin, services })
+      this.#said.set(plugin.name, { of: plugin, ...own })
       this.#onChange()
     } catch {
       // It is counted with the hook's calls.
@@ -137,31 +143,30 @@ export class PluginServices {
 }
 
 /** @throws Error with a sentence when any of it is not as it should be */
-function servicesOf({ descriptors, services }: pluginHooksV1.ServicesResponse): DescService[] {
-  if (descriptors.byteLength > MAX_DESCRIPTOR_BYTES)
-    throw new Error(`its descriptors are longer than ${MAX_DESCRIPTOR_BYTES} bytes`)
-  if (services.length > MAX_PLUGIN_SERVICES)
-    throw new Error(`it has ${services.length} services, more than ${MAX_PLUGIN_SERVICES}`)
-  const registry = createFileRegistry(fromBinary(FileDescriptorSetSchema, descriptors))
-  return services.map(name => {
-    const service = registry.getService(name)
-    if (service === undefined)
-      throw new Error(`its descriptors have no service ${JSON.stringify(reasonOf(name))}`)
-    if (RESERVED.test(name)) throw new Error(`${reasonOf(name)} is not a plugin's to serve`)
-    const streams = service.methods.find(
-      ({ methodKind }) => methodKind !== "unary" && methodKind !== "server_streaming",
-    )
-    if (streams !== undefined)
-      throw new Error(
-        `${reasonOf(streams.parent.typeName)}/${reasonOf(streams.name)} takes a stream, which is not passed on`,
-      )
-    return service
-  })
+function servicesOf(answer: pluginHooksV1.ServicesResponse): Omit<OwnServices, "complaints"> {
+  const { complaints, ...own } = readOwnServices(answer)
+  const [first] = complaints
+  if (first !== undefined) throw new Error(first)
+  return own
 }
 
-function passedOn(plugin: string, error: unknown): unknown {
-  // What the plugin itself has answered its caller is for the caller.
-  if (error instanceof Error && error.name === "ConnectError") return error
+/** Codes by which a plugin refuses what its caller asked for; others mean that it does not answer as it should. */
+const REFUSALS: ReadonlySet<Code> = new Set([
+  ...[Code.InvalidArgument, Code.NotFound, Code.AlreadyExists, Code.PermissionDenied, Code.Unauthenticated],
+  ...[Code.FailedPrecondition, Code.Aborted, Code.OutOfRange, Code.Unimplemented],
+])
+
+/** Whether the plugin itself has answered its caller so. */
+function isRefusal(error: unknown): error is ConnectError {
+  return (
+    error instanceof ConnectError &&
+    REFUSALS.has(error.code) &&
+    // The library says so with the first code where an answer breaks off.
+    !error.rawMessage.startsWith("protocol error:")
+  )
+}
+
+function away(plugin: string, error: unknown): ConnectError {
   return apiError(Code.Unavailable, `the plugin "${plugin}" did not answer: ${reasonOf(error)}`, {
     reason: "PLUGIN_UNAVAILABLE",
   })

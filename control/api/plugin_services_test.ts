@@ -14,6 +14,7 @@ import { readPlugin } from "../../deploy/plugin_object/mod.ts"
 import { grpcReflectionV1 } from "../../protos/grpc/mod.ts"
 import { pluginV1 } from "../../protos/mod.ts"
 import { ClusterStore } from "../cluster/mod.ts"
+import { BREAKER_FAILURES } from "../plugins/hook_calls.ts"
 import { LabPlugin } from "../plugins/lab.ts"
 import { PluginSupervisor, pluginWays } from "../plugins/mod.ts"
 import type { Listening } from "../serve/mod.ts"
@@ -158,6 +159,11 @@ test("a service is called by JSON and by gRPC, streams too, and its errors are i
   expect(await reflected()).toContain("cost.v1.CostService")
 })
 
+test("a caller that asks wrongly again and again closes the service to nobody", async () => {
+  for (let times = 0; times <= BREAKER_FAILURES; times++) expect((await json({})).status).toBe(400)
+  expect((await json({ workload: "web" })).status).toBe(200)
+})
+
 test("while the plugin is away its callers are told, and nobody else is", async () => {
   lab.die()
   await json({ workload: "web" })
@@ -178,11 +184,11 @@ test.each([
     () => says(descriptors("conduit.api.v1"), "conduit.api.v1.CostService"),
     "not a plugin's to serve",
   ],
-  ["a name that its descriptors lack", () => says(FILE, "cost.v1.Other"), "have no service"],
+  ["a name that its descriptors lack", () => says(FILE, "cost.v1.Other"), "which is not in descriptors"],
   [
     "a stream from its callers",
     () => says(descriptors("cost.v2", true), "cost.v2.CostService"),
-    "takes a stream",
+    "takes a stream of messages",
   ],
   [
     "garbage as descriptors",

@@ -1,41 +1,43 @@
 // Plugins: what is known of each, and what is wrong with them.
-import type { MessageInitShape } from "@bufbuild/protobuf"
-import type { PluginsResponseSchema } from "../../protos/mod.ts"
-import { pluginHooksV1 } from "../../protos/mod.ts"
+import { create } from "@bufbuild/protobuf"
+import { type PluginsResponse, PluginsResponseSchema, pluginHooksV1 } from "../../protos/mod.ts"
+import { MAX_CHECK_LINES } from "../../deploy/plugin_object/mod.ts"
 import { type PluginSupervisor, reasonOf } from "../plugins/mod.ts"
 
-/** Lines of one plugin that are told. */
-export const MAX_CHECK_LINES = 50
-
-/** Answers a Plugins request. */
-export function plugins(supervisor: PluginSupervisor | null): MessageInitShape<typeof PluginsResponseSchema> {
-  return {
+/** What is known of plugins in this process. */
+export function plugins(supervisor: PluginSupervisor | null): PluginsResponse {
+  return create(PluginsResponseSchema, {
     plugins: (supervisor?.report() ?? []).map(
       ({ plugin, address, state, reason, describedName, version, hooks }) => ({
         ...{ name: plugin.name, address, state, reason, describedName, version, order: plugin.order },
         hooks: [...hooks].map(([hook, calls]) => {
-          const { failurePolicy } = calls.settings
-          const { calls: made, errors, lastErrorMs, ...figures } = calls.figures()
+          const { failurePolicy, mode } = calls.settings
+          const { calls: made, errors, refused, lastErrorMs, ...figures } = calls.figures()
           return {
-            ...{ hook, failurePolicy, ...figures },
-            ...{ calls: BigInt(made), errors: BigInt(errors), lastErrorMs: BigInt(lastErrorMs) },
+            ...{ hook, failurePolicy, mode, ...figures },
+            ...{ calls: BigInt(made), errors: BigInt(errors), refused: BigInt(refused) },
+            lastErrorMs: BigInt(lastErrorMs),
           }
         }),
       }),
     ),
-  }
+  })
 }
 
-/** What is wrong with plugins, by their own word too. */
+/**
+ * What is wrong with plugins, by their own word too.
+ *
+ * @param known  what is known of them
+ */
 export async function pluginFaults(
   supervisor: PluginSupervisor | null,
+  known = plugins(supervisor),
 ): Promise<{ readonly where: string; readonly message: string }[]> {
   if (supervisor === null) return []
-  const states = supervisor
-    .report()
+  const states = known.plugins
     .filter(({ state }) => state !== "Ready")
-    .map(({ plugin, address, state, reason }) => ({
-      where: `Plugin ${plugin.name}`,
+    .map(({ name, address, state, reason }) => ({
+      where: `Plugin ${name}`,
       message: `${state}: ${reason === "" ? `no answer of ${address} yet` : reason}`,
     }))
   const unready = new Set(states.map(({ where }) => where))

@@ -46,6 +46,8 @@ import type { CallMetrics } from "./call_metrics.ts"
 import { check } from "./check.ts"
 import { config } from "./config.ts"
 import { EventRing } from "./events.ts"
+import { PluginPanels } from "./plugin_panels.ts"
+import { type PluginProcesses, pluginsOfMesh } from "./plugin_processes.ts"
 import { PluginServices } from "./plugin_services.ts"
 import { PluginWindows } from "./plugin_windows.ts"
 import { pluginFaults, plugins } from "./plugins.ts"
@@ -85,6 +87,8 @@ export interface ApiOptions {
   readonly plugins?: PluginSupervisor
   /** Plugins are asked about pods here, too: in a local mesh, which has no injector. Default: they are not. */
   readonly reviewsPods?: boolean
+  /** Who asks plugins besides this process. Default: nobody does. */
+  readonly pluginProcesses?: PluginProcesses
   /** Takes windows of figures for plugins. Default: nobody does. */
   readonly windows?: WindowFeed
   /** Makes taps. Default: there are none. */
@@ -126,6 +130,8 @@ export async function serveApi(
     options.windows === undefined
       ? null
       : new PluginWindows(options.windows, { store, queries, events: changes, nowMs })
+  const ofMesh = (signal: AbortSignal) =>
+    pluginsOfMesh(plugins(supervisor), store, options.pluginProcesses, signal)
   const methods = (router: ConnectRouter): void => {
     router.service(ApiService, {
       version: () => version(queries, options.version),
@@ -136,7 +142,8 @@ export async function serveApi(
       proxyMetrics: (request, { signal }) => proxyMetrics(known(store), request, signal, proxies),
       identities: (request, { signal }) => identities(known(store), request, signal, nowMs, proxies),
       policies: request => policies(known(store), queries, policy, request),
-      whatIf: request => whatIf(known(store), queries, policy, request),
+      whatIf: request =>
+        whatIf(known(store), queries, policy, request, name => supervisor?.supplied(name) ?? null),
       learn: request => learn(known(store), queries, request, nowMs()),
       explain: (request, { signal }) => explain(known(store), request, signal, proxies),
       explainCall: (request, { signal }) =>
@@ -149,12 +156,14 @@ export async function serveApi(
       controllerMetrics: () => ({ text: metricsText() }),
       gatewayRoutes: request => gatewayRoutes(known(store), queries, request),
       timeSeries: request => timeSeries(known(store), queries, request, nowMs()),
-      check: async request => {
-        const sources = { policy, nowMs, certified, problems, plugins: await pluginFaults(supervisor) }
+      check: async (request, { signal }) => {
+        const faults = await pluginFaults(supervisor, await ofMesh(signal))
+        const sources = { policy, nowMs, certified, problems, plugins: faults }
         return check(known(store), sources, request)
       },
       topology: request => topology(known(store), queries, request),
-      plugins: () => plugins(supervisor),
+      plugins: (_request, { signal }) => ofMesh(signal),
+      pluginPanels: () => panels?.panels() ?? {},
       events: async request => {
         known(store)
         // What the cluster tells is told without telemetry, too.
@@ -210,6 +219,10 @@ export async function serveApi(
       : new PluginServices(supervisor, () => {
           ofPlugins = adapter(router => mounted?.route(router), otherPaths)
         })
+  const panels =
+    mounted === null || supervisor === null
+      ? null
+      : new PluginPanels(mounted, supervisor, () => performance.now())
   const listening = await listen({
     host,
     port,

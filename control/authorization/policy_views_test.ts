@@ -10,11 +10,13 @@ import {
   LearnRequestSchema,
   PoliciesRequestSchema,
   PolicyChange,
+  pluginPolicyV1,
   StatRequestSchema,
   telemetryV1,
   WhatIfRequestSchema,
 } from "../../protos/mod.ts"
 import { ClusterStore, readManifestFile } from "../cluster/mod.ts"
+import { readSupply } from "../plugins/supplied_policies.ts"
 import { POLICY_DEFAULTS } from "../policy/mod.ts"
 import { identities } from "../proxies/mod.ts"
 import { accountOf, spiffeIdOf } from "../resources/mod.ts"
@@ -231,6 +233,25 @@ describe("what-if", () => {
       [[{ ...FROM_WEB, method: "PUT", verdict: "deny" }, 60]],
     )
     expect(rows.map(row => row.change)).toEqual([PolicyChange.ALLOWED])
+  })
+
+  test("what a plugin in mode Audit supplies is tried as if it were in force, and no other's", async () => {
+    const spec = { target: { kind: "Namespace" }, action: "Deny", rules: [{ to: [{ methods: ["GET"] }] }] }
+    const supply = create(pluginPolicyV1.SupplyResponseSchema, {
+      policies: [{ namespace: "shop", name: "night", spec, reason: "it is night" }],
+    })
+    const supplied = (name: string) =>
+      name === "hours" ? { inForce: false, policies: readSupply("hours", supply) } : null
+    const tried = (plugin: string) => {
+      const request = create(WhatIfRequestSchema, { plugins: [plugin], windowMs: 60_000 })
+      return whatIf(storeOf(SHOP), counted([[FROM_WEB, 600]]), POLICY_DEFAULTS, request, supplied)
+    }
+    const { rows = [], policies } = await tried("hours")
+    expect(rows.map(row => [row.change, row.from?.name, row.after?.policy])).toEqual([
+      [PolicyChange.DENIED, "web", "shop/hours:night"],
+    ])
+    expect(policies).toEqual(["shop/hours:night"])
+    expect(tried("ours")).rejects.toThrow('there is no plugin "ours" with the hook Policy')
   })
 
   test("a Namespace's default policy in the file is tried too", async () => {

@@ -9,6 +9,7 @@ import {
   type WhatIfRowSchema,
 } from "../../protos/mod.ts"
 import { type ClusterStore, objectKey, type PolicyRecord, readManifestFile } from "../cluster/mod.ts"
+import { MAX_PLUGINS, type PluginSupervisor } from "../plugins/mod.ts"
 import { type PolicyOptions, type PolicyProblem, policyProblems } from "../policy/mod.ts"
 import { calledSide, callerOf, compareResources, type ResourceName, resourceKey } from "../resources/mod.ts"
 import { invalid } from "../rpc/mod.ts"
@@ -21,6 +22,9 @@ export const MAX_WHAT_IF_FILES = 1000
 
 /** Rows of one answer at most, so that it can be read and sent; those that change come first. */
 export const MAX_WHAT_IF_ROWS = 5000
+
+/** What a plugin supplies; null where none of that name has the hook Policy. */
+export type SuppliedBy = PluginSupervisor["supplied"]
 
 interface Row {
   readonly change: PolicyChange
@@ -37,17 +41,21 @@ interface Row {
 /**
  * Answers a WhatIf request.
  *
- * @throws ConnectError for too many files, no policy among them, or when telemetry cannot be asked
+ * @param supplied  what plugins supply
+ * @throws ConnectError for too many files, no policy among them, a plugin that supplies none, or when telemetry cannot be asked
  */
 export async function whatIf(
   store: ClusterStore,
   queries: TelemetryQueries,
   options: PolicyOptions,
   request: WhatIfRequest,
+  supplied: SuppliedBy = () => null,
 ): Promise<MessageInitShape<typeof WhatIfResponseSchema>> {
   const windowMs = windowOf(request.windowMs)
   const { files, namespace } = request
-  if (files.length === 0 || files.length > MAX_WHAT_IF_FILES) {
+  if (request.plugins.length > MAX_PLUGINS)
+    throw invalid("TOO_MANY_PLUGINS", "plugins", `${MAX_PLUGINS} plugins can be tried at most`)
+  if ((files.length === 0 && request.plugins.length === 0) || files.length > MAX_WHAT_IF_FILES) {
     const sentence = `1 to ${MAX_WHAT_IF_FILES} files can be tried, not ${files.length}`
     throw invalid(files.length === 0 ? "NO_FILES" : "TOO_MANY_FILES", "files", sentence)
   }
@@ -58,11 +66,13 @@ export async function whatIf(
   const policies = [...objects.values()].filter(
     (object): object is PolicyRecord => object.kind === "authorizationpolicy",
   )
-  if (policies.length === 0) {
+  const notes: string[] = []
+  const ofPlugins = request.plugins.flatMap(name => triedOf(name, supplied, notes))
+  if (policies.length === 0 && request.plugins.length === 0) {
     throw invalid("NO_POLICIES", "files", "the files hold no AuthorizationPolicy to try")
   }
-  const proposed = store.with([...objects.values()].map(put => ({ put })))
-  const names = new Set(policies.map(nameOf))
+  const proposed = store.with([...objects.values(), ...ofPlugins].map(put => ({ put })))
+  const names = new Set([...policies, ...ofPlugins].map(nameOf))
   const found = policyProblems(proposed, options).filter(problem => names.has(nameOf(problem)))
   const hard = found.filter(({ reason }) => reason === "PortNotFound")
   if (hard.length > 0) {
@@ -70,7 +80,8 @@ export async function whatIf(
       const key = objectKey({ ...problem, kind: "authorizationpolicy" })
       const file = read.find(one => one.objects.has(key))
       const message = `${problem.field} of AuthorizationPolicy "${problem.name}" ${problem.message}`
-      return { where: file?.whereOf(key, pathOf(problem.field)) ?? problem.namespace, message }
+      const where = file?.whereOf(key, pathOf(problem.field)) ?? `${problem.namespace}/${problem.name}`
+      return { where, message }
     })
     return { problems: placed }
   }
@@ -95,7 +106,7 @@ export async function whatIf(
     row.approximate ||= [before, after].some(judge => tellsApart(judge, access))
   }
   const ordered = [...rows.values()].sort(compareRows)
-  const notes = found.map(({ namespace: ns, name, field, message }) => `${ns}/${name}: ${field}: ${message}`)
+  notes.push(...found.map(({ namespace: ns, name, field, message }) => `${ns}/${name}: ${field}: ${message}`))
   if (ordered.length > MAX_WHAT_IF_ROWS) {
     notes.push(
       `${ordered.length} kinds of traffic were judged; the last ${ordered.length - MAX_WHAT_IF_ROWS} are left out`,
@@ -107,6 +118,18 @@ export async function whatIf(
     policies: [...names].sort(),
     notes,
   }
+}
+
+/** Policies of a plugin that are tried. @throws ConnectError where there are none to try */
+function triedOf(name: string, supplied: SuppliedBy, notes: string[]): readonly PolicyRecord[] {
+  const found = supplied(name)
+  if (found === null) {
+    const sentence = `there is no plugin ${JSON.stringify(name.slice(0, 63))} with the hook Policy`
+    throw invalid("NO_SUCH_PLUGIN", "plugins", sentence)
+  }
+  if (found.inForce) notes.push(`what the plugin "${name}" supplies is in force already: its mode is Enforce`)
+  else if (found.policies.length === 0) notes.push(`the plugin "${name}" supplies no policy now`)
+  return found.policies
 }
 
 function problemOf({ where, message }: { where: string; message: string }) {

@@ -1,6 +1,13 @@
 // The Destination hook: what plugins change about the endpoints of Services. It stands in the model of the cluster beside
 // what Kubernetes has, and is gone with its plugin.
 import { create } from "@bufbuild/protobuf"
+import {
+  isPort,
+  isZone,
+  MAX_ADDED_ENDPOINTS,
+  MAX_CHANGED_ENDPOINTS,
+  MAX_ENDPOINT_WEIGHT,
+} from "../../deploy/plugin_object/mod.ts"
 import { pluginDestinationV1 } from "../../protos/mod.ts"
 import {
   type AddedEndpoint,
@@ -13,16 +20,8 @@ import {
   type ServiceRecord,
 } from "../cluster/mod.ts"
 
-/** Endpoints that a plugin adds to one port. */
-export const MAX_ADDED_ENDPOINTS = 1000
-/** Endpoints that a plugin changes of one port. */
-export const MAX_CHANGED_ENDPOINTS = 5000
 /** Ports of Services that a plugin amends. */
 export const MAX_AMENDED_PORTS = 10_000
-/** Highest weight. */
-export const MAX_ENDPOINT_WEIGHT = 10_000
-
-const ZONE = /^[\w.-]{0,253}$/
 
 /**
  * Reads amendments.
@@ -37,7 +36,7 @@ export function readAmendments(
   return answer.amendments.map(({ ref, add, change }, index) => {
     const which = `amendments[${index}]`
     const { namespace = "", name: service = "", port = 0 } = ref ?? {}
-    if (namespace === "" || service === "" || port < 1 || port > 65_535)
+    if (namespace === "" || service === "" || !isPort(port))
       throw new Error(`${which}.ref must name a Service with its namespace and a port from 1 to 65535`)
     if (add.length > MAX_ADDED_ENDPOINTS || change.length > MAX_CHANGED_ENDPOINTS)
       throw new Error(
@@ -68,7 +67,7 @@ export function readAmendments(
 function addressOf({ address, port }: { address: string; port: number }, at: string): string {
   const ip = canonicalIp(address)
   if (ip === null) throw new Error(`${at}.address ${JSON.stringify(address.slice(0, 64))} is no IP address`)
-  if (port < 1 || port > 65_535) throw new Error(`${at}.port must be from 1 to 65535, not ${port}`)
+  if (!isPort(port)) throw new Error(`${at}.port must be from 1 to 65535, not ${port}`)
   return `${ip} ${port}`
 }
 
@@ -80,7 +79,7 @@ function weightOf(weight: number | undefined, at: string): number | null {
 
 function zoneOf(zone: string | undefined, at: string): string | null {
   if (zone === undefined) return null
-  if (ZONE.test(zone)) return zone
+  if (isZone(zone)) return zone
   throw new Error(`${at}.zone must be at most 253 letters, digits, ".", "-" and "_"`)
 }
 

@@ -153,16 +153,6 @@ describe("a pod that is injected", () => {
     ])
   })
 
-  test("comes without what a plugin does not answer, or not at all where its failurePolicy is Fail", async () => {
-    lab.behaviour.mutate = () => new Promise(() => {})
-    await plugin({ deadline: "50ms" })
-    const ignored = await askInjection(supervisor, ASKED)
-    expect(ignored.denied).toBe("")
-    expect(ignored.warnings).toEqual(['the plugin "lab" was not asked: it did not answer within 50 ms'])
-    await plugin({ deadline: "50ms", failurePolicy: "Fail" })
-    expect((await askInjection(supervisor, ASKED)).denied).toContain('"lab" has not decided about it')
-  })
-
   test("that is a plugin's own is let in, whatever the plugin would say", async () => {
     const spec = {
       service: { namespace: "plugins", name: "lab", port: 1 },
@@ -209,13 +199,5 @@ describe("a certificate", () => {
     await plugin()
     expect(await ask({ ...WEB, namespace: "conduit" })).toBeNull()
     expect(await ask()).not.toBeNull()
-  })
-
-  test("waits for a plugin that is away only where its failurePolicy is Fail", async () => {
-    lab.behaviour.review = () => new Promise(() => {})
-    await plugin({ deadline: "50ms" })
-    expect(await ask()).toBeNull()
-    await plugin({ deadline: "50ms", failurePolicy: "Fail" })
-    expect(await ask()).toMatchObject({ unavailable: true })
   })
 })

@@ -1,5 +1,5 @@
 // Decisions about requests, asked of one plugin each: the Authorize hook.
-import type { MessageInitShape } from "@bufbuild/protobuf"
+import { create, type MessageInitShape } from "@bufbuild/protobuf"
 import { pluginPolicyV1 } from "../../protos/mod.ts"
 import type { PluginSupervisor } from "./supervisor.ts"
 
@@ -16,10 +16,16 @@ export async function authorize(
   plugin: string,
   facts: Facts,
 ): Promise<pluginPolicyV1.AuthorizeResponse> {
-  return await supervisor.ask(
+  const answer = await supervisor.ask(
     plugin,
     "Authorize",
     pluginPolicyV1.PolicyHookService,
     (client, context, options) => client.authorize({ ...facts, context }, options),
   )
+  const { Decision } = pluginPolicyV1
+  if (answer.decision === Decision.DENY) supervisor.refused(plugin, "Authorize")
+  // An Allow opens what others close: in mode Audit it counts as little as a Deny.
+  return supervisor.enforces(plugin, "Authorize")
+    ? answer
+    : create(pluginPolicyV1.AuthorizeResponseSchema, { decision: Decision.DEFER, cacheMs: answer.cacheMs })
 }

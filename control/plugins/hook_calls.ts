@@ -1,6 +1,6 @@
 // The calls of one hook of one plugin: each within its deadline, counted, and none for a while after several have failed in
 // a row, so that a plugin which is slow or gone costs its callers nothing more.
-import { ConnectError } from "@connectrpc/connect"
+import { Code, ConnectError } from "@connectrpc/connect"
 import { MAX_COMPLAINT_CHARS, type PluginHookSettings } from "../../deploy/plugin_object/mod.ts"
 
 /** Failures in a row after which a hook is not called for a while. */
@@ -22,6 +22,8 @@ export interface HookFigures {
   readonly errorsPerSecond: number
   readonly calls: number
   readonly errors: number
+  /** Answers by which it refused what it was asked about; in mode Audit they are not in force. */
+  readonly refused: number
   readonly p50Ms: number
   readonly p99Ms: number
   readonly lastError: string
@@ -46,6 +48,7 @@ export class HookCalls {
   readonly #nowMs: () => number
   #calls = 0
   #errors = 0
+  #refused = 0
   #underWay = 0
   #failuresInRow = 0
   #closedUntilMs = 0
@@ -93,9 +96,18 @@ export class HookCalls {
     aborted.catch(() => {})
     try {
       const answer = await Promise.race([make({ timeoutMs, signal: ended.signal }), aborted])
+      this.#failuresInRow = 0
+      this.#closedUntilMs = 0
+      this.#penaltyMs = BREAKER_MIN_MS
       this.succeeded(this.#nowMs() - startMs)
       return answer
-    } catch (error) {
+    } catch (thrown) {
+      const late = thrown instanceof ConnectError && thrown.code === Code.DeadlineExceeded
+      const error = late ? new Error(`it did not answer within ${timeoutMs} ms`, { cause: thrown }) : thrown
+      if (++this.#failuresInRow >= BREAKER_FAILURES) {
+        this.#closedUntilMs = this.#nowMs() + this.#penaltyMs
+        this.#penaltyMs = Math.min(this.#penaltyMs * 2, BREAKER_MAX_MS)
+      }
       this.failed(error, this.#nowMs() - startMs)
       throw error
     } finally {
@@ -104,28 +116,29 @@ export class HookCalls {
     }
   }
 
-  /** A call, or an answer on a stream, was as it should be. */
+  /** The plugin is back: the next call finds out whether it is well. */
+  tryAgain(): void {
+    this.#closedUntilMs = 0
+  }
+
+  /** Counts a call, or an answer on a stream, that was as it should be. */
   succeeded(tookMs: number): void {
     this.#calls++
-    this.#failuresInRow = 0
-    this.#closedUntilMs = 0
-    this.#penaltyMs = BREAKER_MIN_MS
     this.#keep(tookMs, false)
   }
 
-  /** A call, a stream or an answer on one failed. */
+  /** Counts a call, a stream or an answer on one that failed. */
   failed(error: unknown, tookMs: number): void {
-    const now = this.#nowMs()
     this.#calls++
     this.#errors++
-    this.#failuresInRow++
     this.#lastError = reasonOf(error)
     this.#lastErrorMs = Date.now()
-    if (this.#failuresInRow >= BREAKER_FAILURES) {
-      this.#closedUntilMs = now + this.#penaltyMs
-      this.#penaltyMs = Math.min(this.#penaltyMs * 2, BREAKER_MAX_MS)
-    }
     this.#keep(tookMs, true)
+  }
+
+  /** Counts an answer by which it refused what it was asked about. */
+  refused(): void {
+    this.#refused++
   }
 
   /** Figures now. */
@@ -140,6 +153,7 @@ export class HookCalls {
       errorsPerSecond: recent.filter(({ failed }) => failed).length / seconds,
       calls: this.#calls,
       errors: this.#errors,
+      refused: this.#refused,
       p50Ms: at(0.5),
       p99Ms: at(0.99),
       lastError: this.#lastError,
@@ -154,9 +168,18 @@ export class HookCalls {
   }
 }
 
+/** What the library says where a plugin breaks the protocol, and what that means to who reads it. */
+const MEANT: readonly (readonly [RegExp, string])[] = [
+  [/^\[internal\] parse binary: /, "its answer is no message of the API: "],
+  [
+    /^\[\w+\] protocol error: (missing status|incomplete envelope)$/,
+    "its connection broke in the middle of an answer",
+  ],
+]
+
 /** What went wrong with a plugin, in a sentence cut short: plugins write their own. */
 export function reasonOf(error: unknown): string {
-  const text =
-    error instanceof ConnectError ? error.message : error instanceof Error ? error.message : String(error)
-  return text.replaceAll(/[\p{Cc}\p{Cf}\s]+/gu, " ").slice(0, MAX_COMPLAINT_CHARS)
+  const text = error instanceof Error ? error.message : String(error)
+  const meant = MEANT.reduce((said, [is, means]) => said.replace(is, means), text)
+  return meant.replaceAll(/[\p{Cc}\p{Cf}\s]+/gu, " ").slice(0, MAX_COMPLAINT_CHARS)
 }

@@ -49,6 +49,8 @@ export async function askIdentity(
       if (plugin.hooks.find(({ name }) => name === "Identity")?.failurePolicy !== "Fail") continue
       return { message: `the plugin "${plugin.name}" has not decided: ${found.failed}`, unavailable: true }
     } else if (!found.answer.allowed) {
+      supervisor.refused(plugin.name, "Identity")
+      if (!supervisor.enforces(plugin.name, "Identity")) continue
       const why = found.answer.reason === "" ? "it says no" : reasonOf(found.answer.reason)
       return { message: `the plugin "${plugin.name}" refuses it: ${why}`, unavailable: false }
     }

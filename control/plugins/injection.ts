@@ -60,11 +60,16 @@ export async function askInjection(
       else warnings.push(`the plugin "${plugin.name}" was not asked: ${found.failed}`)
     } else {
       const { operations, denied: why } = found.answer
-      if (why !== "") denied ||= `the plugin "${plugin.name}" refuses it: ${reasonOf(why)}`
+      const enforced = supervisor.enforces(plugin.name, "Injection")
+      if (why !== "") {
+        supervisor.refused(plugin.name, "Injection")
+        if (enforced) denied ||= `the plugin "${plugin.name}" refuses it: ${reasonOf(why)}`
+        else warnings.push(`the plugin "${plugin.name}" in mode Audit would refuse it: ${reasonOf(why)}`)
+      }
       for (const text of found.answer.warnings.slice(0, MAX_PLUGIN_WARNINGS))
         warnings.push(`${plugin.name}: ${reasonOf(text)}`)
       // Of two that set the same, the later one in order counts.
-      for (const operation of operations) changes.set(operation.path, operation)
+      for (const operation of enforced ? operations : []) changes.set(operation.path, operation)
     }
   }
   const answered = answers.filter(found => "answer" in found).map(({ plugin }) => plugin.name)

@@ -1,6 +1,12 @@
 // A plugin for tests, on a port of its own over HTTP/2, that can be made to behave in every bad way.
-import { createServer, type Http2Server, type ServerHttp2Session } from "node:http2"
-import type { AddressInfo } from "node:net"
+import {
+  createServer,
+  type Http2Server,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type ServerHttp2Session,
+} from "node:http2"
+import { type AddressInfo, createServer as createTcpServer, type Server, type Socket } from "node:net"
 import type { MessageInitShape } from "@bufbuild/protobuf"
 import type { ConnectRouter } from "@connectrpc/connect"
 import { connectNodeAdapter } from "@connectrpc/connect-node"
@@ -31,6 +37,23 @@ export interface LabBehaviour {
   route: (router: ConnectRouter) => void
 }
 
+/** What may be wrong with how it answers; of all but `hangs`, Describe is as it should be. */
+export type LabFault =
+  /** Nothing is answered, on connections that stay open. */
+  | "hangs"
+  /** Answers are no messages. */
+  | "garbage"
+  /** Answers are messages of `HUGE_ANSWER_BYTES`. */
+  | "huge"
+  /** Answers come `LATE_MS` after they were asked for. */
+  | "late"
+  /** Connections are cut in the middle of each answer. */
+  | "cut"
+
+/** Bytes of a huge answer. */
+export const HUGE_ANSWER_BYTES = 100_000_000
+const HUGE_PIECE = Buffer.alloc(65_536)
+
 /** A plugin that runs. */
 export class LabPlugin implements AsyncDisposable {
   readonly behaviour: LabBehaviour
@@ -42,7 +65,14 @@ export class LabPlugin implements AsyncDisposable {
   readonly observed: pluginHooksV1.ObserveRequest[] = []
   /** Calls of Describe. */
   readonly described: pluginV1.DescribeRequest[] = []
+  /** What is wrong with it; changed at any time. */
+  fault: LabFault | null = null
+  /** Milliseconds that late answers come after they were asked for. */
+  lateMs = 0
+  /** Most bytes that were taken of a huge answer. */
+  hugeBytes = 0
   #server: Http2Server | null = null
+  #garbage: { readonly server: Server; readonly sockets: Set<Socket> } | null = null
   readonly #sessions = new Set<ServerHttp2Session>()
   readonly #wakes = new Set<Wake>()
   #port = 0
@@ -82,11 +112,15 @@ export class LabPlugin implements AsyncDisposable {
 
   /** Listens, on the same port as before. */
   async listen(): Promise<void> {
-    const server = createServer((request, response) =>
-      connectNodeAdapter({ routes: router => this.#routes(router) })(request, response),
-    )
+    if (this.#garbage !== null) this.die()
+    const answer = (request: Http2ServerRequest, response: Http2ServerResponse): void =>
+      connectNodeAdapter({ routes: router => this.#routes(router) })(request, response)
+    const server = createServer((request, response) => {
+      if (!this.#misbehaves(request, response, answer)) answer(request, response)
+    })
     server.on("session", session => {
       this.#sessions.add(session)
+      session.on("error", () => {})
       session.on("close", () => this.#sessions.delete(session))
     })
     await new Promise<void>(resolve => server.listen(this.#port, "127.0.0.1", resolve))
@@ -98,12 +132,80 @@ export class LabPlugin implements AsyncDisposable {
   die(): void {
     this.#server?.close()
     this.#server = null
+    this.cut()
+    this.#garbage?.server.close()
+    for (const socket of this.#garbage?.sockets ?? []) socket.destroy()
+    this.#garbage = null
+  }
+
+  /** Cuts its connections; new ones are taken. */
+  cut(): void {
     for (const session of this.#sessions) session.destroy()
+  }
+
+  /** Dies; on its port something answers that speaks no HTTP/2, until `die` or `listen`. */
+  async garble(): Promise<void> {
+    this.die()
+    const sockets = new Set<Socket>()
+    const server = createTcpServer(socket => {
+      sockets.add(socket)
+      socket.on("error", () => {})
+      socket.write("220 mail.example ESMTP\r\n")
+    })
+    this.#garbage = { server, sockets }
+    await new Promise<void>(resolve => server.listen(this.#port, "127.0.0.1", resolve))
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     this.die()
     return Promise.resolve()
+  }
+
+  /** @returns whether the request is answered otherwise than it should be */
+  #misbehaves(
+    request: Http2ServerRequest,
+    response: Http2ServerResponse,
+    answer: (request: Http2ServerRequest, response: Http2ServerResponse) => void,
+  ): boolean {
+    const { fault } = this
+    if (fault === null) return false
+    if (fault === "hangs") return true
+    if (request.url.endsWith("/Describe")) return false
+    if (fault === "late") {
+      setTimeout(() => answer(request, response), this.lateMs)
+      return true
+    }
+    request.resume()
+    const head = Buffer.alloc(5)
+    response.writeHead(200, { "content-type": "application/grpc" })
+    response.on("error", () => {})
+    switch (fault) {
+      case "garbage":
+        head.writeUInt32BE(8, 1)
+        response.addTrailers({ "grpc-status": "0" })
+        response.end(Buffer.concat([head, Buffer.alloc(8, 0xff)]))
+        break
+      case "cut":
+        head.writeUInt32BE(1000, 1)
+        response.write(Buffer.concat([head, Buffer.alloc(500)]), () => request.stream.session?.destroy())
+        break
+      case "huge": {
+        head.writeUInt32BE(HUGE_ANSWER_BYTES, 1)
+        response.write(head)
+        let taken = 0
+        const more = (): void => {
+          if (taken >= HUGE_ANSWER_BYTES || response.destroyed || request.stream.destroyed) return
+          response.write(HUGE_PIECE, error => {
+            if (error !== null && error !== undefined) return
+            taken += HUGE_PIECE.length
+            this.hugeBytes = Math.max(this.hugeBytes, taken)
+            more()
+          })
+        }
+        more()
+      }
+    }
+    return true
   }
 
   #routes(router: ConnectRouter): void {

@@ -15,6 +15,7 @@ import { objectKey } from "../cluster/mod.ts"
 import type { Log } from "../log.ts"
 import { amendRequest, MAX_AMENDED_PORTS, readAmendments, type ToldPort, toldPorts } from "./amendments.ts"
 import { HookCalls, reasonOf } from "./hook_calls.ts"
+import { keepStream, pause, type StreamKeeper, takeAnswers, tell } from "./hook_stream.ts"
 import {
   readSupply,
   replaceRecords,
@@ -25,7 +26,7 @@ import {
   unansweredPolicies,
 } from "./supplied_policies.ts"
 import type { WindowFeed } from "./window_feed.ts"
-import { TOLD_AFTER_MS, Told, type ToldChange, Wake } from "./told.ts"
+import { Told, Wake } from "./told.ts"
 
 /** Version of the plugin API that is spoken here. */
 export const PLUGIN_API = "v1"
@@ -39,8 +40,6 @@ export const RECONNECT_MAX_MS = 5_000
 export const DESCRIBE_AGAIN_MS = 15_000
 /** A plugin that is wrong about itself is asked again after this. */
 export const INVALID_RETRY_MS = 5_000
-/** Answers of a stream are taken this far apart at least; what comes faster waits with the plugin. */
-export const MIN_ANSWER_GAP_MS = 20
 /**
  * How long the first policies and amendments of a plugin are waited for, whatever its deadline: a process that has begun tells
  * proxies nothing meanwhile, and those of new pods wait as long for their first answer.
@@ -48,6 +47,26 @@ export const MIN_ANSWER_GAP_MS = 20
 export const FIRST_ANSWER_MS = 2_000
 /** Longest message of a plugin. */
 export const MAX_PLUGIN_MESSAGE_BYTES = 4_194_304
+
+/** When a link does what. Milliseconds. */
+export interface LinkPace {
+  readonly describeTimeoutMs: number
+  readonly describeAgainMs: number
+  readonly reconnectMinMs: number
+  readonly reconnectMaxMs: number
+  readonly invalidRetryMs: number
+  readonly firstAnswerMs: number
+}
+
+/** Pace of a control plane. */
+export const LINK_PACE: LinkPace = {
+  describeTimeoutMs: DESCRIBE_TIMEOUT_MS,
+  describeAgainMs: DESCRIBE_AGAIN_MS,
+  reconnectMinMs: RECONNECT_MIN_MS,
+  reconnectMaxMs: RECONNECT_MAX_MS,
+  invalidRetryMs: INVALID_RETRY_MS,
+  firstAnswerMs: FIRST_ANSWER_MS,
+}
 
 /** What a plugin is to the control plane. */
 export type PluginState = "Connecting" | "Ready" | "Degraded" | "Unreachable" | "Invalid"
@@ -85,6 +104,8 @@ export interface LinkOptions {
   readonly log: Log
   /** Monotonic clock, milliseconds. */
   readonly nowMs: () => number
+  /** Default: the limits of this file. */
+  readonly pace?: LinkPace
   /** Windows for the Telemetry hook; absent in a process without figures. */
   readonly windows?: WindowFeed
   /** Told whenever the state has changed. */
@@ -108,7 +129,10 @@ export class PluginLink {
   readonly #context: pluginV1.Context
   readonly #ending = new AbortController()
   #way: Way | null = null
-  #pauseMs = RECONNECT_MIN_MS
+  readonly #pace: LinkPace
+  #pauseMs: number
+  /** What is wrong with streams, by hook. */
+  readonly #faults = new Map<PluginHook, string>()
   #schema = ""
   #check: ConfigurationCheck = () => []
   #policies: readonly PolicyRecord[] = []
@@ -125,6 +149,8 @@ export class PluginLink {
   constructor(plugin: Plugin, options: LinkOptions, before?: PluginLink) {
     this.plugin = plugin
     this.#options = options
+    this.#pace = options.pace ?? LINK_PACE
+    this.#pauseMs = this.#pace.reconnectMinMs
     this.#context = create(pluginV1.ContextSchema, {
       plugin: plugin.name,
       configuration: structOf(plugin.configuration),
@@ -139,7 +165,7 @@ export class PluginLink {
     if (before !== undefined) {
       const { policies, amendments } = before.#handOver()
       if (this.hooks.has("Policy")) this.#policies = policies
-      else this.#apply(policies, [])
+      this.#apply(before.#inForce(policies), this.#inForce(this.#policies))
       const kept = this.hooks.has("Destination")
         ? amendments.map(one => ({ ...one, order: plugin.order }))
         : []
@@ -155,6 +181,11 @@ export class PluginLink {
   /** Its policies and amendments are there, or were waited for long enough. */
   get settled(): Promise<void> {
     return this.#settled.promise
+  }
+
+  /** What it supplies, in force or, in mode Audit, not. */
+  get policies(): readonly PolicyRecord[] {
+    return this.#policies
   }
 
   /** Workloads may differ from what was told. */
@@ -183,16 +214,17 @@ export class PluginLink {
   ): Promise<Answer> {
     const calls = this.hooks.get(hook)
     if (calls === undefined) throw new Error(`the plugin "${this.plugin.name}" has no hook ${hook}`)
-    return await calls.call(async options => {
-      const client = this.client(service)
-      try {
-        return await make(client, this.#context, options)
-      } catch (error) {
-        // It may be gone: whether it is is found out at once.
-        if (error instanceof ConnectError && error.code === Code.Unavailable) this.#doubt.wake()
-        throw error
-      }
-    })
+    try {
+      const answer = await calls.call(
+        async options => await make(this.client(service), this.#context, options),
+      )
+      if (this.state === "Degraded") this.#judge()
+      return answer
+    } catch (error) {
+      // It may be gone: whether it is is found out at once.
+      if ((error instanceof ConnectError && error.code === Code.Unavailable) || calls.open) this.#doubt.wake()
+      throw error
+    }
   }
 
   /** A client for what has no deadline. @throws Error with a sentence where the plugin is not there */
@@ -204,8 +236,18 @@ export class PluginLink {
   /** Ends it, and takes back what the plugin answered. */
   stop(): void {
     const { policies, amendments } = this.#handOver()
-    this.#apply(policies, [])
+    this.#apply(this.#inForce(policies), [])
     this.#applyAmendments(amendments, [])
+  }
+
+  /** Policies that count: all, or none in mode Audit. */
+  #inForce(policies: readonly PolicyRecord[]): readonly PolicyRecord[] {
+    return this.hooks.get("Policy")?.settings.mode === "Audit" ? [] : policies
+  }
+
+  #supplyNow(policies: readonly PolicyRecord[]): void {
+    this.#apply(this.#inForce(this.#policies), this.#inForce(policies))
+    this.#policies = policies
   }
 
   /** Ends it; what the plugin answered stays. */
@@ -224,17 +266,13 @@ export class PluginLink {
   /** Waits for the first answer of a stream; without one in its time, a hook with failurePolicy Fail closes what it says. */
   #await(hook: PluginHook): void {
     const settings = this.hooks.get(hook)?.settings
-    if (settings === undefined || this.#answered.has(hook)) return
+    if (settings === undefined || settings.mode === "Audit" || this.#answered.has(hook)) return
     const giveUp = (): void => {
       this.#awaited.delete(hook)
-      if (hook === "Policy") {
-        const closing = unansweredPolicies(this.plugin.name, settings)
-        this.#apply(this.#policies, closing)
-        this.#policies = closing
-      }
+      if (hook === "Policy") this.#supplyNow(unansweredPolicies(this.plugin.name, settings))
       this.#settleIfDone()
     }
-    this.#awaited.set(hook, setTimeout(giveUp, FIRST_ANSWER_MS))
+    this.#awaited.set(hook, setTimeout(giveUp, this.#pace.firstAnswerMs))
   }
 
   #hasAnswered(hook: PluginHook): void {
@@ -250,6 +288,7 @@ export class PluginLink {
 
   async #run(): Promise<void> {
     const { signal } = this.#ending
+    const { reconnectMinMs, reconnectMaxMs, invalidRetryMs } = this.#pace
     while (!signal.aborted) {
       let pauseMs: number
       const round = new AbortController()
@@ -259,16 +298,18 @@ export class PluginLink {
         const way = this.#options.way(this.plugin)
         this.#way = way
         await this.#describe(way.transport)
-        this.#become("Ready", "")
-        this.#pauseMs = RECONNECT_MIN_MS
+        for (const calls of this.hooks.values()) calls.tryAgain()
+        this.#faults.clear()
+        this.#judge()
+        this.#pauseMs = reconnectMinMs
         await this.#serve(way.transport, round)
-        pauseMs = RECONNECT_MIN_MS
+        pauseMs = reconnectMinMs
       } catch (error) {
         if (signal.aborted) break
         const invalid = error instanceof InvalidPlugin
         this.#become(invalid ? "Invalid" : "Unreachable", reasonOf(error))
-        pauseMs = invalid ? INVALID_RETRY_MS : this.#pauseMs
-        this.#pauseMs = Math.min(this.#pauseMs * 2, RECONNECT_MAX_MS)
+        pauseMs = invalid ? invalidRetryMs : this.#pauseMs
+        this.#pauseMs = Math.min(this.#pauseMs * 2, reconnectMaxMs)
       } finally {
         round.abort()
         signal.removeEventListener("abort", end)
@@ -281,14 +322,20 @@ export class PluginLink {
 
   async #describe(transport: Transport): Promise<void> {
     const { name, configuration } = this.plugin
-    const answer = await createClient(pluginV1.PluginService, transport).describe(
-      {
-        context: this.#context,
-        apiVersions: [PLUGIN_API],
-        conduitVersion: this.#options.version,
-      },
-      { timeoutMs: DESCRIBE_TIMEOUT_MS, signal: this.#ending.signal },
-    )
+    const { describeTimeoutMs } = this.#pace
+    const signal = AbortSignal.any([this.#ending.signal, AbortSignal.timeout(describeTimeoutMs)])
+    const answer = await createClient(pluginV1.PluginService, transport)
+      .describe(
+        {
+          context: this.#context,
+          apiVersions: [PLUGIN_API],
+          conduitVersion: this.#options.version,
+        },
+        { signal },
+      )
+      .catch(error => {
+        throw signal.aborted ? new Error(`it did not answer Describe within ${describeTimeoutMs} ms`) : error
+      })
     this.describedName = reasonOf(answer.name)
     this.version = reasonOf(answer.version)
     if (!answer.apiVersions.includes(PLUGIN_API)) {
@@ -315,133 +362,121 @@ export class PluginLink {
     }
   }
 
-  /** Keeps the streams; describes the plugin again now and then. @throws whatever ends it */
+  /** Keeps the streams; describes the plugin again now and then. @throws what Describe does */
   async #serve(transport: Transport, round: AbortController): Promise<void> {
+    const { signal } = round
     const streams: Promise<void>[] = []
     const policy = this.hooks.get("Policy")
-    if (policy !== undefined) streams.push(this.#supply(transport, policy, round.signal))
+    if (policy !== undefined) streams.push(this.#supply(transport, this.#keeper(policy), signal))
     const destination = this.hooks.get("Destination")
-    if (destination !== undefined) streams.push(this.#amend(transport, destination, round.signal))
+    if (destination !== undefined) streams.push(this.#amend(transport, this.#keeper(destination), signal))
     const telemetry = this.hooks.get("Telemetry")
     const { windows } = this.#options
     if (telemetry !== undefined && windows !== undefined)
-      streams.push(this.#observe(transport, telemetry, windows, round.signal))
-    const again = async (): Promise<void> => {
+      streams.push(this.#observe(transport, this.#keeper(telemetry), windows, signal))
+    try {
       for (;;) {
-        await Promise.race([pause(DESCRIBE_AGAIN_MS, round.signal), this.#doubt.wait()])
-        if (round.signal.aborted) return
+        await Promise.race([pause(this.#pace.describeAgainMs, signal), this.#doubt.wait()])
+        if (signal.aborted) return
         await this.#describe(transport)
         this.#judge()
       }
+    } finally {
+      round.abort()
+      // They end with the round; what they say of that is of no interest.
+      await Promise.allSettled(streams)
     }
-    await Promise.race([...streams, again()]).finally(() => round.abort())
-    // The others end with the round; what they say of that is of no interest.
-    await Promise.allSettled(streams)
-    if (!this.#ending.signal.aborted) throw new Error("it has ended a stream")
   }
 
-  async #supply(transport: Transport, calls: HookCalls, signal: AbortSignal): Promise<void> {
+  #keeper(calls: HookCalls): StreamKeeper {
+    const hook = calls.settings.name
+    return {
+      calls,
+      nowMs: this.#options.nowMs,
+      minPauseMs: this.#pace.reconnectMinMs,
+      maxPauseMs: this.#pace.reconnectMaxMs,
+      onBroken: () => this.#doubt.wake(),
+      onFault: fault => {
+        if (fault === "") this.#faults.delete(hook)
+        else this.#faults.set(hook, fault)
+        // What is unreachable or invalid is so for as long as it does not describe itself.
+        if (this.#way !== null) this.#judge()
+      },
+    }
+  }
+
+  async #supply(transport: Transport, keeper: StreamKeeper, round: AbortSignal): Promise<void> {
     const client = createClient(pluginPolicyV1.PolicyHookService, transport)
     const { store } = this.#options
-    const told = new Told<ToldWorkload>(() => toldWorkloads(store))
-    const first = create(pluginPolicyV1.SupplyRequestSchema, { context: this.#context })
-    const requests = tell(first, told, this.#workloads, supplyRequest, signal)
-    await this.#answers(calls, client.supply(requests, { signal }), answer => {
-      const policies = readSupply(this.plugin.name, answer)
-      this.#apply(this.#policies, policies)
-      this.#policies = policies
-      this.#hasAnswered("Policy")
+    await keepStream(keeper, round, async (signal, well) => {
+      const told = new Told<ToldWorkload>(() => toldWorkloads(store))
+      const first = create(pluginPolicyV1.SupplyRequestSchema, { context: this.#context })
+      const requests = tell(first, told, this.#workloads, supplyRequest, signal)
+      const take = (answer: pluginPolicyV1.SupplyResponse): void => {
+        this.#supplyNow(readSupply(this.plugin.name, answer))
+        this.#hasAnswered("Policy")
+      }
+      await takeAnswers(keeper, client.supply(requests, { signal }), take, signal, well)
     })
   }
 
-  async #amend(transport: Transport, calls: HookCalls, signal: AbortSignal): Promise<void> {
+  async #amend(transport: Transport, keeper: StreamKeeper, round: AbortSignal): Promise<void> {
     const client = createClient(pluginDestinationV1.DestinationHookService, transport)
     const { store } = this.#options
-    const told = new Told<ToldPort>(() => toldPorts(store))
-    const first = create(pluginDestinationV1.AmendRequestSchema, { context: this.#context })
-    const requests = tell(first, told, this.#ports, amendRequest, signal)
-    // What the last stream was answered holds until this one is answered: what it does not name then is taken back.
-    let stale: Map<string, AmendmentRecord> | null = new Map(this.#amendments)
-    await this.#answers(calls, client.amend(requests, { signal }), answer => {
-      const amendments = readAmendments(this.plugin, answer)
-      const next = new Map(this.#amendments)
-      if (stale !== null) for (const key of stale.keys()) next.delete(key)
-      stale = null
-      for (const one of amendments) {
-        if (one.add.length === 0 && one.change.size === 0) next.delete(objectKey(one))
-        else next.set(objectKey(one), one)
+    await keepStream(keeper, round, async (signal, well) => {
+      const told = new Told<ToldPort>(() => toldPorts(store))
+      const first = create(pluginDestinationV1.AmendRequestSchema, { context: this.#context })
+      const requests = tell(first, told, this.#ports, amendRequest, signal)
+      // What the last stream was answered holds until this one is answered: what it does not name then is taken back.
+      let stale: Map<string, AmendmentRecord> | null = new Map(this.#amendments)
+      const take = (answer: pluginDestinationV1.AmendResponse): void => {
+        const amendments = readAmendments(this.plugin, answer)
+        const next = new Map(this.#amendments)
+        if (stale !== null) for (const key of stale.keys()) next.delete(key)
+        for (const one of amendments) {
+          if (one.add.length === 0 && one.change.size === 0) next.delete(objectKey(one))
+          else next.set(objectKey(one), one)
+        }
+        if (next.size > MAX_AMENDED_PORTS)
+          throw new Error(`it amends ${next.size} ports of Services, more than ${MAX_AMENDED_PORTS}`)
+        stale = null
+        this.#applyAmendments([...this.#amendments.values()], [...next.values()])
+        this.#amendments = next
+        this.#hasAnswered("Destination")
       }
-      if (next.size > MAX_AMENDED_PORTS)
-        throw new Error(`it amends ${next.size} ports of Services, more than ${MAX_AMENDED_PORTS}`)
-      this.#applyAmendments([...this.#amendments.values()], [...next.values()])
-      this.#amendments = next
-      this.#hasAnswered("Destination")
+      await takeAnswers(keeper, client.amend(requests, { signal }), take, signal, well)
     })
   }
 
   async #observe(
     transport: Transport,
-    calls: HookCalls,
+    keeper: StreamKeeper,
     windows: WindowFeed,
-    signal: AbortSignal,
+    round: AbortSignal,
   ): Promise<void> {
     const client = createClient(pluginHooksV1.TelemetryHookService, transport)
     const context = this.#context
-    const tell = async function* () {
-      yield { context }
-      for await (const told of windows.read(signal)) {
-        yield told
-        // What has been asked for again was read.
-        calls.succeeded(0)
-      }
-    }
-    try {
-      await client.observe(tell(), { signal })
-    } catch (error) {
-      if (!signal.aborted) calls.failed(error, 0)
-      throw error
-    }
-  }
-
-  /** Takes answers one by one; one that is not as it should be counts as an error and changes nothing. */
-  async #answers<Answer>(
-    calls: HookCalls,
-    stream: AsyncIterable<Answer>,
-    take: (answer: Answer) => void,
-  ): Promise<void> {
-    const { nowMs } = this.#options
-    const { name, deadlineMs } = calls.settings
-    const late = setTimeout(() => {
-      const why = `it has not answered the stream of ${name} within ${deadlineMs} ms, which it is to do with what it has`
-      calls.failed(new Error(why), deadlineMs)
-      this.#become("Degraded", why)
-    }, deadlineMs)
-    try {
-      for await (const answer of stream) {
-        clearTimeout(late)
-        const before = nowMs()
-        try {
-          take(answer)
-          calls.succeeded(nowMs() - before)
-          this.#judge()
-        } catch (error) {
-          calls.failed(error, nowMs() - before)
-          this.#become("Degraded", `an answer of it is refused, the last good one holds: ${reasonOf(error)}`)
+    await keepStream(keeper, round, async (signal, well) => {
+      const windowsTold = async function* () {
+        yield { context }
+        for await (const told of windows.read(signal)) {
+          yield told
+          // What has been asked for again was read.
+          keeper.calls.succeeded(0)
+          keeper.onFault("")
+          well()
         }
-        await pause(MIN_ANSWER_GAP_MS, this.#ending.signal)
       }
-    } catch (error) {
-      if (!this.#ending.signal.aborted) calls.failed(error, 0)
-      throw error
-    } finally {
-      clearTimeout(late)
-    }
+      await client.observe(windowsTold(), { signal })
+    })
   }
 
   /** It has answered: it is well, unless a hook is not called for now. */
   #judge(): void {
+    const [fault] = this.#faults.values()
     const open = [...this.hooks].find(([, calls]) => calls.open)
-    if (open === undefined) this.#become("Ready", "")
+    if (fault !== undefined) this.#become("Degraded", fault)
+    else if (open === undefined) this.#become("Ready", "")
     else this.#become("Degraded", `${open[0]} is not called for a while: ${open[1].figures().lastError}`)
   }
 
@@ -464,42 +499,4 @@ export class PluginLink {
   #applyAmendments(before: readonly AmendmentRecord[], after: readonly AmendmentRecord[]): void {
     this.#options.store.apply(replaceRecords(before, after))
   }
-}
-
-/** What a stream tells: who is asked, all there is, and what changes from then on. */
-async function* tell<Item, Message>(
-  first: Message,
-  told: Told<Item>,
-  wake: Wake,
-  message: (change: ToldChange<Item>, complete: boolean) => Message,
-  signal: AbortSignal,
-): AsyncGenerator<Message> {
-  yield first
-  yield message(told.next(), true)
-  const end = (): void => wake.wake()
-  signal.addEventListener("abort", end)
-  try {
-    for (;;) {
-      await wake.wait()
-      if (signal.aborted) return
-      await pause(TOLD_AFTER_MS, signal)
-      const change = told.next()
-      if (change.changed.length + change.removed.length > 0) yield message(change, false)
-    }
-  } finally {
-    signal.removeEventListener("abort", end)
-  }
-}
-
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return
-  await new Promise<void>(resolve => {
-    const timer = setTimeout(done, ms)
-    function done(): void {
-      clearTimeout(timer)
-      signal.removeEventListener("abort", done)
-      resolve()
-    }
-    signal.addEventListener("abort", done)
-  })
 }

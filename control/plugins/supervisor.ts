@@ -8,6 +8,7 @@ import {
   pluginAddressText,
 } from "../../deploy/plugin_object/mod.ts"
 import type { pluginV1 } from "../../protos/mod.ts"
+import type { PolicyRecord } from "../cluster/mod.ts"
 import type { Metric } from "../serve/mod.ts"
 import { reasonOf } from "./hook_calls.ts"
 import { type LinkOptions, PluginLink, type PluginState } from "./link.ts"
@@ -99,6 +100,24 @@ export class PluginSupervisor {
     return await link.ask(hook, service, make)
   }
 
+  /** Counts that a plugin refused what it was asked about. */
+  refused(name: string, hook: PluginHook): void {
+    this.#links.get(name)?.hooks.get(hook)?.refused()
+  }
+
+  /** Whether what a hook says is in force: not in mode Audit. */
+  enforces(name: string, hook: PluginHook): boolean {
+    return this.#links.get(name)?.hooks.get(hook)?.settings.mode !== "Audit"
+  }
+
+  /** Policies that a plugin supplies, in force or, in mode Audit, not; null where no such plugin has the hook Policy. */
+  supplied(name: string): { readonly inForce: boolean; readonly policies: readonly PolicyRecord[] } | null {
+    const link = this.#links.get(name)
+    const calls = link?.hooks.get("Policy")
+    if (link === undefined || calls === undefined) return null
+    return { inForce: calls.settings.mode !== "Audit", policies: link.policies }
+  }
+
   /** A client of one plugin, for streams. @throws Error with a sentence where it is not there */
   client<Service extends DescService>(name: string, service: Service): Client<Service> {
     const link = this.#links.get(name)
@@ -142,7 +161,7 @@ export class PluginSupervisor {
         labels: { plugin: plugin.name },
       },
       ...[...hooks].flatMap(([hook, calls]) => {
-        const { calls: made, errors } = calls.figures()
+        const { calls: made, errors, refused } = calls.figures()
         const labels = { plugin: plugin.name, hook }
         return [
           {
@@ -157,6 +176,13 @@ export class PluginSupervisor {
             help: "Those of them that failed.",
             type: "counter" as const,
             value: errors,
+            labels,
+          },
+          {
+            name: "plugin_refusals_total",
+            help: "Answers by which plugins refused what they were asked about; in mode Audit they are not in force.",
+            type: "counter" as const,
+            value: refused,
             labels,
           },
         ]

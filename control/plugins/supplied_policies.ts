@@ -1,7 +1,7 @@
 // The Policy hook: AuthorizationPolicies that plugins supply. They are read as those of the cluster are, and stand beside
 // them in the model of the cluster, so that they are compiled, explained and judged alike, and are gone with their plugin.
 import { create, type JsonObject } from "@bufbuild/protobuf"
-import type { PluginHookSettings } from "../../deploy/plugin_object/mod.ts"
+import { isDnsLabel, MAX_SUPPLIED_POLICIES, type PluginHookSettings } from "../../deploy/plugin_object/mod.ts"
 import {
   dottedField,
   POLICY_API_VERSION,
@@ -12,13 +12,8 @@ import { pluginPolicyV1 } from "../../protos/mod.ts"
 import type { ClusterChange, ClusterStore, PolicyRecord } from "../cluster/mod.ts"
 import { objectKey } from "../cluster/mod.ts"
 
-/** Policies of one plugin: each is looked at for each connection to the pods that it targets. */
-export const MAX_SUPPLIED_POLICIES = 1000
-
 /** Name of the policy that stands in for those of a plugin that has never answered. */
 const UNANSWERED = "unanswered"
-
-const NAME = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/
 
 /**
  * Reads what a plugin supplies; names of its policies are `PLUGIN:NAME`.
@@ -32,8 +27,8 @@ export function readSupply(plugin: string, answer: pluginPolicyV1.SupplyResponse
   const records = new Map<string, PolicyRecord>()
   for (const [index, { namespace, name, spec, reason }] of policies.entries()) {
     const which = `policies[${index}]`
-    if (!NAME.test(name)) throw new Error(`${which}.name ${JSON.stringify(name)} is no DNS label`)
-    if (!NAME.test(namespace))
+    if (!isDnsLabel(name)) throw new Error(`${which}.name ${JSON.stringify(name)} is no DNS label`)
+    if (!isDnsLabel(namespace))
       throw new Error(`${which}.namespace ${JSON.stringify(namespace)} is no namespace`)
     const raw = {
       ...{ apiVersion: POLICY_API_VERSION, kind: POLICY_KIND },

@@ -1,6 +1,7 @@
 // One proxy's stream of questions about requests: who it is, once, then each question answered by the plugin that it names.
 // A proxy is believed what it says of a request, and nothing of itself.
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf"
+import { MAX_ASK_CACHE_MS, MAX_ASK_REASON_BYTES } from "../../deploy/plugin_object/mod.ts"
 import { type pluginPolicyV1, policyAskV1 } from "../../protos/mod.ts"
 import type { ClusterStore, PodRecord } from "../cluster/mod.ts"
 import {
@@ -16,12 +17,6 @@ import type { PodName } from "./watch.ts"
 
 /** Questions of one proxy that wait for their answers: a few more than it has on its own account. */
 export const MAX_QUESTIONS_PER_PROXY = 1_100
-
-/** Longest reason that is passed on to callers. */
-export const MAX_ASK_REASON_CHARS = 1_024
-
-/** Longest time that an answer may be kept, milliseconds. */
-export const MAX_ASK_CACHE_MS = 300_000
 
 const { AskDecision } = policyAskV1
 
@@ -124,7 +119,7 @@ export class AskStream implements GrpcStreamHandler {
       })
       return {
         decision: DECISIONS[decision] ?? AskDecision.UNSPECIFIED,
-        reason: reason.slice(0, MAX_ASK_REASON_CHARS),
+        reason: reason.slice(0, MAX_ASK_REASON_BYTES),
         cacheMs: Math.min(cacheMs, MAX_ASK_CACHE_MS),
       }
     } catch {

@@ -70,11 +70,12 @@ export async function* askProxies(
   const pods = proxiesOf(store, selector)
   for (let begin = 0; begin < pods.length && !signal.aborted; begin += PROXIES_AT_ONCE) {
     const some = pods.slice(begin, begin + PROXIES_AT_ONCE)
-    yield* await Promise.all(some.map(pod => ask(pod, question, signal, options)))
+    yield* await Promise.all(some.map(pod => askPod(pod, question, signal, options)))
   }
 }
 
-async function ask(
+/** Asks the admin port of one pod. */
+export async function askPod(
   pod: PodRecord,
   { path, maxBytes }: ProxyQuestion,
   signal: AbortSignal,

@@ -23,6 +23,8 @@ export interface AdminOptions {
   readonly notReady: () => string
   /** Figures of the process. */
   readonly metrics: () => readonly Metric[]
+  /** What other processes of the control plane ask for: JSON by path. Default: nothing. */
+  readonly pages?: Readonly<Record<string, () => string>>
 }
 
 /**
@@ -30,15 +32,21 @@ export interface AdminOptions {
  *
  * @throws Error with a sentence for a person when the port cannot be listened on
  */
-export function serveAdmin({ host, port, notReady, metrics }: AdminOptions): Promise<Listening> {
+export function serveAdmin({ host, port, notReady, metrics, pages = {} }: AdminOptions): Promise<Listening> {
   const onRequest: RequestHandler = (request, response) => {
-    const answer = (status: number, body: string): void => {
+    const answer = (
+      status: number,
+      body: string,
+      type = "text/plain; version=0.0.4; charset=utf-8",
+    ): void => {
       response.statusCode = status
-      response.setHeader("content-type", "text/plain; version=0.0.4; charset=utf-8")
+      response.setHeader("content-type", type)
       response.end(request.method === "HEAD" ? "" : body)
     }
     if (request.method !== "GET" && request.method !== "HEAD") return answer(405, "only GET is served here\n")
-    const path = request.url?.split("?", 1)[0]
+    const path = request.url?.split("?", 1)[0] ?? ""
+    const page = Object.hasOwn(pages, path) ? pages[path] : undefined
+    if (page !== undefined) return answer(200, page(), "application/json")
     if (path === "/live") return answer(200, "live\n")
     if (path === "/metrics") return answer(200, prometheusText(metrics()))
     if (path !== "/ready") return answer(404, "only /live, /ready and /metrics are served here\n")

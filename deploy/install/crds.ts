@@ -7,6 +7,7 @@ import {
   PLUGIN_API_VERSION,
   PLUGIN_HOOKS,
   PLUGIN_KIND,
+  PLUGIN_MODES,
   PLUGIN_PLURAL,
 } from "../plugin_object/mod.ts"
 import {
@@ -333,6 +334,12 @@ function pluginSpec(): object {
         required: ["name"],
         properties: {
           name: { type: "string", enum: [...PLUGIN_HOOKS] },
+          mode: {
+            type: "string",
+            enum: [...PLUGIN_MODES],
+            description:
+              "Audit asks it and counts what it would refuse; conduit policy what-if shows it. Enforce is the default.",
+          },
           deadline,
           failurePolicy,
           namespaces: {

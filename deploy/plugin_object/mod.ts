@@ -1,5 +1,28 @@
 // The face of deploy/plugin_object: Plugin objects as people write them, and what their plugins say of configurations.
 export {
+  isDnsLabel,
+  isPort,
+  isZone,
+  MAX_ADDED_ENDPOINTS,
+  MAX_ASK_CACHE_MS,
+  MAX_ASK_REASON_BYTES,
+  MAX_CHANGED_ENDPOINTS,
+  MAX_CHECK_LINES,
+  MAX_ENDPOINT_WEIGHT,
+  MAX_SUPPLIED_POLICIES,
+} from "./answer_rules.ts"
+export {
+  MAX_DESCRIPTOR_BYTES,
+  MAX_PANEL_COLUMNS,
+  MAX_PANEL_TITLE_CHARS,
+  MAX_PANEL_UNIT_CHARS,
+  MAX_PLUGIN_PANELS,
+  MAX_PLUGIN_SERVICES,
+  type OwnPanel,
+  type OwnServices,
+  readOwnServices,
+} from "./own_services.ts"
+export {
   type ConfigurationCheck,
   type ConfigurationComplaint,
   configurationCheck,
@@ -21,11 +44,13 @@ export {
   PLUGIN_FIELDS,
   PLUGIN_HOOKS,
   PLUGIN_KIND,
+  PLUGIN_MODES,
   PLUGIN_PLURAL,
   type Plugin,
   type PluginAddress,
   type PluginHook,
   type PluginHookSettings,
+  type PluginMode,
   pluginAddressText,
   type ReadPlugin,
   readPlugin,

@@ -35,6 +35,13 @@ export const FAILURE_POLICIES = ["Ignore", "Fail"] as const
 /** One of `FAILURE_POLICIES`. */
 export type FailurePolicy = (typeof FAILURE_POLICIES)[number]
 
+/** Whether what a hook says comes into force, or is only counted and shown. */
+export const PLUGIN_MODES = ["Enforce", "Audit"] as const
+/** One of `PLUGIN_MODES`. */
+export type PluginMode = (typeof PLUGIN_MODES)[number]
+/** Hooks that may refuse something, and so may be in mode Audit. */
+const AUDITED: readonly PluginHook[] = ["Policy", "Authorize", "Identity", "Injection"]
+
 /** Fields by the mapping that holds them; the custom resource definition has the same. */
 export const PLUGIN_FIELDS = {
   object: ["apiVersion", "kind", "metadata", "spec", "status"],
@@ -50,7 +57,7 @@ export const PLUGIN_FIELDS = {
     "configuration",
   ],
   service: ["namespace", "name", "port"],
-  hook: ["name", "deadline", "failurePolicy", "namespaces"],
+  hook: ["name", "mode", "deadline", "failurePolicy", "namespaces"],
   tls: ["caBundle", "serverName"],
 } as const
 
@@ -81,6 +88,9 @@ export interface PluginHookSettings {
   readonly name: PluginHook
   /** Milliseconds that a call may take; of a stream, that its first answer may. */
   readonly deadlineMs: number
+  /** Audit: it is asked, and what it says is counted and shown, and not in force. */
+  readonly mode: PluginMode
+  /** In mode Audit always Ignore, whatever the object has for the day on which it is enforced. */
   readonly failurePolicy: FailurePolicy
   /**
    * Of the hook Policy with failurePolicy Fail, else empty: namespaces whose pods take nothing as long as the plugin has
@@ -221,7 +231,12 @@ class Reader extends PolicyReader {
       const name = this.choice(hook.name, [...path, "name"], PLUGIN_HOOKS)
       const deadline = this.deadline(hook.deadline, [...path, "deadline"], deadlineMs)
       const policy = this.failurePolicy(hook.failurePolicy, [...path, "failurePolicy"], failurePolicy)
+      const mode =
+        (hook.mode === undefined ? null : this.choice(hook.mode, [...path, "mode"], PLUGIN_MODES)) ??
+        "Enforce"
       if (name === null) continue
+      if (mode === "Audit" && !AUDITED.includes(name))
+        this.add([...path, "mode"], `counts for hooks that may refuse something: ${AUDITED.join(", ")}`)
       if (name === "Injection" && deadline > MAX_INJECTION_DEADLINE_MS)
         this.add(
           [...path, "deadline"],
@@ -234,7 +249,12 @@ class Reader extends PolicyReader {
         [...path, "namespaces"],
         name === "Policy" && policy === "Fail",
       )
-      hooks.push({ name, deadlineMs: deadline, failurePolicy: policy, namespaces })
+      const audited = mode === "Audit"
+      hooks.push({
+        ...{ name, deadlineMs: deadline, mode },
+        failurePolicy: audited ? "Ignore" : policy,
+        namespaces: audited ? [] : namespaces,
+      })
     }
     return hooks
   }

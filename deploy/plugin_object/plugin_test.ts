@@ -27,8 +27,8 @@ test("a plugin has an address, hooks with deadlines of their own, an order and a
       name: "hours",
       address: { kind: "service", ...SERVICE },
       hooks: [
-        { name: "Policy", deadlineMs: 750, failurePolicy: "Fail", namespaces: ["shop"] },
-        { name: "Check", deadlineMs: 2000, failurePolicy: "Ignore", namespaces: [] },
+        { name: "Policy", deadlineMs: 750, mode: "Enforce", failurePolicy: "Fail", namespaces: ["shop"] },
+        { name: "Check", deadlineMs: 2000, mode: "Enforce", failurePolicy: "Ignore", namespaces: [] },
       ],
       order: 5,
       tls: null,
@@ -46,6 +46,13 @@ test("what is left out has defaults", () => {
     order: 0,
     configuration: {},
   })
+})
+
+test("a hook in mode Audit closes nothing, whatever its failurePolicy is", () => {
+  const hook = { name: "Policy", mode: "Audit", failurePolicy: "Fail", namespaces: ["shop"] }
+  expect(readPlugin(object({ address: "a:1", hooks: [hook] })).plugin?.hooks).toEqual([
+    { name: "Policy", deadlineMs: 500, mode: "Audit", failurePolicy: "Ignore", namespaces: [] },
+  ])
 })
 
 test.each([
@@ -93,6 +100,18 @@ test.each([
     { address: "a:1", hooks: [{ name: "Policy", namespaces: ["shop"] }] },
     "spec.hooks.0.namespaces",
     "with failurePolicy Fail only",
+  ],
+  [
+    "an audit of what refuses nothing",
+    { address: "a:1", hooks: [{ name: "Check", mode: "Audit" }] },
+    "spec.hooks.0.mode",
+    "counts for hooks that may refuse something",
+  ],
+  [
+    "an unknown mode",
+    { address: "a:1", hooks: [{ name: "Policy", mode: "Audt" }] },
+    "spec.hooks.0.mode",
+    'did you mean "Audit"',
   ],
   [
     "an unknown field",

@@ -24,4 +24,5 @@ export const DASHBOARD_CALLS = [
   "TimeSeries",
   "GatewayRoutes",
   "Plugins",
+  "PluginPanels",
 ] as const

@@ -11,6 +11,7 @@ import {
   type StatRowSchema,
   type TimePointSchema,
 } from "../../protos/mod.ts"
+import { PANELS } from "./simulated_panels.ts"
 
 /** How large the mesh is; namespaces share its Deployments evenly. */
 export interface MeshSize {
@@ -144,7 +145,7 @@ export async function simulateApi(size: MeshSize): Promise<SimulatedApi> {
                 {
                   ...{ name: "business-hours", address: "business-hours.plugins:9090" },
                   ...{ state: "Ready", version: "1.2.0" },
-                  hooks: [{ hook: "Policy", failurePolicy: "Ignore", ...quiet }],
+                  hooks: [{ hook: "Policy", mode: "Audit", refused: 12n, failurePolicy: "Ignore", ...quiet }],
                 },
                 {
                   ...{ name: "registry", address: "registry.plugins:9090", version: "0.4.1", order: 5 },
@@ -166,6 +167,7 @@ export async function simulateApi(size: MeshSize): Promise<SimulatedApi> {
               ],
             })
           },
+          pluginPanels: () => counted({ panels: PANELS }),
           timeSeries: ({ target, rangeMs }) => counted(timeSeries(target?.kind ?? "", all, rangeMs)),
           async *identities({ target }) {
             counts.calls++

@@ -10,6 +10,7 @@ import { compressed, webFiles, writeFiles } from "../../deploy/web/mod.ts"
 import { launchBrowser, openPage, picture, violations } from "../lab/browser.ts"
 import { tempFolder } from "../lab/temp_folder.ts"
 import { type SimulatedApi, simulateApi } from "./simulated_mesh.ts"
+import { HOSTILE, PANELS } from "./simulated_panels.ts"
 
 const PAGES = [
   "/",
@@ -171,3 +172,40 @@ for (const state of STATES)
     },
     LOOKS.length * 120_000,
   )
+
+test("panels of plugins are drawn as data: whatever their texts hold is text", async () => {
+  const { page, faults } = await openPage(browser, base, { scheme: "dark", width: 1024 })
+  await page.goto(`${base}/plugins`)
+  const panel = page.locator(".panel")
+  await panel.nth(PANELS.length - 1).waitFor()
+  const shown = HOSTILE.replace("\u202e", "⟨U+202E⟩")
+  expect(await panel.nth(3).locator("h2").textContent()).toBe(shown)
+  expect(await panel.nth(3).locator("li strong").first().textContent()).toBe(shown)
+  expect(await page.locator(".panel :is(img, b, u, script, a)").count()).toBe(0)
+  expect(await page.title()).not.toBe("owned")
+  expect(await panel.nth(0).locator("dd").allTextContents()).toEqual(["1,234.57 EUR", "8,123,456", "61.2 %"])
+  expect(await panel.nth(1).locator("tbody tr").nth(2).locator("td").allTextContents()).toEqual([
+    ...["team-2/app-2", "–", "1E-12 EUR"],
+  ])
+  expect(await panel.nth(1).textContent()).toContain("17 more rows not shown")
+  expect(await panel.nth(2).locator("figure").count()).toBe(2)
+  expect(await panel.nth(4).textContent()).toContain("registry: it did not answer within 500 ms")
+  for (const { scheme, width } of [
+    { scheme: "dark" as const, width: 1024 },
+    { scheme: "light" as const, width: 360 },
+  ]) {
+    const look = await openPage(browser, base, { scheme, width })
+    await look.page.goto(`${base}/plugins`)
+    await look.page
+      .locator(".panel")
+      .nth(PANELS.length - 1)
+      .waitFor()
+    const name = nameOf("/plugins", "panels", width, scheme)
+    await picture(look.page, name)
+    expect({ name, found: await violations(look.page) }).toEqual({ name, found: [] })
+    expect(look.faults).toEqual([])
+    await look.page.context().close()
+  }
+  expect(faults).toEqual([])
+  await page.context().close()
+}, 120_000)

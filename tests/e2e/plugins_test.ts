@@ -77,7 +77,7 @@ function plugin(
   name: string,
   configuration: object,
   order = 0,
-  hooks: readonly string[] = ["Policy", "Destination", "Authorize"],
+  hooks: readonly object[] = [{ name: "Policy" }, { name: "Destination" }, { name: "Authorize" }],
 ): object {
   return {
     apiVersion: "conduit.io/v1alpha1",
@@ -85,7 +85,7 @@ function plugin(
     metadata: { name },
     spec: {
       command: [process.execPath, join(PROJECT_ROOT, "tests/e2e/plugin_app.ts")],
-      hooks: hooks.map(hook => ({ name: hook })),
+      hooks,
       ...{ order, configuration, deadline: "2s" },
     },
   }
@@ -147,7 +147,12 @@ async function guestIs(outcome: "served" | "refused"): Promise<void> {
 }
 
 async function list(): Promise<
-  { name: string; state: string; version: string; hooks: { calls: number }[] }[]
+  {
+    name: string
+    state: string
+    version: string
+    hooks: { hook: string; calls: number; refused: number }[]
+  }[]
 > {
   const { stdout, stderr } = await mesh.cli("plugin", "list", "-o", "json")
   if (stdout === "") throw new Error(stderr)
@@ -160,6 +165,19 @@ test(
     await guestIs("served")
     const { failedEver } = await counts("buyer")
 
+    await mesh.apply(plugin("gate", { deny: ["guest"] }, 0, [{ name: "Policy", mode: "Audit" }]))
+    const tried = await until("what-if tells what it would refuse", async () => {
+      const { status, stdout } = await mesh.cli("policy", "what-if", "--plugin", "gate", "-o", "json")
+      return status === 1 && stdout.includes("denied") && stdout
+    })
+    expect(JSON.parse(tried)).toContainEqual(
+      expect.objectContaining({
+        change: "denied",
+        from: { namespace: "shop", kind: "deployment", name: "guest" },
+        after: expect.objectContaining({ policy: "shop/gate:no-guest" }),
+      }),
+    )
+    await guestIs("served")
     await mesh.apply(plugin("gate", { deny: ["guest"] }))
     await guestIs("refused")
     expect((await counts("guest")).last).toStartWith("403 ")
@@ -244,6 +262,11 @@ test(
     const { stdout } = await mesh.cli("explain", "--id", last.replace(/^.*id=/, ""))
     expect(stdout).toContain("AuthorizationPolicy shop/ask, rule 0")
     expect(stdout).toContain("plugin asked: guest may not see /")
+    // The policy service asks, and not the API that lists.
+    const [listed] = await list()
+    const hook = listed?.hooks.find(one => one.hook === "Authorize")
+    expect(hook?.calls).toBeGreaterThan(1)
+    expect(hook?.refused).toBeGreaterThan(0)
 
     const asked = (await mesh.pods()).find(
       ({ namespace, deployment: name }) => namespace === "conduit-plugins" && name === "asked",
@@ -268,7 +291,7 @@ test(
 test(
   "a plugin labels pods that are made after it, and refuses them for as long as it says so",
   async () => {
-    const teams = (team: string) => plugin("teams", { team }, 0, ["Injection"])
+    const teams = (team: string) => plugin("teams", { team }, 0, [{ name: "Injection" }])
     const service = {
       apiVersion: "v1",
       kind: "Service",

@@ -60,12 +60,18 @@ test(
       "the service tells of web",
       async () => {
         await statusOf(mesh)
-        return (await costs(mesh)).some(
-          ({ workload, cost }) => workload === "default/web" && Number(cost) >= 1,
-        )
+        return (await costs()).some(({ workload, cost }) => workload === "default/web" && Number(cost) >= 1)
       },
       mesh,
     )
+    const { panels } = await posted<{ panels: unknown[] }>("conduit.api.v1.ApiService/PluginPanels")
+    expect(panels).toEqual([
+      expect.objectContaining({
+        ...{ plugin: "cost", title: "Cost of requests" },
+        columns: [{ title: "Workload" }, { title: "Requests" }, { title: "Cost", unit: "CHF" }],
+        rows: expect.arrayContaining([{ cells: expect.arrayContaining([{ text: "default/web" }]) }]),
+      }),
+    ])
     await kitPasses(mesh, "cost")
   },
   TEST_MS,
@@ -101,13 +107,23 @@ test(
   TEST_MS,
 )
 
-async function costs(of: DevMesh): Promise<{ workload?: string; cost?: number }[]> {
+async function costs(): Promise<{ workload?: string; cost?: number }[]> {
+  const { rows = [] } = await posted<{ rows?: { workload: string; cost: number }[] }>(
+    "cost.v1.CostService/List",
+  )
+  return rows
+}
+
+/** Calls a method of the public API with an empty message; empty where it does not answer yet. */
+async function posted<Answer extends object>(path: string): Promise<Partial<Answer>> {
   const curl = ["curl", "-sS", "-H", "content-type: application/json", "-d", "{}"]
-  const url = "http://conduit-api.conduit:8085/cost.v1.CostService/List"
-  const { stdout } = await of.exec("default", "client", [...curl, url])
+  const { stdout } = await mesh.exec("default", "client", [
+    ...curl,
+    `http://conduit-api.conduit:8085/${path}`,
+  ])
   try {
-    return (JSON.parse(stdout) as { rows?: { workload: string; cost: number }[] }).rows ?? []
+    return JSON.parse(stdout) as Answer
   } catch {
-    return []
+    return {}
   }
 }

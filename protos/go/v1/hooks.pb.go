@@ -80,6 +80,67 @@ func (CheckStatus) EnumDescriptor() ([]byte, []int) {
 	return file_conduit_plugin_v1_hooks_proto_rawDescGZIP(), []int{0}
 }
 
+// How a panel is drawn.
+type PanelKind int32
+
+const (
+	// As TABLE.
+	PanelKind_PANEL_KIND_UNSPECIFIED PanelKind = 0
+	// A row for each row, with all columns.
+	PanelKind_PANEL_KIND_TABLE PanelKind = 1
+	// Large figures: the columns of the first row, all numbers.
+	PanelKind_PANEL_KIND_NUMBERS PanelKind = 2
+	// A line for each row: the first column, and the others behind it.
+	PanelKind_PANEL_KIND_LIST PanelKind = 3
+	// Lines over time: the first column is milliseconds since 1970, ascending, and each other one, all numbers, a line.
+	PanelKind_PANEL_KIND_SERIES PanelKind = 4
+)
+
+// Enum value maps for PanelKind.
+var (
+	PanelKind_name = map[int32]string{
+		0: "PANEL_KIND_UNSPECIFIED",
+		1: "PANEL_KIND_TABLE",
+		2: "PANEL_KIND_NUMBERS",
+		3: "PANEL_KIND_LIST",
+		4: "PANEL_KIND_SERIES",
+	}
+	PanelKind_value = map[string]int32{
+		"PANEL_KIND_UNSPECIFIED": 0,
+		"PANEL_KIND_TABLE":       1,
+		"PANEL_KIND_NUMBERS":     2,
+		"PANEL_KIND_LIST":        3,
+		"PANEL_KIND_SERIES":      4,
+	}
+)
+
+func (x PanelKind) Enum() *PanelKind {
+	p := new(PanelKind)
+	*p = x
+	return p
+}
+
+func (x PanelKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (PanelKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_conduit_plugin_v1_hooks_proto_enumTypes[1].Descriptor()
+}
+
+func (PanelKind) Type() protoreflect.EnumType {
+	return &file_conduit_plugin_v1_hooks_proto_enumTypes[1]
+}
+
+func (x PanelKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use PanelKind.Descriptor instead.
+func (PanelKind) EnumDescriptor() ([]byte, []int) {
+	return file_conduit_plugin_v1_hooks_proto_rawDescGZIP(), []int{1}
+}
+
 // A certificate that is asked for.
 type ReviewRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1050,19 +1111,21 @@ func (x *ServicesResponse) GetPanels() []*Panel {
 	return nil
 }
 
-// A panel of the dashboard: a unary call without parameters, drawn as data and never as markup.
+// A panel of the dashboard: a unary call without parameters, drawn as data and never as markup. At most 8 of a plugin.
 type Panel struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Title.
+	// Title, 1 to 80 characters.
 	Title string `protobuf:"bytes,1,opt,name=title,proto3" json:"title,omitempty"`
 	// Full name of the service.
 	Service string `protobuf:"bytes,2,opt,name=service,proto3" json:"service,omitempty"`
-	// Method that is called with an empty message.
+	// Method that is called with an empty message, every few seconds while somebody looks.
 	Method string `protobuf:"bytes,3,opt,name=method,proto3" json:"method,omitempty"`
-	// Field of the answer that holds the rows: a repeated message.
+	// Field of the answer that holds the rows: a repeated message, of which the first 500 are drawn.
 	Rows string `protobuf:"bytes,4,opt,name=rows,proto3" json:"rows,omitempty"`
-	// Columns, in order.
-	Columns       []*PanelColumn `protobuf:"bytes,5,rep,name=columns,proto3" json:"columns,omitempty"`
+	// Columns, in order: 1 to 12.
+	Columns []*PanelColumn `protobuf:"bytes,5,rep,name=columns,proto3" json:"columns,omitempty"`
+	// How it is drawn.
+	Kind          PanelKind `protobuf:"varint,6,opt,name=kind,proto3,enum=conduit.plugin.v1.PanelKind" json:"kind,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1132,14 +1195,21 @@ func (x *Panel) GetColumns() []*PanelColumn {
 	return nil
 }
 
+func (x *Panel) GetKind() PanelKind {
+	if x != nil {
+		return x.Kind
+	}
+	return PanelKind_PANEL_KIND_UNSPECIFIED
+}
+
 // A column of a panel.
 type PanelColumn struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Heading.
+	// Heading, at most 80 characters.
 	Title string `protobuf:"bytes,1,opt,name=title,proto3" json:"title,omitempty"`
-	// Field of the row.
+	// Field of the row, neither repeated nor a message or bytes. Of texts the first 200 characters are drawn.
 	Field string `protobuf:"bytes,2,opt,name=field,proto3" json:"field,omitempty"`
-	// Unit that is written after numbers, such as `EUR/h`; empty for none.
+	// Unit that is written after numbers, such as `EUR/h`, at most 16 characters; empty for none.
 	Unit          string `protobuf:"bytes,3,opt,name=unit,proto3" json:"unit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1263,13 +1333,14 @@ const file_conduit_plugin_v1_hooks_proto_rawDesc = "" +
 	"\x10ServicesResponse\x12 \n" +
 	"\vdescriptors\x18\x01 \x01(\fR\vdescriptors\x12\x1a\n" +
 	"\bservices\x18\x02 \x03(\tR\bservices\x120\n" +
-	"\x06panels\x18\x03 \x03(\v2\x18.conduit.plugin.v1.PanelR\x06panels\"\x9d\x01\n" +
+	"\x06panels\x18\x03 \x03(\v2\x18.conduit.plugin.v1.PanelR\x06panels\"\xcf\x01\n" +
 	"\x05Panel\x12\x14\n" +
 	"\x05title\x18\x01 \x01(\tR\x05title\x12\x18\n" +
 	"\aservice\x18\x02 \x01(\tR\aservice\x12\x16\n" +
 	"\x06method\x18\x03 \x01(\tR\x06method\x12\x12\n" +
 	"\x04rows\x18\x04 \x01(\tR\x04rows\x128\n" +
-	"\acolumns\x18\x05 \x03(\v2\x1e.conduit.plugin.v1.PanelColumnR\acolumns\"M\n" +
+	"\acolumns\x18\x05 \x03(\v2\x1e.conduit.plugin.v1.PanelColumnR\acolumns\x120\n" +
+	"\x04kind\x18\x06 \x01(\x0e2\x1c.conduit.plugin.v1.PanelKindR\x04kind\"M\n" +
 	"\vPanelColumn\x12\x14\n" +
 	"\x05title\x18\x01 \x01(\tR\x05title\x12\x14\n" +
 	"\x05field\x18\x02 \x01(\tR\x05field\x12\x12\n" +
@@ -1278,7 +1349,13 @@ const file_conduit_plugin_v1_hooks_proto_rawDesc = "" +
 	"\x18CHECK_STATUS_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fCHECK_STATUS_OK\x10\x01\x12\x18\n" +
 	"\x14CHECK_STATUS_WARNING\x10\x02\x12\x16\n" +
-	"\x12CHECK_STATUS_ERROR\x10\x032d\n" +
+	"\x12CHECK_STATUS_ERROR\x10\x03*\x81\x01\n" +
+	"\tPanelKind\x12\x1a\n" +
+	"\x16PANEL_KIND_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10PANEL_KIND_TABLE\x10\x01\x12\x16\n" +
+	"\x12PANEL_KIND_NUMBERS\x10\x02\x12\x13\n" +
+	"\x0fPANEL_KIND_LIST\x10\x03\x12\x15\n" +
+	"\x11PANEL_KIND_SERIES\x10\x042d\n" +
 	"\x13IdentityHookService\x12M\n" +
 	"\x06Review\x12 .conduit.plugin.v1.ReviewRequest\x1a!.conduit.plugin.v1.ReviewResponse2j\n" +
 	"\x14TelemetryHookService\x12R\n" +
@@ -1302,60 +1379,62 @@ func file_conduit_plugin_v1_hooks_proto_rawDescGZIP() []byte {
 	return file_conduit_plugin_v1_hooks_proto_rawDescData
 }
 
-var file_conduit_plugin_v1_hooks_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_conduit_plugin_v1_hooks_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
 var file_conduit_plugin_v1_hooks_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_conduit_plugin_v1_hooks_proto_goTypes = []any{
 	(CheckStatus)(0),         // 0: conduit.plugin.v1.CheckStatus
-	(*ReviewRequest)(nil),    // 1: conduit.plugin.v1.ReviewRequest
-	(*ReviewResponse)(nil),   // 2: conduit.plugin.v1.ReviewResponse
-	(*ObserveRequest)(nil),   // 3: conduit.plugin.v1.ObserveRequest
-	(*TrafficWindow)(nil),    // 4: conduit.plugin.v1.TrafficWindow
-	(*WorkloadRef)(nil),      // 5: conduit.plugin.v1.WorkloadRef
-	(*EdgeFigures)(nil),      // 6: conduit.plugin.v1.EdgeFigures
-	(*MeshEvent)(nil),        // 7: conduit.plugin.v1.MeshEvent
-	(*ObserveResponse)(nil),  // 8: conduit.plugin.v1.ObserveResponse
-	(*MutateRequest)(nil),    // 9: conduit.plugin.v1.MutateRequest
-	(*MutateResponse)(nil),   // 10: conduit.plugin.v1.MutateResponse
-	(*CheckRequest)(nil),     // 11: conduit.plugin.v1.CheckRequest
-	(*CheckLine)(nil),        // 12: conduit.plugin.v1.CheckLine
-	(*CheckResponse)(nil),    // 13: conduit.plugin.v1.CheckResponse
-	(*ServicesRequest)(nil),  // 14: conduit.plugin.v1.ServicesRequest
-	(*ServicesResponse)(nil), // 15: conduit.plugin.v1.ServicesResponse
-	(*Panel)(nil),            // 16: conduit.plugin.v1.Panel
-	(*PanelColumn)(nil),      // 17: conduit.plugin.v1.PanelColumn
-	(*Context)(nil),          // 18: conduit.plugin.v1.Context
+	(PanelKind)(0),           // 1: conduit.plugin.v1.PanelKind
+	(*ReviewRequest)(nil),    // 2: conduit.plugin.v1.ReviewRequest
+	(*ReviewResponse)(nil),   // 3: conduit.plugin.v1.ReviewResponse
+	(*ObserveRequest)(nil),   // 4: conduit.plugin.v1.ObserveRequest
+	(*TrafficWindow)(nil),    // 5: conduit.plugin.v1.TrafficWindow
+	(*WorkloadRef)(nil),      // 6: conduit.plugin.v1.WorkloadRef
+	(*EdgeFigures)(nil),      // 7: conduit.plugin.v1.EdgeFigures
+	(*MeshEvent)(nil),        // 8: conduit.plugin.v1.MeshEvent
+	(*ObserveResponse)(nil),  // 9: conduit.plugin.v1.ObserveResponse
+	(*MutateRequest)(nil),    // 10: conduit.plugin.v1.MutateRequest
+	(*MutateResponse)(nil),   // 11: conduit.plugin.v1.MutateResponse
+	(*CheckRequest)(nil),     // 12: conduit.plugin.v1.CheckRequest
+	(*CheckLine)(nil),        // 13: conduit.plugin.v1.CheckLine
+	(*CheckResponse)(nil),    // 14: conduit.plugin.v1.CheckResponse
+	(*ServicesRequest)(nil),  // 15: conduit.plugin.v1.ServicesRequest
+	(*ServicesResponse)(nil), // 16: conduit.plugin.v1.ServicesResponse
+	(*Panel)(nil),            // 17: conduit.plugin.v1.Panel
+	(*PanelColumn)(nil),      // 18: conduit.plugin.v1.PanelColumn
+	(*Context)(nil),          // 19: conduit.plugin.v1.Context
 }
 var file_conduit_plugin_v1_hooks_proto_depIdxs = []int32{
-	18, // 0: conduit.plugin.v1.ReviewRequest.context:type_name -> conduit.plugin.v1.Context
-	18, // 1: conduit.plugin.v1.ObserveRequest.context:type_name -> conduit.plugin.v1.Context
-	4,  // 2: conduit.plugin.v1.ObserveRequest.window:type_name -> conduit.plugin.v1.TrafficWindow
-	7,  // 3: conduit.plugin.v1.ObserveRequest.events:type_name -> conduit.plugin.v1.MeshEvent
-	6,  // 4: conduit.plugin.v1.TrafficWindow.edges:type_name -> conduit.plugin.v1.EdgeFigures
-	5,  // 5: conduit.plugin.v1.EdgeFigures.client:type_name -> conduit.plugin.v1.WorkloadRef
-	5,  // 6: conduit.plugin.v1.EdgeFigures.server:type_name -> conduit.plugin.v1.WorkloadRef
-	5,  // 7: conduit.plugin.v1.MeshEvent.resource:type_name -> conduit.plugin.v1.WorkloadRef
-	18, // 8: conduit.plugin.v1.MutateRequest.context:type_name -> conduit.plugin.v1.Context
-	18, // 9: conduit.plugin.v1.CheckRequest.context:type_name -> conduit.plugin.v1.Context
+	19, // 0: conduit.plugin.v1.ReviewRequest.context:type_name -> conduit.plugin.v1.Context
+	19, // 1: conduit.plugin.v1.ObserveRequest.context:type_name -> conduit.plugin.v1.Context
+	5,  // 2: conduit.plugin.v1.ObserveRequest.window:type_name -> conduit.plugin.v1.TrafficWindow
+	8,  // 3: conduit.plugin.v1.ObserveRequest.events:type_name -> conduit.plugin.v1.MeshEvent
+	7,  // 4: conduit.plugin.v1.TrafficWindow.edges:type_name -> conduit.plugin.v1.EdgeFigures
+	6,  // 5: conduit.plugin.v1.EdgeFigures.client:type_name -> conduit.plugin.v1.WorkloadRef
+	6,  // 6: conduit.plugin.v1.EdgeFigures.server:type_name -> conduit.plugin.v1.WorkloadRef
+	6,  // 7: conduit.plugin.v1.MeshEvent.resource:type_name -> conduit.plugin.v1.WorkloadRef
+	19, // 8: conduit.plugin.v1.MutateRequest.context:type_name -> conduit.plugin.v1.Context
+	19, // 9: conduit.plugin.v1.CheckRequest.context:type_name -> conduit.plugin.v1.Context
 	0,  // 10: conduit.plugin.v1.CheckLine.status:type_name -> conduit.plugin.v1.CheckStatus
-	12, // 11: conduit.plugin.v1.CheckResponse.lines:type_name -> conduit.plugin.v1.CheckLine
-	18, // 12: conduit.plugin.v1.ServicesRequest.context:type_name -> conduit.plugin.v1.Context
-	16, // 13: conduit.plugin.v1.ServicesResponse.panels:type_name -> conduit.plugin.v1.Panel
-	17, // 14: conduit.plugin.v1.Panel.columns:type_name -> conduit.plugin.v1.PanelColumn
-	1,  // 15: conduit.plugin.v1.IdentityHookService.Review:input_type -> conduit.plugin.v1.ReviewRequest
-	3,  // 16: conduit.plugin.v1.TelemetryHookService.Observe:input_type -> conduit.plugin.v1.ObserveRequest
-	9,  // 17: conduit.plugin.v1.InjectionHookService.Mutate:input_type -> conduit.plugin.v1.MutateRequest
-	11, // 18: conduit.plugin.v1.CheckHookService.Check:input_type -> conduit.plugin.v1.CheckRequest
-	14, // 19: conduit.plugin.v1.ApiHookService.Services:input_type -> conduit.plugin.v1.ServicesRequest
-	2,  // 20: conduit.plugin.v1.IdentityHookService.Review:output_type -> conduit.plugin.v1.ReviewResponse
-	8,  // 21: conduit.plugin.v1.TelemetryHookService.Observe:output_type -> conduit.plugin.v1.ObserveResponse
-	10, // 22: conduit.plugin.v1.InjectionHookService.Mutate:output_type -> conduit.plugin.v1.MutateResponse
-	13, // 23: conduit.plugin.v1.CheckHookService.Check:output_type -> conduit.plugin.v1.CheckResponse
-	15, // 24: conduit.plugin.v1.ApiHookService.Services:output_type -> conduit.plugin.v1.ServicesResponse
-	20, // [20:25] is the sub-list for method output_type
-	15, // [15:20] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	13, // 11: conduit.plugin.v1.CheckResponse.lines:type_name -> conduit.plugin.v1.CheckLine
+	19, // 12: conduit.plugin.v1.ServicesRequest.context:type_name -> conduit.plugin.v1.Context
+	17, // 13: conduit.plugin.v1.ServicesResponse.panels:type_name -> conduit.plugin.v1.Panel
+	18, // 14: conduit.plugin.v1.Panel.columns:type_name -> conduit.plugin.v1.PanelColumn
+	1,  // 15: conduit.plugin.v1.Panel.kind:type_name -> conduit.plugin.v1.PanelKind
+	2,  // 16: conduit.plugin.v1.IdentityHookService.Review:input_type -> conduit.plugin.v1.ReviewRequest
+	4,  // 17: conduit.plugin.v1.TelemetryHookService.Observe:input_type -> conduit.plugin.v1.ObserveRequest
+	10, // 18: conduit.plugin.v1.InjectionHookService.Mutate:input_type -> conduit.plugin.v1.MutateRequest
+	12, // 19: conduit.plugin.v1.CheckHookService.Check:input_type -> conduit.plugin.v1.CheckRequest
+	15, // 20: conduit.plugin.v1.ApiHookService.Services:input_type -> conduit.plugin.v1.ServicesRequest
+	3,  // 21: conduit.plugin.v1.IdentityHookService.Review:output_type -> conduit.plugin.v1.ReviewResponse
+	9,  // 22: conduit.plugin.v1.TelemetryHookService.Observe:output_type -> conduit.plugin.v1.ObserveResponse
+	11, // 23: conduit.plugin.v1.InjectionHookService.Mutate:output_type -> conduit.plugin.v1.MutateResponse
+	14, // 24: conduit.plugin.v1.CheckHookService.Check:output_type -> conduit.plugin.v1.CheckResponse
+	16, // 25: conduit.plugin.v1.ApiHookService.Services:output_type -> conduit.plugin.v1.ServicesResponse
+	21, // [21:26] is the sub-list for method output_type
+	16, // [16:21] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_conduit_plugin_v1_hooks_proto_init() }
@@ -1369,7 +1448,7 @@ func file_conduit_plugin_v1_hooks_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_conduit_plugin_v1_hooks_proto_rawDesc), len(file_conduit_plugin_v1_hooks_proto_rawDesc)),
-			NumEnums:      1,
+			NumEnums:      2,
 			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   5,

@@ -46,6 +46,19 @@ export function short(value: number): string {
   return value < 1_000_000 ? `${(value / 1000).toFixed(1)}k` : `${(value / 1_000_000).toFixed(1)}M`
 }
 
+/** A number of another's making, with its unit where it has one: `1,234.5 EUR`, `0.0012`. */
+export function amount(value: number | undefined, unit = ""): string {
+  if (value === undefined || !Number.isFinite(value)) return NONE
+  const size = Math.abs(value)
+  const digits: Intl.NumberFormatOptions =
+    size >= 1e15 || (size > 0 && size < 1e-6)
+      ? { notation: "scientific", maximumFractionDigits: 2 }
+      : size >= 1
+        ? { maximumFractionDigits: 2 }
+        : { maximumSignificantDigits: 3 }
+  return `${value.toLocaleString("en", digits)}${unit === "" ? "" : ` ${unit}`}`
+}
+
 /** How long, in the two largest units that say something: `3 d 4 h`, `12 min`, `8 s`. */
 export function span(ms: number): string {
   const seconds = Math.max(0, Math.round(ms / 1000))

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test"
-import { byteRate, duration, percent, plain, rate, short, span } from "./format.ts"
+import { amount, byteRate, duration, percent, plain, rate, short, span } from "./format.ts"
 
 test("a hundred per cent is said only where nothing failed", () => {
   expect([percent(1), percent(0.99999), percent(0.5), percent(0), percent(undefined)]).toEqual([
@@ -9,6 +9,18 @@ test("a hundred per cent is said only where nothing failed", () => {
     "0.00 %",
     "–",
   ])
+})
+
+test("numbers of others are told in few figures, with their unit", () => {
+  expect([
+    amount(1234.567, "EUR"),
+    amount(0.001234),
+    amount(0),
+    amount(-3),
+    amount(1e21),
+    amount(1e-12),
+  ]).toEqual(["1,234.57 EUR", "0.00123", "0", "-3", "1E21", "1E-12"])
+  expect([amount(undefined, "EUR"), amount(Number.NaN)]).toEqual(["–", "–"])
 })
 
 test("figures are short, and say their unit", () => {

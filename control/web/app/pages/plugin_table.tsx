@@ -18,6 +18,12 @@ export interface PluginHook {
   readonly lastErrorMs: bigint
   /** It is not called for a while. */
   readonly open: boolean
+  /** `Enforce` or `Audit`. */
+  readonly mode: string
+  /** Answers by which it refused what it was asked about. */
+  readonly refused: bigint
+  /** Nobody who calls it could be asked for figures. */
+  readonly unknown: boolean
 }
 
 /** A plugin, as the API has it. */
@@ -40,6 +46,11 @@ type Row = {
 function levelOf({ plugin: { state }, hook }: Row): Level {
   if (state === "Unreachable" || state === "Invalid" || hook?.open === true) return "failing"
   return state === "Degraded" || (hook?.errorsPerSecond ?? 0) > 0 ? "degraded" : "well"
+}
+
+/** A hook whose figures say something. */
+function known(hook: PluginHook | undefined): PluginHook | undefined {
+  return hook?.unknown === true ? undefined : hook
 }
 
 const COLUMNS: readonly Column<Row>[] = [
@@ -74,12 +85,18 @@ const COLUMNS: readonly Column<Row>[] = [
       ) : (
         <>
           {plain(hook.hook)}{" "}
+          {hook.mode === "Audit" && (
+            <span className="tag">audit{hook.refused > 0n ? `: ${hook.refused} refused` : ""}</span>
+          )}
           {hook.failurePolicy === "Fail" && <span className="tag">closes what it does not answer</span>}
         </>
       ),
   },
-  { ...{ id: "calls", title: "Calls", right: true }, cell: ({ hook }) => rate(hook?.callsPerSecond) },
-  { ...{ id: "errors", title: "Errors", right: true }, cell: ({ hook }) => rate(hook?.errorsPerSecond) },
+  { ...{ id: "calls", title: "Calls", right: true }, cell: ({ hook }) => rate(known(hook)?.callsPerSecond) },
+  {
+    ...{ id: "errors", title: "Errors", right: true },
+    cell: ({ hook }) => rate(known(hook)?.errorsPerSecond),
+  },
   {
     ...{ id: "p99", title: "p99", right: true, minor: true },
     cell: ({ hook }) => duration((hook?.callsPerSecond ?? 0) > 0 ? hook?.p99Ms : undefined),

@@ -5,6 +5,7 @@ import { useLive } from "../mesh/live.ts"
 import { Commands } from "../parts/commands.tsx"
 import { PageHead } from "../parts/figures.tsx"
 import { Shown } from "../parts/state.tsx"
+import { PluginPanels } from "./plugin_panels.tsx"
 import { PluginTable } from "./plugin_table.tsx"
 
 /** The board of plugins. */
@@ -21,6 +22,7 @@ export function PluginsPage() {
           {({ plugins: all }) => <PluginTable plugins={all} />}
         </Shown>
       </section>
+      <PluginPanels />
       <Commands
         lines={[
           "conduit plugin list -o wide",

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file conduit/api/v1/plugins.proto.
  */
 export const file_conduit_api_v1_plugins: GenFile = /*@__PURE__*/
-  fileDesc("Chxjb25kdWl0L2FwaS92MS9wbHVnaW5zLnByb3RvEg5jb25kdWl0LmFwaS52MSIQCg5QbHVnaW5zUmVxdWVzdCI/Cg9QbHVnaW5zUmVzcG9uc2USLAoHcGx1Z2lucxgBIAMoCzIbLmNvbmR1aXQuYXBpLnYxLlBsdWdpblN0YXRlIrMBCgtQbHVnaW5TdGF0ZRIMCgRuYW1lGAEgASgJEg8KB2FkZHJlc3MYAiABKAkSDQoFc3RhdGUYAyABKAkSDgoGcmVhc29uGAQgASgJEhYKDmRlc2NyaWJlZF9uYW1lGAUgASgJEg8KB3ZlcnNpb24YBiABKAkSDQoFb3JkZXIYByABKAUSLgoFaG9va3MYCCADKAsyHy5jb25kdWl0LmFwaS52MS5QbHVnaW5Ib29rU3RhdGUi5AEKD1BsdWdpbkhvb2tTdGF0ZRIMCgRob29rGAEgASgJEhYKDmZhaWx1cmVfcG9saWN5GAIgASgJEhgKEGNhbGxzX3Blcl9zZWNvbmQYAyABKAESGQoRZXJyb3JzX3Blcl9zZWNvbmQYBCABKAESDQoFY2FsbHMYBSABKAQSDgoGZXJyb3JzGAYgASgEEg4KBnA1MF9tcxgHIAEoARIOCgZwOTlfbXMYCCABKAESEgoKbGFzdF9lcnJvchgJIAEoCRIVCg1sYXN0X2Vycm9yX21zGAogASgDEgwKBG9wZW4YCyABKAhiBnByb3RvMw");
+  fileDesc("Chxjb25kdWl0L2FwaS92MS9wbHVnaW5zLnByb3RvEg5jb25kdWl0LmFwaS52MSIQCg5QbHVnaW5zUmVxdWVzdCJQCg9QbHVnaW5zUmVzcG9uc2USLAoHcGx1Z2lucxgBIAMoCzIbLmNvbmR1aXQuYXBpLnYxLlBsdWdpblN0YXRlEg8KB3Vua25vd24YAiADKAkiswEKC1BsdWdpblN0YXRlEgwKBG5hbWUYASABKAkSDwoHYWRkcmVzcxgCIAEoCRINCgVzdGF0ZRgDIAEoCRIOCgZyZWFzb24YBCABKAkSFgoOZGVzY3JpYmVkX25hbWUYBSABKAkSDwoHdmVyc2lvbhgGIAEoCRINCgVvcmRlchgHIAEoBRIuCgVob29rcxgIIAMoCzIfLmNvbmR1aXQuYXBpLnYxLlBsdWdpbkhvb2tTdGF0ZSKUAgoPUGx1Z2luSG9va1N0YXRlEgwKBGhvb2sYASABKAkSFgoOZmFpbHVyZV9wb2xpY3kYAiABKAkSGAoQY2FsbHNfcGVyX3NlY29uZBgDIAEoARIZChFlcnJvcnNfcGVyX3NlY29uZBgEIAEoARINCgVjYWxscxgFIAEoBBIOCgZlcnJvcnMYBiABKAQSDgoGcDUwX21zGAcgASgBEg4KBnA5OV9tcxgIIAEoARISCgpsYXN0X2Vycm9yGAkgASgJEhUKDWxhc3RfZXJyb3JfbXMYCiABKAMSDAoEb3BlbhgLIAEoCBIMCgRtb2RlGAwgASgJEg8KB3JlZnVzZWQYDSABKAQSDwoHdW5rbm93bhgOIAEoCGIGcHJvdG8z");
 
 /**
  * Asks for plugins.
@@ -41,6 +41,13 @@ export type PluginsResponse = Message<"conduit.api.v1.PluginsResponse"> & {
    * @generated from field: repeated conduit.api.v1.PluginState plugins = 1;
    */
   plugins: PluginState[];
+
+  /**
+   * What is not known of them, and why, a sentence each: processes that ask plugins and could not be asked themselves.
+   *
+   * @generated from field: repeated string unknown = 2;
+   */
+  unknown: string[];
 };
 
 /**
@@ -78,7 +85,7 @@ export type PluginState = Message<"conduit.api.v1.PluginState"> & {
   state: string;
 
   /**
-   * Why it is not `Ready`, in a sentence; empty otherwise.
+   * Why it is not `Ready`, in a sentence; empty otherwise. Of several processes that ask it the one counts that sees it worst.
    *
    * @generated from field: string reason = 4;
    */
@@ -141,7 +148,8 @@ export type PluginHookState = Message<"conduit.api.v1.PluginHookState"> & {
   failurePolicy: string;
 
   /**
-   * Calls, and messages of streams, per second over the last minute.
+   * Calls, and messages of streams, per second over the last minute. Figures are those of all processes of the control plane
+   * that call the hook.
    *
    * @generated from field: double calls_per_second = 3;
    */
@@ -155,7 +163,7 @@ export type PluginHookState = Message<"conduit.api.v1.PluginHookState"> & {
   errorsPerSecond: number;
 
   /**
-   * Calls since the control plane's process started.
+   * Calls since these processes started.
    *
    * @generated from field: uint64 calls = 5;
    */
@@ -169,14 +177,14 @@ export type PluginHookState = Message<"conduit.api.v1.PluginHookState"> & {
   errors: bigint;
 
   /**
-   * 50th percentile of latency in milliseconds, of the last minute; 0 without calls.
+   * 50th percentile of latency in milliseconds, of the last minute, in the slowest of these processes; 0 without calls.
    *
    * @generated from field: double p50_ms = 7;
    */
   p50Ms: number;
 
   /**
-   * 99th percentile of latency in milliseconds, of the last minute; 0 without calls.
+   * 99th percentile of latency in milliseconds, of the last minute, in the slowest of these processes; 0 without calls.
    *
    * @generated from field: double p99_ms = 8;
    */
@@ -202,6 +210,27 @@ export type PluginHookState = Message<"conduit.api.v1.PluginHookState"> & {
    * @generated from field: bool open = 11;
    */
   open: boolean;
+
+  /**
+   * `Enforce`, or `Audit`: what it says is counted and not in force.
+   *
+   * @generated from field: string mode = 12;
+   */
+  mode: string;
+
+  /**
+   * Answers by which it refused what it was asked about, since these processes started.
+   *
+   * @generated from field: uint64 refused = 13;
+   */
+  refused: bigint;
+
+  /**
+   * No process that calls it could be asked: the figures say nothing.
+   *
+   * @generated from field: bool unknown = 14;
+   */
+  unknown: boolean;
 };
 
 /**

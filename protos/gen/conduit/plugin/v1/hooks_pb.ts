@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file conduit/plugin/v1/hooks.proto.
  */
 export const file_conduit_plugin_v1_hooks: GenFile = /*@__PURE__*/
-  fileDesc("Ch1jb25kdWl0L3BsdWdpbi92MS9ob29rcy5wcm90bxIRY29uZHVpdC5wbHVnaW4udjEilAEKDVJldmlld1JlcXVlc3QSKwoHY29udGV4dBgBIAEoCzIaLmNvbmR1aXQucGx1Z2luLnYxLkNvbnRleHQSEAoIaWRlbnRpdHkYAiABKAkSEQoJbmFtZXNwYWNlGAMgASgJEhcKD3NlcnZpY2VfYWNjb3VudBgEIAEoCRIYChBsaWZldGltZV9zZWNvbmRzGAUgASgNIjEKDlJldmlld1Jlc3BvbnNlEg8KB2FsbG93ZWQYASABKAgSDgoGcmVhc29uGAIgASgJIq0BCg5PYnNlcnZlUmVxdWVzdBIrCgdjb250ZXh0GAEgASgLMhouY29uZHVpdC5wbHVnaW4udjEuQ29udGV4dBIwCgZ3aW5kb3cYAiABKAsyIC5jb25kdWl0LnBsdWdpbi52MS5UcmFmZmljV2luZG93EiwKBmV2ZW50cxgDIAMoCzIcLmNvbmR1aXQucGx1Z2luLnYxLk1lc2hFdmVudBIOCgZtaXNzZWQYBCABKA0iYAoNVHJhZmZpY1dpbmRvdxIQCghzdGFydF9tcxgBIAEoAxIOCgZlbmRfbXMYAiABKAMSLQoFZWRnZXMYAyADKAsyHi5jb25kdWl0LnBsdWdpbi52MS5FZGdlRmlndXJlcyI8CgtXb3JrbG9hZFJlZhIRCgluYW1lc3BhY2UYASABKAkSDAoEa2luZBgCIAEoCRIMCgRuYW1lGAMgASgJItABCgtFZGdlRmlndXJlcxIuCgZjbGllbnQYASABKAsyHi5jb25kdWl0LnBsdWdpbi52MS5Xb3JrbG9hZFJlZhIuCgZzZXJ2ZXIYAiABKAsyHi5jb25kdWl0LnBsdWdpbi52MS5Xb3JrbG9hZFJlZhIPCgdzdWNjZXNzGAMgASgEEg8KB2ZhaWx1cmUYBCABKAQSDgoGcDUwX21zGAUgASgBEg4KBnA5NV9tcxgGIAEoARIOCgZwOTlfbXMYByABKAESDwoHc2VjdXJlZBgIIAEoCCJqCglNZXNoRXZlbnQSDwoHdGltZV9tcxgBIAEoAxIMCgRraW5kGAIgASgJEjAKCHJlc291cmNlGAMgASgLMh4uY29uZHVpdC5wbHVnaW4udjEuV29ya2xvYWRSZWYSDAoEd2hhdBgEIAEoCSIRCg9PYnNlcnZlUmVzcG9uc2UihAEKDU11dGF0ZVJlcXVlc3QSKwoHY29udGV4dBgBIAEoCzIaLmNvbmR1aXQucGx1Z2luLnYxLkNvbnRleHQSEQoJbmFtZXNwYWNlGAIgASgJEhIKCm93bmVyX2tpbmQYAyABKAkSDQoFb3duZXIYBCABKAkSEAoIcG9kX2pzb24YBSABKAkiRgoOTXV0YXRlUmVzcG9uc2USEgoKcGF0Y2hfanNvbhgBIAEoCRIOCgZkZW5pZWQYAiABKAkSEAoId2FybmluZ3MYAyADKAkiOwoMQ2hlY2tSZXF1ZXN0EisKB2NvbnRleHQYASABKAsyGi5jb25kdWl0LnBsdWdpbi52MS5Db250ZXh0ImEKCUNoZWNrTGluZRITCgtkZXNjcmlwdGlvbhgBIAEoCRIuCgZzdGF0dXMYAiABKA4yHi5jb25kdWl0LnBsdWdpbi52MS5DaGVja1N0YXR1cxIPCgdtZXNzYWdlGAMgASgJIjwKDUNoZWNrUmVzcG9uc2USKwoFbGluZXMYASADKAsyHC5jb25kdWl0LnBsdWdpbi52MS5DaGVja0xpbmUiPgoPU2VydmljZXNSZXF1ZXN0EisKB2NvbnRleHQYASABKAsyGi5jb25kdWl0LnBsdWdpbi52MS5Db250ZXh0ImMKEFNlcnZpY2VzUmVzcG9uc2USEwoLZGVzY3JpcHRvcnMYASABKAwSEAoIc2VydmljZXMYAiADKAkSKAoGcGFuZWxzGAMgAygLMhguY29uZHVpdC5wbHVnaW4udjEuUGFuZWwidgoFUGFuZWwSDQoFdGl0bGUYASABKAkSDwoHc2VydmljZRgCIAEoCRIOCgZtZXRob2QYAyABKAkSDAoEcm93cxgEIAEoCRIvCgdjb2x1bW5zGAUgAygLMh4uY29uZHVpdC5wbHVnaW4udjEuUGFuZWxDb2x1bW4iOQoLUGFuZWxDb2x1bW4SDQoFdGl0bGUYASABKAkSDQoFZmllbGQYAiABKAkSDAoEdW5pdBgDIAEoCSpyCgtDaGVja1N0YXR1cxIcChhDSEVDS19TVEFUVVNfVU5TUEVDSUZJRUQQABITCg9DSEVDS19TVEFUVVNfT0sQARIYChRDSEVDS19TVEFUVVNfV0FSTklORxACEhYKEkNIRUNLX1NUQVRVU19FUlJPUhADMmQKE0lkZW50aXR5SG9va1NlcnZpY2USTQoGUmV2aWV3EiAuY29uZHVpdC5wbHVnaW4udjEuUmV2aWV3UmVxdWVzdBohLmNvbmR1aXQucGx1Z2luLnYxLlJldmlld1Jlc3BvbnNlMmoKFFRlbGVtZXRyeUhvb2tTZXJ2aWNlElIKB09ic2VydmUSIS5jb25kdWl0LnBsdWdpbi52MS5PYnNlcnZlUmVxdWVzdBoiLmNvbmR1aXQucGx1Z2luLnYxLk9ic2VydmVSZXNwb25zZSgBMmUKFEluamVjdGlvbkhvb2tTZXJ2aWNlEk0KBk11dGF0ZRIgLmNvbmR1aXQucGx1Z2luLnYxLk11dGF0ZVJlcXVlc3QaIS5jb25kdWl0LnBsdWdpbi52MS5NdXRhdGVSZXNwb25zZTJeChBDaGVja0hvb2tTZXJ2aWNlEkoKBUNoZWNrEh8uY29uZHVpdC5wbHVnaW4udjEuQ2hlY2tSZXF1ZXN0GiAuY29uZHVpdC5wbHVnaW4udjEuQ2hlY2tSZXNwb25zZTJlCg5BcGlIb29rU2VydmljZRJTCghTZXJ2aWNlcxIiLmNvbmR1aXQucGx1Z2luLnYxLlNlcnZpY2VzUmVxdWVzdBojLmNvbmR1aXQucGx1Z2luLnYxLlNlcnZpY2VzUmVzcG9uc2ViBnByb3RvMw", [file_conduit_plugin_v1_plugin]);
+  fileDesc("Ch1jb25kdWl0L3BsdWdpbi92MS9ob29rcy5wcm90bxIRY29uZHVpdC5wbHVnaW4udjEilAEKDVJldmlld1JlcXVlc3QSKwoHY29udGV4dBgBIAEoCzIaLmNvbmR1aXQucGx1Z2luLnYxLkNvbnRleHQSEAoIaWRlbnRpdHkYAiABKAkSEQoJbmFtZXNwYWNlGAMgASgJEhcKD3NlcnZpY2VfYWNjb3VudBgEIAEoCRIYChBsaWZldGltZV9zZWNvbmRzGAUgASgNIjEKDlJldmlld1Jlc3BvbnNlEg8KB2FsbG93ZWQYASABKAgSDgoGcmVhc29uGAIgASgJIq0BCg5PYnNlcnZlUmVxdWVzdBIrCgdjb250ZXh0GAEgASgLMhouY29uZHVpdC5wbHVnaW4udjEuQ29udGV4dBIwCgZ3aW5kb3cYAiABKAsyIC5jb25kdWl0LnBsdWdpbi52MS5UcmFmZmljV2luZG93EiwKBmV2ZW50cxgDIAMoCzIcLmNvbmR1aXQucGx1Z2luLnYxLk1lc2hFdmVudBIOCgZtaXNzZWQYBCABKA0iYAoNVHJhZmZpY1dpbmRvdxIQCghzdGFydF9tcxgBIAEoAxIOCgZlbmRfbXMYAiABKAMSLQoFZWRnZXMYAyADKAsyHi5jb25kdWl0LnBsdWdpbi52MS5FZGdlRmlndXJlcyI8CgtXb3JrbG9hZFJlZhIRCgluYW1lc3BhY2UYASABKAkSDAoEa2luZBgCIAEoCRIMCgRuYW1lGAMgASgJItABCgtFZGdlRmlndXJlcxIuCgZjbGllbnQYASABKAsyHi5jb25kdWl0LnBsdWdpbi52MS5Xb3JrbG9hZFJlZhIuCgZzZXJ2ZXIYAiABKAsyHi5jb25kdWl0LnBsdWdpbi52MS5Xb3JrbG9hZFJlZhIPCgdzdWNjZXNzGAMgASgEEg8KB2ZhaWx1cmUYBCABKAQSDgoGcDUwX21zGAUgASgBEg4KBnA5NV9tcxgGIAEoARIOCgZwOTlfbXMYByABKAESDwoHc2VjdXJlZBgIIAEoCCJqCglNZXNoRXZlbnQSDwoHdGltZV9tcxgBIAEoAxIMCgRraW5kGAIgASgJEjAKCHJlc291cmNlGAMgASgLMh4uY29uZHVpdC5wbHVnaW4udjEuV29ya2xvYWRSZWYSDAoEd2hhdBgEIAEoCSIRCg9PYnNlcnZlUmVzcG9uc2UihAEKDU11dGF0ZVJlcXVlc3QSKwoHY29udGV4dBgBIAEoCzIaLmNvbmR1aXQucGx1Z2luLnYxLkNvbnRleHQSEQoJbmFtZXNwYWNlGAIgASgJEhIKCm93bmVyX2tpbmQYAyABKAkSDQoFb3duZXIYBCABKAkSEAoIcG9kX2pzb24YBSABKAkiRgoOTXV0YXRlUmVzcG9uc2USEgoKcGF0Y2hfanNvbhgBIAEoCRIOCgZkZW5pZWQYAiABKAkSEAoId2FybmluZ3MYAyADKAkiOwoMQ2hlY2tSZXF1ZXN0EisKB2NvbnRleHQYASABKAsyGi5jb25kdWl0LnBsdWdpbi52MS5Db250ZXh0ImEKCUNoZWNrTGluZRITCgtkZXNjcmlwdGlvbhgBIAEoCRIuCgZzdGF0dXMYAiABKA4yHi5jb25kdWl0LnBsdWdpbi52MS5DaGVja1N0YXR1cxIPCgdtZXNzYWdlGAMgASgJIjwKDUNoZWNrUmVzcG9uc2USKwoFbGluZXMYASADKAsyHC5jb25kdWl0LnBsdWdpbi52MS5DaGVja0xpbmUiPgoPU2VydmljZXNSZXF1ZXN0EisKB2NvbnRleHQYASABKAsyGi5jb25kdWl0LnBsdWdpbi52MS5Db250ZXh0ImMKEFNlcnZpY2VzUmVzcG9uc2USEwoLZGVzY3JpcHRvcnMYASABKAwSEAoIc2VydmljZXMYAiADKAkSKAoGcGFuZWxzGAMgAygLMhguY29uZHVpdC5wbHVnaW4udjEuUGFuZWwiogEKBVBhbmVsEg0KBXRpdGxlGAEgASgJEg8KB3NlcnZpY2UYAiABKAkSDgoGbWV0aG9kGAMgASgJEgwKBHJvd3MYBCABKAkSLwoHY29sdW1ucxgFIAMoCzIeLmNvbmR1aXQucGx1Z2luLnYxLlBhbmVsQ29sdW1uEioKBGtpbmQYBiABKA4yHC5jb25kdWl0LnBsdWdpbi52MS5QYW5lbEtpbmQiOQoLUGFuZWxDb2x1bW4SDQoFdGl0bGUYASABKAkSDQoFZmllbGQYAiABKAkSDAoEdW5pdBgDIAEoCSpyCgtDaGVja1N0YXR1cxIcChhDSEVDS19TVEFUVVNfVU5TUEVDSUZJRUQQABITCg9DSEVDS19TVEFUVVNfT0sQARIYChRDSEVDS19TVEFUVVNfV0FSTklORxACEhYKEkNIRUNLX1NUQVRVU19FUlJPUhADKoEBCglQYW5lbEtpbmQSGgoWUEFORUxfS0lORF9VTlNQRUNJRklFRBAAEhQKEFBBTkVMX0tJTkRfVEFCTEUQARIWChJQQU5FTF9LSU5EX05VTUJFUlMQAhITCg9QQU5FTF9LSU5EX0xJU1QQAxIVChFQQU5FTF9LSU5EX1NFUklFUxAEMmQKE0lkZW50aXR5SG9va1NlcnZpY2USTQoGUmV2aWV3EiAuY29uZHVpdC5wbHVnaW4udjEuUmV2aWV3UmVxdWVzdBohLmNvbmR1aXQucGx1Z2luLnYxLlJldmlld1Jlc3BvbnNlMmoKFFRlbGVtZXRyeUhvb2tTZXJ2aWNlElIKB09ic2VydmUSIS5jb25kdWl0LnBsdWdpbi52MS5PYnNlcnZlUmVxdWVzdBoiLmNvbmR1aXQucGx1Z2luLnYxLk9ic2VydmVSZXNwb25zZSgBMmUKFEluamVjdGlvbkhvb2tTZXJ2aWNlEk0KBk11dGF0ZRIgLmNvbmR1aXQucGx1Z2luLnYxLk11dGF0ZVJlcXVlc3QaIS5jb25kdWl0LnBsdWdpbi52MS5NdXRhdGVSZXNwb25zZTJeChBDaGVja0hvb2tTZXJ2aWNlEkoKBUNoZWNrEh8uY29uZHVpdC5wbHVnaW4udjEuQ2hlY2tSZXF1ZXN0GiAuY29uZHVpdC5wbHVnaW4udjEuQ2hlY2tSZXNwb25zZTJlCg5BcGlIb29rU2VydmljZRJTCghTZXJ2aWNlcxIiLmNvbmR1aXQucGx1Z2luLnYxLlNlcnZpY2VzUmVxdWVzdBojLmNvbmR1aXQucGx1Z2luLnYxLlNlcnZpY2VzUmVzcG9uc2ViBnByb3RvMw", [file_conduit_plugin_v1_plugin]);
 
 /**
  * A certificate that is asked for.
@@ -551,13 +551,13 @@ export const ServicesResponseSchema: GenMessage<ServicesResponse> = /*@__PURE__*
   messageDesc(file_conduit_plugin_v1_hooks, 14);
 
 /**
- * A panel of the dashboard: a unary call without parameters, drawn as data and never as markup.
+ * A panel of the dashboard: a unary call without parameters, drawn as data and never as markup. At most 8 of a plugin.
  *
  * @generated from message conduit.plugin.v1.Panel
  */
 export type Panel = Message<"conduit.plugin.v1.Panel"> & {
   /**
-   * Title.
+   * Title, 1 to 80 characters.
    *
    * @generated from field: string title = 1;
    */
@@ -571,25 +571,32 @@ export type Panel = Message<"conduit.plugin.v1.Panel"> & {
   service: string;
 
   /**
-   * Method that is called with an empty message.
+   * Method that is called with an empty message, every few seconds while somebody looks.
    *
    * @generated from field: string method = 3;
    */
   method: string;
 
   /**
-   * Field of the answer that holds the rows: a repeated message.
+   * Field of the answer that holds the rows: a repeated message, of which the first 500 are drawn.
    *
    * @generated from field: string rows = 4;
    */
   rows: string;
 
   /**
-   * Columns, in order.
+   * Columns, in order: 1 to 12.
    *
    * @generated from field: repeated conduit.plugin.v1.PanelColumn columns = 5;
    */
   columns: PanelColumn[];
+
+  /**
+   * How it is drawn.
+   *
+   * @generated from field: conduit.plugin.v1.PanelKind kind = 6;
+   */
+  kind: PanelKind;
 };
 
 /**
@@ -606,21 +613,21 @@ export const PanelSchema: GenMessage<Panel> = /*@__PURE__*/
  */
 export type PanelColumn = Message<"conduit.plugin.v1.PanelColumn"> & {
   /**
-   * Heading.
+   * Heading, at most 80 characters.
    *
    * @generated from field: string title = 1;
    */
   title: string;
 
   /**
-   * Field of the row.
+   * Field of the row, neither repeated nor a message or bytes. Of texts the first 200 characters are drawn.
    *
    * @generated from field: string field = 2;
    */
   field: string;
 
   /**
-   * Unit that is written after numbers, such as `EUR/h`; empty for none.
+   * Unit that is written after numbers, such as `EUR/h`, at most 16 characters; empty for none.
    *
    * @generated from field: string unit = 3;
    */
@@ -681,6 +688,61 @@ export type CheckStatus = (typeof CheckStatus)[keyof typeof CheckStatus] | Unkno
  */
 export const CheckStatusSchema: GenEnum<CheckStatus> = /*@__PURE__*/
   enumDesc(file_conduit_plugin_v1_hooks, 0);
+
+/**
+ * How a panel is drawn.
+ *
+ * @generated from enum conduit.plugin.v1.PanelKind
+ */
+export const PanelKind = {
+  /**
+   * As TABLE.
+   *
+   * @generated from enum value: PANEL_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * A row for each row, with all columns.
+   *
+   * @generated from enum value: PANEL_KIND_TABLE = 1;
+   */
+  TABLE: 1,
+
+  /**
+   * Large figures: the columns of the first row, all numbers.
+   *
+   * @generated from enum value: PANEL_KIND_NUMBERS = 2;
+   */
+  NUMBERS: 2,
+
+  /**
+   * A line for each row: the first column, and the others behind it.
+   *
+   * @generated from enum value: PANEL_KIND_LIST = 3;
+   */
+  LIST: 3,
+
+  /**
+   * Lines over time: the first column is milliseconds since 1970, ascending, and each other one, all numbers, a line.
+   *
+   * @generated from enum value: PANEL_KIND_SERIES = 4;
+   */
+  SERIES: 4,
+} as const;
+
+/**
+ * How a panel is drawn.
+ *
+ * @generated from enum conduit.plugin.v1.PanelKind
+ */
+export type PanelKind = (typeof PanelKind)[keyof typeof PanelKind] | UnknownEnum;
+
+/**
+ * Describes the enum conduit.plugin.v1.PanelKind.
+ */
+export const PanelKindSchema: GenEnum<PanelKind> = /*@__PURE__*/
+  enumDesc(file_conduit_plugin_v1_hooks, 1);
 
 /**
  * Served by plugins with the Identity hook.
