@@ -19,7 +19,12 @@ function newCertificate(): Promise<ServerCertificatePem> {
 beforeAll(async () => {
   first = await newCertificate()
   served = first
-  webhook = await serveWebhook({
+  webhook = await serve(300)
+})
+
+/** @param timeoutMs  how long a body may take */
+async function serve(timeoutMs: number): Promise<Webhook> {
+  return await serveWebhook({
     host: "127.0.0.1",
     port: 0,
     tls: {
@@ -40,9 +45,9 @@ beforeAll(async () => {
     },
     defaults: () => ({ conduitNamespace: "conduit", version: "1.2.3" }),
     log: { info: line => lines.push(line), warn: line => lines.push(line) },
-    timeoutMs: 300,
+    timeoutMs,
   })
-})
+}
 
 afterAll(() => webhook.close())
 
@@ -63,9 +68,17 @@ function reviewOf(object: unknown = POD, request: object = {}): object {
   }
 }
 
-async function post(body: unknown, options: { path?: string; type?: string; method?: string } = {}) {
-  const { path = "/inject?timeout=10s", type = "application/json", method = "POST" } = options
-  const response = await fetch(`https://127.0.0.1:${webhook.port}${path}`, {
+async function post(
+  body: unknown,
+  options: { path?: string; type?: string; method?: string; port?: number } = {},
+) {
+  const {
+    path = "/inject?timeout=10s",
+    type = "application/json",
+    method = "POST",
+    port = webhook.port,
+  } = options
+  const response = await fetch(`https://127.0.0.1:${port}${path}`, {
     method,
     headers: { "content-type": type },
     ...(method === "GET" ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
@@ -172,15 +185,28 @@ test("a body that does not come is told so, and its connection closed", async ()
 })
 
 test("who sends too much at once together is asked to come again, and what is over is forgotten", async () => {
-  const part = "z".repeat(MAX_REVIEW_BYTES - 1)
-  const sockets = await Promise.all(Array.from({ length: 12 }, dial))
-  const answers = sockets.map(socket => {
-    socket.write(`${head(`content-length: ${MAX_REVIEW_BYTES}`)}${part}`)
-    return answerOf(socket)
-  })
-  const codes = (await Promise.all(answers)).map(answer => answer.slice(9, 12))
-  expect(codes).toContain("503")
-  expect((await post(reviewOf())).status).toBe(200)
+  // A busy machine takes its time to read so much.
+  const patient = await serve(20_000)
+  const { port } = patient
+  try {
+    const part = "z".repeat(MAX_REVIEW_BYTES - 1)
+    const sockets = await Promise.all(Array.from({ length: 12 }, () => dial(port)))
+    const answers = sockets.map(socket => {
+      socket.write(`${head(`content-length: ${MAX_REVIEW_BYTES}`)}${part}`)
+      return answerOf(socket)
+    })
+    expect(await Promise.race(answers)).toStartWith("HTTP/1.1 503")
+    for (const socket of sockets) socket.destroy()
+    let status = 503
+    for (let tries = 0; status === 503 && tries < 100; tries++) {
+      if (tries > 0) await Bun.sleep(50)
+      status = (await post(reviewOf(), { port })).status
+    }
+    expect(status).toBe(200)
+    expect(patient.counts.malformed).toBeGreaterThan(0)
+  } finally {
+    patient.close()
+  }
 })
 
 test("a pod of two megabytes is taken", async () => {
@@ -217,8 +243,8 @@ test("before there is a certificate, and in plaintext, nobody is served", async 
 test("each outcome is counted", () => {
   const { injected, skipped, refused, untouched, failed, malformed } = webhook.counts
   expect({ skipped, refused, untouched, failed }).toEqual({ skipped: 1, refused: 1, untouched: 3, failed: 1 })
-  expect(injected).toBe(5)
-  expect(malformed).toBeGreaterThan(15)
+  expect(injected).toBe(4)
+  expect(malformed).toBeGreaterThan(6)
 })
 
 test("when it drains, callers are asked to connect anew", async () => {
@@ -233,10 +259,10 @@ function head(length: string): string {
   return `POST /inject HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n${length}\r\n\r\n`
 }
 
-async function dial(): Promise<TLSSocket> {
+async function dial(port = webhook.port): Promise<TLSSocket> {
   const socket = connect({
     host: "127.0.0.1",
-    port: webhook.port,
+    port,
     ca: served?.certificate ?? "",
     servername: NAME,
     ALPNProtocols: ["http/1.1"],
