@@ -110,9 +110,9 @@ test("a plugin that answers is Accepted and Ready; one that cannot be reached, u
   expect(await conditions("good", ["Accepted=False Invalid", "Ready=False Invalid"])).toContain(
     "spec.configuration.deny must be array",
   )
-  await apply(object("good", { address, hooks: [{ name: "Injection" }] }))
+  await apply(object("good", { address, hooks: [{ name: "Identity" }] }))
   expect(await conditions("good", ["Accepted=False Invalid", "Ready=False Invalid"])).toContain(
-    "does not serve the hook Injection",
+    "does not serve the hook Identity",
   )
   await apply(object("far", { address: "127.0.0.1:1", hooks }))
   await conditions("far", ["Accepted=True Accepted", "Ready=False Unreachable"])
