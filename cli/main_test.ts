@@ -206,6 +206,21 @@ beforeAll(async () => {
           lastWhatIf = request
           return whatIfAnswer
         },
+        plugins: () => ({
+          plugins: [
+            {
+              ...{ name: "team-label", address: "team-label.plugins:9090", state: "Ready", version: "1.0.0" },
+              hooks: [
+                { hook: "Injection", mode: "Audit", failurePolicy: "Ignore", unknown: true },
+                {
+                  ...{ hook: "Check", mode: "Enforce", failurePolicy: "Ignore" },
+                  ...{ calls: 6n, callsPerSecond: 0.1, errors: 1n, p50Ms: 2, p99Ms: 12.4, refused: 0n },
+                },
+              ],
+            },
+          ],
+          unknown: ["conduit-injector-1: no answer within 1000 ms"],
+        }),
         learn: request => {
           lastLearn = request
           return (learnAnswers.length > 1 ? learnAnswers.shift() : learnAnswers[0]) ?? {}
@@ -552,6 +567,27 @@ test("policy what-if shows what would change, by which policy and clause, and fa
   })
 })
 
+test("policy what-if tries what plugins in mode Audit supply, without a file", async () => {
+  whatIfAnswer = { notes: ['the plugin "hours" supplies no policy now'] }
+  const { err, code } = await conduit("policy what-if --plugin hours,nights")
+  expect(lastWhatIf).toMatchObject({ files: [], plugins: ["hours", "nights"] })
+  expect(err).toStartWith('conduit: the plugin "hours" supplies no policy now\n')
+  expect(code).toBe(0)
+})
+
+test("plugin list has a dash for what nobody could say, and says why", async () => {
+  const { out, err } = await conduit("plugin list -o wide")
+  expect(out.split("\n").map(line => line.split(/ {2,}/).slice(3))).toEqual([
+    ["HOOK", "MODE", "FAILURE", "CALLS/S", "CALLS", "P50", "P99", "ERRORS", "REFUSED", "OPEN", "LAST ERROR"],
+    ["Injection", "Audit", "Ignore", "-", "-", "-", "-", "-", "-", "no", "-"],
+    ["Check", "Enforce", "Ignore", "0.1", "6", "2.0ms", "12ms", "1", "0", "no", "-"],
+    [],
+  ])
+  expect(err).toBe("conduit: figures are missing: conduit-injector-1: no answer within 1000 ms\n")
+  const [{ hooks }] = JSON.parse((await conduit("plugin list -o json")).out)
+  expect(hooks[0]).toMatchObject({ calls: null, errors: null, refused: null, p99Ms: null })
+})
+
 test("policy what-if that denies nothing succeeds, with nothing on standard output", async () => {
   const file = join(folder, "new.yaml")
   writeFileSync(file, POLICY)
@@ -687,7 +723,7 @@ test("wrong usage of every kind is one sentence without a stack, nothing on stan
     ["stat deploy -o xml", "one of table, wide, json, yaml"],
     ["stat deploy -l !!", '"!!" is no label selector'],
     ["stat deploy --from deploy/a --to deploy/b", "cannot be used together"],
-    ["policy what-if", "FILE is missing"],
+    ["policy what-if", "needs FILE with policies, or --plugin NAME"],
     ["policy lst", 'unknown command "lst" (did you mean "list"?)'],
     ["policy learn --for 25h", "figures are kept for 1s to 24h"],
     ["policy learn -o table", "one of yaml, json"],
@@ -762,7 +798,7 @@ test("as kubectl's plugin it calls itself what is typed, in usage, examples and 
     return { out: stdout.toString(), err: stderr.toString(), code: exitCode }
   }
   const help = run("policy", "what-if", "--help").out
-  expect(help).toContain("Usage\n  kubectl conduit policy what-if FILE ... [FLAGS]")
+  expect(help).toContain("Usage\n  kubectl conduit policy what-if [FILE ...] [FLAGS]")
   expect(help).toContain("kubectl conduit policy learn -n shop | kubectl conduit policy what-if -")
   expect(run("--help").out).toContain("Usage\n  kubectl conduit COMMAND")
   const { err, code } = run("stta")

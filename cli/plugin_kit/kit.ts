@@ -3,6 +3,7 @@ import { Bench, type BenchOptions, description, encoded } from "./bench.ts"
 import { describeProbes } from "./describe_probes.ts"
 import { failed, type Finding, ok, type Verdict } from "./finding.ts"
 import { DESCRIBE, HOOK_METHODS } from "./hook_methods.ts"
+import { panelProbes } from "./panel_probes.ts"
 import type { Probe } from "./probe.ts"
 import { streamProbes } from "./stream_probes.ts"
 import { unaryProbes } from "./unary_probes.ts"
@@ -92,6 +93,7 @@ function probesOf(said: ReturnType<typeof description>): Probe[] {
     ...[DESCRIBE, ...hooks].flatMap(method =>
       method.method.methodKind === "unary" ? unaryProbes(method) : streamProbes(method),
     ),
+    ...hooks.filter(({ hook }) => hook === "Api").flatMap(panelProbes),
   ]
 }
 

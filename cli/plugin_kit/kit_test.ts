@@ -33,6 +33,7 @@ const FOUND: Readonly<Record<Defect, { readonly hooks: readonly pluginV1.Hook[];
   "mounts-our-services": { hooks: [Hook.API], by: "Api: answers in time" },
   "mounts-streams-of-callers": { hooks: [Hook.API], by: "Api: answers in time" },
   "draws-what-it-has-not": { hooks: [Hook.API], by: "Api: answers in time" },
+  "draws-what-it-does-not-answer": { hooks: [Hook.API], by: "Api: panels have rows to draw" },
   "dies-of-lost-connections": { hooks: [Hook.CHECK], by: "Server: connections that come and go" },
 }
 

@@ -7,7 +7,7 @@ import {
   type ServerHttp2Session,
 } from "node:http2"
 import type { AddressInfo } from "node:net"
-import { create, toBinary } from "@bufbuild/protobuf"
+import { create, createFileRegistry, type DescService, fromBinary, toBinary } from "@bufbuild/protobuf"
 import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt"
 import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect"
 import { connectNodeAdapter } from "@connectrpc/connect-node"
@@ -36,6 +36,7 @@ export const DEFECTS = [
   "mounts-our-services",
   "mounts-streams-of-callers",
   "draws-what-it-has-not",
+  "draws-what-it-does-not-answer",
   "dies-of-lost-connections",
 ] as const
 /** One of `DEFECTS`. */
@@ -247,6 +248,8 @@ function serviceOf(
           signal,
         ),
     })
+    if (defect !== "draws-what-it-does-not-answer")
+      router.service(ownService(), { list: () => ({ rows: [{ name: "lab" }] }) } as object)
     router.service(pluginHooksV1.ApiHookService, {
       services: (_, { signal }) => unary(ownServices(defect), signal),
     })
@@ -272,6 +275,13 @@ function serviceOf(
       return true
     },
   }
+}
+
+function ownService(): DescService {
+  const set = fromBinary(FileDescriptorSetSchema, ownServices(null).descriptors)
+  const service = createFileRegistry(set).getService("lab.v1.LabService")
+  if (service === undefined) throw new Error("the descriptors have the service")
+  return service
 }
 
 /** A service of its own: gRPC's health, by another name, where it is its own. */

@@ -2,20 +2,16 @@
 // meanwhile; it is taken back when the object goes, or no longer has the hook.
 import { create, type DescService } from "@bufbuild/protobuf"
 import { type Client, Code, ConnectError, createClient, type Transport } from "@connectrpc/connect"
-import {
-  type ConfigurationCheck,
-  configurationCheck,
-  MAX_COMPLAINT_CHARS,
-  type Plugin,
-  type PluginHook,
-} from "../../deploy/plugin_object/mod.ts"
+import { MAX_COMPLAINT_CHARS, type Plugin, type PluginHook } from "../../deploy/plugin_object/mod.ts"
 import { pluginDestinationV1, pluginHooksV1, pluginPolicyV1, pluginV1 } from "../../protos/mod.ts"
 import type { AmendmentRecord, ClusterStore, PolicyRecord } from "../cluster/mod.ts"
 import { objectKey } from "../cluster/mod.ts"
 import type { Log } from "../log.ts"
 import { amendRequest, MAX_AMENDED_PORTS, readAmendments, type ToldPort, toldPorts } from "./amendments.ts"
+import { DescriptionCheck, InvalidPlugin, PLUGIN_API } from "./description.ts"
 import { HookCalls, reasonOf } from "./hook_calls.ts"
 import { keepStream, pause, type StreamKeeper, takeAnswers, tell } from "./hook_stream.ts"
+import { LINK_PACE, type LinkPace } from "./link_pace.ts"
 import {
   readSupply,
   replaceRecords,
@@ -28,63 +24,14 @@ import {
 import type { WindowFeed } from "./window_feed.ts"
 import { Told, Wake } from "./told.ts"
 
-/** Version of the plugin API that is spoken here. */
-export const PLUGIN_API = "v1"
-/** Longest wait for Describe: a plugin may be starting. */
-export const DESCRIBE_TIMEOUT_MS = 5_000
-/** First pause before a plugin is called again; it doubles up to `RECONNECT_MAX_MS`. */
-export const RECONNECT_MIN_MS = 100
-/** Longest pause. */
-export const RECONNECT_MAX_MS = 5_000
-/** A plugin that answers is described again after this: what it says of itself may have changed. */
-export const DESCRIBE_AGAIN_MS = 15_000
-/** A plugin that is wrong about itself is asked again after this. */
-export const INVALID_RETRY_MS = 5_000
-/**
- * How long the first policies and amendments of a plugin are waited for, whatever its deadline: a process that has begun tells
- * proxies nothing meanwhile, and those of new pods wait as long for their first answer.
- */
-export const FIRST_ANSWER_MS = 2_000
 /** Longest message of a plugin. */
 export const MAX_PLUGIN_MESSAGE_BYTES = 4_194_304
-
-/** When a link does what. Milliseconds. */
-export interface LinkPace {
-  readonly describeTimeoutMs: number
-  readonly describeAgainMs: number
-  readonly reconnectMinMs: number
-  readonly reconnectMaxMs: number
-  readonly invalidRetryMs: number
-  readonly firstAnswerMs: number
-}
-
-/** Pace of a control plane. */
-export const LINK_PACE: LinkPace = {
-  describeTimeoutMs: DESCRIBE_TIMEOUT_MS,
-  describeAgainMs: DESCRIBE_AGAIN_MS,
-  reconnectMinMs: RECONNECT_MIN_MS,
-  reconnectMaxMs: RECONNECT_MAX_MS,
-  invalidRetryMs: INVALID_RETRY_MS,
-  firstAnswerMs: FIRST_ANSWER_MS,
-}
 
 /** What a plugin is to the control plane. */
 export type PluginState = "Connecting" | "Ready" | "Degraded" | "Unreachable" | "Invalid"
 
 /** Hooks whose answers hold as data. */
 const STREAMS = ["Policy", "Destination"] as const
-
-/** Numbers of hooks in the API. */
-const HOOK_NUMBERS: Readonly<Record<PluginHook, pluginV1.Hook>> = {
-  Destination: pluginV1.Hook.DESTINATION,
-  Policy: pluginV1.Hook.POLICY,
-  Authorize: pluginV1.Hook.AUTHORIZE,
-  Identity: pluginV1.Hook.IDENTITY,
-  Telemetry: pluginV1.Hook.TELEMETRY,
-  Injection: pluginV1.Hook.INJECTION,
-  Check: pluginV1.Hook.CHECK,
-  Api: pluginV1.Hook.API,
-}
 
 /** A way to a plugin, closed when it is no longer used. */
 export interface Way {
@@ -104,16 +51,13 @@ export interface LinkOptions {
   readonly log: Log
   /** Monotonic clock, milliseconds. */
   readonly nowMs: () => number
-  /** Default: the limits of this file. */
+  /** Default: LINK_PACE. */
   readonly pace?: LinkPace
   /** Windows for the Telemetry hook; absent in a process without figures. */
   readonly windows?: WindowFeed
   /** Told whenever the state has changed. */
   readonly onState: () => void
 }
-
-/** A plugin is not what it should be: it is not called until it says something else. */
-class InvalidPlugin extends Error {}
 
 /** The link to one plugin. */
 export class PluginLink {
@@ -133,8 +77,7 @@ export class PluginLink {
   #pauseMs: number
   /** What is wrong with streams, by hook. */
   readonly #faults = new Map<PluginHook, string>()
-  #schema = ""
-  #check: ConfigurationCheck = () => []
+  readonly #description = new DescriptionCheck()
   #policies: readonly PolicyRecord[] = []
   #amendments = new Map<string, AmendmentRecord>()
   readonly #doubt = new Wake()
@@ -321,9 +264,7 @@ export class PluginLink {
   }
 
   async #describe(transport: Transport): Promise<void> {
-    const { name, configuration } = this.plugin
     const { describeTimeoutMs } = this.#pace
-    const signal = AbortSignal.any([this.#ending.signal, AbortSignal.timeout(describeTimeoutMs)])
     const answer = await createClient(pluginV1.PluginService, transport)
       .describe(
         {
@@ -331,35 +272,15 @@ export class PluginLink {
           apiVersions: [PLUGIN_API],
           conduitVersion: this.#options.version,
         },
-        { signal },
+        { timeoutMs: describeTimeoutMs, signal: this.#ending.signal },
       )
       .catch(error => {
-        throw signal.aborted ? new Error(`it did not answer Describe within ${describeTimeoutMs} ms`) : error
+        const late = error instanceof ConnectError && error.code === Code.DeadlineExceeded
+        throw late ? new Error(`it did not answer Describe within ${describeTimeoutMs} ms`) : error
       })
     this.describedName = reasonOf(answer.name)
     this.version = reasonOf(answer.version)
-    if (!answer.apiVersions.includes(PLUGIN_API)) {
-      const spoken = answer.apiVersions.slice(0, 5).join(", ") || "none"
-      throw new InvalidPlugin(`it speaks ${reasonOf(spoken)} of the plugin API, and not ${PLUGIN_API}`)
-    }
-    for (const { name: hook } of this.plugin.hooks) {
-      if (!answer.hooks.includes(HOOK_NUMBERS[hook]))
-        throw new InvalidPlugin(`it does not serve the hook ${hook}, which Plugin "${name}" names`)
-    }
-    if (answer.configurationSchema !== this.#schema) {
-      try {
-        this.#check = configurationCheck(answer.configurationSchema)
-      } catch (error) {
-        throw new InvalidPlugin(reasonOf(error))
-      }
-      this.#schema = answer.configurationSchema
-    }
-    const [first] = [...this.#check(configuration), ...answer.problems]
-    if (first !== undefined) {
-      const at =
-        first.path === "" ? "spec.configuration" : `spec.configuration${first.path.replaceAll("/", ".")}`
-      throw new InvalidPlugin(`${reasonOf(at)} ${reasonOf(first.message)}`)
-    }
+    this.#description.check(this.plugin, answer)
   }
 
   /** Keeps the streams; describes the plugin again now and then. @throws what Describe does */

@@ -152,7 +152,9 @@ export function projectFiles({ name, language, hook }: ProjectOptions): Map<stri
   const files = new Map<string, string>()
   for (const [path, text] of Object.entries<string>(sources)) {
     const template = new RegExp(`^template/(?:common|${language})/([^/]+)\\.tmpl$`).exec(path)?.[1]
-    if (template !== undefined) files.set(template === "gitignore" ? ".gitignore" : template, fill(text))
+    if (template === "gitignore")
+      for (const ignore of [".gitignore", ".dockerignore"]) files.set(ignore, text)
+    else if (template !== undefined) files.set(template, fill(text))
     else if (path.startsWith("protos/")) files.set(path, text)
     else if (path.startsWith(`${language}/`)) files.set(path.slice(language.length + 1), text)
   }

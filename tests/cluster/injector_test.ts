@@ -1,7 +1,7 @@
 // Automatic injection on a real cluster: pods get their proxy as they are made, whatever becomes of the injector.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
 import { X509Certificate } from "node:crypto"
-import { mkdtempSync, rmSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { endMs } from "../../deploy/identity/mod.ts"
@@ -283,6 +283,37 @@ describe("pods of an annotated namespace", () => {
     )
   })
 })
+
+test("a plugin labels pods as they are injected, or refuses them, until it is gone", async () => {
+  const own = readFileSync(join(ROOT, "deploy/plugins/team_label/deployment.yaml"), "utf8")
+    .replace(
+      "image: registry.example/team-label:1.0.0",
+      `image: ${app.image}\n          command: [label-teams]`,
+    )
+    .replace("teams: { default: web } # team by namespace", "teams: { shop: web }")
+    .replace("unknown: warn # or deny", "unknown: deny")
+    .replace("replicas: 2", "replicas: 1")
+  await cluster.kubectl(["create", "namespace", "conduit-plugins"])
+  await cluster.kubectl(["apply", "-f", "-"], { input: own })
+  await rolledOut("conduit-plugins", "deployment/team-label")
+  const run = async (namespace: string, more: object = {}) => {
+    const input = JSON.stringify(pod("dry", { annotations: ENABLED, ...more }))
+    const words = ["apply", "-n", namespace, "--dry-run=server", "--output=json", "-f", "-"]
+    const { stdout, stderr } = await cluster.tryKubectl(words, { input })
+    return { labels: stdout === "" ? {} : ((JSON.parse(stdout) as Pod).metadata.labels ?? {}), stderr }
+  }
+  await until("the pod is labelled", async () => (await run("shop")).labels.team === "web")
+  expect((await run("shop")).stderr).toContain('team-label: the pod has no label "team": it gets web')
+  expect((await run("shop", { labels: { team: "blue" } })).labels.team).toBe("blue")
+  expect((await run("default")).stderr).toContain(
+    'the plugin "team-label" refuses it: the pod has no label "team", and no team has the namespace "default"',
+  )
+  await cluster.kubectl(["delete", "plugin/team-label"])
+  await until("the plugin is gone", async () => (await run("default")).stderr === "")
+  expect((await run("shop")).labels.team).toBeUndefined()
+  // Nothing waits for its end.
+  await cluster.kubectl(["delete", "namespace", "conduit-plugins", "--wait=false"])
+}, 120_000)
 
 test("a workload that was injected by hand is applied without drift, and its pods have one proxy", async () => {
   const template = { metadata: { labels: { app: "hand" } }, spec: { containers: [app] } }

@@ -7,12 +7,16 @@ export const TEST_TAG = "under-test"
 /** Architecture of this machine, as images call it. */
 export const ARCHITECTURE = process.arch === "arm64" ? "arm64" : "amd64"
 
-/** An application that answers HTTP, one that asks, and a plugin; see peer_main.ts, caller_main.ts and plugin_app.ts. */
+/** An application that answers HTTP, one that asks, and plugins; see peer_main.ts, caller_main.ts and plugin_app.ts. */
 export const PEER: ImagePlan = {
   name: "peer",
   what: "a peer of tests",
   entry: "tests/cluster/peer_main.ts",
-  commands: { "call-steadily": "tests/cluster/caller_main.ts", decide: "tests/e2e/plugin_app.ts" },
+  commands: {
+    "call-steadily": "tests/cluster/caller_main.ts",
+    decide: "tests/e2e/plugin_app.ts",
+    "label-teams": "deploy/plugins/team_label/main.ts",
+  },
   user: "65534:65534",
 }
 
