@@ -22,14 +22,7 @@ import {
   type Refusal,
   type Routing,
 } from "../http/mod.ts"
-import {
-  formatGrpcTimeout,
-  NO_DEADLINE,
-  NOT_AGAIN,
-  PUSHBACK_NONE,
-  pushbackMs,
-  type RequestTimes,
-} from "../route/mod.ts"
+import { NO_DEADLINE, NOT_AGAIN, PUSHBACK_NONE, pushbackMs, type RequestTimes } from "../route/mod.ts"
 import {
   CANCEL,
   CONNECT_ERROR,
@@ -49,7 +42,7 @@ import {
 } from "../wire/mod.ts"
 import { answerFields } from "./answer.ts"
 import type { Http2Downstream } from "./downstream.ts"
-import { responseFields, routedFields, tracedFields, withField } from "./fields.ts"
+import { responseFields, routedFields, tracedFields } from "./fields.ts"
 import { Http2Mirrors } from "./mirror.ts"
 import { poolOf } from "./pool.ts"
 import { type StreamOwner, UpstreamStream } from "./upstream_stream.ts"
@@ -223,13 +216,7 @@ export class DownstreamStream extends Stream implements RequestView, StreamOwner
   /** A server works no longer than somebody waits for it. */
   private tellTimeout(): void {
     const leftMs = this.exchange.grpcTimeoutMs
-    if (leftMs !== NO_DEADLINE)
-      this.fields = withField(
-        this.fields,
-        "grpc-timeout",
-        formatGrpcTimeout(leftMs),
-        this.owner.shared.fields,
-      )
+    if (leftMs !== NO_DEADLINE) this.fields = this.owner.shared.grpcTimeouts.tell(this.fields, leftMs)
   }
 
   /** Sees to it that the timer fires when something of the route's is due. */

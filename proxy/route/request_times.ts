@@ -71,7 +71,8 @@ export class RequestTimes {
   grpcTimeoutMs(isFirst: boolean, nowMs: number): number {
     const due = Math.min(this.requestDueMs, this.attemptDueMs)
     if (due === NO_DEADLINE || (due === this.callerDueMs && isFirst)) return NO_DEADLINE
-    return Math.max(0, due - nowMs)
+    // To the nanosecond: what the subtraction leaves beyond that is noise, and would make one timeout many.
+    return Math.max(0, Math.round((due - nowMs) * 1e6) / 1e6)
   }
 
   private get exchangeDueMs(): number {
