@@ -48,7 +48,15 @@ export class Routing {
   readonly delayMs: number
   /** Null: it is not sent again. */
   readonly retry: RetryRule | null
-  /** Whether it is known to say nothing but where requests go. */
+  /** Changes the path; null to keep it. */
+  readonly path: PathModifier | null
+  /** Where copies of it may go. */
+  readonly mirrors: readonly MirrorConfig[]
+  /** Whether the request's head is sent on other than it came. */
+  readonly changesRequest: boolean
+  /** Whether the response's head may be passed on other than it came. */
+  readonly changesResponse: boolean
+  /** Whether it says nothing but where the request goes. */
   readonly isBare: boolean
   /** The session that it bears; null for none that is there. */
   private readonly stuckTo: FoundSession | null
@@ -62,7 +70,6 @@ export class Routing {
     redirect: Redirect | null = null,
     delayMs = 0,
     stuckTo: FoundSession | null = null,
-    isShared = false,
   ) {
     const target = rule === null ? null : (rule.targets[index] ?? null)
     const backend = target === null ? 0 : target.config.backend
@@ -76,7 +83,20 @@ export class Routing {
     this.retry = rule === null ? routes.retry : rule.retry
     this.stuckTo = stuckTo
     this.routes = routes
-    this.isBare = isShared && this.changesNothing
+    this.path = rule === null ? null : rule.rewritePath
+    this.mirrors = rule === null || target === null ? NO_MIRRORS : mirrorsOf(rule, target)
+    this.changesRequest =
+      this.path !== null || (target !== null && (target.hostname !== "" || target.requestHeaders !== null))
+    this.changesResponse =
+      target !== null && (target.responseHeaders !== null || rule?.config.session !== null)
+    this.isBare =
+      refusal === null &&
+      redirect === null &&
+      delayMs === 0 &&
+      this.retry === null &&
+      this.mirrors.length === 0 &&
+      !this.changesRequest &&
+      !this.changesResponse
   }
 
   /**
@@ -86,7 +106,7 @@ export class Routing {
    * @param index  of the backend that was drawn, among the rule's, or NO_BACKEND
    */
   static shared(routes: ServiceRoutes, rule: Rule | null, index: number): Routing {
-    return new Routing(routes, rule, index, refusalOf(routes, rule, index), null, 0, null, true)
+    return new Routing(routes, rule, index, refusalOf(routes, rule, index))
   }
 
   /**
@@ -125,17 +145,6 @@ export class Routing {
     return this.routes.budget
   }
 
-  /** Changes the path; null to keep it. */
-  get path(): PathModifier | null {
-    return this.rule === null ? null : this.rule.rewritePath
-  }
-
-  /** Where copies of it may go. */
-  get mirrors(): readonly MirrorConfig[] {
-    const { rule, target } = this
-    return rule === null || target === null ? NO_MIRRORS : mirrorsOf(rule, target)
-  }
-
   /** What the response is to tell of the client's session, from an endpoint; null for nothing. */
   sessionField(endpoint: Endpoint | null): [name: string, value: string] | null {
     const session = this.rule?.config.session ?? null
@@ -146,22 +155,6 @@ export class Routing {
       return sessionField(session, sessionOf(endpoint), nowS, nowS)
     if (!isToRenew(session, stuckTo.session, nowS)) return null
     return sessionField(session, sessionOf(endpoint), stuckTo.session.startedS, nowS)
-  }
-
-  /** Whether the request's head is sent on other than it came. */
-  get changesRequest(): boolean {
-    const { target } = this
-    return (
-      this.path !== null || (target !== null && (target.hostname !== "" || target.requestHeaders !== null))
-    )
-  }
-
-  private get changesNothing(): boolean {
-    const { target, refusal, retry, mirrors } = this
-    const changesResponse = target !== null && target.responseHeaders !== null
-    return (
-      refusal === null && retry === null && mirrors.length === 0 && !this.changesRequest && !changesResponse
-    )
   }
 
   /** Where copies go this time; null for a mirror that is not there. Once. @param random  uniform, 0 to 1 */

@@ -405,10 +405,11 @@ export class DownstreamStream extends Stream implements RequestView, StreamOwner
       up.releaseReplay()
       this.trailersSent = null
     }
-    const routing = scan.status < 200 ? null : this.exchange.routing
+    const { routing } = this.exchange
+    const isChanged = routing !== null && routing.changesResponse && scan.status >= 200
     this.owner.session.sendHead(
       this,
-      routing === null ? passed : responseFields(passed, routing, this.endpoint, this.owner.shared.fields),
+      isChanged ? responseFields(passed, routing, this.endpoint, this.owner.shared.fields) : passed,
       endStream,
     )
   }
