@@ -1,7 +1,7 @@
 // One request and its response, whatever the wire version: joins an HTTP engine to balancing and telemetry.
 // Engines call: pick (again after connectFailed or retry), responseHead, end; or refuse, end.
-import { type Endpoint, NONE_TRIED } from "../balance/mod.ts"
-import { NOT_AGAIN } from "../route/mod.ts"
+import { type Endpoint, type EndpointSource, NONE_TRIED } from "../balance/mod.ts"
+import { Attempts, NO_DEADLINE, NOT_AGAIN, type RequestTimes } from "../route/mod.ts"
 import type { Tapped } from "../tap/mod.ts"
 import type { AuthorityLabel, HttpScope, RequestSeries } from "../telemetry/mod.ts"
 import { isFailure, NO_GRPC_STATUS, OUTCOME_CLIENT_GONE, type Outcome } from "./classify.ts"
@@ -16,7 +16,7 @@ import {
 import type { GuardAnswer, HeldDecision } from "./request_guard.ts"
 import type { RequestTrace } from "./request_trace.ts"
 import type { RequestView } from "./request_view.ts"
-import type { Routing } from "./routing.ts"
+import { isIdempotentMethod, type Routing } from "./routing.ts"
 
 /** Endpoints that one exchange tries at most: connects that fail at once are cheap, and beyond this all are down. */
 export const MAX_PICKS = 16
@@ -35,8 +35,10 @@ export class Exchange {
   held: HeldDecision | null = null
   /** What the request's head says. */
   readonly request: RequestView
-  /** How it is routed; null where the service has no routes. */
+  /** How it is routed; null where its service's routes say nothing of it, or where it goes at most. */
   readonly routing: Routing | null
+  /** When it must be done; null: it may take as long as it likes. */
+  readonly times: RequestTimes | null
   /** The request's part in a trace; null where it has none. */
   readonly trace: RequestTrace | null
   /** Octets of the request's body; set by the engine before `end`. */
@@ -51,6 +53,10 @@ export class Exchange {
   private readonly tapped: Tapped | null
   private readonly context: HttpContext
   private readonly scope: HttpScope
+  /** Endpoints of the backend that its route names; null: those that its connection's target has at the time. */
+  private readonly source: EndpointSource | null
+  /** Made when it may be sent again for the first time. */
+  private attempts: Attempts | null = null
   /** Where it is counted as a route: the rule's scope, or that of a learned route. */
   private readonly route: HttpScope
   private readonly authority: AuthorityLabel
@@ -79,9 +85,13 @@ export class Exchange {
     authority: AuthorityLabel,
     request: RequestView,
     refusal: Refusal | null,
-    routing: Routing | null,
+    routing: Routing | null = null,
+    source: EndpointSource | null = null,
+    times: RequestTimes | null = null,
   ) {
     this.routing = routing
+    this.source = source
+    this.times = times
     this.context = context
     this.scope = scope
     this.route = route
@@ -140,7 +150,7 @@ export class Exchange {
     this.asked++
     endpoint.pending++
     if (endpoint.breaker !== null) endpoint.breaker.sent(now)
-    if (this.routing !== null) this.routing.attempt(now)
+    if (this.times !== null) this.times.attempt(now)
     this.endpoint = endpoint
     this.pickedMs = now
     this.count(endpoint)
@@ -150,13 +160,27 @@ export class Exchange {
   }
 
   private choose(nowMs: number): Endpoint | null {
-    const source = this.routing === null ? this.context.target.source : this.routing.source
+    const source = this.source ?? this.context.target.source
     const tried = this.tried ?? NONE_TRIED
     if (this.unwanted !== null) {
       const other = source.pick([...tried, this.unwanted], nowMs)
       if (other !== null) return other
     }
     return source.pick(tried, nowMs)
+  }
+
+  /** Milliseconds that a gRPC server is to be told it has, or NO_DEADLINE: see `RequestTimes.grpcTimeoutMs`. */
+  get grpcTimeoutMs(): number {
+    const { times, attempts } = this
+    if (times === null) return NO_DEADLINE
+    return times.grpcTimeoutMs(attempts === null || attempts.used === 0, this.context.clock.nowMs)
+  }
+
+  /** Whether its route would rather ask again than pass on such a response: `againAfterResponse` says if it can. */
+  wantsAgain(status: number, grpcStatus: number): boolean {
+    const { routing } = this
+    if (routing === null || routing.retry === null) return false
+    return routing.retry.takesStatus(status) || routing.retry.takesGrpcStatus(grpcStatus)
   }
 
   /**
@@ -168,17 +192,11 @@ export class Exchange {
    * @returns milliseconds to wait before `pick`, or NOT_AGAIN
    */
   againAfterResponse(status: number, grpcStatus: number, pushback: number, bodyIsHere: boolean): number {
-    const { routing, context } = this
-    if (routing === null) return NOT_AGAIN
+    const { context } = this
+    const attempts = this.mayAgain()
+    if (attempts === null) return NOT_AGAIN
     const now = context.clock.nowMs
-    const pause = routing.attempts.afterResponse(
-      status,
-      grpcStatus,
-      pushback,
-      bodyIsHere,
-      now,
-      context.random(),
-    )
+    const pause = attempts.afterResponse(status, grpcStatus, pushback, bodyIsHere, now, context.random())
     if (pause !== NOT_AGAIN) {
       this.endpoint?.latency.observe(now - this.pickedMs, now)
       this.leave(now)
@@ -188,15 +206,25 @@ export class Exchange {
 
   /** As `againAfterResponse`, where no response came in time or at all. */
   againAfterSilence(bodyIsHere: boolean): number {
-    const { routing, context } = this
-    if (routing === null) return NOT_AGAIN
+    const { context } = this
+    const attempts = this.mayAgain()
+    if (attempts === null) return NOT_AGAIN
     const now = context.clock.nowMs
-    const pause = routing.attempts.afterSilence(bodyIsHere, now, context.random())
+    const pause = attempts.afterSilence(bodyIsHere, now, context.random())
     if (pause !== NOT_AGAIN) {
       if (this.endpoint !== null) this.observeWait(this.endpoint, now)
       this.leave(now)
     }
     return pause
+  }
+
+  /** Its attempts; null where its route has it sent once. */
+  private mayAgain(): Attempts | null {
+    const { routing, times, request } = this
+    if (routing === null || routing.retry === null) return null
+    const dueMs = times === null ? NO_DEADLINE : times.requestDueMs
+    this.attempts ??= new Attempts(routing.retry, routing.budget, isIdempotentMethod(request.method), dueMs)
+    return this.attempts
   }
 
   /** An attempt is over, and another one is to follow. */

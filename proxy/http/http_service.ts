@@ -2,8 +2,8 @@
 import type { Endpoint, EndpointSource } from "../balance/mod.ts"
 import type { LogFields, Logger } from "../log.ts"
 import { type Clock, formatAddress } from "../net/mod.ts"
-import type { Rule, ServiceRoutes } from "../route/mod.ts"
-import type { Direction, HttpScope, ScopeLabels, Telemetry } from "../telemetry/mod.ts"
+import type { ServiceRoutes } from "../route/mod.ts"
+import type { AuthorityLabel, Direction, HttpScope, ScopeLabels, Telemetry } from "../telemetry/mod.ts"
 import { ReplayBudget } from "../wire/mod.ts"
 import type { HttpEnv } from "./env.ts"
 import { Exchange } from "./exchange.ts"
@@ -20,13 +20,12 @@ import {
 import type { RequestGuard } from "./request_guard.ts"
 import type { Tracer } from "./request_trace.ts"
 import type { RequestView } from "./request_view.ts"
-import { Routing } from "./routing.ts"
+import { RulePlans } from "./rule_plan.ts"
 
 /** Requests in flight per direction, beyond which new ones are refused (Linkerd's figure; each costs a few KB). */
 export const MAX_REQUESTS_IN_FLIGHT = 100_000
 
 const NO_FIELDS: LogFields = {}
-const NO_SCOPES: (HttpScope | undefined)[] = []
 
 /** Counts what is in flight in one direction; shared by all its connections. */
 export class Admission {
@@ -124,9 +123,8 @@ export class HttpContext implements HttpService {
   private readonly fields: Readonly<Record<string, string | number>>
   private scope: HttpScope
   private labels: ScopeLabels
-  /** Scopes of the rules of `routes`, by their index. */
-  private ruleScopes: (HttpScope | undefined)[] = NO_SCOPES
-  private routes: ServiceRoutes | null = null
+  /** Of the routes that were met last, and the labels. */
+  private plans: RulePlans | null = null
 
   constructor(options: HttpServiceOptions) {
     this.direction = options.direction
@@ -150,7 +148,7 @@ export class HttpContext implements HttpService {
   begin(request: RequestView): Exchange {
     if (this.target.labels !== this.labels) {
       this.labels = this.target.labels
-      this.ruleScopes = NO_SCOPES
+      this.plans = null
       this.scope = this.telemetry.http.scope(this.labels)
     }
     const authority = request.authority === "" ? this.target.defaultAuthority : request.authority
@@ -161,24 +159,37 @@ export class HttpContext implements HttpService {
     this.admission.inFlight++
     const label = this.telemetry.authorities.of(authority)
     const { routes } = this.target
-    if (routes === null || routes.isNeutral || refusal !== null) {
-      const exchange = new Exchange(this, this.scope, this.learned(request), label, request, refusal, null)
-      if (guard !== null) {
-        if (denied !== null) exchange.guardAnswer = guard.answer
-        else if (refusal === null) exchange.held = guard.held
-        else if (guard.held !== null) guard.held.forget()
-      }
-      return exchange
+    if (routes !== null && !routes.isNeutral && refusal === null)
+      return this.beginRouted(routes, request, label)
+    const exchange = new Exchange(this, this.scope, this.learned(request), label, request, refusal)
+    if (guard !== null) {
+      if (denied !== null) exchange.guardAnswer = guard.answer
+      else if (refusal === null) exchange.held = guard.held
+      else if (guard.held !== null) guard.held.forget()
     }
-    const { source, port } = this.target
-    const routing = new Routing(routes, source, request, port, this.clock.nowMs, this.random)
-    const { rule } = routing
-    if (rule !== null) {
-      const scope = this.scopeOf(routes, rule)
-      return new Exchange(this, scope, scope, label, request, routing.refusal, routing)
-    }
-    const route = routing.refusal === null ? this.learned(request) : this.scope
-    return new Exchange(this, this.scope, route, label, request, routing.refusal, routing)
+    return exchange
+  }
+
+  /** As `begin`, by the routes and settings of the service. */
+  private beginRouted(routes: ServiceRoutes, request: RequestView, label: AuthorityLabel): Exchange {
+    const plans = this.plansOf(routes)
+    const rule = routes.isRouted ? routes.table.match(request) : null
+    const plan = rule === null ? plans.rest : plans.plan(rule)
+    const routing = plan.routing(request, this.target.port, this.random)
+    const { nowMs } = this.clock
+    const times = plan.times(request, nowMs)
+    if (plan.retry !== null) routes.budget.deposit(nowMs)
+    const { refusal, source } = routing
+    const scope = plan.scope ?? this.scope
+    const route = plan.scope ?? (refusal === null ? this.learned(request) : this.scope)
+    const own = routing.isBare ? null : routing
+    return new Exchange(this, scope, route, label, request, refusal, own, source, times)
+  }
+
+  private plansOf(routes: ServiceRoutes): RulePlans {
+    if (this.plans === null || this.plans.routes !== routes)
+      this.plans = RulePlans.of(routes, this.labels, this.telemetry.http)
+    return this.plans
   }
 
   /** The route of a request that no rule takes. */
@@ -190,19 +201,6 @@ export class HttpContext implements HttpService {
   mirrorTerms(env: HttpEnv): MirrorTerms {
     const { admission, telemetry, random } = this
     return { budget: admission.mirrors, counts: telemetry.mirrors, env, random }
-  }
-
-  private scopeOf(routes: ServiceRoutes, rule: Rule): HttpScope {
-    if (this.routes !== routes || this.ruleScopes === NO_SCOPES) {
-      this.routes = routes
-      this.ruleScopes = []
-    }
-    let scope = this.ruleScopes[rule.index]
-    if (scope === undefined) {
-      scope = this.telemetry.http.scope({ ...this.labels, route: rule.name })
-      this.ruleScopes[rule.index] = scope
-    }
-    return scope
   }
 
   /** Address and port of the client. */

@@ -1,8 +1,7 @@
-// What the routes of a service make of one request: where it goes, what is changed on the way, how long it may take and
-// whether it is sent again. Made for services that have routes or settings of their own only.
+// What the routes of a service make of one request: where it goes, what is changed on the way, and whether it is sent
+// again. Requests of which their rule says it all share it (rule_plan.ts).
 import { type Endpoint, type EndpointSet, type EndpointSource, sessionOf } from "../balance/mod.ts"
 import {
-  Attempts,
   type DrawnFault,
   drawFault,
   isMirrored,
@@ -10,18 +9,13 @@ import {
   type MirrorConfig,
   mirrorsOf,
   NO_BACKEND,
-  NO_DEADLINE,
-  NO_GRPC_TIMEOUT,
   NO_MIRRORS,
   type PathModifier,
-  parseGrpcTimeout,
-  RetryBudget,
-  ROUTE_KIND_GRPC,
-  ROUTE_KIND_HTTP,
+  type RetryBudget,
+  type RetryRule,
   type Rule,
   type RuleTarget,
   redirectLocation,
-  RequestTimes,
   type ServiceRoutes,
   type Session,
   sessionField,
@@ -44,93 +38,111 @@ export class Routing {
   readonly rule: Rule | null
   /** What is changed on the way; null for nothing. */
   readonly target: RuleTarget | null
+  /** Endpoints of its backend; null: those of the service that was called. */
+  readonly source: EndpointSource | null
   /** Answer this instead of sending it anywhere. */
   readonly refusal: Refusal | null
   /** Answer this instead. */
   readonly redirect: Redirect | null
-  /** Endpoints of its backend. */
-  readonly source: EndpointSource
-  readonly attempts: Attempts
   /** Milliseconds to wait before anything else is done with it: an injected fault. */
   readonly delayMs: number
+  /** Null: it is not sent again. */
+  readonly retry: RetryRule | null
+  /** Changes the path; null to keep it. */
+  readonly path: PathModifier | null
+  /** Where copies of it may go. */
+  readonly mirrors: readonly MirrorConfig[]
+  /** Whether the request's head is sent on other than it came. */
+  readonly changesRequest: boolean
+  /** Whether the response's head may be passed on other than it came. */
+  readonly changesResponse: boolean
+  /** Whether it says nothing but where the request goes. */
+  readonly isBare: boolean
   /** The session that it bears; null for none that is there. */
   private readonly stuckTo: FoundSession | null
   private readonly routes: ServiceRoutes
-  /** Null where it may take as long as it likes. */
-  private readonly times: RequestTimes | null
+
+  private constructor(
+    routes: ServiceRoutes,
+    rule: Rule | null,
+    index: number,
+    refusal: Refusal | null,
+    redirect: Redirect | null = null,
+    delayMs = 0,
+    stuckTo: FoundSession | null = null,
+  ) {
+    const target = rule === null ? null : (rule.targets[index] ?? null)
+    const backend = target === null ? 0 : target.config.backend
+    const set = backend === 0 && stuckTo === null ? null : routes.endpoints(backend)
+    this.rule = rule
+    this.target = target
+    this.source = stuckTo === null || set === null ? set : new SessionSource(stuckTo.endpoint, set)
+    this.refusal = refusal
+    this.redirect = redirect
+    this.delayMs = delayMs
+    this.retry = rule === null ? routes.retry : rule.retry
+    this.stuckTo = stuckTo
+    this.routes = routes
+    this.path = rule === null ? null : rule.rewritePath
+    this.mirrors = rule === null || target === null ? NO_MIRRORS : mirrorsOf(rule, target)
+    this.changesRequest =
+      this.path !== null || (target !== null && (target.hostname !== "" || target.requestHeaders !== null))
+    this.changesResponse =
+      target !== null && (target.responseHeaders !== null || rule?.config.session !== null)
+    this.isBare =
+      refusal === null &&
+      redirect === null &&
+      delayMs === 0 &&
+      this.retry === null &&
+      this.mirrors.length === 0 &&
+      !this.changesRequest &&
+      !this.changesResponse
+  }
 
   /**
-   * @param source  endpoints of the service itself
+   * That of requests which meet a rule, where no request is told from another.
+   *
+   * @param rule  null for those that meet none
+   * @param index  of the backend that was drawn, among the rule's, or NO_BACKEND
+   */
+  static shared(routes: ServiceRoutes, rule: Rule | null, index: number): Routing {
+    return new Routing(routes, rule, index, refusalOf(routes, rule, index))
+  }
+
+  /**
+   * That of one request.
+   *
+   * @param rule  that it meets; null for none
    * @param servicePort  port of the Service that was called
    * @param random  uniform, 0 to 1
    */
-  constructor(
+  static of(
     routes: ServiceRoutes,
-    source: EndpointSource,
+    rule: Rule | null,
     request: RequestView,
     servicePort: number,
-    nowMs: number,
     random: () => number,
-  ) {
-    const { kind, timeouts } = routes.config
-    const routed = kind === ROUTE_KIND_HTTP || kind === ROUTE_KIND_GRPC
-    const rule = routed ? routes.table.match(request) : null
-    let refusal: Refusal | null = null
-    let redirect: Redirect | null = null
-    let target: RuleTarget | null = null
-    let chosen: EndpointSource = source
-    let stuckTo: FoundSession | null = null
+  ): Routing {
     const { injected } = routes.config
-    const fault = injected === null ? NO_FAULT : drawFault(injected, random)
-    if (rule !== null) {
-      const { filters } = rule.config
-      if (rule.config.fault === "" && filters.redirect !== null) {
-        const location = redirectLocation(filters.redirect, rule.redirectPath, request, servicePort)
-        redirect = { status: filters.redirect.status, location }
-      } else {
-        const { session } = rule.config
-        const stuck =
-          session === null ? null : findSession(rule, routes, sessionOfRequest(session, request, wallS()))
-        const index = stuck === null ? routes.choose(rule, random()) : stuck.index
-        if (index === NO_BACKEND) refusal = REFUSAL_NO_BACKEND
-        else {
-          // `choose` gives an index of the rule's backends, whose endpoints are there.
-          target = rule.targets[index]!
-          const set = routes.endpoints(target.config.backend)!
-          chosen = target.config.backend === 0 && stuck === null ? source : set
-          if (stuck !== null) chosen = new SessionSource(stuck.endpoint, set)
-          stuckTo = stuck
-        }
-      }
-    } else if (routed) refusal = REFUSAL_NO_ROUTE
-    this.rule = rule
-    this.target = target
-    this.refusal = fault.status === 0 ? refusal : injectedFault(fault.status)
-    this.delayMs = fault.delayMs
-    this.stuckTo = stuckTo
-    this.redirect = fault.status === 0 ? redirect : null
-    this.source = chosen
-    this.routes = routes
-    const grpcTimeout = request.isGrpc ? parseGrpcTimeout(request.header("grpc-timeout")) : NO_GRPC_TIMEOUT
-    this.times = RequestTimes.of(rule === null ? timeouts : rule.config.timeouts, grpcTimeout, nowMs)
-    const retry = rule === null ? routes.retry : rule.retry
-    if (retry === null) this.attempts = NEVER_AGAIN
-    else {
-      routes.budget.deposit(nowMs)
-      const dueMs = this.times === null ? NO_DEADLINE : this.times.requestDueMs
-      this.attempts = new Attempts(retry, routes.budget, isIdempotentMethod(request.method), dueMs)
+    const { delayMs, status } = injected === null ? NO_FAULT : drawFault(injected, random)
+    if (status !== 0) return new Routing(routes, rule, NO_BACKEND, injectedFault(status), null, delayMs)
+    if (rule === null)
+      return new Routing(routes, null, NO_BACKEND, refusalOf(routes, null, NO_BACKEND), null, delayMs)
+    const { filters, session, fault } = rule.config
+    if (fault === "" && filters.redirect !== null) {
+      const location = redirectLocation(filters.redirect, rule.redirectPath, request, servicePort)
+      const redirect = { status: filters.redirect.status, location }
+      return new Routing(routes, rule, NO_BACKEND, null, redirect, delayMs)
     }
+    const stuckTo =
+      session === null ? null : findSession(rule, routes, sessionOfRequest(session, request, wallS()))
+    const index = stuckTo === null ? routes.choose(rule, random()) : stuckTo.index
+    return new Routing(routes, rule, index, refusalOf(routes, rule, index), null, delayMs, stuckTo)
   }
 
-  /** Changes the path; null to keep it. */
-  get path(): PathModifier | null {
-    return this.rule === null ? null : this.rule.rewritePath
-  }
-
-  /** Where copies of it may go. */
-  get mirrors(): readonly MirrorConfig[] {
-    const { rule, target } = this
-    return rule === null || target === null ? NO_MIRRORS : mirrorsOf(rule, target)
+  /** Of all requests to the service. */
+  get budget(): RetryBudget {
+    return this.routes.budget
   }
 
   /** What the response is to tell of the client's session, from an endpoint; null for nothing. */
@@ -145,60 +157,21 @@ export class Routing {
     return sessionField(session, sessionOf(endpoint), stuckTo.session.startedS, nowS)
   }
 
-  /** Whether the request's head is sent on other than it came. */
-  get changesRequest(): boolean {
-    const { target } = this
-    return (
-      this.path !== null || (target !== null && (target.hostname !== "" || target.requestHeaders !== null))
-    )
-  }
-
   /** Where copies go this time; null for a mirror that is not there. Once. @param random  uniform, 0 to 1 */
   drawMirrors(random: () => number): (EndpointSource | null)[] {
     return this.mirrors
       .filter(mirror => isMirrored(mirror, random()))
       .map(({ backend }) => this.routes.endpoints(backend))
   }
-
-  /** An attempt begins. */
-  attempt(nowMs: number): void {
-    this.times?.attempt(nowMs)
-  }
-
-  /** As RequestTimes tells it: what a gRPC server is to be told that it has, milliseconds, or NO_DEADLINE. */
-  grpcTimeoutMs(nowMs: number): number {
-    return this.times?.grpcTimeoutMs(this.attempts.used === 0, nowMs) ?? NO_DEADLINE
-  }
-
-  /** The request has ended: from here on the response must. */
-  requestEnded(nowMs: number): void {
-    this.times?.requestEnded(nowMs)
-  }
-
-  /** Bytes of the body went either way. */
-  active(nowMs: number): void {
-    this.times?.active(nowMs)
-  }
-
-  /** Reading of the clock at which `isOver` or `attemptIsOver` may hold; NO_DEADLINE for never. */
-  get dueMs(): number {
-    return this.times === null ? NO_DEADLINE : this.times.dueMs
-  }
-
-  /** The whole exchange has taken too long. */
-  isOver(nowMs: number): boolean {
-    return this.times?.isOver(nowMs) ?? false
-  }
-
-  /** The attempt has taken too long; another one may be made. */
-  attemptIsOver(nowMs: number): boolean {
-    return this.times?.attemptIsOver(nowMs) ?? false
-  }
 }
 
-/** Of requests that are not sent again: it keeps no state then, and all share it. */
-const NEVER_AGAIN = new Attempts(null, new RetryBudget(), false)
 const NO_FAULT: DrawnFault = { delayMs: 0, status: 0 }
+
+/** What is answered to requests that the routes send nowhere; null for the others. */
+function refusalOf(routes: ServiceRoutes, rule: Rule | null, index: number): Refusal | null {
+  if (rule === null) return routes.isRouted ? REFUSAL_NO_ROUTE : null
+  return index === NO_BACKEND ? REFUSAL_NO_BACKEND : null
+}
 
 /** A session with the endpoint that it is for, and the index of that one's backend in the rule. */
 interface FoundSession {

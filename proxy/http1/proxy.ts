@@ -29,7 +29,7 @@ import {
   type Refusal,
 } from "../http/mod.ts"
 import { type Conn, relay } from "../net/mod.ts"
-import { NO_DEADLINE, NOT_AGAIN, PUSHBACK_NONE, pushbackMs } from "../route/mod.ts"
+import { NO_DEADLINE, NOT_AGAIN, PUSHBACK_NONE, pushbackMs, type RequestTimes } from "../route/mod.ts"
 import {
   BODY_CHUNKED,
   BODY_LENGTH,
@@ -134,20 +134,18 @@ class Http1Server extends ClientSide implements UpstreamUser {
       this.pending = bytes.subarray(end)
       this.pause(PAUSE_PIPELINE)
     }
-    const { routing } = exchange
-    if (routing !== null && routing.delayMs > 0) this.delay(routing)
+    const { routing, times } = exchange
+    if (routing !== null && routing.delayMs > 0) this.delay(routing, times)
     if (exchange.held !== null) this.hold(exchange)
     if (exchange.refusal !== null) {
       if (!this.isPausing) this.refuse(exchange.refusal, "")
       return
     }
-    if (routing !== null) {
-      if (routing.redirect !== null) {
-        this.redirect(routing.redirect)
-        return
-      }
-      if (requestBody.done) routing.requestEnded(this.env.clock.nowMs)
+    if (routing !== null && routing.redirect !== null) {
+      this.redirect(routing.redirect)
+      return
     }
+    if (times !== null && requestBody.done) times.requestEnded(this.env.clock.nowMs)
     const stripError = head.hasProxyError && this.service.direction === 1
     const first = requestBytes(head, bytes, headEnd, end, stripError, exchange)
     this.kept.begin(first, end - headEnd, this.service.replay)
@@ -156,9 +154,10 @@ class Http1Server extends ClientSide implements UpstreamUser {
   }
 
   /** An injected fault: nothing is done with the request for so long. What the client goes on sending waits. */
-  private delay(routing: Routing): void {
+  private delay({ delayMs }: Routing, times: RequestTimes | null): void {
     if (!this.requestBody.done) this.pause(PAUSE_CONNECT)
-    this.pauseFor(Math.min(routing.delayMs, routing.dueMs - this.env.clock.nowMs))
+    const leftMs = times === null ? NO_DEADLINE : times.dueMs - this.env.clock.nowMs
+    this.pauseFor(Math.min(delayMs, leftMs))
   }
 
   /** Nothing is done with the request before it is decided on. What the client goes on sending waits. */
@@ -196,7 +195,7 @@ class Http1Server extends ClientSide implements UpstreamUser {
       return
     }
     this.endpoint = endpoint
-    if (exchange.routing !== null) this.watchTime(exchange.routing)
+    if (exchange.times !== null) this.watchTime(exchange.times)
     const pool = poolOf(endpoint, this.env)
     const upstream = fresh ? null : pool.take(this)
     if (upstream !== null) {
@@ -241,12 +240,12 @@ class Http1Server extends ClientSide implements UpstreamUser {
       this.mirrors.write(chunk.subarray(0, end))
       if (requestBody.done) this.endMirrors(true)
     }
-    const routing = this.exchange?.routing ?? null
-    if (routing !== null) {
-      routing.active(this.env.clock.nowMs)
+    const times = this.exchange?.times ?? null
+    if (times !== null) {
+      times.active(this.env.clock.nowMs)
       if (requestBody.done) {
-        routing.requestEnded(this.env.clock.nowMs)
-        this.watchTime(routing)
+        times.requestEnded(this.env.clock.nowMs)
+        this.watchTime(times)
       }
     }
     if (
@@ -418,12 +417,12 @@ class Http1Server extends ClientSide implements UpstreamUser {
 
   /** The route asks again after such a response, and time, budget and what was kept allow it. */
   private sendAgain(upstream: Upstream, alone: boolean): boolean {
-    if (this.interim) return false
     const { head } = upstream
     const { isGrpc } = this.head
     const grpcStatus = isGrpc ? Number(head.header("grpc-status") ?? NO_GRPC_STATUS) : NO_GRPC_STATUS
+    // There while a request is under way; here and below.
+    if (this.interim || !this.exchange!.wantsAgain(head.status, grpcStatus)) return false
     const pushback = isGrpc ? pushbackMs(head.header("grpc-retry-pushback-ms")) : PUSHBACK_NONE
-    // There while a request is under way.
     const pause = this.exchange!.againAfterResponse(head.status, grpcStatus, pushback, this.kept.whole)
     if (pause === NOT_AGAIN) return false
     this.startOver(upstream, alone)
@@ -467,8 +466,7 @@ class Http1Server extends ClientSide implements UpstreamUser {
   }
 
   /** Sees to it that the timer fires when something of the route's is due. */
-  private watchTime(routing: Routing): void {
-    const { dueMs } = routing
+  private watchTime({ dueMs }: RequestTimes): void {
     if (dueMs === NO_DEADLINE) {
       if (this.timer !== null) this.env.timers.cancel(this.timer)
       return
@@ -480,18 +478,19 @@ class Http1Server extends ClientSide implements UpstreamUser {
   /** Of the timer: a pause is over, or something of the route's may be due. */
   attemptTimer(): void {
     const { exchange } = this
-    if (exchange === null || exchange.routing === null) return
-    const { routing } = exchange
+    if (exchange === null) return
+    const { times } = exchange
     const now = this.env.clock.nowMs
     if (this.isPausing) {
       this.isPausing = false
       if (exchange.refusal !== null) this.refuse(exchange.refusal, "")
-      else if (!routing.isOver(now)) this.connect(false)
+      else if (times === null || !times.isOver(now)) this.connect(false)
       else this.timedOut("the request took longer than its route allows")
       return
     }
-    if (routing.isOver(now)) this.timedOut("the request took longer than its route allows")
-    else if (!routing.attemptIsOver(now)) this.watchTime(routing)
+    if (times === null) return
+    if (times.isOver(now)) this.timedOut("the request took longer than its route allows")
+    else if (!times.attemptIsOver(now)) this.watchTime(times)
     else if (this.responding || !this.sendAgainAfterSilence())
       this.timedOut("the backend took longer than the route allows")
   }
@@ -503,8 +502,8 @@ class Http1Server extends ClientSide implements UpstreamUser {
 
   private forwardResponse(upstream: Upstream, chunk: Uint8Array): void {
     const { body } = upstream
-    const routing = this.exchange?.routing ?? null
-    if (routing !== null) routing.active(this.env.clock.nowMs)
+    const times = this.exchange?.times ?? null
+    if (times !== null) times.active(this.env.clock.nowMs)
     const end = body.scan(chunk, 0, chunk.length)
     if (end > 0) this.toClient(upstream, end === chunk.length ? chunk : chunk.subarray(0, end))
     if (body.fault !== 0) this.cut(OUTCOME_UPSTREAM_GONE)

@@ -1,8 +1,15 @@
 // What a route changes of a head in HTTP/2: path, authority and fields.
 import type { Endpoint } from "../balance/mod.ts"
 import type { RequestTrace, Routing } from "../http/mod.ts"
-import type { HeaderModifier } from "../route/mod.ts"
-import { type FieldTable, type HeaderField, KIND_AUTHORITY, KIND_HOST, KIND_PATH } from "../wire/mod.ts"
+import { formatGrpcTimeout, type HeaderModifier } from "../route/mod.ts"
+import {
+  type FieldTable,
+  type HeaderField,
+  type HeaderName,
+  KIND_AUTHORITY,
+  KIND_HOST,
+  KIND_PATH,
+} from "../wire/mod.ts"
 
 /** The fields of a request as its route sends them on. */
 export function routedFields(
@@ -48,16 +55,37 @@ export function modifiedFields(
   return changed
 }
 
-/** The fields of a head with one of them set. @param name  in lower case */
-export function withField(
-  fields: readonly HeaderField[],
-  name: string,
-  value: string,
-  table: FieldTable,
-): HeaderField[] {
-  const changed = fields.filter(field => field.name.text !== name)
-  changed.push(table.transientField(name, value))
-  return changed
+/** Timeouts of routes that are kept as fields; a proxy's callers meet a few. */
+export const MAX_GRPC_TIMEOUT_FIELDS = 64
+
+/** What gRPC servers are told of the time that they have. That of a route is one field for all its requests. */
+export class GrpcTimeoutFields {
+  private readonly table: FieldTable
+  private readonly name: HeaderName
+  /** By milliseconds: routes name whole ones. */
+  private readonly known = new Map<number, HeaderField>()
+
+  constructor(table: FieldTable) {
+    this.table = table
+    this.name = table.nameOf("grpc-timeout")
+  }
+
+  /** The fields of a request with `grpc-timeout` set. @param ms  0 or more */
+  tell(fields: readonly HeaderField[], ms: number): HeaderField[] {
+    const changed: HeaderField[] = []
+    for (const field of fields) if (field.name.text !== this.name.text) changed.push(field)
+    changed.push(this.known.get(ms) ?? this.make(ms))
+    return changed
+  }
+
+  private make(ms: number): HeaderField {
+    const text = formatGrpcTimeout(ms)
+    if (!Number.isInteger(ms)) return this.table.transientField(this.name, text)
+    if (this.known.size >= MAX_GRPC_TIMEOUT_FIELDS) this.known.clear()
+    const field = this.table.field(this.name, text)
+    this.known.set(ms, field)
+    return field
+  }
 }
 
 /** The fields of a request that belongs to a trace. */

@@ -4,6 +4,7 @@ import type { HttpEnv } from "../http/mod.ts"
 import { REFUSAL_OVERLOAD } from "../http/mod.ts"
 import { Timer } from "../net/mod.ts"
 import type { FieldTable } from "../wire/mod.ts"
+import type { GrpcTimeoutFields } from "./fields.ts"
 import { Http2Upstream } from "./upstream.ts"
 import type { UpstreamStream } from "./upstream_stream.ts"
 
@@ -26,6 +27,7 @@ export const POOL_WAIT_MS = 3_000
 export interface Http2Shared {
   readonly env: HttpEnv
   readonly fields: FieldTable
+  readonly grpcTimeouts: GrpcTimeoutFields
 }
 
 /** The pool of an endpoint, made at first use. */

@@ -4,6 +4,7 @@ import type { Drainable, HttpEnv, HttpService } from "../http/mod.ts"
 import type { Conn } from "../net/mod.ts"
 import { FieldTable } from "../wire/mod.ts"
 import { Http2Downstream } from "./downstream.ts"
+import { GrpcTimeoutFields } from "./fields.ts"
 import type { Http2Shared } from "./pool.ts"
 
 /** What connections of one environment share; made at its first connection. */
@@ -26,7 +27,7 @@ export function serveHttp2(
   let shared = sharedByEnv.get(env)
   if (shared === undefined) {
     fields ??= new FieldTable()
-    shared = { env, fields }
+    shared = { env, fields, grpcTimeouts: new GrpcTimeoutFields(fields) }
     sharedByEnv.set(env, shared)
   }
   const downstream = new Http2Downstream(conn, service, shared)

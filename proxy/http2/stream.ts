@@ -22,7 +22,7 @@ import {
   type Refusal,
   type Routing,
 } from "../http/mod.ts"
-import { formatGrpcTimeout, NO_DEADLINE, NOT_AGAIN, PUSHBACK_NONE, pushbackMs } from "../route/mod.ts"
+import { NO_DEADLINE, NOT_AGAIN, PUSHBACK_NONE, pushbackMs, type RequestTimes } from "../route/mod.ts"
 import {
   CANCEL,
   CONNECT_ERROR,
@@ -42,7 +42,7 @@ import {
 } from "../wire/mod.ts"
 import { answerFields } from "./answer.ts"
 import type { Http2Downstream } from "./downstream.ts"
-import { responseFields, routedFields, tracedFields, withField } from "./fields.ts"
+import { responseFields, routedFields, tracedFields } from "./fields.ts"
 import { Http2Mirrors } from "./mirror.ts"
 import { poolOf } from "./pool.ts"
 import { type StreamOwner, UpstreamStream } from "./upstream_stream.ts"
@@ -147,7 +147,7 @@ export class DownstreamStream extends Stream implements RequestView, StreamOwner
   start(): void {
     const exchange = this.owner.service.begin(this)
     this.exchange = exchange
-    const { routing } = exchange
+    const { routing, times } = exchange
     const isDelayed = routing !== null && routing.delayMs > 0
     if (exchange.refusal !== null) {
       if (isDelayed) this.delay(routing, new UpstreamStream(this, this))
@@ -160,9 +160,9 @@ export class DownstreamStream extends Stream implements RequestView, StreamOwner
         return
       }
       if (routing.changesRequest) this.fields = routedFields(this.fields, routing, this.owner.shared.fields)
-      if (this.endsWithHead) routing.requestEnded(this.owner.shared.env.clock.nowMs)
       if (routing.mirrors.length > 0 && this.method !== "CONNECT") this.mirror()
     }
+    if (times !== null && this.endsWithHead) times.requestEnded(this.owner.shared.env.clock.nowMs)
     if (exchange.trace !== null)
       this.fields = tracedFields(this.fields, exchange.trace, this.owner.shared.fields)
     const up = new UpstreamStream(this, this)
@@ -187,7 +187,9 @@ export class DownstreamStream extends Stream implements RequestView, StreamOwner
     const { timers, clock } = this.owner.shared.env
     this.next = next
     this.timer ??= new AttemptTimer(this)
-    timers.schedule(this.timer, Math.min(routing.delayMs, routing.dueMs - clock.nowMs))
+    const { times } = this.exchange
+    const dueMs = times === null ? NO_DEADLINE : times.dueMs
+    timers.schedule(this.timer, Math.min(routing.delayMs, dueMs - clock.nowMs))
   }
 
   private mirror(): void {
@@ -202,30 +204,23 @@ export class DownstreamStream extends Stream implements RequestView, StreamOwner
     this.endpoint = endpoint
     if (endpoint === null) this.answer(this.exchange.failure, this.exchange.failureDetail(this.isEnding()))
     else {
-      const { routing } = this.exchange
-      if (routing !== null) {
-        this.watchTime(routing)
-        if (this.isGrpc) this.tellTimeout(routing)
+      const { times } = this.exchange
+      if (times !== null) {
+        this.watchTime(times)
+        if (this.isGrpc) this.tellTimeout()
       }
       poolOf(endpoint, this.owner.shared).take(up)
     }
   }
 
   /** A server works no longer than somebody waits for it. */
-  private tellTimeout(routing: Routing): void {
-    const leftMs = routing.grpcTimeoutMs(this.owner.shared.env.clock.nowMs)
-    if (leftMs !== NO_DEADLINE)
-      this.fields = withField(
-        this.fields,
-        "grpc-timeout",
-        formatGrpcTimeout(leftMs),
-        this.owner.shared.fields,
-      )
+  private tellTimeout(): void {
+    const leftMs = this.exchange.grpcTimeoutMs
+    if (leftMs !== NO_DEADLINE) this.fields = this.owner.shared.grpcTimeouts.tell(this.fields, leftMs)
   }
 
   /** Sees to it that the timer fires when something of the route's is due. */
-  private watchTime(routing: Routing): void {
-    const { dueMs } = routing
+  private watchTime({ dueMs }: RequestTimes): void {
     const { timers, clock } = this.owner.shared.env
     if (dueMs === NO_DEADLINE) {
       if (this.timer !== null) timers.cancel(this.timer)
@@ -237,24 +232,25 @@ export class DownstreamStream extends Stream implements RequestView, StreamOwner
 
   /** Of the timer: a pause is over, or something of the route's may be due. */
   attemptTimer(): void {
-    const { routing } = this.exchange
-    if (routing === null || this.over) return
+    if (this.over) return
+    const { times } = this.exchange
     const { next } = this
     const now = this.owner.shared.env.clock.nowMs
     if (next !== null) {
       this.next = null
       if (this.exchange.refusal !== null) this.answer(this.exchange.refusal)
-      else if (!routing.isOver(now)) this.dispatch(next)
+      else if (times === null || !times.isOver(now)) this.dispatch(next)
       else this.timedOut("the request took longer than its route allows")
       return
     }
+    if (times === null) return
     const up = this.up
     // Bodies pass without asking here: whether any did is seen by what was sent.
     const sent = this.bodySent + (up === null ? 0 : up.bodySent)
-    if (sent !== this.sentBefore) routing.active(now)
+    if (sent !== this.sentBefore) times.active(now)
     this.sentBefore = sent
-    if (routing.isOver(now)) this.timedOut("the request took longer than its route allows")
-    else if (!routing.attemptIsOver(now)) this.watchTime(routing)
+    if (times.isOver(now)) this.timedOut("the request took longer than its route allows")
+    else if (!times.attemptIsOver(now)) this.watchTime(times)
     else if (up === null || this.answered || !this.sendAgainAfterSilence(up))
       this.timedOut("the backend took longer than the route allows")
   }
@@ -262,10 +258,10 @@ export class DownstreamStream extends Stream implements RequestView, StreamOwner
   /** END_STREAM came behind a body. */
   requestEnded(): void {
     // Undefined while the head is being accepted; start() sees to requests that end with it.
-    const routing = this.exchange?.routing ?? null
-    if (routing === null || this.over) return
-    routing.requestEnded(this.owner.shared.env.clock.nowMs)
-    if (this.next === null && this.endpoint !== null) this.watchTime(routing)
+    const times = this.exchange?.times ?? null
+    if (times === null || this.over) return
+    times.requestEnded(this.owner.shared.env.clock.nowMs)
+    if (this.next === null && this.endpoint !== null) this.watchTime(times)
   }
 
   private timedOut(detail: string): void {
@@ -284,11 +280,11 @@ export class DownstreamStream extends Stream implements RequestView, StreamOwner
 
   /** The route asks again after such a response, and time, budget and what was kept allow it. */
   private sendAgain(up: UpstreamStream, fields: readonly HeaderField[], endStream: boolean): boolean {
-    if (this.interim || !this.isWhole(up)) return false
     // A stream with a session, since an answer came on it.
     const { status, grpcStatus } = up.session!.scan
-    const pushback = this.isGrpc ? pushbackMs(fieldValue(fields, "grpc-retry-pushback-ms")) : PUSHBACK_NONE
     const trailersOnly = endStream ? grpcStatus : NO_GRPC_STATUS
+    if (!this.exchange.wantsAgain(status, trailersOnly) || this.interim || !this.isWhole(up)) return false
+    const pushback = this.isGrpc ? pushbackMs(fieldValue(fields, "grpc-retry-pushback-ms")) : PUSHBACK_NONE
     const pause = this.exchange.againAfterResponse(status, trailersOnly, pushback, true)
     if (pause === NOT_AGAIN) return false
     this.startOver(up, pause, endStream)
@@ -409,10 +405,11 @@ export class DownstreamStream extends Stream implements RequestView, StreamOwner
       up.releaseReplay()
       this.trailersSent = null
     }
-    const routing = scan.status < 200 ? null : this.exchange.routing
+    const { routing } = this.exchange
+    const isChanged = routing !== null && routing.changesResponse && scan.status >= 200
     this.owner.session.sendHead(
       this,
-      routing === null ? passed : responseFields(passed, routing, this.endpoint, this.owner.shared.fields),
+      isChanged ? responseFields(passed, routing, this.endpoint, this.owner.shared.fields) : passed,
       endStream,
     )
   }

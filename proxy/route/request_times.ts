@@ -27,13 +27,7 @@ export class RequestTimes {
    * @param grpcTimeoutMs  of its grpc-timeout, or NO_GRPC_TIMEOUT
    */
   static of(timeouts: TimeoutsConfig, grpcTimeoutMs: number, nowMs: number): RequestTimes | null {
-    const { requestMs, backendRequestMs, responseMs, idleMs } = timeouts
-    const isFree =
-      grpcTimeoutMs === NO_GRPC_TIMEOUT &&
-      requestMs === 0 &&
-      backendRequestMs === 0 &&
-      responseMs === 0 &&
-      idleMs === 0
+    const isFree = grpcTimeoutMs === NO_GRPC_TIMEOUT && !hasTimeouts(timeouts)
     return isFree ? null : new RequestTimes(timeouts, grpcTimeoutMs, nowMs)
   }
 
@@ -77,7 +71,8 @@ export class RequestTimes {
   grpcTimeoutMs(isFirst: boolean, nowMs: number): number {
     const due = Math.min(this.requestDueMs, this.attemptDueMs)
     if (due === NO_DEADLINE || (due === this.callerDueMs && isFirst)) return NO_DEADLINE
-    return Math.max(0, due - nowMs)
+    // To the nanosecond: what the subtraction leaves beyond that is noise, and would make one timeout many.
+    return Math.max(0, Math.round((due - nowMs) * 1e6) / 1e6)
   }
 
   private get exchangeDueMs(): number {
@@ -85,4 +80,9 @@ export class RequestTimes {
     const idle = idleMs > 0 ? this.activeMs + idleMs : NO_DEADLINE
     return Math.min(this.requestDueMs, this.responseDueMs, idle)
   }
+}
+
+/** Whether any timeout is set. */
+export function hasTimeouts({ requestMs, backendRequestMs, responseMs, idleMs }: TimeoutsConfig): boolean {
+  return requestMs > 0 || backendRequestMs > 0 || responseMs > 0 || idleMs > 0
 }

@@ -18,6 +18,7 @@ import type {
   EndpointSource,
   EndpointUpdate,
 } from "../balance/mod.ts"
+import { hasTimeouts } from "./request_times.ts"
 import { RetryBudget } from "./retry_budget.ts"
 
 /** A port of another Service that rules send to. */
@@ -55,6 +56,8 @@ export class ServiceRoutes {
   readonly config: RoutesConfig
   /** Whether it changes nothing about an HTTP request: settings of balancing and breakers hold for endpoints alone. */
   readonly isNeutral: boolean
+  /** Whether requests go by rules: one that meets none goes nowhere. */
+  readonly isRouted: boolean
   readonly table: RouteTable
   /** Of requests that meet no route, because the service has none. */
   readonly retry: RetryRule | null
@@ -71,6 +74,7 @@ export class ServiceRoutes {
   ) {
     this.config = config
     this.isNeutral = isNeutral(config)
+    this.isRouted = isRouted(config)
     this.table = new RouteTable(config)
     this.retry = config.retry === null ? null : new RetryRule(config.retry)
     this.own = own
@@ -155,6 +159,16 @@ export class ServiceRoutes {
     return (chosen === undefined ? null : this.endpoints(chosen.backend)) ?? NOWHERE
   }
 
+  /** Index of the backend that all requests of a rule go to, or NO_BACKEND where `choose` has to be asked. */
+  onlyBackend({ config }: Rule): number {
+    const { backends, fault } = config
+    const index = backends.findIndex(({ weight }) => weight > 0)
+    const only = backends[index]
+    if (fault !== "" || only === undefined || only.fault !== "") return NO_BACKEND
+    const isOnly = backends.every(({ weight }, i) => i === index || weight <= 0)
+    return isOnly && this.endpoints(only.backend) !== null ? index : NO_BACKEND
+  }
+
   /**
    * Chooses a backend of a rule: its index among the rule's, or NO_BACKEND for 500 (no backend, none with a weight, one
    * with a fault, or the rule has a fault itself). Shares are even: any hundred requests are spread by them.
@@ -171,12 +185,13 @@ export class ServiceRoutes {
   }
 }
 
-function isNeutral({ kind, retry, timeouts, injected }: RoutesConfig): boolean {
-  const { requestMs, backendRequestMs, responseMs, idleMs } = timeouts
-  const routes = kind === ROUTE_KIND_HTTP || kind === ROUTE_KIND_GRPC
-  return (
-    !routes && retry === null && injected === null && requestMs + backendRequestMs + responseMs + idleMs === 0
-  )
+function isRouted({ kind }: RoutesConfig): boolean {
+  return kind === ROUTE_KIND_HTTP || kind === ROUTE_KIND_GRPC
+}
+
+function isNeutral(config: RoutesConfig): boolean {
+  const { retry, timeouts, injected } = config
+  return !isRouted(config) && retry === null && injected === null && !hasTimeouts(timeouts)
 }
 
 function isSame(before: ServiceRoutes, config: RoutesConfig, backends: readonly RouteBackend[]): boolean {

@@ -5,6 +5,7 @@ export { controlMetrics } from "./control_metrics.ts"
 export {
   compact,
   type Direction,
+  type HttpMetrics,
   type HttpScope,
   INBOUND,
   OUTBOUND,

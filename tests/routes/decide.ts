@@ -94,10 +94,10 @@ export function decide(destination: Destination, request: CaseRequest): CaseAnsw
     const location = redirectLocation(filters.redirect, rule.redirectPath, { authority, path }, service.port)
     return { rule: rule.name, status: filters.redirect.status, location }
   }
-  const routing = new Routing(routes, destination.source, view, service.port, 0, Math.random)
+  const routing = Routing.of(routes, rule, view, service.port, Math.random)
   const backend = routing.target?.config
   if (backend === undefined) return { rule: rule.name, status: 500 }
-  const session = routing.sessionField(routing.source.pick([], 0))
+  const session = routing.sessionField((routing.source ?? destination.source).pick([], 0))
   const nameOf = (number: number): string => {
     const info = routes.backend(number)?.info
     return info === undefined ? own : `${info.namespace}/${info.name}:${info.port}`

@@ -15,7 +15,14 @@ export {
 } from "./frame.ts"
 export { type ByteSink, OUTPUT_HIGH_WATER_BYTES } from "./frame_writer.ts"
 export { withoutProxyError } from "./head_scan.ts"
-export { type HeaderField, KIND_AUTHORITY, KIND_HOST, KIND_PATH, LAST_PSEUDO } from "./header_field.ts"
+export {
+  type HeaderField,
+  type HeaderName,
+  KIND_AUTHORITY,
+  KIND_HOST,
+  KIND_PATH,
+  LAST_PSEUDO,
+} from "./header_field.ts"
 export { MAX_HEADER_FIELDS, MAX_HEADER_LIST_BYTES } from "./hpack_decoder.ts"
 export { Session } from "./session.ts"
 export type { SessionEvents } from "./session_events.ts"
