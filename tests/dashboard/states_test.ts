@@ -15,6 +15,7 @@ const PAGES = [
   "/",
   "/deployments",
   "/deployments/team-0/deployment/app-0",
+  "/deployments/team-0/deployment/app-3",
   "/topology",
   "/routes",
   "/gateway",
@@ -52,7 +53,17 @@ const refused = (status: number, code: string, message: string) => async (route:
 const away = refused(503, "unavailable", "the API cannot be reached: connection refused")
 
 const STATES: readonly State[] = [
-  { name: "full", calls: async route => await route.continue() },
+  {
+    name: "full",
+    calls: async route => await route.continue(),
+    once: async (page, path) => {
+      if (!path.startsWith("/live")) return
+      await page.getByLabel(/^Token/).fill("token")
+      await page.getByRole("button", { name: "Listen", exact: true }).click()
+      await page.locator("tbody tr").nth(30).waitFor()
+      await page.getByRole("button", { name: "Pause", exact: true }).click()
+    },
+  },
   {
     name: "never answered",
     calls: async () => {},

@@ -1,14 +1,14 @@
 // The topology: who calls whom, drawn. Figures move; what is drawn stays where it was.
 import { useNavigate } from "@tanstack/react-router"
 import {
-  BaseEdge,
   Background,
+  BaseEdge,
   Controls,
-  type Edge as FlowEdge,
   EdgeLabelRenderer,
   type EdgeProps,
-  Handle,
+  type Edge as FlowEdge,
   type Node as FlowNode,
+  Handle,
   type NodeProps,
   Position,
   ReactFlow,
@@ -18,7 +18,8 @@ import "../style/graph.css"
 import { useEffect, useMemo, useRef, useState } from "react"
 import { percent, plain, rate } from "../mesh/format.ts"
 import { usePlace, useSetPlace } from "../mesh/live.ts"
-import { type Mesh, useMesh } from "../mesh/mesh.ts"
+import type { Mesh } from "../mesh/mesh.ts"
+import { useMesh } from "../mesh/mesh_answer.ts"
 import { Commands, shellWord } from "../parts/commands.tsx"
 import { PageHead } from "../parts/figures.tsx"
 import { LevelMark } from "../parts/level.tsx"
@@ -34,8 +35,9 @@ import { type Picture, type PictureEdge, type PictureNode, pictureOf } from "./p
 /** On screens that are not as wide as this the graph goes down instead of right, pixels. */
 const NARROW_PX = 700
 
-/** From so many workloads on, namespaces are collapsed at first. */
+/** From so many workloads on, namespaces are collapsed at first: more could not be read; on narrow screens fewer can. */
 const COLLAPSE_FROM = 60
+const COLLAPSE_NARROW_FROM = 8
 
 type WorkloadFlowNode = FlowNode<{ readonly node: PictureNode }, "workload">
 type GroupFlowNode = FlowNode<{ readonly name: string }, "namespace">
@@ -65,7 +67,8 @@ function Topology({ mesh }: { readonly mesh: Mesh }) {
   const navigate = useNavigate()
   const collapsed = useMemo(() => {
     if (asked !== undefined) return new Set(asked.split(",").filter(one => one !== "-"))
-    return new Set(mesh.workloads.length >= COLLAPSE_FROM && ns === "" ? mesh.namespaces : [])
+    const from = window.innerWidth < NARROW_PX ? COLLAPSE_NARROW_FROM : COLLAPSE_FROM
+    return new Set(mesh.workloads.length >= from && ns === "" ? mesh.namespaces : [])
   }, [asked, ns, mesh.workloads.length, mesh.namespaces])
   const picture = useMemo(() => pictureOf(mesh, collapsed, ns), [mesh, collapsed, ns])
   const dense = picture.edges.length > MAX_LAID_OUT_CALLS

@@ -34,13 +34,13 @@ const WORKLOADS: readonly Column<IdentitiesResponse>[] = [
     cell: row => <CertificateMark of={row} />,
     by: row => -row.state,
   },
-  { ...{ id: "ends", title: "Ends" }, cell: endsIn, by: row => row.notAfterMs || undefined },
+  { ...{ id: "ends", title: "Ends", right: true }, cell: endsIn, by: row => row.notAfterMs || undefined },
   {
-    ...{ id: "life", title: "Life used", minor: true },
+    ...{ id: "life", title: "Life used", minor: "mid" },
     cell: row => <Life notBeforeMs={row.notBeforeMs} notAfterMs={row.notAfterMs} />,
   },
   {
-    ...{ id: "id", title: "Proves to be", minor: true },
+    ...{ id: "id", title: "Proves to be", minor: "wide" },
     cell: row => <code>{row.spiffeId}</code>,
     by: row => row.spiffeId,
   },

@@ -4,12 +4,13 @@ import { keepPreviousData, useQuery as useAnswer } from "@tanstack/react-query"
 import { useParams } from "@tanstack/react-router"
 import { ApiService, type IdentitiesResponse, type RouteRow, type StatRow } from "../../../../protos/mod.ts"
 import { api, collected } from "../mesh/calls.ts"
-import { byteRate, count, duration, percent, rate, short } from "../mesh/format.ts"
+import { byteRate, count, duration, rate, short } from "../mesh/format.ts"
 import { useLive } from "../mesh/live.ts"
-import { type Call, type Mesh, useMesh, type Workload } from "../mesh/mesh.ts"
+import type { Call, Mesh, Workload } from "../mesh/mesh.ts"
+import { useMesh } from "../mesh/mesh_answer.ts"
 import { failures, levelOf, troublesOf } from "../mesh/trouble.ts"
 import { Commands, shellWord } from "../parts/commands.tsx"
-import { httpColumns, PageHead, Tile } from "../parts/figures.tsx"
+import { httpColumns, PageHead, Success, Tile } from "../parts/figures.tsx"
 import { LevelMark } from "../parts/level.tsx"
 import { EndName, Name, WorkloadLink } from "../parts/name.tsx"
 import { Secured } from "../parts/secured.tsx"
@@ -75,7 +76,7 @@ function Deployment({ mesh, workload }: { readonly mesh: Mesh; readonly workload
         </p>
       )}
       <dl className="tiles six">
-        <Tile title="Success" figure={percent(http?.success)}>
+        <Tile title="Success" figure={<Success http={http} />}>
           {short(failures(http))} failures a second
         </Tile>
         <Tile title="Requests" figure={rate(http?.rps)}>

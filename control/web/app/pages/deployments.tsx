@@ -1,6 +1,8 @@
 // All workloads with their golden signals.
 import { byteRate, count } from "../mesh/format.ts"
-import { type Mesh, useMesh, type Workload } from "../mesh/mesh.ts"
+import { usePlace } from "../mesh/live.ts"
+import type { Mesh, Workload } from "../mesh/mesh.ts"
+import { useMesh } from "../mesh/mesh_answer.ts"
 import { levelOf } from "../mesh/trouble.ts"
 import { Commands, shellWord } from "../parts/commands.tsx"
 import { httpColumns, PageHead } from "../parts/figures.tsx"
@@ -9,7 +11,6 @@ import { Name, WorkloadLink } from "../parts/name.tsx"
 import { Spark } from "../parts/spark.tsx"
 import { Empty, Shown } from "../parts/state.tsx"
 import { type Column, Filters, NothingFits, Table, useFilter } from "../parts/table.tsx"
-import { usePlace } from "../mesh/live.ts"
 
 const ORDER = ["failing", "degraded", "well", "idle"]
 
@@ -31,7 +32,7 @@ const COLUMNS: readonly Column<Workload>[] = [
     by: row => row.meshed - row.total,
   },
   ...httpColumns<Workload>(row => row.http),
-  { ...{ id: "spark", title: "Since opened", minor: true }, cell: row => <Spark of={row.key} /> },
+  { ...{ id: "spark", title: "Since opened", minor: "mid" }, cell: row => <Spark of={row.key} /> },
   {
     ...{ id: "tcp", title: "TCP", right: true, minor: "wide" },
     cell: row => (row.tcp === undefined ? "–" : count(Number(row.tcp.open), "connection")),

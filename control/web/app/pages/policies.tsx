@@ -2,18 +2,19 @@
 import { useMutation, useQuery } from "@connectrpc/connect-query"
 import { keepPreviousData } from "@tanstack/react-query"
 import { useState } from "react"
+import { learnedYaml } from "../../../../deploy/policy/mod.ts"
 import {
   ApiService,
-  type PolicyDecision,
   PolicyChange,
+  type PolicyDecision,
   type WhatIfResponse,
   type WhatIfRow,
 } from "../../../../protos/mod.ts"
-import { learnedYaml } from "../../../../deploy/policy/mod.ts"
 import { reasonOf } from "../mesh/calls.ts"
 import { count, plain, rate } from "../mesh/format.ts"
 import { useLive } from "../mesh/live.ts"
-import { keyOf, type Mesh, useMesh } from "../mesh/mesh.ts"
+import { keyOf, type Mesh } from "../mesh/mesh.ts"
+import { useMesh } from "../mesh/mesh_answer.ts"
 import { Commands, CopyButton } from "../parts/commands.tsx"
 import { PageHead } from "../parts/figures.tsx"
 import { Name } from "../parts/name.tsx"
