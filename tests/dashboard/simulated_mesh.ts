@@ -8,12 +8,12 @@ import {
   CertificateState,
   type EdgeSchema,
   EventKind,
-  type StatRowSchema,
   FaultKind,
+  type StatRowSchema,
   TapService,
-  type TapResponseSchema,
   type TimePointSchema,
 } from "../../protos/mod.ts"
+import { tapped } from "./simulated_tap.ts"
 
 /** How large the mesh is; namespaces share its Deployments evenly. */
 export interface MeshSize {
@@ -42,7 +42,8 @@ export interface SimulatedApi {
   close(): void
 }
 
-type Resource = { readonly namespace: string; readonly kind: string; readonly name: string }
+/** A workload, or a pod. */
+export type Resource = { readonly namespace: string; readonly kind: string; readonly name: string }
 
 /** Those of whom not all is well, by their index: what stands beside what is well must be told from it. */
 const ILL = { failing: 3, halfMeshed: 5, silent: 7, longName: 11 } as const
@@ -209,7 +210,8 @@ export async function simulateApi(size: MeshSize, tapRps = TAP_RPS): Promise<Sim
                 ],
               })
             },
-            timeSeries: ({ target, rangeMs }) => counted(timeSeries(target?.kind ?? "", all, rangeMs)),
+            timeSeries: ({ target, rangeMs, stepMs }) =>
+              counted(timeSeries(seriesOf(all, target), rangeMs || 3_600_000, stepMs || POINT_MS)),
             async *identities({ target }) {
               counts.calls++
               for (const workload of all)
@@ -265,53 +267,6 @@ function certificate(workload: Resource, pod: string, index: number) {
   }
 }
 
-/** Requests as they pass, until nobody looks; every twentieth fails. */
-async function* tapped(
-  all: readonly Resource[],
-  rps: number,
-  signal: AbortSignal,
-): AsyncGenerator<MessageInitShape<typeof TapResponseSchema>> {
-  yield { state: { proxies: 3 } }
-  const peer = ({ namespace, kind, name }: Resource) => {
-    const identity = `${name}.${namespace}.serviceaccount.identity.conduit.cluster.local`
-    return { address: "10.0.0.7:8080", namespace, kind, name, pod: `${name}-7f6d5c4b8-0`, identity }
-  }
-  for (let number = 0; !signal.aborted; ) {
-    const until = number + rps / 10
-    const events = []
-    for (; number < until; number++) {
-      const [from, to] = [all[number % all.length], all[0]] as [Resource, Resource]
-      const bad = number % 20 === 7
-      events.push(
-        {
-          id: `${number}`,
-          moment: {
-            case: "begun" as const,
-            value: {
-              ...{ inbound: true, client: peer(from), server: peer(to), tls: "true", method: "GET" },
-              ...{
-                scheme: "http",
-                authority: `${to.name}.${to.namespace}`,
-                path: `/items/${number % 250}?page=2`,
-              },
-              ...{ timeMs: Date.now(), headers: [{ name: "user-agent", value: "[redacted]" }] },
-            },
-          },
-        },
-        {
-          id: `${number}`,
-          moment: {
-            case: "ended" as const,
-            value: { status: bad ? 503 : 200, afterMs: 1 + (number % 50), failed: bad, responseBytes: 512n },
-          },
-        },
-      )
-    }
-    yield { events }
-    await Bun.sleep(100)
-  }
-}
-
 function pods(all: readonly Resource[], each: number, namespace: string): Resource[] {
   return all
     .filter(one => namespace === "" || one.namespace === namespace)
@@ -364,20 +319,25 @@ function spiffe(namespace: string, name: string): string {
   return `spiffe://cluster.local/ns/${namespace}/sa/${name}`
 }
 
-function timeSeries(kind: string, all: readonly Resource[], rangeMs: number) {
-  const points = Math.round((rangeMs || 3_600_000) / POINT_MS)
-  const names = kind === "namespace" ? [...new Set(all.map(({ namespace }) => namespace))] : ["app-0"]
-  const series = names.map(name => ({
-    resource: { namespace: "", kind, name },
+/** What is shown over time: the one that is named, or all of a kind. */
+function seriesOf(
+  all: readonly Resource[],
+  target: { readonly kind: string; readonly namespace: string; readonly name: string } | undefined,
+): Resource[] {
+  const { kind = "", namespace = "", name = "" } = target ?? {}
+  if (name !== "") return [{ kind, namespace, name }]
+  if (kind !== "namespace") return [...all]
+  return [...new Set(all.map(one => one.namespace))].map(one => ({ kind, namespace: "", name: one }))
+}
+
+function timeSeries(resources: readonly Resource[], rangeMs: number, stepMs: number) {
+  const points = Math.round(rangeMs / stepMs)
+  const series = resources.map(resource => ({
+    resource,
     points: Array.from({ length: points }, (_, index) => point(index)),
   }))
-  return {
-    startMs: Date.now() - points * POINT_MS,
-    stepMs: POINT_MS,
-    points,
-    histogramEdgesMs: EDGES_MS,
-    series,
-  }
+  const startMs = Date.now() - points * stepMs
+  return { startMs, stepMs, points, histogramEdgesMs: EDGES_MS, series }
 }
 
 function point(index: number): MessageInitShape<typeof TimePointSchema> {
@@ -393,6 +353,9 @@ function point(index: number): MessageInitShape<typeof TimePointSchema> {
       p95Ms: latencyMs.p95,
       p99Ms: latencyMs.p99,
     },
-    latencyCounts: EDGES_MS.map(() => BigInt(Math.round(Math.random() * 1000))),
+    // Most answers take 10 ms, fewer more or less.
+    latencyCounts: EDGES_MS.map((_, edge) =>
+      BigInt(Math.round(Math.random() * 1000 * Math.exp(-((edge - 5) ** 2) / 8))),
+    ),
   }
 }

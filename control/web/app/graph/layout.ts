@@ -120,7 +120,8 @@ export function boundsOf({ nodes, ways }: Layout): Placed {
     const size = Math.max(least, to - from)
     return [(from + to - size) / 2, size]
   }
-  const [[x, width], [y, height]] = [span(xs, LEAST.width), span(ys, LEAST.height)]
+  const least = Math.min(LEAST.width, window.innerWidth)
+  const [[x, width], [y, height]] = [span(xs, least), span(ys, LEAST.height)]
   return { x, y, width, height }
 }
 

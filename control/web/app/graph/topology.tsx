@@ -20,6 +20,7 @@ import { percent, plain, rate } from "../mesh/format.ts"
 import { usePlace, useSetPlace } from "../mesh/live.ts"
 import type { Mesh } from "../mesh/mesh.ts"
 import { useMesh } from "../mesh/mesh_answer.ts"
+import type { Level } from "../mesh/trouble.ts"
 import { Commands, shellWord } from "../parts/commands.tsx"
 import { PageHead } from "../parts/figures.tsx"
 import { LevelMark } from "../parts/level.tsx"
@@ -34,6 +35,9 @@ import { type Picture, type PictureEdge, type PictureNode, pictureOf } from "./p
 
 /** On screens that are not as wide as this the graph goes down instead of right, pixels. */
 const NARROW_PX = 700
+
+/** Calls that the table shows before somebody asks for all. */
+const SHOWN_CALLS = 100
 
 /** From so many workloads on, namespaces are collapsed at first: more could not be read; on narrow screens fewer can. */
 const COLLAPSE_FROM = 60
@@ -106,16 +110,7 @@ function Topology({ mesh }: { readonly mesh: Mesh }) {
       </div>
       {dense ? <DenseGraph picture={picture} open={open} /> : <Graph picture={picture} open={open} />}
       <Legend />
-      <section>
-        <h2>The same as a table</h2>
-        <Table
-          caption="Calls"
-          columns={CALLS}
-          rows={picture.edges}
-          rowKey={({ id }) => id}
-          empty={<p className="quiet">Nobody calls anybody in this time.</p>}
-        />
-      </section>
+      <CallTable edges={picture.edges} />
       <Commands lines={[`conduit edges deploy ${ns === "" ? "-A" : `-n ${shellWord(ns)}`} -o wide`]} />
     </>
   )
@@ -127,6 +122,37 @@ function Topology({ mesh }: { readonly mesh: Mesh }) {
       void navigate({ to: "/deployments/$namespace/$kind/$name", params: { namespace, kind, name } })
     }
   }
+}
+
+/** The calls as a table: what is not well first, then what is not secured, then by rate. */
+function CallTable({ edges }: { readonly edges: readonly PictureEdge[] }) {
+  const [all, setAll] = useState(false)
+  const ordered = useMemo(() => [...edges].sort(byUrgency), [edges])
+  const shown = all ? ordered : ordered.slice(0, SHOWN_CALLS)
+  return (
+    <section>
+      <h2>The same as a table</h2>
+      <Table
+        caption="Calls"
+        columns={CALLS}
+        rows={shown}
+        rowKey={({ id }) => id}
+        empty={<p className="quiet">Nobody calls anybody in this time.</p>}
+      />
+      {shown.length < ordered.length && (
+        <button type="button" className="ghost" onClick={() => setAll(true)}>
+          {ordered.length - shown.length} more
+        </button>
+      )}
+    </section>
+  )
+}
+
+const URGENCY: readonly Level[] = ["failing", "degraded", "well", "idle"]
+
+function byUrgency(a: PictureEdge, b: PictureEdge): number {
+  const ill = (edge: PictureEdge): number => Math.min(2, URGENCY.indexOf(edge.level))
+  return ill(a) - ill(b) || Number(a.secured) - Number(b.secured) || b.rps - a.rps || (a.id < b.id ? -1 : 1)
 }
 
 /** A graph whose calls are laid out one by one. */
@@ -322,7 +348,7 @@ const CALLS: readonly Column<PictureEdge>[] = [
 
 function shownId(id: string): string {
   const [namespace = "", , ...rest] = id.split("/")
-  return rest.length === 0 ? id : `${namespace}/${rest.join("/")}`
+  return rest.length === 0 ? id.replace(/^namespace /, "") : `${namespace}/${rest.join("/")}`
 }
 
 function Legend() {

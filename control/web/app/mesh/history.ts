@@ -1,10 +1,11 @@
 // Requests of each workload over the last minutes: what sparklines are drawn from.
-import type { Mesh } from "./mesh.ts"
+import type { TimeSeriesResponse } from "../../../../protos/mod.ts"
+import { keyOf, type Mesh } from "./mesh.ts"
 
-/** Time that a point covers, milliseconds: as much as a pixel or two of a sparkline. */
-export const POINT_MS = 6000
+/** Time that a point covers, milliseconds: the shortest that the API keeps. */
+export const POINT_MS = 10_000
 /** Points kept of each workload, five minutes; memory is bounded by it. */
-export const HISTORY_POINTS = 50
+export const HISTORY_POINTS = 30
 
 const NO_POINTS: readonly number[] = []
 
@@ -22,10 +23,16 @@ export class History {
     )
   }
 
-  /** Forgets all: a window of another length gives other figures. */
-  clear(): void {
-    this.points = new Map()
-    this.latestMs = 0
+  /** Takes what was before the page was opened, of points of the same time. */
+  begin({ series, points }: Pick<TimeSeriesResponse, "series" | "points">): void {
+    const all = new Map(this.points)
+    for (const { resource, points: measured } of series) {
+      const before = new Array<number>(points).fill(0)
+      for (const { index, rps } of measured) before[index] = rps
+      const key = keyOf(resource)
+      all.set(key, [...before, ...this.of(key)].slice(-HISTORY_POINTS))
+    }
+    this.points = all
   }
 
   /** Points of a workload, the latest last; the same array until there is another. */

@@ -1,7 +1,7 @@
 // Who may call whom beside who does; a policy tried on live traffic before it is applied; policies learnt from it.
 import { useMutation, useQuery } from "@connectrpc/connect-query"
 import { keepPreviousData } from "@tanstack/react-query"
-import { useState } from "react"
+import { memo, useState } from "react"
 import { learnedYaml } from "../../../../deploy/policy/mod.ts"
 import {
   ApiService,
@@ -178,7 +178,7 @@ function Why({ decision }: { readonly decision: PolicyDecision | undefined }) {
   )
 }
 
-function WhatIf({ mesh }: { readonly mesh: Mesh }) {
+const WhatIf = memo(function WhatIf({ mesh }: { readonly mesh: Mesh }) {
   const { windowMs } = useLive()
   const [first] = mesh.workloads
   const [text, setText] = useState(
@@ -246,6 +246,12 @@ function WhatIf({ mesh }: { readonly mesh: Mesh }) {
       </div>
     </section>
   )
+}, haveSameWorkloads)
+
+/** Figures bear on nothing here. */
+function haveSameWorkloads(a: { readonly mesh: Mesh }, b: { readonly mesh: Mesh }): boolean {
+  const [before, after] = [a.mesh.workloads, b.mesh.workloads]
+  return before.length === after.length && before.every(({ key }, index) => key === after[index]?.key)
 }
 
 function Outcome({ of: { problems, rows, notes, unjudged } }: { readonly of: WhatIfResponse }) {

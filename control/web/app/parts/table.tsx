@@ -76,7 +76,7 @@ export function Table<Row>({
                     onClick={() => setPlace({ sort: own === id && !down ? `-${own}` : own })}
                   >
                     {title}
-                    <span aria-hidden="true">{own === id ? (down ? " ↓" : " ↑") : ""}</span>
+                    {own === id && <span aria-hidden="true">{down ? "↓" : "↑"}</span>}
                   </button>
                 )}
               </th>

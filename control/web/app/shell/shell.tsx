@@ -2,7 +2,6 @@
 import { Link, Outlet, useLocation } from "@tanstack/react-router"
 import { useDeferredValue, useEffect, useRef, useState } from "react"
 import { history } from "../mesh/history.ts"
-import { useLive } from "../mesh/live.ts"
 import { MeshContext, useMeshAnswer } from "../mesh/mesh_answer.ts"
 import { troublesOf } from "../mesh/trouble.ts"
 import { Icon, Logo } from "./icons.tsx"
@@ -16,14 +15,11 @@ export function Shell() {
   // Drawn in slices: figures of a large mesh take longer than a frame, and what a person does meanwhile goes first.
   const answer = useDeferredValue(useMeshAnswer())
   const { mesh } = answer
-  const { windowMs } = useLive()
   const [palette, setPalette] = useState(false)
   const [menu, setMenu] = useState(false)
   const { pathname } = useLocation()
   const main = useRef<HTMLElement>(null)
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: figures of another window begin anew
-  useEffect(() => history.clear(), [windowMs])
   useEffect(() => {
     if (mesh !== null) history.add(mesh)
   }, [mesh])
