@@ -276,9 +276,9 @@ function WorkloadNode({ data: { node } }: NodeProps<WorkloadFlowNode>) {
       <p className="node-name">
         <LevelMark level={node.level} word={false} />
         <Name>{node.name}</Name>
+        {node.collapsed && <span className="quiet">{node.about}</span>}
       </p>
       <p className="quiet">
-        {node.collapsed ? `${node.about}, ` : ""}
         {node.rps === undefined ? "no requests" : `${percent(node.success)}, ${rate(node.rps)}`}
       </p>
       <Handle type="source" position={Position.Right} isConnectable={false} />

@@ -25,21 +25,24 @@ export function DeploymentPage() {
   const { namespace = "", kind = "", name = "" } = useParams({ strict: false })
   const { mesh, error } = useMesh()
   return (
-    <Shown of={{ data: mesh, error }} what="figures">
-      {found => {
-        const workload = found.byKey.get(`${namespace}/${kind}/${name}`)
-        return workload === undefined ? (
-          <Empty title="It is not there">
-            <p>
-              No {kind} <Name>{name}</Name> runs in namespace <Name>{namespace}</Name> now. It may have been
-              deleted or renamed.
-            </p>
-          </Empty>
-        ) : (
-          <Deployment mesh={found} workload={workload} key={workload.key} />
-        )
-      }}
-    </Shown>
+    <>
+      {mesh === null && <PageHead title={<Name>{name}</Name>} />}
+      <Shown of={{ data: mesh, error }} what="figures">
+        {found => {
+          const workload = found.byKey.get(`${namespace}/${kind}/${name}`)
+          return workload === undefined ? (
+            <Empty title="It is not there">
+              <p>
+                No {kind} <Name>{name}</Name> runs in namespace <Name>{namespace}</Name> now. It may have been
+                deleted or renamed.
+              </p>
+            </Empty>
+          ) : (
+            <Deployment mesh={found} workload={workload} key={workload.key} />
+          )
+        }}
+      </Shown>
+    </>
   )
 }
 

@@ -5,7 +5,7 @@ import type { Mesh, Workload } from "../mesh/mesh.ts"
 import { useMesh } from "../mesh/mesh_answer.ts"
 import { type Trouble, troublesOf } from "../mesh/trouble.ts"
 import { Commands } from "../parts/commands.tsx"
-import { httpColumns, Success, Tile } from "../parts/figures.tsx"
+import { httpColumns, PageHead, Success, Tile } from "../parts/figures.tsx"
 import { LevelMark } from "../parts/level.tsx"
 import { Name, WorkloadLink } from "../parts/name.tsx"
 import { Empty, Shown } from "../parts/state.tsx"
@@ -20,9 +20,12 @@ const SHOWN_TROUBLES = 20
 export function OverviewPage() {
   const { mesh, error } = useMesh()
   return (
-    <Shown of={{ data: mesh, error }} what="figures">
-      {found => <Overview mesh={found} />}
-    </Shown>
+    <>
+      {mesh === null && <PageHead title="Overview" />}
+      <Shown of={{ data: mesh, error }} what="figures">
+        {found => <Overview mesh={found} />}
+      </Shown>
+    </>
   )
 }
 
