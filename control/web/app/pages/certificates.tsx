@@ -8,7 +8,7 @@ import { useLive } from "../mesh/live.ts"
 import { Commands } from "../parts/commands.tsx"
 import { PageHead } from "../parts/figures.tsx"
 import { LevelMark } from "../parts/level.tsx"
-import { Name } from "../parts/name.tsx"
+import { Name, PlaceLink } from "../parts/name.tsx"
 import { Empty, Shown } from "../parts/state.tsx"
 import { type Column, Filters, NothingFits, Table, useFilter } from "../parts/table.tsx"
 import { CertificateMark, certificateLevel, endsIn } from "./certificate_mark.tsx"
@@ -20,7 +20,7 @@ const WARN_MS = 60 * DAY_MS
 const WORKLOADS: readonly Column<IdentitiesResponse>[] = [
   {
     ...{ id: "workload", title: "Workload" },
-    cell: row => <Name>{row.workload?.name ?? ""}</Name>,
+    cell: row => <PlaceLink of={row.workload} />,
     by: row => row.workload?.name,
   },
   {

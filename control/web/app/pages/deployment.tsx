@@ -1,7 +1,7 @@
 // One Deployment: how it is, who calls it and whom it calls, its routes, pods, connections, policies and identity.
 import { useQuery } from "@connectrpc/connect-query"
 import { keepPreviousData, useQuery as useAnswer } from "@tanstack/react-query"
-import { useParams } from "@tanstack/react-router"
+import { Link, useParams } from "@tanstack/react-router"
 import { ApiService, type IdentitiesResponse, type RouteRow, type StatRow } from "../../../../protos/mod.ts"
 import { api, collected } from "../mesh/calls.ts"
 import { byteRate, count, duration, rate, short } from "../mesh/format.ts"
@@ -16,7 +16,9 @@ import { EndName, Name, WorkloadLink } from "../parts/name.tsx"
 import { Secured } from "../parts/secured.tsx"
 import { Empty, Shown } from "../parts/state.tsx"
 import { type Column, Table } from "../parts/table.tsx"
+import { Icon } from "../shell/icons.tsx"
 import { CertificateMark, endsIn } from "./certificate_mark.tsx"
+import { LatencySplit } from "./latency_split.tsx"
 import { PolicySummary } from "./policy_summary.tsx"
 import { WorkloadTrends } from "./trends.tsx"
 
@@ -52,6 +54,7 @@ function Deployment({ mesh, workload }: { readonly mesh: Mesh; readonly workload
   const resource = shellWord(`${kind === "deployment" ? "deploy" : kind}/${name}`)
   const n = shellWord(namespace)
   const callers = mesh.calls.filter(({ toKey }) => toKey === key)
+  const called = mesh.calls.filter(({ fromKey }) => fromKey === key)
   const secured = callers.filter(({ edge }) => edge.secured).length
   return (
     <>
@@ -60,6 +63,19 @@ function Deployment({ mesh, workload }: { readonly mesh: Mesh; readonly workload
           <>
             <Name>{name}</Name> <LevelMark level={levelOf(http)} />
           </>
+        }
+        aside={
+          <nav className="actions" aria-label="More of it">
+            <Link to="/live" search={{ to: `${namespace}/${kind}/${name}` }}>
+              <Icon name="play" /> Live calls
+            </Link>
+            <Link to="/explain" search={{ to: `${namespace}/${kind}/${name}` }}>
+              <Icon name="arrow" /> Explain a call
+            </Link>
+            <Link to="/topology" search={{ ns: namespace }}>
+              <Icon name="topology" /> Who calls whom
+            </Link>
+          </nav>
         }
       >
         {kind} in <Name>{namespace}</Name>
@@ -105,9 +121,10 @@ function Deployment({ mesh, workload }: { readonly mesh: Mesh; readonly workload
         </Tile>
       </dl>
       <WorkloadTrends workload={workload} />
+      <LatencySplit http={http} callers={callers} called={called} />
       <div className="columns">
         <Neighbours title="Called by" calls={callers} end="from" />
-        <Neighbours title="Calls" calls={mesh.calls.filter(({ fromKey }) => fromKey === key)} end="to" />
+        <Neighbours title="Calls" calls={called} end="to" />
       </div>
       <Routes workload={workload} />
       <PolicySummary workload={workload} />

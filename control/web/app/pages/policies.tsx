@@ -7,6 +7,7 @@ import {
   ApiService,
   PolicyChange,
   type PolicyDecision,
+  type Resource,
   type WhatIfResponse,
   type WhatIfRow,
 } from "../../../../protos/mod.ts"
@@ -17,7 +18,7 @@ import { keyOf, type Mesh } from "../mesh/mesh.ts"
 import { useMesh } from "../mesh/mesh_answer.ts"
 import { Commands, CopyButton } from "../parts/commands.tsx"
 import { PageHead } from "../parts/figures.tsx"
-import { Name } from "../parts/name.tsx"
+import { Name, PlaceLink } from "../parts/name.tsx"
 import { Empty, Shown } from "../parts/state.tsx"
 import { type Column, Filters, NothingFits, Table, useFilter } from "../parts/table.tsx"
 import { CallMatrix } from "./call_matrix.tsx"
@@ -66,6 +67,7 @@ export function PoliciesPage() {
 }
 
 interface Row extends Decider {
+  readonly resource: Resource | undefined
   readonly workload: string
   readonly namespace: string
 }
@@ -73,7 +75,7 @@ interface Row extends Decider {
 const ROWS: readonly Column<Row>[] = [
   {
     ...{ id: "workload", title: "Workload" },
-    cell: row => <Name>{row.workload}</Name>,
+    cell: row => <PlaceLink of={row.resource} />,
     by: row => row.workload,
   },
   {
@@ -102,8 +104,9 @@ function Deciders() {
           const rows = workloads
             .filter(({ resource }) => own.has(keyOf(resource)))
             .flatMap(workload => {
-              const { namespace = "", name = "" } = workload.resource ?? {}
-              return decidersOf(workload).map((one): Row => ({ ...one, workload: name, namespace }))
+              const { resource } = workload
+              const { namespace = "", name = "" } = resource ?? {}
+              return decidersOf(workload).map((one): Row => ({ ...one, resource, workload: name, namespace }))
             })
           return (
             <>

@@ -3,6 +3,7 @@ import { useQuery } from "@connectrpc/connect-query"
 import { useState } from "react"
 import { ApiService } from "../../../../protos/mod.ts"
 import { useLive } from "../mesh/live.ts"
+import { Commands } from "../parts/commands.tsx"
 import { PageHead } from "../parts/figures.tsx"
 import { Shown } from "../parts/state.tsx"
 import { applyTheme, savedTheme, THEMES } from "../shell/theme.ts"
@@ -62,6 +63,7 @@ export function SettingsPage() {
           in this browser.
         </p>
       </section>
+      <Commands lines={["conduit dashboard --help", "conduit version"]} />
       <section>
         <h2>About</h2>
         <Shown of={version} what="versions">
