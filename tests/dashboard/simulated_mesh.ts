@@ -3,6 +3,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf"
 import { connectNodeAdapter } from "@connectrpc/connect-node"
 import { listen } from "../../control/serve/mod.ts"
 import {
+  Access,
   ApiService,
   CallOutcome,
   CertificateState,
@@ -28,6 +29,8 @@ export const PROMISED_SIZE: MeshSize = { namespaces: 10, deployments: 200, edges
 
 /** Requests a second that a tap tells of, as the page asks for. */
 const TAP_RPS = 50
+/** Most may call, some may not, few may ask for some things only. */
+const ACCESS = [Access.ALLOWED, Access.DENIED, Access.ALLOWED, Access.SOME, Access.ALLOWED]
 const DAY_MS = 86_400_000
 
 const EDGES_MS = [1, 2, 3, 4, 5, 10, 20, 30, 40, 50, 100, 200, 300, 400, 500, 1000, 2000, 3000, 4000, 5000]
@@ -131,6 +134,18 @@ export async function simulateApi(size: MeshSize, tapRps = TAP_RPS): Promise<Sim
                           },
                         ],
                 })),
+              }),
+            authorization: ({ target }) =>
+              counted({
+                rows: (target?.kind === "deployment" ? all : []).flatMap((to, called) =>
+                  to.namespace !== (target?.namespace || to.namespace)
+                    ? []
+                    : all.map((from, caller) => ({
+                        ...{ from, to, port: 8080, policy: `${to.namespace}/${to.name}-clients` },
+                        access: ACCESS[(called * 7 + caller) % ACCESS.length] ?? Access.ALLOWED,
+                        requests: ["GET /items/*: allowed"],
+                      })),
+                ),
               }),
             check: () =>
               counted({
