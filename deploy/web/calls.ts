@@ -15,6 +15,7 @@ export const DASHBOARD_CALLS = [
   "Edges",
   "Identities",
   "Policies",
+  "Authorization",
   "WhatIf",
   "Learn",
   "Check",

@@ -406,7 +406,7 @@ export class DownstreamStream extends Stream implements RequestView, StreamOwner
       this.trailersSent = null
     }
     const { routing } = this.exchange
-    const isChanged = routing !== null && routing.changesResponse && scan.status >= 200
+    const isChanged = routing?.changesResponse === true && scan.status >= 200
     this.owner.session.sendHead(
       this,
       isChanged ? responseFields(passed, routing, this.endpoint, this.owner.shared.fields) : passed,

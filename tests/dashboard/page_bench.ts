@@ -1,7 +1,7 @@
 // How fast the page is before a mesh of 200 Deployments, 1,000 edges and 5,000 pods whose figures all change with each
 // answer, in Debian's Chromium: until it can be used, its script, frames while it updates each second, and its memory over
 // an hour of live mode, whose 1,800 updates are made in a few minutes. Run: bun tests/dashboard/page_bench.ts
-// [UPDATES [PATH]], with a path only the hour of that page
+// [UPDATES [PATH]], with a path only the hour of that page, with 0 updates only frames
 import { rmSync } from "node:fs"
 import { createConnectTransport } from "@connectrpc/connect-node"
 import type { Browser, CDPSession, Page } from "playwright-core"
@@ -15,6 +15,8 @@ import { PROMISED_SIZE, simulateApi } from "./simulated_mesh.ts"
 const UPDATE_MS = 1000
 /** How often they are while an hour goes by; that hour has one each two seconds. */
 const HASTY_MS = 60
+/** Live calls told of each second: an hour's at the page's 50 a second, in the minutes that its updates take. */
+const HASTY_TAP_RPS = 1000
 /** Pages whose frames are counted, and something that says that they show the mesh. */
 const PAGES = [
   ["/", "main .tiles"],
@@ -23,10 +25,17 @@ const PAGES = [
   ["/topology", ".react-flow__node"],
   ["/topology?collapsed=-", ".react-flow__node:nth-child(150)"],
   ["/policies", ".matrix tbody tr"],
+  ["/routes", "tbody tr"],
+  ["/live?to=team-0/deploy/app-0", "main form"],
 ] as const
+/** A page that shows nothing that changes: as many frames a second as this machine has for one that does nothing. */
+const AT_REST = "/settings?paused=true"
+/** Pages that an hour goes by on, unless one is named. */
+const HOURS: ReadonlySet<string> = new Set(["/", "/deployments", "/topology?collapsed=-"])
 
 const updates = Number(process.argv[2] ?? 1800)
-const api = await simulateApi(PROMISED_SIZE)
+const [only] = process.argv.slice(3)
+const api = await simulateApi(PROMISED_SIZE, only === undefined || updates === 0 ? undefined : HASTY_TAP_RPS)
 const folder = tempFolder("dashboard-bench")
 writeFiles(folder, compressed(await webFiles()))
 const transport = createConnectTransport({ baseUrl: `http://${api.address}`, httpVersion: "2" })
@@ -37,12 +46,14 @@ const web = await serveWeb({
 const base = `http://127.0.0.1:${web.port}`
 const browser = await launchBrowser()
 try {
-  const [only] = process.argv.slice(3)
-  if (only === undefined) {
-    await opening(browser)
-    for (const [path, shown] of PAGES) await frames(browser, path, shown)
+  if (only === undefined) await opening(browser)
+  if (only === undefined || updates === 0) {
+    await frames(browser, AT_REST, "main")
+    for (const [path, shown] of PAGES)
+      if (only === undefined || path === only) await frames(browser, path, shown)
+    await frames(browser, AT_REST, "main")
   }
-  await anHour(browser, only)
+  if (updates > 0) await anHour(browser)
 } finally {
   await browser.close()
   web.close()
@@ -78,11 +89,17 @@ async function opening(of: Browser): Promise<void> {
   )
 }
 
+/** Opens a page, and waits until it shows the mesh. */
+async function show(page: Page, path: string, shown: string): Promise<void> {
+  await page.goto(base + path)
+  await page.waitForSelector(shown, { state: "attached", timeout: 60_000 })
+  if (path.startsWith("/live")) await page.getByRole("button", { name: "Listen", exact: true }).click()
+}
+
 /** Frames, long tasks and script time of ten seconds of a page that updates each second. */
 async function frames(of: Browser, path: string, shown: string): Promise<void> {
   const page = await live(of, UPDATE_MS)
-  await page.goto(base + path)
-  await page.waitForSelector(shown, { state: "attached", timeout: 60_000 })
+  await show(page, path, shown)
   await Bun.sleep(4000)
   const cdp = await page.context().newCDPSession(page)
   await cdp.send("Performance.enable")
@@ -115,16 +132,15 @@ async function frames(of: Browser, path: string, shown: string): Promise<void> {
 }
 
 /** JavaScript heap, nodes and listeners at the start and the end of an hour's updates. */
-async function anHour(of: Browser, only: string | undefined): Promise<void> {
-  for (const [path, shown] of [PAGES[0], PAGES[1], PAGES[4]]) {
-    if (only !== undefined && path !== only) continue
+async function anHour(of: Browser): Promise<void> {
+  for (const [path, shown] of PAGES) {
+    if (only === undefined ? !HOURS.has(path) : path !== only) continue
     const page = await live(of, HASTY_MS)
     let answers = 0
     page.on("response", answer => {
       if (answer.url().endsWith("/Edges")) answers++
     })
-    await page.goto(base + path)
-    await page.waitForSelector(shown, { state: "attached", timeout: 60_000 })
+    await show(page, path, shown)
     const cdp = await page.context().newCDPSession(page)
     await cdp.send("Performance.enable")
     // Sparklines fill within five minutes of updates; what is kept of them is no leak.

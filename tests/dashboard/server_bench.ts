@@ -2,7 +2,7 @@
 // a mesh of 200 Deployments, 1,000 edges and 5,000 pods. Run: bun tests/dashboard/server_bench.ts [SECONDS]
 import { readFileSync, rmSync } from "node:fs"
 import { join } from "node:path"
-import { type MessageInitShape, toBinary, create } from "@bufbuild/protobuf"
+import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf"
 import { compressed, webFiles, writeFiles } from "../../deploy/web/mod.ts"
 import { ApiService } from "../../protos/mod.ts"
 import { PROJECT_ROOT } from "../lab/dev_mesh.ts"

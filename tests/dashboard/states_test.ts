@@ -16,6 +16,7 @@ const PAGES = [
   "/",
   "/deployments",
   "/deployments/team-0/deployment/app-0",
+  "/deployments/team-0/deployment/app-3",
   "/topology",
   "/routes",
   "/gateway",
@@ -42,6 +43,8 @@ interface State {
   readonly calls: (route: Route) => Promise<void>
   /** What is done once it is open. */
   readonly once?: (page: Page, path: string) => Promise<void>
+  /** What is done at last. */
+  readonly afterwards?: (page: Page, path: string) => Promise<void>
   /** What one of its parts says, of pages that ask for something. */
   readonly says?: RegExp
   /** Default: all. */
@@ -53,18 +56,41 @@ const refused = (status: number, code: string, message: string) => async (route:
 const away = refused(503, "unavailable", "the API cannot be reached: connection refused")
 
 const STATES: readonly State[] = [
-  { name: "full", calls: async route => await route.continue() },
+  {
+    name: "full",
+    calls: async route => await route.continue(),
+    once: async (page, path) => {
+      if (!path.startsWith("/live")) return
+      await page.getByLabel(/^Token/).fill("token")
+      await page.getByRole("button", { name: "Listen", exact: true }).click()
+      await page.locator("tbody tr").nth(30).waitFor()
+      await page.getByRole("button", { name: "Pause", exact: true }).click()
+    },
+  },
   {
     name: "never answered",
     calls: async () => {},
     once: async (page, path) => {
-      if (!ASKS_NOTHING.test(path))
-        await page
-          .locator("main")
-          .getByText(/Asking for/)
-          .first()
-          .waitFor()
+      await awaited(page, path)
       await picture(page, nameOf(path, "loading", page.viewportSize()?.width ?? 0))
+      await page.clock.fastForward(GIVEN_UP_MS)
+    },
+    says: /No .+ to show/,
+    // What was too slow and is so no longer is shown without anybody asking for it.
+    afterwards: async page => {
+      await page.unrouteAll({ behavior: "ignoreErrors" })
+      await page.clock.fastForward(SLOWEST_MS)
+      await page.locator(":is(.failed, .loading)").first().waitFor({ state: "detached" })
+    },
+  },
+  {
+    name: "trickling",
+    calls: async route => {
+      const { pathname } = new URL(route.request().url())
+      await route.continue({ url: `http://127.0.0.1:${trickle.port}${pathname}` })
+    },
+    once: async (page, path) => {
+      await awaited(page, path)
       await page.clock.fastForward(GIVEN_UP_MS)
     },
     says: /No .+ to show/,
@@ -108,6 +134,19 @@ const STATES: readonly State[] = [
     says: /is conduit dashboard still running/,
   },
 ]
+/** What is asked for least often is asked for again after this time. */
+const SLOWEST_MS = 31_000
+
+/** A page that asks for something says so. */
+async function awaited(page: Page, path: string): Promise<void> {
+  if (ASKS_NOTHING.test(path)) return
+  await page
+    .locator("main")
+    .getByText(/Asking for/)
+    .first()
+    .waitFor()
+}
+
 /** They ask for nothing before somebody wants it, or say what they know without. */
 const ASKS_NOTHING = /^\/(live|settings|explain)/
 
@@ -119,6 +158,7 @@ function nameOf(path: string, state: string, width: number, scheme = "light"): s
 let browser: Browser
 let api: SimulatedApi
 let web: Awaited<ReturnType<typeof serveWeb>>
+let trickle: Bun.Server<undefined>
 let base = ""
 const folder = tempFolder("dashboard-states")
 
@@ -130,12 +170,28 @@ beforeAll(async () => {
     ...{ files: folder, apiAddress: api.address, viewers: "forwarded", hosts: new Set<string>() },
     ...{ host: "127.0.0.1", port: 0, transport: () => transport },
   })
+  // Of each answer half comes, and never the rest.
+  trickle = Bun.serve({
+    ...{ hostname: "127.0.0.1", port: 0 },
+    fetch: async request => {
+      const { pathname } = new URL(request.url)
+      const { method, headers } = request
+      const body = await request.arrayBuffer()
+      const answer = await fetch(`http://${api.address}${pathname}`, { method, headers, body })
+      const bytes = await answer.bytes()
+      const half = new ReadableStream({
+        start: stream => stream.enqueue(bytes.subarray(0, Math.ceil(bytes.length / 2))),
+      })
+      return new Response(half, { headers: { "content-type": answer.headers.get("content-type") ?? "" } })
+    },
+  })
   base = `http://127.0.0.1:${web.port}`
   browser = await launchBrowser()
 }, 60_000)
 
 afterAll(async () => {
   await browser?.close()
+  void trickle?.stop(true)
   web?.close()
   api?.close()
   rmSync(folder, { recursive: true, force: true })
@@ -165,6 +221,7 @@ for (const state of STATES)
           const name = nameOf(path, state.name, width, scheme)
           await picture(page, name)
           if (LOOKS.length > 1) expect({ name, found: await violations(page) }).toEqual({ name, found: [] })
+          await state.afterwards?.(page, path)
         }
         expect(faults).toEqual([])
         await page.context().close()

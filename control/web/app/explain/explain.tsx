@@ -6,7 +6,7 @@ import { ApiService, CallOutcome, type CallStep, type ExplainCallResponse } from
 import { headersOf, partyOf } from "../mesh/call_words.ts"
 import { percent, plain } from "../mesh/format.ts"
 import { type PlaceSearch, useLive, usePlace, useSetPlace } from "../mesh/live.ts"
-import { useMesh } from "../mesh/mesh.ts"
+import { useMesh } from "../mesh/mesh_answer.ts"
 import type { Level } from "../mesh/trouble.ts"
 import { Commands, shellWord } from "../parts/commands.tsx"
 import { PageHead } from "../parts/figures.tsx"
@@ -130,13 +130,13 @@ function CallForm() {
           <option key={key} value={`${name}.${namespace}`} />
         ))}
       </datalist>
-      <label>
-        Method
-        <input type="text" placeholder="GET" {...field("method")} />
-      </label>
       <label className="wide-field">
         Path
         <input type="text" placeholder="/" {...field("path")} />
+      </label>
+      <label>
+        Method
+        <input type="text" placeholder="GET" {...field("method")} />
       </label>
       <label>
         Protocol
@@ -147,7 +147,7 @@ function CallForm() {
           ))}
         </select>
       </label>
-      <label className="full-field">
+      <label className="half-field">
         Headers, one a line
         <textarea rows={draft.headers.split("\n").length} placeholder="x-canary: yes" {...field("headers")} />
       </label>

@@ -10,7 +10,7 @@ import {
   ReactFlow,
   ViewportPortal,
 } from "@xyflow/react"
-import { useDeferredValue, useMemo, useState } from "react"
+import { memo, useDeferredValue, useMemo, useRef, useState } from "react"
 import { plain, rate } from "../mesh/format.ts"
 import { usePlace, useSetPlace } from "../mesh/live.ts"
 import { LevelMark } from "../parts/level.tsx"
@@ -39,12 +39,13 @@ export function DenseGraph({
   const chosen = useDeferredValue(pointed)
   const shape = nodes.map(({ id }) => id).join("\n")
   // biome-ignore lint/correctness/useExhaustiveDependencies: figures change every second, and move nothing
-  const [layout, middles] = useMemo(() => {
+  const [layout, middles, ways] = useMemo(() => {
     const boxes = nodes.map(
       ({ id, namespace, collapsed }): Box => ({ id, group: collapsed ? null : namespace }),
     )
     const done = inBlocks(boxes, Math.max(0.6, (window.innerWidth - 300) / 640))
-    return [done, new Map(boxes.map(box => [box.id, middleOf(done, box)]))]
+    const middles = new Map(boxes.map(box => [box.id, middleOf(done, box)]))
+    return [done, middles, new Map<string, ReturnType<typeof bowOf> | null>()]
   }, [shape])
   const word = q.toLowerCase()
   const found = new Set(
@@ -54,7 +55,7 @@ export function DenseGraph({
   const bright = edges.filter(({ from, to }) => lit.has(from) || lit.has(to))
   const near = new Set(bright.flatMap(({ from, to }) => [from, to]))
   const groups = [...new Set(nodes.flatMap(({ collapsed, namespace }) => (collapsed ? [] : [namespace])))]
-  const flow = [
+  const flow = useUnchanged([
     ...groups.flatMap((name): GroupFlowNode[] => {
       const place = layout.nodes.get(`group ${name}`)
       if (place === undefined) return []
@@ -80,10 +81,12 @@ export function DenseGraph({
         },
       ]
     }),
-  ]
-  const wayOf = ({ from, to }: PictureEdge) => {
+  ])
+  const wayOf = ({ id, from, to }: PictureEdge) => {
     const [a, b] = [middles.get(from), middles.get(to)]
-    return a === undefined || b === undefined ? null : bowOf(a, b)
+    const way = ways.get(id) ?? (a === undefined || b === undefined ? null : bowOf(a, b))
+    ways.set(id, way)
+    return way
   }
   return (
     <>
@@ -165,6 +168,24 @@ export function DenseGraph({
   )
 }
 
+/** Nodes as they were before where nothing of them that is drawn has changed: those are not drawn anew. */
+function useUnchanged(nodes: readonly (SmallFlowNode | GroupFlowNode)[]): (SmallFlowNode | GroupFlowNode)[] {
+  const known = useRef(new Map<string, SmallFlowNode | GroupFlowNode>())
+  const kept = nodes.map(one => {
+    const before = known.current.get(one.id)
+    return before !== undefined && isDrawnAlike(before, one) ? before : one
+  })
+  known.current = new Map(kept.map(one => [one.id, one]))
+  return kept
+}
+
+function isDrawnAlike(a: SmallFlowNode | GroupFlowNode, b: SmallFlowNode | GroupFlowNode): boolean {
+  if (a.position.x !== b.position.x || a.position.y !== b.position.y || a.width !== b.width) return false
+  if (a.type !== "workload" || b.type !== "workload") return a.height === b.height
+  const [was, is] = [a.data.node, b.data.node]
+  return was.level === is.level && was.collapsed === is.collapsed && a.data.dim === b.data.dim
+}
+
 function idAt(target: Element): string | null {
   return target.closest(".react-flow__node-workload")?.getAttribute("data-id") ?? null
 }
@@ -176,7 +197,7 @@ function classOf({ level, secured }: PictureEdge): string {
   return secured ? level : `${level} plaintext`
 }
 
-function SmallNode({ data: { node, dim } }: NodeProps<SmallFlowNode>) {
+const SmallNode = memo(function SmallNode({ data: { node, dim } }: NodeProps<SmallFlowNode>) {
   return (
     <div className={`node ${node.level}${node.collapsed ? " collapsed" : ""}${dim ? " dim" : ""}`}>
       <Handle type="target" position={Position.Left} isConnectable={false} />
@@ -186,7 +207,7 @@ function SmallNode({ data: { node, dim } }: NodeProps<SmallFlowNode>) {
       </p>
     </div>
   )
-}
+})
 
 function NamespaceNode({ data: { name } }: NodeProps<GroupFlowNode>) {
   return (

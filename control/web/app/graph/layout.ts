@@ -102,8 +102,8 @@ export async function layOut(
 /** Smallest part of the plane that is shown at first, pixels: a few nodes are not blown up. */
 const LEAST = { width: 860, height: 520 } as const
 
-/** What a layout takes of the plane, ways around nodes too. */
-export function boundsOf({ nodes, ways }: Layout): Placed {
+/** What a layout takes of the plane, ways around nodes and their labels too. */
+export function boundsOf({ nodes, ways, labels }: Layout): Placed {
   // Nodes within a group are within its place.
   const corners = [...nodes].flatMap(([id, { x, y, width, height }]) =>
     id.startsWith("group ") || ![...nodes.keys()].some(one => one.startsWith("group "))
@@ -113,14 +113,19 @@ export function boundsOf({ nodes, ways }: Layout): Placed {
         ]
       : [],
   )
-  const points = [...corners, ...[...ways.values()].flat()]
+  const ends = [...labels.values()].flatMap(({ x, y }) => [
+    { x: x - LABEL.width / 2, y },
+    { x: x + LABEL.width / 2, y },
+  ])
+  const points = [...corners, ...ends, ...[...ways.values()].flat()]
   const [xs, ys] = [points.map(({ x }) => x), points.map(({ y }) => y)]
   const span = (of: number[], least: number): readonly [number, number] => {
     const [from, to] = [Math.min(...of), Math.max(...of)]
     const size = Math.max(least, to - from)
     return [(from + to - size) / 2, size]
   }
-  const [[x, width], [y, height]] = [span(xs, LEAST.width), span(ys, LEAST.height)]
+  const least = Math.min(LEAST.width, window.innerWidth)
+  const [[x, width], [y, height]] = [span(xs, least), span(ys, LEAST.height)]
   return { x, y, width, height }
 }
 

@@ -99,7 +99,7 @@ function namespaceNode(mesh: Mesh, namespace: string, id: string): PictureNode {
   const levels = own.map(({ http }) => levelOf(http))
   const http = added(own.flatMap(({ http: figures }) => figures ?? []))
   return {
-    ...{ id, namespace, name: namespace, about: `${own.length} workloads`, workload: null, collapsed: true },
+    ...{ id, namespace, name: namespace, about: `of ${own.length}`, workload: null, collapsed: true },
     level: (["failing", "degraded", "well"] as const).find(level => levels.includes(level)) ?? "idle",
     rps: http?.rps,
     success: http?.success,

@@ -1,14 +1,14 @@
 // The topology: who calls whom, drawn. Figures move; what is drawn stays where it was.
 import { useNavigate } from "@tanstack/react-router"
 import {
-  BaseEdge,
   Background,
+  BaseEdge,
   Controls,
-  type Edge as FlowEdge,
   EdgeLabelRenderer,
   type EdgeProps,
-  Handle,
+  type Edge as FlowEdge,
   type Node as FlowNode,
+  Handle,
   type NodeProps,
   Position,
   ReactFlow,
@@ -18,7 +18,9 @@ import "../style/graph.css"
 import { useEffect, useMemo, useRef, useState } from "react"
 import { percent, plain, rate } from "../mesh/format.ts"
 import { usePlace, useSetPlace } from "../mesh/live.ts"
-import { type Mesh, useMesh } from "../mesh/mesh.ts"
+import type { Mesh } from "../mesh/mesh.ts"
+import { useMesh } from "../mesh/mesh_answer.ts"
+import type { Level } from "../mesh/trouble.ts"
 import { Commands, shellWord } from "../parts/commands.tsx"
 import { PageHead } from "../parts/figures.tsx"
 import { LevelMark } from "../parts/level.tsx"
@@ -34,8 +36,12 @@ import { type Picture, type PictureEdge, type PictureNode, pictureOf } from "./p
 /** On screens that are not as wide as this the graph goes down instead of right, pixels. */
 const NARROW_PX = 700
 
-/** From so many workloads on, namespaces are collapsed at first. */
+/** Calls that the table shows before somebody asks for all. */
+const SHOWN_CALLS = 100
+
+/** From so many workloads on, namespaces are collapsed at first: more could not be read; on narrow screens fewer can. */
 const COLLAPSE_FROM = 60
+const COLLAPSE_NARROW_FROM = 8
 
 type WorkloadFlowNode = FlowNode<{ readonly node: PictureNode }, "workload">
 type GroupFlowNode = FlowNode<{ readonly name: string }, "namespace">
@@ -65,7 +71,8 @@ function Topology({ mesh }: { readonly mesh: Mesh }) {
   const navigate = useNavigate()
   const collapsed = useMemo(() => {
     if (asked !== undefined) return new Set(asked.split(",").filter(one => one !== "-"))
-    return new Set(mesh.workloads.length >= COLLAPSE_FROM && ns === "" ? mesh.namespaces : [])
+    const from = window.innerWidth < NARROW_PX ? COLLAPSE_NARROW_FROM : COLLAPSE_FROM
+    return new Set(mesh.workloads.length >= from && ns === "" ? mesh.namespaces : [])
   }, [asked, ns, mesh.workloads.length, mesh.namespaces])
   const picture = useMemo(() => pictureOf(mesh, collapsed, ns), [mesh, collapsed, ns])
   const dense = picture.edges.length > MAX_LAID_OUT_CALLS
@@ -103,16 +110,7 @@ function Topology({ mesh }: { readonly mesh: Mesh }) {
       </div>
       {dense ? <DenseGraph picture={picture} open={open} /> : <Graph picture={picture} open={open} />}
       <Legend />
-      <section>
-        <h2>The same as a table</h2>
-        <Table
-          caption="Calls"
-          columns={CALLS}
-          rows={picture.edges}
-          rowKey={({ id }) => id}
-          empty={<p className="quiet">Nobody calls anybody in this time.</p>}
-        />
-      </section>
+      <CallTable edges={picture.edges} />
       <Commands lines={[`conduit edges deploy ${ns === "" ? "-A" : `-n ${shellWord(ns)}`} -o wide`]} />
     </>
   )
@@ -124,6 +122,37 @@ function Topology({ mesh }: { readonly mesh: Mesh }) {
       void navigate({ to: "/deployments/$namespace/$kind/$name", params: { namespace, kind, name } })
     }
   }
+}
+
+/** The calls as a table: what is not well first, then what is not secured, then by rate. */
+function CallTable({ edges }: { readonly edges: readonly PictureEdge[] }) {
+  const [all, setAll] = useState(false)
+  const ordered = useMemo(() => [...edges].sort(byUrgency), [edges])
+  const shown = all ? ordered : ordered.slice(0, SHOWN_CALLS)
+  return (
+    <section>
+      <h2>The same as a table</h2>
+      <Table
+        caption="Calls"
+        columns={CALLS}
+        rows={shown}
+        rowKey={({ id }) => id}
+        empty={<p className="quiet">Nobody calls anybody in this time.</p>}
+      />
+      {shown.length < ordered.length && (
+        <button type="button" className="ghost" onClick={() => setAll(true)}>
+          {ordered.length - shown.length} more
+        </button>
+      )}
+    </section>
+  )
+}
+
+const URGENCY: readonly Level[] = ["failing", "degraded", "well", "idle"]
+
+function byUrgency(a: PictureEdge, b: PictureEdge): number {
+  const ill = (edge: PictureEdge): number => Math.min(2, URGENCY.indexOf(edge.level))
+  return ill(a) - ill(b) || Number(a.secured) - Number(b.secured) || b.rps - a.rps || (a.id < b.id ? -1 : 1)
 }
 
 /** A graph whose calls are laid out one by one. */
@@ -247,9 +276,9 @@ function WorkloadNode({ data: { node } }: NodeProps<WorkloadFlowNode>) {
       <p className="node-name">
         <LevelMark level={node.level} word={false} />
         <Name>{node.name}</Name>
+        {node.collapsed && <span className="quiet">{node.about}</span>}
       </p>
       <p className="quiet">
-        {node.collapsed ? `${node.about}, ` : ""}
         {node.rps === undefined ? "no requests" : `${percent(node.success)}, ${rate(node.rps)}`}
       </p>
       <Handle type="source" position={Position.Right} isConnectable={false} />
@@ -319,7 +348,7 @@ const CALLS: readonly Column<PictureEdge>[] = [
 
 function shownId(id: string): string {
   const [namespace = "", , ...rest] = id.split("/")
-  return rest.length === 0 ? id : `${namespace}/${rest.join("/")}`
+  return rest.length === 0 ? id.replace(/^namespace /, "") : `${namespace}/${rest.join("/")}`
 }
 
 function Legend() {

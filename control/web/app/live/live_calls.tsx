@@ -6,7 +6,7 @@ import { selectorOf } from "../mesh/call_words.ts"
 import { reasonOf } from "../mesh/calls.ts"
 import { count, duration, percent, plain } from "../mesh/format.ts"
 import { usePlace, useSetPlace } from "../mesh/live.ts"
-import { useMesh } from "../mesh/mesh.ts"
+import { useMesh } from "../mesh/mesh_answer.ts"
 import { Commands, CopyButton, shellWord } from "../parts/commands.tsx"
 import { PageHead } from "../parts/figures.tsx"
 import { Name } from "../parts/name.tsx"
@@ -149,15 +149,6 @@ function TapForm({
           <option key={key} value={key} />
         ))}
       </datalist>
-      <label>
-        Method
-        <input
-          type="text"
-          placeholder="any"
-          value={method}
-          onChange={({ target }) => setPlace({ method: target.value })}
-        />
-      </label>
       <label className="wide-field">
         Path begins with
         <input
@@ -165,6 +156,15 @@ function TapForm({
           placeholder="/"
           value={path}
           onChange={({ target }) => setPlace({ path: target.value })}
+        />
+      </label>
+      <label>
+        Method
+        <input
+          type="text"
+          placeholder="any"
+          value={method}
+          onChange={({ target }) => setPlace({ method: target.value })}
         />
       </label>
       <label className="check">

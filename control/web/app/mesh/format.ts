@@ -85,6 +85,16 @@ export function count(number: number, one: string, several = `${one}s`): string 
   return `${number} ${number === 1 ? one : several}`
 }
 
+/** A name's end that is shown whatever room there is, and the rest: pods of a Deployment differ there, and methods of a service. */
+export function headAndTail(name: string): readonly [string, string] {
+  const method = /[^./]+\/[^/]+$/.exec(name)?.[0] ?? ""
+  const length = method === "" || method.length > LONGEST_TAIL ? USUAL_TAIL : method.length
+  return [name.slice(0, -length), name.slice(-length)]
+}
+
+/** Signs of the end of a name, and of a service's method with its service. */
+const [USUAL_TAIL, LONGEST_TAIL] = [10, 24]
+
 /** Longest name that is shown whole: a name of the cluster has 253 characters at most, others may be anything. */
 export const SHOWN_NAME_LENGTH = 260
 

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test"
-import { amount, byteRate, duration, percent, plain, rate, short, span } from "./format.ts"
+import { amount, byteRate, duration, headAndTail, percent, plain, rate, short, span } from "./format.ts"
 
 test("a hundred per cent is said only where nothing failed", () => {
   expect([percent(1), percent(0.99999), percent(0.5), percent(0), percent(undefined)]).toEqual([
@@ -38,6 +38,12 @@ test("figures are short, and say their unit", () => {
     "23 h 0 min",
     "10 years",
   ])
+})
+
+test("what is left of a long name is what tells it from others: a pod's end, a service and its method", () => {
+  expect(headAndTail("checkout-7f6d5c4b8-x2x4z")).toEqual(["checkout-7f6d5", "c4b8-x2x4z"])
+  expect(headAndTail("/shop.v1.CartService/AddItem")).toEqual(["/shop.v1.", "CartService/AddItem"])
+  expect(headAndTail(`/${"a".repeat(30)}/b`)).toEqual([`/${"a".repeat(22)}`, `${"a".repeat(8)}/b`])
 })
 
 test("signs that would turn a name around are named, and a name without end is cut", () => {

@@ -1,65 +1,45 @@
-// Figures since the page was opened: what sparklines are drawn from.
-import { useSyncExternalStore } from "react"
-import type { Mesh } from "./mesh.ts"
+// Requests of each workload over the last minutes: what sparklines are drawn from.
+import type { TimeSeriesResponse } from "../../../../protos/mod.ts"
+import { keyOf, type Mesh } from "./mesh.ts"
 
-/** Points kept of each workload: five minutes at one every two seconds; memory is bounded by it. */
-export const HISTORY_POINTS = 150
+/** Time that a point covers, milliseconds: the shortest that the API keeps. */
+export const POINT_MS = 10_000
+/** Points kept of each workload, five minutes; memory is bounded by it. */
+export const HISTORY_POINTS = 30
 
-/** Figures of one moment; NaN where there was no traffic. */
-export interface Point {
-  readonly timeMs: number
-  readonly rps: number
-  readonly success: number
-  readonly p50: number
-  readonly p99: number
-}
+const NO_POINTS: readonly number[] = []
 
-const NO_POINTS: readonly Point[] = []
-
-/** Points by workload. */
+/** Requests a second, by workload; 0 where there was no traffic. */
 export class History {
-  private points: ReadonlyMap<string, readonly Point[]> = new Map()
-  private readonly listeners = new Set<() => void>()
+  private points: ReadonlyMap<string, readonly number[]> = new Map()
   private latestMs = 0
 
-  /** Takes the figures of a moment; a workload that is gone is forgotten. */
-  add({ workloads, updatedAtMs }: Mesh): void {
-    if (updatedAtMs <= this.latestMs) return
+  /** Takes the figures of a moment, once for each point; a workload that is gone is forgotten. */
+  add({ workloads, updatedAtMs }: Pick<Mesh, "workloads" | "updatedAtMs">): void {
+    if (updatedAtMs < this.latestMs + POINT_MS) return
     this.latestMs = updatedAtMs
     this.points = new Map(
-      workloads.map(({ key, http }) => {
-        const point: Point = {
-          timeMs: updatedAtMs,
-          rps: http?.rps ?? 0,
-          success: http?.success ?? Number.NaN,
-          p50: http?.latencyMs?.p50 ?? Number.NaN,
-          p99: http?.latencyMs?.p99 ?? Number.NaN,
-        }
-        return [key, [...this.of(key).slice(1 - HISTORY_POINTS), point]]
-      }),
+      workloads.map(({ key, http }) => [key, [...this.of(key).slice(1 - HISTORY_POINTS), http?.rps ?? 0]]),
     )
-    for (const listener of this.listeners) listener()
   }
 
-  /** Forgets all: a window of another length gives other figures. */
-  clear(): void {
-    this.points = new Map()
+  /** Takes what was before the page was opened, of points of the same time. */
+  begin({ series, points }: Pick<TimeSeriesResponse, "series" | "points">): void {
+    const all = new Map(this.points)
+    for (const { resource, points: measured } of series) {
+      const before = new Array<number>(points).fill(0)
+      for (const { index, rps } of measured) before[index] = rps
+      const key = keyOf(resource)
+      all.set(key, [...before, ...this.of(key)].slice(-HISTORY_POINTS))
+    }
+    this.points = all
   }
 
-  of(key: string): readonly Point[] {
+  /** Points of a workload, the latest last; the same array until there is another. */
+  of(key: string): readonly number[] {
     return this.points.get(key) ?? NO_POINTS
-  }
-
-  subscribe = (listener: () => void): (() => void) => {
-    this.listeners.add(listener)
-    return () => this.listeners.delete(listener)
   }
 }
 
 /** The page's. */
 export const history = new History()
-
-/** Points of a workload, as they come. */
-export function useHistory(key: string): readonly Point[] {
-  return useSyncExternalStore(history.subscribe, () => history.of(key))
-}

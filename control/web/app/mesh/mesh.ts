@@ -1,16 +1,5 @@
-// The mesh as all pages see it: workloads with their figures, and who calls whom; asked for once, whatever is shown.
-import { useQuery } from "@connectrpc/connect-query"
-import { keepPreviousData } from "@tanstack/react-query"
-import { createContext, useContext, useMemo } from "react"
-import {
-  ApiService,
-  type Edge,
-  type HttpFigures,
-  type Resource,
-  type StatRow,
-  type TcpFigures,
-} from "../../../../protos/mod.ts"
-import { useLive } from "./live.ts"
+// The mesh as all pages see it: workloads with their figures, and who calls whom.
+import type { Edge, HttpFigures, Resource, StatRow, TcpFigures } from "../../../../protos/mod.ts"
 
 /** A Deployment, or what else keeps pods. */
 export interface Workload {
@@ -47,36 +36,12 @@ export interface Mesh {
   readonly updatedAtMs: number
 }
 
-/** The mesh, and what kept it from being asked. */
-export interface MeshAnswer {
-  readonly mesh: Mesh | null
-  readonly error: unknown
-}
-
 /** Kinds that keep pods and serve. */
 export const KINDS = ["deployment", "statefulset", "daemonset"] as const
 
 /** Key of a resource. */
 export function keyOf(resource: Resource | undefined): string {
   return resource === undefined ? "" : `${resource.namespace}/${resource.kind}/${resource.name}`
-}
-
-/** Asks for it, again and again while the page is live. */
-export function useMeshAnswer(): MeshAnswer {
-  const { windowMs, every } = useLive()
-  const options = { refetchInterval: every, placeholderData: keepPreviousData }
-  const [deployment, stateful, daemon] = [
-    useQuery(ApiService.method.stat, { target: { kind: KINDS[0] }, windowMs }, options),
-    useQuery(ApiService.method.stat, { target: { kind: KINDS[1] }, windowMs }, options),
-    useQuery(ApiService.method.stat, { target: { kind: KINDS[2] }, windowMs }, options),
-  ]
-  const edges = useQuery(ApiService.method.edges, { target: { kind: "deployment" }, windowMs }, options)
-  const mesh = useMemo(() => {
-    if (deployment.data === undefined || edges.data === undefined) return null
-    const rows = [deployment.data, stateful.data, daemon.data].flatMap(one => one?.rows ?? [])
-    return meshOf(rows, edges.data.edges, deployment.dataUpdatedAt)
-  }, [deployment.data, stateful.data, daemon.data, edges.data, deployment.dataUpdatedAt])
-  return { mesh, error: deployment.error ?? edges.error ?? stateful.error ?? daemon.error }
 }
 
 /** Puts the answers together. */
@@ -110,12 +75,4 @@ function planeNamespaces(all: readonly Workload[]): ReadonlySet<string> {
     all.some(one => one.namespace === namespace && one.name === name)
   const namespaces = [...new Set(all.map(({ namespace }) => namespace))]
   return new Set(namespaces.filter(one => has(one, "conduit-api") && has(one, "conduit-destination")))
-}
-
-/** The mesh for whatever stands within. */
-export const MeshContext = createContext<MeshAnswer>({ mesh: null, error: null })
-
-/** The mesh. */
-export function useMesh(): MeshAnswer {
-  return useContext(MeshContext)
 }

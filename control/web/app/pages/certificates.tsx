@@ -8,7 +8,7 @@ import { useLive } from "../mesh/live.ts"
 import { Commands } from "../parts/commands.tsx"
 import { PageHead } from "../parts/figures.tsx"
 import { LevelMark } from "../parts/level.tsx"
-import { Name } from "../parts/name.tsx"
+import { Name, PlaceLink } from "../parts/name.tsx"
 import { Empty, Shown } from "../parts/state.tsx"
 import { type Column, Filters, NothingFits, Table, useFilter } from "../parts/table.tsx"
 import { CertificateMark, certificateLevel, endsIn } from "./certificate_mark.tsx"
@@ -20,7 +20,7 @@ const WARN_MS = 60 * DAY_MS
 const WORKLOADS: readonly Column<IdentitiesResponse>[] = [
   {
     ...{ id: "workload", title: "Workload" },
-    cell: row => <Name>{row.workload?.name ?? ""}</Name>,
+    cell: row => <PlaceLink of={row.workload} />,
     by: row => row.workload?.name,
   },
   {
@@ -34,13 +34,13 @@ const WORKLOADS: readonly Column<IdentitiesResponse>[] = [
     cell: row => <CertificateMark of={row} />,
     by: row => -row.state,
   },
-  { ...{ id: "ends", title: "Ends" }, cell: endsIn, by: row => row.notAfterMs || undefined },
+  { ...{ id: "ends", title: "Ends", right: true }, cell: endsIn, by: row => row.notAfterMs || undefined },
   {
-    ...{ id: "life", title: "Life used", minor: true },
+    ...{ id: "life", title: "Life used", minor: "mid" },
     cell: row => <Life notBeforeMs={row.notBeforeMs} notAfterMs={row.notAfterMs} />,
   },
   {
-    ...{ id: "id", title: "Proves to be", minor: true },
+    ...{ id: "id", title: "Proves to be", minor: "wide" },
     cell: row => <code>{row.spiffeId}</code>,
     by: row => row.spiffeId,
   },

@@ -1,21 +1,24 @@
 // One Deployment: how it is, who calls it and whom it calls, its routes, pods, connections, policies and identity.
 import { useQuery } from "@connectrpc/connect-query"
 import { keepPreviousData, useQuery as useAnswer } from "@tanstack/react-query"
-import { useParams } from "@tanstack/react-router"
+import { Link, useParams } from "@tanstack/react-router"
 import { ApiService, type IdentitiesResponse, type RouteRow, type StatRow } from "../../../../protos/mod.ts"
 import { api, collected } from "../mesh/calls.ts"
-import { byteRate, count, duration, percent, rate, short } from "../mesh/format.ts"
+import { byteRate, count, duration, rate, short } from "../mesh/format.ts"
 import { useLive } from "../mesh/live.ts"
-import { type Call, type Mesh, useMesh, type Workload } from "../mesh/mesh.ts"
+import type { Call, Mesh, Workload } from "../mesh/mesh.ts"
+import { useMesh } from "../mesh/mesh_answer.ts"
 import { failures, levelOf, troublesOf } from "../mesh/trouble.ts"
 import { Commands, shellWord } from "../parts/commands.tsx"
-import { httpColumns, PageHead, Tile } from "../parts/figures.tsx"
+import { httpColumns, PageHead, Success, Tile } from "../parts/figures.tsx"
 import { LevelMark } from "../parts/level.tsx"
 import { EndName, Name, WorkloadLink } from "../parts/name.tsx"
 import { Secured } from "../parts/secured.tsx"
 import { Empty, Shown } from "../parts/state.tsx"
 import { type Column, Table } from "../parts/table.tsx"
+import { Icon } from "../shell/icons.tsx"
 import { CertificateMark, endsIn } from "./certificate_mark.tsx"
+import { LatencySplit } from "./latency_split.tsx"
 import { PolicySummary } from "./policy_summary.tsx"
 import { WorkloadTrends } from "./trends.tsx"
 
@@ -24,21 +27,24 @@ export function DeploymentPage() {
   const { namespace = "", kind = "", name = "" } = useParams({ strict: false })
   const { mesh, error } = useMesh()
   return (
-    <Shown of={{ data: mesh, error }} what="figures">
-      {found => {
-        const workload = found.byKey.get(`${namespace}/${kind}/${name}`)
-        return workload === undefined ? (
-          <Empty title="It is not there">
-            <p>
-              No {kind} <Name>{name}</Name> runs in namespace <Name>{namespace}</Name> now. It may have been
-              deleted or renamed.
-            </p>
-          </Empty>
-        ) : (
-          <Deployment mesh={found} workload={workload} key={workload.key} />
-        )
-      }}
-    </Shown>
+    <>
+      {mesh === null && <PageHead title={<Name>{name}</Name>} />}
+      <Shown of={{ data: mesh, error }} what="figures">
+        {found => {
+          const workload = found.byKey.get(`${namespace}/${kind}/${name}`)
+          return workload === undefined ? (
+            <Empty title="It is not there">
+              <p>
+                No {kind} <Name>{name}</Name> runs in namespace <Name>{namespace}</Name> now. It may have been
+                deleted or renamed.
+              </p>
+            </Empty>
+          ) : (
+            <Deployment mesh={found} workload={workload} key={workload.key} />
+          )
+        }}
+      </Shown>
+    </>
   )
 }
 
@@ -48,6 +54,7 @@ function Deployment({ mesh, workload }: { readonly mesh: Mesh; readonly workload
   const resource = shellWord(`${kind === "deployment" ? "deploy" : kind}/${name}`)
   const n = shellWord(namespace)
   const callers = mesh.calls.filter(({ toKey }) => toKey === key)
+  const called = mesh.calls.filter(({ fromKey }) => fromKey === key)
   const secured = callers.filter(({ edge }) => edge.secured).length
   return (
     <>
@@ -56,6 +63,19 @@ function Deployment({ mesh, workload }: { readonly mesh: Mesh; readonly workload
           <>
             <Name>{name}</Name> <LevelMark level={levelOf(http)} />
           </>
+        }
+        aside={
+          <nav className="actions" aria-label="More of it">
+            <Link to="/live" search={{ to: `${namespace}/${kind}/${name}` }}>
+              <Icon name="play" /> Live calls
+            </Link>
+            <Link to="/explain" search={{ to: `${namespace}/${kind}/${name}` }}>
+              <Icon name="arrow" /> Explain a call
+            </Link>
+            <Link to="/topology" search={{ ns: namespace }}>
+              <Icon name="topology" /> Who calls whom
+            </Link>
+          </nav>
         }
       >
         {kind} in <Name>{namespace}</Name>
@@ -75,7 +95,7 @@ function Deployment({ mesh, workload }: { readonly mesh: Mesh; readonly workload
         </p>
       )}
       <dl className="tiles six">
-        <Tile title="Success" figure={percent(http?.success)}>
+        <Tile title="Success" figure={<Success http={http} />}>
           {short(failures(http))} failures a second
         </Tile>
         <Tile title="Requests" figure={rate(http?.rps)}>
@@ -101,9 +121,10 @@ function Deployment({ mesh, workload }: { readonly mesh: Mesh; readonly workload
         </Tile>
       </dl>
       <WorkloadTrends workload={workload} />
+      <LatencySplit http={http} callers={callers} called={called} />
       <div className="columns">
         <Neighbours title="Called by" calls={callers} end="from" />
-        <Neighbours title="Calls" calls={mesh.calls.filter(({ fromKey }) => fromKey === key)} end="to" />
+        <Neighbours title="Calls" calls={called} end="to" />
       </div>
       <Routes workload={workload} />
       <PolicySummary workload={workload} />

@@ -1,6 +1,12 @@
 // All workloads with their golden signals.
+import { useQuery } from "@connectrpc/connect-query"
+import { useEffect } from "react"
+import { ApiService } from "../../../../protos/mod.ts"
 import { byteRate, count } from "../mesh/format.ts"
-import { type Mesh, useMesh, type Workload } from "../mesh/mesh.ts"
+import { HISTORY_POINTS, history, POINT_MS } from "../mesh/history.ts"
+import { usePlace } from "../mesh/live.ts"
+import type { Mesh, Workload } from "../mesh/mesh.ts"
+import { useMesh } from "../mesh/mesh_answer.ts"
 import { levelOf } from "../mesh/trouble.ts"
 import { Commands, shellWord } from "../parts/commands.tsx"
 import { httpColumns, PageHead } from "../parts/figures.tsx"
@@ -9,7 +15,6 @@ import { Name, WorkloadLink } from "../parts/name.tsx"
 import { Spark } from "../parts/spark.tsx"
 import { Empty, Shown } from "../parts/state.tsx"
 import { type Column, Filters, NothingFits, Table, useFilter } from "../parts/table.tsx"
-import { usePlace } from "../mesh/live.ts"
 
 const ORDER = ["failing", "degraded", "well", "idle"]
 
@@ -26,12 +31,12 @@ const COLUMNS: readonly Column<Workload>[] = [
     by: row => ORDER.indexOf(levelOf(row.http)),
   },
   {
-    ...{ id: "meshed", title: "Meshed", right: true, minor: true },
+    ...{ id: "meshed", title: "Meshed", right: true, minor: "mid" },
     cell: row => `${row.meshed}/${row.total}`,
     by: row => row.meshed - row.total,
   },
   ...httpColumns<Workload>(row => row.http),
-  { ...{ id: "spark", title: "Since opened", minor: true }, cell: row => <Spark of={row.key} /> },
+  { ...{ id: "spark", title: "Last 5 min", minor: "mid" }, cell: row => <Spark of={row.key} /> },
   {
     ...{ id: "tcp", title: "TCP", right: true, minor: "wide" },
     cell: row => (row.tcp === undefined ? "–" : count(Number(row.tcp.open), "connection")),
@@ -61,7 +66,20 @@ export function DeploymentsPage() {
   )
 }
 
+/** Asks once for what sparklines begin with. */
+function usePast(): void {
+  const { data } = useQuery(
+    ApiService.method.timeSeries,
+    { target: { kind: "deployment" }, rangeMs: HISTORY_POINTS * POINT_MS, stepMs: POINT_MS },
+    { staleTime: Number.POSITIVE_INFINITY },
+  )
+  useEffect(() => {
+    if (data !== undefined) history.begin(data)
+  }, [data])
+}
+
 function Deployments({ mesh }: { readonly mesh: Mesh }) {
+  usePast()
   const fits = useFilter()
   const { ns = "" } = usePlace()
   if (mesh.workloads.length === 0)

@@ -3,7 +3,8 @@ import { useQuery } from "@connectrpc/connect-query"
 import { ApiService, type CheckResponse, type Fault, FaultKind } from "../../../../protos/mod.ts"
 import { count, plain, span } from "../mesh/format.ts"
 import { useLive } from "../mesh/live.ts"
-import { type Mesh, useMesh, type Workload } from "../mesh/mesh.ts"
+import type { Mesh, Workload } from "../mesh/mesh.ts"
+import { useMesh } from "../mesh/mesh_answer.ts"
 import type { Level } from "../mesh/trouble.ts"
 import { Commands } from "../parts/commands.tsx"
 import { PageHead } from "../parts/figures.tsx"
@@ -22,29 +23,57 @@ interface Line {
 }
 
 /** What is looked at, what is said when it is well, and what to do when it is not. */
-const KINDS: readonly { kind: FaultKind; well: string; hint: string }[] = [
+const KINDS: readonly { kind: FaultKind; well: string; ill: string; hint: string }[] = [
   {
     kind: FaultKind.OBJECT,
     well: "every object is understood",
+    ill: "some objects are not understood",
     hint: "what is not understood is not in force: correct it",
   },
   {
     kind: FaultKind.POLICY,
     well: "every policy holds on what it names",
+    ill: "some policies do not hold on what they name",
     hint: "conduit policy list shows them",
   },
-  { kind: FaultKind.ROUTE, well: "every route leads somewhere", hint: "conduit routes svc -A shows them" },
+  {
+    kind: FaultKind.ROUTE,
+    well: "every route leads somewhere",
+    ill: "some routes lead nowhere",
+    hint: "conduit routes svc -A shows them",
+  },
   {
     kind: FaultKind.OPAQUE_PORT,
     well: "callers and pods agree on opaque ports",
+    ill: "callers and pods disagree on opaque ports",
     hint: "set config.conduit.io/opaque-ports on the Service and on the pods alike",
   },
   {
     kind: FaultKind.NO_IDENTITY,
     well: "every endpoint has an identity",
+    ill: "some endpoints have no identity",
     hint: "inject the proxy into the pods behind it; their traffic is not encrypted",
   },
+  {
+    kind: FaultKind.INJECTED,
+    well: "no Service asks for faults",
+    ill: "some Services ask for faults, which their callers meet",
+    hint: "kubectl annotate svc NAME fault.conduit.io/delay- fault.conduit.io/abort- ends it",
+  },
+  {
+    kind: FaultKind.PLUGIN,
+    well: "every plugin answers",
+    ill: "some plugins do not answer, or find something wrong themselves",
+    hint: "the page of plugins says more; traffic goes on without them",
+  },
 ]
+
+/** What is wrong and still works. */
+const DEGRADING: ReadonlySet<FaultKind> = new Set([
+  FaultKind.NO_IDENTITY,
+  FaultKind.INJECTED,
+  FaultKind.PLUGIN,
+])
 
 /** The page of the mesh itself. */
 export function HealthPage() {
@@ -143,13 +172,13 @@ function CheckLine({ line: { level, words, faults = [], hint } }: { readonly lin
 }
 
 function faultLines({ faults, leftOut }: CheckResponse): Line[] {
-  const lines = KINDS.map(({ kind, well, hint }): Line => {
+  const lines = KINDS.map(({ kind, well, ill, hint }): Line => {
     const own = faults.filter(fault => fault.kind === kind)
     return own.length === 0
       ? { level: "well", words: well }
       : {
-          level: kind === FaultKind.NO_IDENTITY ? "degraded" : "failing",
-          words: `not so: ${well}`,
+          level: DEGRADING.has(kind) ? "degraded" : "failing",
+          words: ill,
           faults: own,
           hint,
         }

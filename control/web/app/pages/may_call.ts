@@ -1,30 +1,37 @@
-// What policies say of a call that nobody makes, as far as it does not depend on what the call asks for.
-import type { WorkloadPolicies } from "../../../../protos/mod.ts"
-import type { Workload } from "../mesh/mesh.ts"
+// What policies say of calls, whether anybody makes them or not.
+import { Access, type AuthorizationRow } from "../../../../protos/mod.ts"
+import { keyOf } from "../mesh/mesh.ts"
 
-/** `depends`: policies name who may do what; only a call that is explained tells. `unknown`: nothing is known of them. */
-export type MayCall = "may" | "denied" | "depends" | "unknown"
+/** `in part`: some requests may pass, or requests to some ports. */
+export type MayCall = "may" | "denied" | "in part"
 
-/** Whether one may call another. @param policies  what holds on the called one */
-export function mayCall(caller: Workload, policies: WorkloadPolicies | undefined): MayCall {
-  if (policies === undefined) return "unknown"
-  const decides = policies.policies.some(
-    ({ kind, action }) =>
-      (kind === "" || kind === "AuthorizationPolicy") && (action === "Allow" || action === "Deny"),
-  )
-  if (decides) return "depends"
-  switch (policies.defaultPolicy) {
-    case "all-unauthenticated":
-    case "cluster-unauthenticated":
-    case "audit":
-      return "may"
-    case "all-authenticated":
-    case "cluster-authenticated":
-      // Pods of it that have no proxy prove nothing.
-      return caller.meshed === 0 ? "denied" : caller.meshed < caller.total ? "depends" : "may"
-    case "deny":
-      return "denied"
-    default:
-      return "unknown"
+/** What one workload may ask of another. */
+export interface CallRight {
+  readonly may: MayCall
+  /** What decides, a line each. */
+  readonly why: readonly string[]
+}
+
+const WORDS: Readonly<Partial<Record<Access, MayCall>>> = {
+  [Access.ALLOWED]: "may",
+  [Access.DENIED]: "denied",
+}
+
+/** What holds for each pair, all ports of the called one together; by `CALLER CALLED`, as `namespace/kind/name`. */
+export function callRights(rows: readonly AuthorizationRow[]): ReadonlyMap<string, CallRight> {
+  const rights = new Map<string, CallRight>()
+  for (const { from, to, access, port, policy, reason, requests } of rows) {
+    const key = `${keyOf(from)} ${keyOf(to)}`
+    const may = WORDS[access] ?? "in part"
+    const decider = [port === 0 ? "" : `port ${port}: ${may}`, policy, reason].filter(word => word !== "")
+    const why = [decider.join(", "), ...requests]
+    const before = rights.get(key)
+    rights.set(
+      key,
+      before === undefined
+        ? { may, why }
+        : { may: before.may === may ? may : "in part", why: [...before.why, ...why] },
+    )
   }
+  return rights
 }

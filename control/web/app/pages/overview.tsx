@@ -1,10 +1,11 @@
 // The first page: is the application well, which Deployment is not, who is hurt, and where does it begin?
 import { Link } from "@tanstack/react-router"
 import { byteRate, count, duration, percent, rate, short } from "../mesh/format.ts"
-import { type Mesh, useMesh, type Workload } from "../mesh/mesh.ts"
+import type { Mesh, Workload } from "../mesh/mesh.ts"
+import { useMesh } from "../mesh/mesh_answer.ts"
 import { type Trouble, troublesOf } from "../mesh/trouble.ts"
 import { Commands } from "../parts/commands.tsx"
-import { httpColumns, Tile } from "../parts/figures.tsx"
+import { httpColumns, PageHead, Success, Tile } from "../parts/figures.tsx"
 import { LevelMark } from "../parts/level.tsx"
 import { Name, WorkloadLink } from "../parts/name.tsx"
 import { Empty, Shown } from "../parts/state.tsx"
@@ -19,9 +20,12 @@ const SHOWN_TROUBLES = 20
 export function OverviewPage() {
   const { mesh, error } = useMesh()
   return (
-    <Shown of={{ data: mesh, error }} what="figures">
-      {found => <Overview mesh={found} />}
-    </Shown>
+    <>
+      {mesh === null && <PageHead title="Overview" />}
+      <Shown of={{ data: mesh, error }} what="figures">
+        {found => <Overview mesh={found} />}
+      </Shown>
+    </>
   )
 }
 
@@ -43,7 +47,7 @@ function Overview({ mesh }: { readonly mesh: Mesh }) {
     <>
       <Headline mesh={mesh} troubles={troubles} />
       <dl className="tiles six">
-        <Tile title="Success" figure={percent(all.http?.success)}>
+        <Tile title="Success" figure={<Success http={all.http} />}>
           {short(all.failuresPerSec)} failures a second
         </Tile>
         <Tile title="Requests" figure={rate(all.http?.rps)}>
@@ -97,7 +101,7 @@ function Overview({ mesh }: { readonly mesh: Mesh }) {
           rowKey={row => row.name}
         />
       </section>
-      <MeshTrends mesh={mesh} />
+      <MeshTrends namespaces={mesh.namespaces} />
       {unmeshed.length > 0 && <Unmeshed workloads={unmeshed} />}
       <Commands lines={["conduit stat deploy -A", "conduit edges deploy -A", "conduit check"]} />
     </>

@@ -1,22 +1,24 @@
 // Who may call whom beside who does; a policy tried on live traffic before it is applied; policies learnt from it.
 import { useMutation, useQuery } from "@connectrpc/connect-query"
 import { keepPreviousData } from "@tanstack/react-query"
-import { useState } from "react"
+import { memo, useState } from "react"
+import { learnedYaml } from "../../../../deploy/policy/mod.ts"
 import {
   ApiService,
-  type PolicyDecision,
   PolicyChange,
+  type PolicyDecision,
+  type Resource,
   type WhatIfResponse,
   type WhatIfRow,
 } from "../../../../protos/mod.ts"
-import { learnedYaml } from "../../../../deploy/policy/mod.ts"
 import { reasonOf } from "../mesh/calls.ts"
 import { count, plain, rate } from "../mesh/format.ts"
 import { useLive } from "../mesh/live.ts"
-import { keyOf, type Mesh, useMesh } from "../mesh/mesh.ts"
+import { keyOf, type Mesh } from "../mesh/mesh.ts"
+import { useMesh } from "../mesh/mesh_answer.ts"
 import { Commands, CopyButton } from "../parts/commands.tsx"
 import { PageHead } from "../parts/figures.tsx"
-import { Name } from "../parts/name.tsx"
+import { Name, PlaceLink } from "../parts/name.tsx"
 import { Empty, Shown } from "../parts/state.tsx"
 import { type Column, Filters, NothingFits, Table, useFilter } from "../parts/table.tsx"
 import { CallMatrix } from "./call_matrix.tsx"
@@ -65,6 +67,7 @@ export function PoliciesPage() {
 }
 
 interface Row extends Decider {
+  readonly resource: Resource | undefined
   readonly workload: string
   readonly namespace: string
 }
@@ -72,7 +75,7 @@ interface Row extends Decider {
 const ROWS: readonly Column<Row>[] = [
   {
     ...{ id: "workload", title: "Workload" },
-    cell: row => <Name>{row.workload}</Name>,
+    cell: row => <PlaceLink of={row.resource} />,
     by: row => row.workload,
   },
   {
@@ -101,8 +104,9 @@ function Deciders() {
           const rows = workloads
             .filter(({ resource }) => own.has(keyOf(resource)))
             .flatMap(workload => {
-              const { namespace = "", name = "" } = workload.resource ?? {}
-              return decidersOf(workload).map((one): Row => ({ ...one, workload: name, namespace }))
+              const { resource } = workload
+              const { namespace = "", name = "" } = resource ?? {}
+              return decidersOf(workload).map((one): Row => ({ ...one, resource, workload: name, namespace }))
             })
           return (
             <>
@@ -177,7 +181,7 @@ function Why({ decision }: { readonly decision: PolicyDecision | undefined }) {
   )
 }
 
-function WhatIf({ mesh }: { readonly mesh: Mesh }) {
+const WhatIf = memo(function WhatIf({ mesh }: { readonly mesh: Mesh }) {
   const { windowMs } = useLive()
   const [first] = mesh.workloads
   const [text, setText] = useState(
@@ -245,6 +249,12 @@ function WhatIf({ mesh }: { readonly mesh: Mesh }) {
       </div>
     </section>
   )
+}, haveSameWorkloads)
+
+/** Figures bear on nothing here. */
+function haveSameWorkloads(a: { readonly mesh: Mesh }, b: { readonly mesh: Mesh }): boolean {
+  const [before, after] = [a.mesh.workloads, b.mesh.workloads]
+  return before.length === after.length && before.every(({ key }, index) => key === after[index]?.key)
 }
 
 function Outcome({ of: { problems, rows, notes, unjudged } }: { readonly of: WhatIfResponse }) {

@@ -2,6 +2,8 @@
 import { useQuery } from "@connectrpc/connect-query"
 import { useState } from "react"
 import { ApiService } from "../../../../protos/mod.ts"
+import { useLive } from "../mesh/live.ts"
+import { Commands } from "../parts/commands.tsx"
 import { PageHead } from "../parts/figures.tsx"
 import { Shown } from "../parts/state.tsx"
 import { applyTheme, savedTheme, THEMES } from "../shell/theme.ts"
@@ -16,7 +18,8 @@ const KEYS: readonly (readonly [string, string])[] = [
 /** The page of settings. */
 export function SettingsPage() {
   const [theme, setTheme] = useState(savedTheme)
-  const version = useQuery(ApiService.method.version, {})
+  const { slowly } = useLive()
+  const version = useQuery(ApiService.method.version, {}, { refetchInterval: slowly })
   return (
     <>
       <PageHead title="Settings" />
@@ -60,6 +63,7 @@ export function SettingsPage() {
           in this browser.
         </p>
       </section>
+      <Commands lines={["conduit dashboard --help", "conduit version"]} />
       <section>
         <h2>About</h2>
         <Shown of={version} what="versions">

@@ -1,6 +1,7 @@
 // Figures over time, with history from before the page was opened, and what changed on the same axis.
 import { useQuery } from "@connectrpc/connect-query"
 import { keepPreviousData } from "@tanstack/react-query"
+import { memo } from "react"
 import { ApiService, type Event, type TimePoint, type TimeSeriesResponse } from "../../../../protos/mod.ts"
 import { duration, percent, rate } from "../mesh/format.ts"
 import { RANGES, USUAL_RANGE, useLive, usePlace, useSetPlace } from "../mesh/live.ts"
@@ -53,7 +54,7 @@ function RangeChoice({ title }: { readonly title: string }) {
 }
 
 /** Figures of one workload over time. */
-export function WorkloadTrends({ workload }: { readonly workload: Workload }) {
+export const WorkloadTrends = memo(function WorkloadTrends({ workload }: { readonly workload: Workload }) {
   const { namespace, kind, name } = workload
   const series = useTimeSeries({ namespace, kind, name })
   const events = useEvents(namespace)
@@ -79,13 +80,18 @@ export function WorkloadTrends({ workload }: { readonly workload: Workload }) {
       </section>
     </>
   )
+}, isOfSame)
+
+/** Charts have figures of their own: those of the moment, which come each two seconds, do not draw them anew. */
+function isOfSame(a: { readonly workload: Workload }, b: { readonly workload: Workload }): boolean {
+  return a.workload.key === b.workload.key
 }
 
 /** Figures of all applications over time, and what changed in them. */
-export function MeshTrends({ mesh }: { readonly mesh: Mesh }) {
+export const MeshTrends = memo(function MeshTrends({ namespaces }: Pick<Mesh, "namespaces">) {
   const series = useTimeSeries({ kind: "namespace" })
   const events = useEvents()
-  const own = new Set(mesh.namespaces)
+  const own = new Set(namespaces)
   const pick = (all: readonly Event[]) => all.filter(({ resource }) => own.has(resource?.namespace ?? ""))
   return (
     <>
@@ -109,6 +115,10 @@ export function MeshTrends({ mesh }: { readonly mesh: Mesh }) {
       </section>
     </>
   )
+}, areSame)
+
+function areSame(a: Pick<Mesh, "namespaces">, b: Pick<Mesh, "namespaces">): boolean {
+  return a.namespaces.join() === b.namespaces.join()
 }
 
 type Figures = Pick<TimePoint, "index" | "rps" | "success" | "p50Ms" | "p99Ms">

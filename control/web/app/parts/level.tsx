@@ -5,7 +5,7 @@ const WORDS: Readonly<Record<Level, string>> = {
   failing: "Failing",
   degraded: "Degraded",
   well: "Well",
-  idle: "No traffic",
+  idle: "No requests",
 }
 
 const SHAPES: Readonly<Record<Level, string>> = {

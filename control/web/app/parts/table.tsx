@@ -1,6 +1,7 @@
 // A table that is sorted and filtered by its reader; how stands in the URL. Small enough to need no library.
 import { type ReactNode, useMemo } from "react"
 import { usePlace, useSetPlace } from "../mesh/live.ts"
+import { classes, Rows } from "./rows.tsx"
 import { Empty } from "./state.tsx"
 
 /** A column. */
@@ -75,7 +76,7 @@ export function Table<Row>({
                     onClick={() => setPlace({ sort: own === id && !down ? `-${own}` : own })}
                   >
                     {title}
-                    <span aria-hidden="true">{own === id ? (down ? " ↓" : " ↑") : ""}</span>
+                    {own === id && <span aria-hidden="true">{down ? "↓" : "↑"}</span>}
                   </button>
                 )}
               </th>
@@ -83,23 +84,11 @@ export function Table<Row>({
           </tr>
         </thead>
         <tbody>
-          {ordered.map(row => (
-            <tr key={rowKey(row)}>
-              {columns.map(({ id: own, cell, right, minor }) => (
-                <td key={own} className={classes(right, minor)}>
-                  {cell(row)}
-                </td>
-              ))}
-            </tr>
-          ))}
+          <Rows columns={columns} rows={ordered} rowKey={rowKey} />
         </tbody>
       </table>
     </section>
   )
-}
-
-function classes(right = false, minor: boolean | "mid" | "wide" = false): string {
-  return `${right ? "right" : ""}${minor === false ? "" : minor === true ? " minor" : ` ${minor}`}`.trim()
 }
 
 /** Orders two values; what is not there comes last, whichever way. */

@@ -3,7 +3,7 @@
 import { useNavigate } from "@tanstack/react-router"
 import { useEffect, useId, useMemo, useRef, useState } from "react"
 import { useLive, useSetPlace } from "../mesh/live.ts"
-import { useMesh } from "../mesh/mesh.ts"
+import { useMesh } from "../mesh/mesh_answer.ts"
 import { Name } from "../parts/name.tsx"
 import { NAV } from "./nav.ts"
 import { applyTheme, nextTheme, savedTheme } from "./theme.ts"

@@ -1,9 +1,8 @@
 // What stands around every page: navigation, search, the time that is shown, and how old it is.
 import { Link, Outlet, useLocation } from "@tanstack/react-router"
-import { useEffect, useRef, useState } from "react"
+import { useDeferredValue, useEffect, useRef, useState } from "react"
 import { history } from "../mesh/history.ts"
-import { useLive } from "../mesh/live.ts"
-import { MeshContext, useMeshAnswer } from "../mesh/mesh.ts"
+import { MeshContext, useMeshAnswer } from "../mesh/mesh_answer.ts"
 import { troublesOf } from "../mesh/trouble.ts"
 import { Icon, Logo } from "./icons.tsx"
 import { NAV } from "./nav.ts"
@@ -13,16 +12,14 @@ import { TimeControls } from "./time_controls.tsx"
 
 /** The frame of the dashboard. */
 export function Shell() {
-  const answer = useMeshAnswer()
+  // Drawn in slices: figures of a large mesh take longer than a frame, and what a person does meanwhile goes first.
+  const answer = useDeferredValue(useMeshAnswer())
   const { mesh } = answer
-  const { windowMs } = useLive()
   const [palette, setPalette] = useState(false)
   const [menu, setMenu] = useState(false)
   const { pathname } = useLocation()
   const main = useRef<HTMLElement>(null)
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: figures of another window begin anew
-  useEffect(() => history.clear(), [windowMs])
   useEffect(() => {
     if (mesh !== null) history.add(mesh)
   }, [mesh])
