@@ -11,7 +11,7 @@ import {
 } from "../../protos/mod.ts"
 import type { ClusterStore, Problem } from "../cluster/mod.ts"
 import type { Reviews } from "../kubernetes/mod.ts"
-import type { PluginSupervisor, WindowFeed } from "../plugins/mod.ts"
+import { type PluginSupervisor, type WindowFeed, wouldAuthorize } from "../plugins/mod.ts"
 import { POLICY_DEFAULTS, type PolicyOptions } from "../policy/mod.ts"
 import {
   apiError,
@@ -56,7 +56,7 @@ import { stat } from "./stat.ts"
 import { type Relay, tap } from "./tap.ts"
 import { timeSeries } from "./time_series.ts"
 import { topology } from "./topology.ts"
-import { whatIf } from "./what_if.ts"
+import { type TriedPlugins, whatIf } from "./what_if.ts"
 
 /** Largest request that is taken: the policies of a large mesh, to be tried. */
 export const MAX_API_REQUEST_BYTES = 4 * 1024 * 1024
@@ -145,7 +145,7 @@ export async function serveApi(
       identities: (request, { signal }) => identities(known(store), request, signal, nowMs, proxies),
       policies: request => policies(known(store), queries, policy, request),
       whatIf: request =>
-        whatIf(known(store), queries, policy, request, name => supervisor?.supplied(name) ?? null),
+        whatIf(known(store), queries, policy, request, supervisor === null ? undefined : triedBy(supervisor)),
       learn: request => learn(known(store), queries, request, nowMs()),
       explain: (request, { signal }) => explain(known(store), request, signal, proxies),
       explainCall: (request, { signal }) =>
@@ -237,6 +237,13 @@ export async function serveApi(
       changes.stop()
       listening.close()
     },
+  }
+}
+
+function triedBy(supervisor: PluginSupervisor): TriedPlugins {
+  return {
+    supplied: name => supervisor.supplied(name),
+    ask: (plugin, facts) => wouldAuthorize(supervisor, plugin, facts),
   }
 }
 
