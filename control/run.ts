@@ -1,4 +1,5 @@
 // The services of a control-plane process, put together from its settings. main.ts is the process around it.
+import { hostname } from "node:os"
 import { toJsonString } from "@bufbuild/protobuf"
 import { Code, ConnectError, type Transport } from "@connectrpc/connect"
 import { createGrpcTransport } from "@connectrpc/connect-node"
@@ -335,6 +336,7 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
                 namespace: mesh.names.controlNamespace,
                 askedBy: { ...ASKED_BY, ...(isLocal ? { Injection: "api" as const } : {}) },
                 own: services,
+                ownPod: hostname(),
               },
             }),
         problems: () => known.problems(),

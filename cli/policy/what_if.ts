@@ -87,7 +87,7 @@ export const whatIf = command({
     plugin: {
       type: "string",
       valueHint: "NAME,...",
-      description: "plugins in mode Audit whose policies are tried as if they were in force",
+      description: "plugins in mode Audit that are tried as if they were in force",
     },
     ...WINDOW_FLAG,
   },

@@ -33,6 +33,8 @@ export interface PluginProcesses {
   readonly askedBy: Readonly<Record<PluginHook, string>>
   /** Services that run in this process. */
   readonly own: ReadonlySet<string>
+  /** Pod of this process: others of the same services are replicas, and are asked as well. */
+  readonly ownPod: string
   /** Default CONTROL_ADMIN_PORT. */
   readonly adminPort?: number
 }
@@ -79,14 +81,17 @@ export async function pluginsOfMesh(
 }
 
 async function askAll(store: ClusterStore, processes: PluginProcesses, signal: AbortSignal): Promise<Told[]> {
-  const { namespace, askedBy, own, adminPort = CONTROL_ADMIN_PORT } = processes
-  const services = new Map(
-    Object.values(askedBy)
-      .filter(service => !own.has(service))
-      .map(service => [`conduit-${service}`, service]),
+  const { namespace, askedBy, own, ownPod, adminPort = CONTROL_ADMIN_PORT } = processes
+  const services = new Map(Object.values(askedBy).map(service => [`conduit-${service}`, service]))
+  const asking = [...store.pods(namespace)].filter(
+    ({ serviceAccount, finished }) => services.has(serviceAccount) && !finished,
   )
-  const pods = [...store.pods(namespace)]
-    .filter(({ serviceAccount, finished }) => services.has(serviceAccount) && !finished)
+  // A process that does not find itself among them would take what it knows for another's.
+  const found = asking.some(({ name }) => name === ownPod)
+  const pods = asking
+    .filter(({ name, serviceAccount }) =>
+      own.has(services.get(serviceAccount) ?? "") ? found && name !== ownPod : true,
+    )
     .slice(0, MAX_PLUGIN_PROCESSES)
   const question = { path: PLUGINS_PATH, maxBytes: MAX_PROCESS_ANSWER_BYTES }
   const options = { adminPort, timeoutMs: PROCESS_TIMEOUT_MS }

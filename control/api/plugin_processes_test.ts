@@ -21,18 +21,22 @@ function known(state: string, hooks: readonly object[], reason = "") {
 }
 
 /** What the mesh knows where the identity service answers so, and there is no injector. */
-async function ofMesh(own: ReturnType<typeof known>, answer: () => string, pods = ["conduit-identity"]) {
+async function ofMesh(
+  own: ReturnType<typeof known>,
+  answer: () => string,
+  pods: readonly string[] = ["conduit-identity"],
+) {
   admin = await serveAdmin({
     ...{ host: "127.0.0.1", port: 0, notReady: () => "", metrics: () => [] },
     pages: { [PLUGINS_PATH]: answer },
   })
   const store = new ClusterStore()
-  for (const serviceAccountName of pods) {
+  for (const [index, serviceAccountName] of pods.entries()) {
     const { object } = readObject({
       ...{
         apiVersion: "v1",
         kind: "Pod",
-        metadata: { name: `${serviceAccountName}-1`, namespace: "conduit" },
+        metadata: { name: `${serviceAccountName}-${index + 1}`, namespace: "conduit" },
       },
       ...{ spec: { serviceAccountName, containers: [{ name: "a" }] } },
       status: { podIP: "127.0.0.1", phase: "Running" },
@@ -40,7 +44,13 @@ async function ofMesh(own: ReturnType<typeof known>, answer: () => string, pods 
     if (object !== null) store.apply([{ put: object }])
   }
   const processes = {
-    ...{ namespace: "conduit", askedBy: ASKED_BY, own: new Set(["api"]), adminPort: admin.port },
+    ...{
+      namespace: "conduit",
+      askedBy: ASKED_BY,
+      own: new Set(["api"]),
+      ownPod: "conduit-api-1",
+      adminPort: admin.port,
+    },
   }
   return await pluginsOfMesh(own, store, processes, new AbortController().signal)
 }
@@ -99,4 +109,18 @@ test("a pod of another namespace, or of another service account, is not asked", 
     return "{}"
   }, ["web", "conduit-web"])
   expect(asked).toBe(0)
+})
+
+test("another replica of this process is asked, itself is not", async () => {
+  const theirs = known("Ready", [{ hook: "Check", calls: 5n }])
+  const calls = async (...pods: string[]) => {
+    const own = known("Ready", [{ hook: "Check", calls: 2n }])
+    const { plugins } = await ofMesh(own, () => toJsonString(PluginsResponseSchema, theirs), pods)
+    admin?.close()
+    return plugins[0]?.hooks[0]?.calls
+  }
+  expect(await calls("conduit-api", "conduit-api")).toBe(7n)
+  expect(await calls("conduit-api")).toBe(2n)
+  // It does not find itself: whoever is there may be it.
+  expect(await calls("conduit-web", "conduit-api")).toBe(2n)
 })

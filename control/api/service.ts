@@ -10,10 +10,10 @@ import {
   TapService,
   type VersionResponseSchema,
 } from "../../protos/mod.ts"
-import { authorization, learn, policies, whatIf } from "../authorization/mod.ts"
+import { authorization, learn, policies, type TriedPlugins, whatIf } from "../authorization/mod.ts"
 import type { ClusterStore, Problem } from "../cluster/mod.ts"
 import type { Reviews } from "../kubernetes/mod.ts"
-import type { PluginSupervisor, WindowFeed } from "../plugins/mod.ts"
+import { type PluginSupervisor, type WindowFeed, wouldAuthorize } from "../plugins/mod.ts"
 import { POLICY_DEFAULTS, type PolicyOptions } from "../policy/mod.ts"
 import {
   endpoints,
@@ -143,7 +143,7 @@ export async function serveApi(
       identities: (request, { signal }) => identities(known(store), request, signal, nowMs, proxies),
       policies: request => policies(known(store), queries, policy, request),
       whatIf: request =>
-        whatIf(known(store), queries, policy, request, name => supervisor?.supplied(name) ?? null),
+        whatIf(known(store), queries, policy, request, supervisor === null ? undefined : triedBy(supervisor)),
       learn: request => learn(known(store), queries, request, nowMs()),
       explain: (request, { signal }) => explain(known(store), request, signal, proxies),
       explainCall: (request, { signal }) =>
@@ -237,6 +237,13 @@ export async function serveApi(
       changes.stop()
       listening.close()
     },
+  }
+}
+
+function triedBy(supervisor: PluginSupervisor): TriedPlugins {
+  return {
+    supplied: name => supervisor.supplied(name),
+    ask: (plugin, facts) => wouldAuthorize(supervisor, plugin, facts),
   }
 }
 

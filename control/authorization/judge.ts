@@ -1,5 +1,10 @@
 // Judges recorded traffic by the decision code of the proxies, with the policies of a cluster as it is or as it would be.
-import { PolicySet, type Verdict, type WorkloadPolicy } from "../../protos/authorization/mod.ts"
+import {
+  type AskMatch,
+  PolicySet,
+  type Verdict,
+  type WorkloadPolicy,
+} from "../../protos/authorization/mod.ts"
 import type { telemetryQueryV1 } from "../../protos/mod.ts"
 import type { ClusterStore, PodRecord } from "../cluster/mod.ts"
 import { CLAUSES, ClientPods, compilePod, type Judgement, judge, type PolicyOptions } from "../policy/mod.ts"
@@ -45,6 +50,15 @@ export class Judge {
     if (compiled === null) return null
     const client = { address: access.clientIp, spiffeId: spiffeIdOf(access.clientId) }
     return decisionOf(judge(compiled.policy, client, access.port, requestOf(access), compiled.set))
+  }
+
+  /** What plugins are asked about an access, whose answer may change the decision. */
+  asks(access: telemetryQueryV1.Access): readonly AskMatch[] {
+    const compiled = this.compile(access)
+    const request = requestOf(access)
+    if (compiled === null || request === null || request.target === AMBIGUOUS_TARGET) return []
+    const client = { address: access.clientIp, spiffeId: spiffeIdOf(access.clientId) }
+    return judge(compiled.policy, client, access.port, request, compiled.set).asks
   }
 
   private compile({ reporter }: telemetryQueryV1.Access): Compiled | null {

@@ -2,4 +2,4 @@
 export { authorization } from "./authorization.ts"
 export { learn } from "./learn.ts"
 export { policies } from "./policies.ts"
-export { whatIf } from "./what_if.ts"
+export { type TriedPlugins, whatIf } from "./what_if.ts"

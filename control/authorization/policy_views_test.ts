@@ -235,23 +235,76 @@ describe("what-if", () => {
     expect(rows.map(row => row.change)).toEqual([PolicyChange.ALLOWED])
   })
 
-  test("what a plugin in mode Audit supplies is tried as if it were in force, and no other's", async () => {
-    const spec = { target: { kind: "Namespace" }, action: "Deny", rules: [{ to: [{ methods: ["GET"] }] }] }
-    const supply = create(pluginPolicyV1.SupplyResponseSchema, {
-      policies: [{ namespace: "shop", name: "night", spec, reason: "it is night" }],
-    })
-    const supplied = (name: string) =>
-      name === "hours" ? { inForce: false, policies: readSupply("hours", supply) } : null
-    const tried = (plugin: string) => {
-      const request = create(WhatIfRequestSchema, { plugins: [plugin], windowMs: 60_000 })
-      return whatIf(storeOf(SHOP), counted([[FROM_WEB, 600]]), POLICY_DEFAULTS, request, supplied)
+  describe("of plugins in mode Audit", () => {
+    const { Decision } = pluginPolicyV1
+    type Said = pluginPolicyV1.AuthorizeResponse["decision"]
+    const asks: string[] = []
+    const said =
+      (decision: Said) =>
+      async (plugin: string, { path = "" }: { readonly path?: string }) => {
+        asks.push(`${plugin} ${path}`)
+        return create(pluginPolicyV1.AuthorizeResponseSchema, { decision, reason: "it is night" })
+      }
+    const tried = async (
+      objects: readonly object[],
+      decision: Said,
+      plugins: readonly string[],
+      files: object[] = [],
+    ) => {
+      asks.length = 0
+      const spec = { target: { kind: "Namespace" }, action: "Deny", rules: [{ to: [{ methods: ["GET"] }] }] }
+      const supply = create(pluginPolicyV1.SupplyResponseSchema, {
+        policies: [{ namespace: "shop", name: "night", spec, reason: "it is night" }],
+      })
+      const supplied = (name: string) =>
+        name === "hours"
+          ? { inForce: false, policies: readSupply("hours", supply), asked: false }
+          : name === "gate"
+            ? { inForce: false, policies: [], asked: true }
+            : null
+      const request = create(WhatIfRequestSchema, {
+        ...{ plugins: [...plugins], windowMs: 60_000 },
+        files: files.map(file => ({ name: "new.json", content: JSON.stringify(file) })),
+      })
+      const { rows = [], notes } = await whatIf(
+        ...[storeOf(objects), counted([[FROM_WEB, 600]]), POLICY_DEFAULTS, request],
+        { supplied, ask: said(decision) },
+      )
+      return {
+        rows: rows.map(row => [row.change, row.from?.name, row.after?.policy, row.after?.reason]),
+        notes,
+      }
     }
-    const { rows = [], policies } = await tried("hours")
-    expect(rows.map(row => [row.change, row.from?.name, row.after?.policy])).toEqual([
-      [PolicyChange.DENIED, "web", "shop/hours:night"],
-    ])
-    expect(policies).toEqual(["shop/hours:night"])
-    expect(tried("ours")).rejects.toThrow('there is no plugin "ours" with the hook Policy')
+    const GATE = {
+      ...{ apiVersion: "conduit.io/v1alpha1", kind: "Plugin", metadata: { name: "gate" } },
+      spec: { address: "gate:9090", hooks: [{ name: "Authorize", mode: "Audit" }] },
+    }
+    const ASK = policy("ask", { action: "Ask", plugin: "gate", rules: [{ to: [{ methods: ["GET"] }] }] })
+
+    test("what they supply is tried as if it were in force, and no other's", async () => {
+      const { rows } = await tried(SHOP, Decision.DEFER, ["hours"])
+      expect(rows).toEqual([[PolicyChange.DENIED, "web", "shop/hours:night", "spec.rules[0] denies it"]])
+      expect(tried(SHOP, Decision.DEFER, ["ours"])).rejects.toThrow(
+        'there is no plugin "ours" with the hook Policy',
+      )
+    })
+
+    test("they are asked about what policies have them asked, and what they say is shown", async () => {
+      const { rows } = await tried([...SHOP, GATE, ASK], Decision.DENY, ["gate"])
+      expect(rows).toEqual([[PolicyChange.DENIED, "web", "shop/ask", "plugin gate: it is night"]])
+      expect(asks).toEqual([`gate ${FROM_WEB.example}`])
+      expect((await tried([...SHOP, GATE, ASK], Decision.DEFER, ["gate"])).rows[0]?.[0]).toBe(
+        PolicyChange.UNCHANGED,
+      )
+    })
+
+    test("a policy of a file that has a plugin asked is tried with that plugin's answers", async () => {
+      const { rows } = await tried([...SHOP, GATE], Decision.DENY, [], [ASK])
+      expect(rows.map(([change]) => change)).toEqual([PolicyChange.DENIED])
+      await tried([...SHOP, GATE, ASK], Decision.DENY, ["hours"])
+      // It is in force: the answer is the same before and after.
+      expect(asks).toEqual([])
+    })
   })
 
   test("a Namespace's default policy in the file is tried too", async () => {

@@ -9,13 +9,14 @@ import {
   type WhatIfRowSchema,
 } from "../../protos/mod.ts"
 import { type ClusterStore, objectKey, type PolicyRecord, readManifestFile } from "../cluster/mod.ts"
-import { MAX_PLUGINS, type PluginSupervisor } from "../plugins/mod.ts"
+import { MAX_PLUGINS, type Supplied } from "../plugins/mod.ts"
 import { type PolicyOptions, type PolicyProblem, policyProblems } from "../policy/mod.ts"
 import { calledSide, callerOf, compareResources, type ResourceName, resourceKey } from "../resources/mod.ts"
 import { invalid } from "../rpc/mod.ts"
 import { AccessSum, type TelemetryQueries } from "../telemetry/mod.ts"
 import { windowOf } from "../traffic/mod.ts"
 import { type Decision, Judge } from "./judge.ts"
+import { type AskPlugin, askTried, type TriedRequest } from "./tried_questions.ts"
 
 /** Files of one question at most. */
 export const MAX_WHAT_IF_FILES = 1000
@@ -23,8 +24,17 @@ export const MAX_WHAT_IF_FILES = 1000
 /** Rows of one answer at most, so that it can be read and sent; those that change come first. */
 export const MAX_WHAT_IF_ROWS = 5000
 
-/** What a plugin supplies; null where none of that name has the hook Policy. */
-export type SuppliedBy = PluginSupervisor["supplied"]
+/** Plugins as they are tried. */
+export interface TriedPlugins {
+  /** Null where none of that name has the hook Policy or Authorize. */
+  readonly supplied: (name: string) => Supplied | null
+  readonly ask: AskPlugin
+}
+
+const NO_PLUGINS: TriedPlugins = {
+  supplied: () => null,
+  ask: plugin => Promise.reject(new Error(`there is no plugin "${plugin}"`)),
+}
 
 interface Row {
   readonly change: PolicyChange
@@ -41,7 +51,7 @@ interface Row {
 /**
  * Answers a WhatIf request.
  *
- * @param supplied  what plugins supply
+ * @param plugins  those that may be tried
  * @throws ConnectError for too many files, no policy among them, a plugin that supplies none, or when telemetry cannot be asked
  */
 export async function whatIf(
@@ -49,7 +59,7 @@ export async function whatIf(
   queries: TelemetryQueries,
   options: PolicyOptions,
   request: WhatIfRequest,
-  supplied: SuppliedBy = () => null,
+  plugins: TriedPlugins = NO_PLUGINS,
 ): Promise<MessageInitShape<typeof WhatIfResponseSchema>> {
   const windowMs = windowOf(request.windowMs)
   const { files, namespace } = request
@@ -67,7 +77,8 @@ export async function whatIf(
     (object): object is PolicyRecord => object.kind === "authorizationpolicy",
   )
   const notes: string[] = []
-  const ofPlugins = request.plugins.flatMap(name => triedOf(name, supplied, notes))
+  const tried = new Set(request.plugins)
+  const ofPlugins = request.plugins.flatMap(name => triedOf(name, plugins, notes))
   if (policies.length === 0 && request.plugins.length === 0) {
     throw invalid("NO_POLICIES", "files", "the files hold no AuthorizationPolicy to try")
   }
@@ -91,19 +102,31 @@ export async function whatIf(
   const after = new Judge(proposed, options)
   const rows = new Map<string, Row>()
   let unjudged = 0n
+  const judged: (TriedRequest & { readonly was: Decision })[] = []
   for (const access of accesses) {
     const to = calledSide(store, access)
     const was = access.other ? null : before.decide(access)
-    const would = access.other ? null : after.decide(access)
-    if (to === null || was === null || would === null) {
+    const decision = access.other ? null : after.decide(access)
+    if (to === null || was === null || decision === null) {
       unjudged += access.count
       continue
     }
+    // What is asked about already has the same answer before and after.
+    const matches = after
+      .asks(access)
+      .filter(({ question, allowed }) => tried.has(question.plugin) || names.has(nameOf(allowed)))
+    judged.push({ access, to, was, decision, matches })
+  }
+  const asked = judged.filter(({ matches }) => matches.length > 0)
+  const answers = await askTried(asked, plugins.ask, notes)
+  const said = new Map(asked.map((request, at) => [request, answers[at] ?? request.decision]))
+  for (const request of judged) {
+    const { access, to, was, decision } = request
     const from = callerOf(store, access).workload
-    const row = rowOf(rows, access, from, to, was, would)
+    const row = rowOf(rows, access, from, to, was, said.get(request) ?? decision)
     row.sum.add(access)
     row.clientIps.add(access.clientIp)
-    row.approximate ||= [before, after].some(judge => tellsApart(judge, access))
+    row.approximate ||= said.has(request) || [before, after].some(judge => tellsApart(judge, access))
   }
   const ordered = [...rows.values()].sort(compareRows)
   notes.push(...found.map(({ namespace: ns, name, field, message }) => `${ns}/${name}: ${field}: ${message}`))
@@ -121,14 +144,15 @@ export async function whatIf(
 }
 
 /** Policies of a plugin that are tried. @throws ConnectError where there are none to try */
-function triedOf(name: string, supplied: SuppliedBy, notes: string[]): readonly PolicyRecord[] {
+function triedOf(name: string, { supplied }: TriedPlugins, notes: string[]): readonly PolicyRecord[] {
   const found = supplied(name)
   if (found === null) {
-    const sentence = `there is no plugin ${JSON.stringify(name.slice(0, 63))} with the hook Policy`
+    const sentence = `there is no plugin ${JSON.stringify(name.slice(0, 63))} with the hook Policy or Authorize`
     throw invalid("NO_SUCH_PLUGIN", "plugins", sentence)
   }
-  if (found.inForce) notes.push(`what the plugin "${name}" supplies is in force already: its mode is Enforce`)
-  else if (found.policies.length === 0) notes.push(`the plugin "${name}" supplies no policy now`)
+  if (found.inForce) notes.push(`what the plugin "${name}" says is in force already: its mode is Enforce`)
+  else if (found.policies.length === 0 && !found.asked)
+    notes.push(`the plugin "${name}" supplies no policy now`)
   return found.policies
 }
 

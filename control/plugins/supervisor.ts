@@ -28,6 +28,15 @@ export interface PluginReport {
   readonly hooks: PluginLink["hooks"]
 }
 
+/** What a plugin has to say of requests. */
+export interface Supplied {
+  /** Neither of its hooks is in mode Audit. */
+  readonly inForce: boolean
+  readonly policies: readonly PolicyRecord[]
+  /** It is asked about single requests. */
+  readonly asked: boolean
+}
+
 /** What a hook of one plugin answered, or why it did not. */
 export type HookAnswer<Answer> = { readonly plugin: Plugin } & (
   | { readonly answer: Answer }
@@ -110,12 +119,20 @@ export class PluginSupervisor {
     return this.#links.get(name)?.hooks.get(hook)?.settings.mode !== "Audit"
   }
 
-  /** Policies that a plugin supplies, in force or, in mode Audit, not; null where no such plugin has the hook Policy. */
-  supplied(name: string): { readonly inForce: boolean; readonly policies: readonly PolicyRecord[] } | null {
+  /**
+   * What a plugin would have to say of requests: the policies that it supplies, in force or, in mode Audit, not, and whether it is
+   * asked about single ones. Null for a plugin with neither hook.
+   */
+  supplied(name: string): Supplied | null {
     const link = this.#links.get(name)
-    const calls = link?.hooks.get("Policy")
-    if (link === undefined || calls === undefined) return null
-    return { inForce: calls.settings.mode !== "Audit", policies: link.policies }
+    const policy = link?.hooks.get("Policy")
+    const asked = link?.hooks.get("Authorize")
+    if (link === undefined || (policy === undefined && asked === undefined)) return null
+    return {
+      inForce: [policy, asked].every(calls => calls?.settings.mode !== "Audit"),
+      policies: policy === undefined ? [] : link.policies,
+      asked: asked !== undefined,
+    }
   }
 
   /** A client of one plugin, for streams. @throws Error with a sentence where it is not there */

@@ -90,7 +90,7 @@ function questionOf(store: ClusterStore, { plugin: name, headers }: AskedPlugin)
   const hook = plugin?.hooks.find(one => one.name === "Authorize")
   if (plugin === undefined || hook === undefined) return null
   const { address, configuration } = plugin
-  const told = JSON.stringify([address, configuration])
+  const told = JSON.stringify([address, configuration, hook.mode])
   const version = createHash("sha256").update(told).digest("hex").slice(0, QUESTION_VERSION_DIGITS)
   return { plugin: name, headers, deadlineMs: hook.deadlineMs, fail: hook.failurePolicy === "Fail", version }
 }

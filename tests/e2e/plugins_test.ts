@@ -1,8 +1,10 @@
 // Plugins on a local mesh, with real processes: added, changed, reordered, killed and removed under load. Whoever they do
 // not speak of notices nothing; what they say is in force while their object is there, and not a moment longer.
 import { afterAll, beforeAll, expect, test } from "bun:test"
+import { rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { DevMesh, PROJECT_ROOT } from "../lab/dev_mesh.ts"
+import { tempFolder } from "../lab/temp_folder.ts"
 
 const TEST_MS = 120_000
 /** Longest wait for what takes a second. */
@@ -92,6 +94,7 @@ function plugin(
 }
 
 let mesh: DevMesh
+const folder = tempFolder("plugins")
 
 beforeAll(async () => {
   mesh = await DevMesh.up({
@@ -106,6 +109,7 @@ beforeAll(async () => {
 }, TEST_MS)
 
 afterAll(async () => {
+  rmSync(folder, { recursive: true, force: true })
   await mesh?.[Symbol.asyncDispose]()
 }, TEST_MS)
 
@@ -254,8 +258,24 @@ const ASK = {
 test(
   "a plugin that is asked about requests refuses whom it means, is forgiven when it is gone, and costs others nothing",
   async () => {
-    const { failedEver } = await counts("buyer")
-    await mesh.apply(plugin("asked", { refuse: "guest" }), ASK)
+    // What failed before web was there is nobody's doing.
+    const { failedEver } = await counts("buyer", "POST")
+    await mesh.apply(plugin("asked", { refuse: "guest" }))
+    // A policy that has it asked is tried with its answers, before it is applied.
+    const file = join(folder, "ask.json")
+    writeFileSync(file, JSON.stringify(ASK))
+    const tried = await until("what-if tells whom it would refuse", async () => {
+      const { status, stdout } = await mesh.cli("policy", "what-if", file, "-o", "json")
+      return status === 1 && stdout.includes('"denied"') && stdout
+    })
+    expect(JSON.parse(tried)).toContainEqual(
+      expect.objectContaining({
+        change: "denied",
+        from: { namespace: "shop", kind: "deployment", name: "guest" },
+        after: { allowed: false, policy: "shop/ask", reason: "plugin asked: guest may not see /" },
+      }),
+    )
+    await mesh.apply(ASK)
     await guestIs("refused")
     const { last } = await counts("guest")
     expect(last).toStartWith("403 denied; id=")

@@ -1274,8 +1274,8 @@ export type WhatIfRequest = Message<"conduit.api.v1.WhatIfRequest"> & {
   namespace: string;
 
   /**
-   * Names of plugins whose hook Policy is in mode Audit, at most 64: what they supply is tried as if it were in force. Together
-   * with files, or without.
+   * Names of plugins in mode Audit, at most 64: what they supply, and what they say of requests that policies have them asked
+   * about, is tried as if it were in force. Together with files, or without.
    *
    * @generated from field: repeated string plugins = 4;
    */
