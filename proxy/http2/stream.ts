@@ -405,11 +405,12 @@ export class DownstreamStream extends Stream implements RequestView, StreamOwner
       up.releaseReplay()
       this.trailersSent = null
     }
-    const { routing } = this.exchange
-    const isChanged = routing !== null && routing.changesResponse && scan.status >= 200
+    const routing = scan.status < 200 ? null : this.exchange.routing
     this.owner.session.sendHead(
       this,
-      isChanged ? responseFields(passed, routing, this.endpoint, this.owner.shared.fields) : passed,
+      routing?.changesResponse
+        ? responseFields(passed, routing, this.endpoint, this.owner.shared.fields)
+        : passed,
       endStream,
     )
   }
