@@ -129,9 +129,9 @@ export class DownstreamStream extends Stream implements RequestView, StreamOwner
     let found: string | undefined
     const { length } = lowerCaseName
     for (const field of this.fields) {
-      const { text } = field.name
+      const { name } = field
       // Their lengths mostly tell names apart, and cost less to compare.
-      if (text.length !== length || text !== lowerCaseName) continue
+      if (name.length !== length || name.text !== lowerCaseName) continue
       // Cookies are sent in crumbs (RFC 9113 section 8.2.3).
       found =
         found === undefined ? field.value : `${found}${lowerCaseName === "cookie" ? "; " : ","}${field.value}`

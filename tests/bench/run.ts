@@ -74,6 +74,8 @@ const VARIANTS: Readonly<Record<string, readonly (readonly [label: string, Servi
 const HANGING_CALLS = 20
 /** The p99 of the time until such a call is answered, milliseconds; its Service allows `BENCH_TIMEOUT_MS`. */
 const TIMED_OUT_P99_MS = 115
+/** Share of the time that the proxy may wait for its core, before its latency tells more of the machine than of it. */
+const CORE_WAIT_SHARE_MAX = 0.05
 const CHURN_CONNECTIONS = 16
 const IDLE_MS = 8_000
 const KNEE_SHARES = [0.2, 0.5, 0.7]
@@ -177,6 +179,10 @@ async function measureTimeouts(
       `in ${(durationMs / 1000).toFixed(1)} s the proxy waited ${waitedMs.toFixed(0)} ms for its core`,
   )
   if (p99 < TIMED_OUT_P99_MS) return
+  if (waitedMs > durationMs * CORE_WAIT_SHARE_MAX) {
+    console.error(`bench: ${scenario.name}: too much else runs here to say what is the proxy's of it`)
+    return
+  }
   console.error(`bench: ${scenario.name}: p99 of the timeout is over ${TIMED_OUT_P99_MS} ms`)
   process.exitCode = 1
 }
