@@ -38,7 +38,12 @@ export function resolveBackend(
   const service = store.service(namespace, name)
   if (service === undefined) return fail("BackendNotFound", `there is no Service "${name}" in "${namespace}"`)
   if (service.externalName !== "") {
-    return fail("UnsupportedProtocol", `Service "${name}" is an ExternalName, which no route may send to`)
+    // It may name what the author of the route must not reach (CVE-2021-25740).
+    const instead = "name a Service without selector instead, and the addresses in an EndpointSlice of it"
+    return fail(
+      "UnsupportedProtocol",
+      `Service "${name}" is an ExternalName, to which no route leads; ${instead}`,
+    )
   }
   const port = service.ports.find(one => one.port === target.port && one.protocol === "TCP")
   if (port === undefined) {

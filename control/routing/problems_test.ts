@@ -46,3 +46,18 @@ test("weights that are all 0 are told with their rule; none is needed beside one
     "r UnsupportedValue spec.rules[1].backendRefs: every weight is 0, so the rule answers 500.",
   ])
 })
+
+test("a backend that is an ExternalName is refused, and told what to name instead", () => {
+  const spec = { type: "ExternalName", externalName: "api.example.com", ports: [{ port: 80 }] }
+  const outside = {
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: { name: "outside", namespace: "shop" },
+    spec,
+  }
+  const rules = [{ backendRefs: [{ name: "outside", port: 80 }] }]
+  expect(problems(service("web"), service("api"), outside, route({ rules }))).toEqual([
+    'r UnsupportedProtocol spec.rules[0].backendRefs[0]: Service "outside" is an ExternalName, to which no route leads; ' +
+      "name a Service without selector instead, and the addresses in an EndpointSlice of it.",
+  ])
+})

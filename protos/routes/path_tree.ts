@@ -26,9 +26,14 @@ export class PathTree<T> {
   private readonly root = new Node<T>("")
   /** What `find` found: shorter paths first. Only as many as it says are of its last call. */
   readonly found: T[] = []
+  /** What `find` was asked last, and said: the next request is often for the same path. */
+  private lastText = ""
+  private lastEnd = -1
+  private lastCount = 0
 
   /** What is kept of a path; made where nothing is yet. Without a slash at its end, `/a` is also what `/a/` is below. */
   at(path: string): PathEntry<T> {
+    this.lastEnd = -1
     let node = this.root
     let rest = path
     while (rest !== "") {
@@ -60,6 +65,15 @@ export class PathTree<T> {
    * @returns how many of `found` were found
    */
   find(text: string, end: number): number {
+    if (this.lastEnd === end && this.lastText === text) return this.lastCount
+    const count = this.walk(text, end)
+    this.lastText = text
+    this.lastEnd = end
+    this.lastCount = count
+    return count
+  }
+
+  private walk(text: string, end: number): number {
     const { found } = this
     let node = this.root
     let at = 0

@@ -6,6 +6,7 @@ import { tapV1 } from "../../protos/mod.ts"
 import {
   Endpoint,
   EndpointSet,
+  type EndpointSource,
   PROTOCOL_DETECT,
   PROTOCOL_HTTP1,
   PROTOCOL_TCP,
@@ -40,7 +41,7 @@ interface Fixture {
 interface FixtureOptions {
   readonly protocol?: number
   readonly opaquePort?: boolean
-  readonly source?: Target["http"]["source"]
+  readonly source?: EndpointSource
   readonly destination?: SocketAddress | null
   readonly own?: boolean
   readonly mesh?: MeshTls
@@ -68,7 +69,7 @@ function fixture(backendPort: number, options: FixtureOptions = {}): Fixture {
   const source = options.source ?? new SingleEndpoint(new Endpoint("127.0.0.1", backendPort))
   const target: Target = {
     protocol: options.protocol ?? PROTOCOL_DETECT,
-    http: { source, labels, defaultAuthority: "", routes: null, port: 80 },
+    http: () => ({ source, labels, defaultAuthority: "", routes: null, port: 80 }),
     raw: () => source,
     connectionLabels: {
       direction: OUTBOUND,

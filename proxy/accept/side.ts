@@ -210,7 +210,7 @@ export class Side {
     const { options } = this
     const service = createHttpService({
       direction: options.direction,
-      target: accepted.target.http,
+      target: accepted.target.http(this.random()),
       telemetry: options.telemetry,
       clock: this.env.clock,
       log: this.log,

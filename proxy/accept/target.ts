@@ -8,8 +8,12 @@ import type { Client } from "./client.ts"
 export interface Target {
   /** Hint, one of the `PROTOCOL_` constants of balance/. */
   readonly protocol: number
-  /** For HTTP engines. */
-  readonly http: HttpTarget
+  /**
+   * For HTTP engines, of one connection.
+   *
+   * @param random  uniform, 0 to 1: a TCPRoute spreads connections whatever they carry
+   */
+  http(random: number): HttpTarget
   /**
    * Endpoints for one raw connection.
    *

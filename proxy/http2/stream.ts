@@ -129,9 +129,9 @@ export class DownstreamStream extends Stream implements RequestView, StreamOwner
     let found: string | undefined
     const { length } = lowerCaseName
     for (const field of this.fields) {
-      const { text } = field.name
+      const { name } = field
       // Their lengths mostly tell names apart, and cost less to compare.
-      if (text.length !== length || text !== lowerCaseName) continue
+      if (name.length !== length || name.text !== lowerCaseName) continue
       // Cookies are sent in crumbs (RFC 9113 section 8.2.3).
       found =
         found === undefined ? field.value : `${found}${lowerCaseName === "cookie" ? "; " : ","}${field.value}`
@@ -405,11 +405,12 @@ export class DownstreamStream extends Stream implements RequestView, StreamOwner
       up.releaseReplay()
       this.trailersSent = null
     }
-    const { routing } = this.exchange
-    const isChanged = routing?.changesResponse === true && scan.status >= 200
+    const routing = scan.status < 200 ? null : this.exchange.routing
     this.owner.session.sendHead(
       this,
-      isChanged ? responseFields(passed, routing, this.endpoint, this.owner.shared.fields) : passed,
+      routing?.changesResponse
+        ? responseFields(passed, routing, this.endpoint, this.owner.shared.fields)
+        : passed,
       endStream,
     )
   }

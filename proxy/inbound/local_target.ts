@@ -80,7 +80,7 @@ export class LocalTarget implements Target, HttpTarget {
     return this.settings.protocol
   }
 
-  get http(): HttpTarget {
+  http(): HttpTarget {
     return this
   }
 }

@@ -22,8 +22,9 @@ export class DestinationTarget implements Target, HttpTarget {
     return this.destination.protocol
   }
 
-  get http(): HttpTarget {
-    return this
+  http(random: number): HttpTarget {
+    const { destination } = this
+    return destination.routes?.isByConnection ? new TcpRoutedTarget(this, destination, random) : this
   }
 
   /** The application beside the proxy is the only client. */
@@ -81,5 +82,45 @@ export class DestinationTarget implements Target, HttpTarget {
       dstNamespace,
       dst: this.destination.kind === "endpoint" ? this.destination.original.info : null,
     }
+  }
+}
+
+/** HTTP on a port that has TCPRoutes and no routes of HTTP: all requests of a connection go to the backend drawn for it. */
+class TcpRoutedTarget implements HttpTarget {
+  private readonly target: DestinationTarget
+  private readonly destination: Destination
+  private readonly random: number
+  private drawnBy: ServiceRoutes | null = null
+  private drawn: EndpointSource | null = null
+
+  constructor(target: DestinationTarget, destination: Destination, random: number) {
+    this.target = target
+    this.destination = destination
+    this.random = random
+  }
+
+  get source(): EndpointSource {
+    const { routes, source } = this.destination
+    if (this.drawn === null || routes !== this.drawnBy) {
+      this.drawnBy = routes
+      this.drawn = routes === null ? source : routes.connection(this.random, "")
+    }
+    return this.drawn
+  }
+
+  get labels(): ScopeLabels {
+    return this.target.labels
+  }
+
+  get defaultAuthority(): string {
+    return this.target.defaultAuthority
+  }
+
+  get routes(): ServiceRoutes | null {
+    return this.target.routes
+  }
+
+  get port(): number {
+    return this.target.port
   }
 }

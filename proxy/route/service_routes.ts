@@ -58,6 +58,8 @@ export class ServiceRoutes {
   readonly isNeutral: boolean
   /** Whether requests go by rules: one that meets none goes nowhere. */
   readonly isRouted: boolean
+  /** Whether TCPRoutes say where connections go, whatever these carry. */
+  readonly isByConnection: boolean
   readonly table: RouteTable
   /** Of requests that meet no route, because the service has none. */
   readonly retry: RetryRule | null
@@ -75,6 +77,7 @@ export class ServiceRoutes {
     this.config = config
     this.isNeutral = isNeutral(config)
     this.isRouted = isRouted(config)
+    this.isByConnection = config.kind === ROUTE_KIND_TCP
     this.table = new RouteTable(config)
     this.retry = config.retry === null ? null : new RetryRule(config.retry)
     this.own = own

@@ -11,8 +11,14 @@ const APP_PROTOCOL: Readonly<Record<BenchProtocol, string>> = {
   tcp: "tcp",
 }
 
-/** The same backend behind Services that say nothing, have `BENCH_ROUTES` routes, or ask for retries or a breaker. */
-export const SERVICE_VARIANTS = ["plain", "routed", "retried", "breaking"] as const
+/**
+ * The same backend behind Services that say nothing, have `BENCH_ROUTES` routes, ask for retries or a breaker, or wait
+ * `BENCH_TIMEOUT_MS` at most.
+ */
+export const SERVICE_VARIANTS = ["plain", "routed", "retried", "breaking", "impatient"] as const
+
+/** How long an impatient Service lets a request take. */
+export const BENCH_TIMEOUT_MS = 100
 
 /** One of SERVICE_VARIANTS; only `plain` is there for TCP. */
 export type ServiceVariant = (typeof SERVICE_VARIANTS)[number]
@@ -20,6 +26,7 @@ export type ServiceVariant = (typeof SERVICE_VARIANTS)[number]
 const ANNOTATIONS: Readonly<Partial<Record<ServiceVariant, object>>> = {
   retried: { "retry.conduit.io/http": "5xx", "retry.conduit.io/limit": "3" },
   breaking: { "balancer.conduit.io/failure-accrual": "consecutive" },
+  impatient: { "timeout.conduit.io/request": `${BENCH_TIMEOUT_MS}ms` },
 }
 
 /** Address of a Service that stands for the backend, by peer number and protocol; port 80 is redirected. */

@@ -20,6 +20,8 @@ export interface Figures {
   readonly p99: number
   readonly p999: number
   readonly failures: number
+  /** How long calls that the backend never answers took until they were, milliseconds, shortest first. */
+  readonly hung: readonly number[]
 }
 
 /** All that was measured of a scenario: closed loop runs, then paced ones by share of the knee. */

@@ -22,6 +22,8 @@ export interface LoadOptions {
   readonly bodyBytes: number
   /** Requests a second over all connections; 0 for a closed loop. */
   readonly ratePerSecond: number
+  /** Calls at a time, beside the others, that the backend never answers: each is made again once it was timed out. */
+  readonly hanging?: number
   /** Time before counting starts, milliseconds. */
   readonly warmupMs: number
   /** Time that is counted, milliseconds. */
@@ -40,6 +42,8 @@ export interface LoadResult {
   readonly p50: number
   readonly p99: number
   readonly p999: number
+  /** How long calls that the backend never answers took until they were: milliseconds, shortest first. */
+  readonly hung: readonly number[]
 }
 
 const CRLF_CRLF = 0x0d0a0d0a
@@ -143,6 +147,14 @@ const H1_REQUEST = Buffer.from(
     "Accept: */*\r\nX-Request-Id: 4f8c3e2a-77aa-4d0e-9a53-0c8f3f5f7e11\r\n\r\n",
 )
 
+/** A request without an answer: what tells the backend is its first letter, and in HTTP/2 that it has no body. */
+const H1_HANGING = Buffer.from(
+  "PUT /catalog HTTP/1.1\r\nHost: catalog.shop.svc.cluster.local\r\nContent-Length: 0\r\n\r\n",
+)
+const HANGING_LETTER = 0x50
+const HANGING_APART_MS = 7
+const TIMED_OUT = "HTTP/1.1 504"
+
 /** Reads frames, whatever the chunks. Payloads are skipped, but for those of up to 64 bytes, which are handed up. */
 class FrameReader {
   private readonly head = new Uint8Array(FRAME_HEAD_BYTES)
@@ -213,12 +225,16 @@ function backendPeer(options: LoadOptions): Peer {
     )
     const answer = Buffer.concat([head, body])
     let window = 0
+    let letter = 0
     return {
       output,
       data(chunk) {
         for (let i = 0; i < chunk.length; i++) {
+          if (letter === 0) letter = chunk[i] ?? 0
           window = ((window << 8) | (chunk[i] ?? 0)) >>> 0
-          if (window === CRLF_CRLF) output.push(answer)
+          if (window !== CRLF_CRLF) continue
+          if (letter !== HANGING_LETTER) output.push(answer)
+          letter = 0
         }
       },
       lost() {},
@@ -285,7 +301,7 @@ function backendPeer(options: LoadOptions): Peer {
       return
     }
     if (type === FRAME_RST_STREAM) sending.delete(stream)
-    if ((type !== FRAME_HEADERS && type !== FRAME_DATA) || (flags & FLAG_END_STREAM) === 0) return
+    if (type !== FRAME_DATA || (flags & FLAG_END_STREAM) === 0) return
     output.push(frame(FRAME_HEADERS, 4, stream, answered === 0 ? headFirst : headAfterTrailers))
     const one = { stream, left: body.length, window: initialWindow }
     sending.set(stream, one)
@@ -329,6 +345,8 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
   let failures = 0
   let counting = false
   let stopped = false
+  const hung: number[] = []
+  const hanging: Slot[] = []
   const idle: Slot[] = []
   const due: number[] = []
   let dueAt = 0
@@ -336,8 +354,10 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
   class Slot {
     since = 0
     readonly begin: () => void
-    constructor(begin: (slot: Slot) => void) {
+    readonly hangs: boolean
+    constructor(begin: (slot: Slot) => void, hangs: boolean) {
       this.begin = () => begin(this)
+      this.hangs = hangs
     }
     start(at: number): void {
       this.since = at
@@ -347,17 +367,22 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
       const now = performance.now()
       if (counting) {
         if (!ok) failures++
+        else if (this.hangs) hung.push(now - this.since)
         else if (requests < MAX_SAMPLES) samples[requests++] = now - this.since
       }
       if (stopped) return
-      if (options.ratePerSecond === 0) this.start(now)
+      if (this.hangs || options.ratePerSecond === 0) this.start(now)
       else if (dueAt < due.length) this.start(due[dueAt++] ?? now)
       else idle.push(this)
     }
   }
 
   const connected: Promise<Socket<Peer>>[] = []
-  for (let c = 0; c < options.connections; c++) {
+  const hangingCalls = options.hanging ?? 0
+  const hangingConnections = options.protocol === "http2" ? Math.min(1, hangingCalls) : hangingCalls
+  for (let c = 0; c < options.connections + hangingConnections; c++) {
+    const hangs = c >= options.connections
+    const slots = hangs ? hanging : idle
     const output = new Output()
     let peer: Peer
     if (options.protocol === "http2") {
@@ -376,15 +401,19 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
         if (!ended && type !== FRAME_RST_STREAM) return
         const slot = running.get(stream)
         running.delete(stream)
-        slot?.done(type !== FRAME_RST_STREAM)
+        slot?.done(type !== FRAME_RST_STREAM && (!hangs || type === FRAME_HEADERS))
       }, 0)
       const message = frame(FRAME_DATA, FLAG_END_STREAM, 0, Buffer.alloc(100, "m"))
       const begin = (slot: Slot) => {
         const stream = nextStream
         nextStream += 2
         running.set(stream, slot)
-        const head = frame(FRAME_HEADERS, 4, stream, first ? H2_FIRST : H2_NEXT)
+        const head = frame(FRAME_HEADERS, hangs ? 5 : 4, stream, first ? H2_FIRST : H2_NEXT)
         first = false
+        if (hangs) {
+          output.push(head)
+          return
+        }
         const data = Buffer.from(message)
         data.writeUInt32BE(stream, 5)
         output.push(head)
@@ -398,14 +427,19 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
           if (!stopped) failures++
         },
       }
-      for (let s = 0; s < options.streams; s++) idle.push(new Slot(begin))
+      const count = hangs ? hangingCalls : options.streams
+      for (let s = 0; s < count; s++) slots.push(new Slot(begin, hangs))
     } else {
       let window = 0
       let inBody = 0
-      const slot = new Slot(() => output.push(H1_REQUEST))
+      const slot = new Slot(() => output.push(hangs ? H1_HANGING : H1_REQUEST), hangs)
       peer = {
         output,
         data(chunk) {
+          if (hangs) {
+            slot.done(Buffer.from(chunk).toString("latin1", 0, TIMED_OUT.length) === TIMED_OUT)
+            return
+          }
           let at = 0
           while (at < chunk.length) {
             if (inBody > 0) {
@@ -429,7 +463,7 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
           }
         },
       }
-      idle.push(slot)
+      slots.push(slot)
     }
     connected.push(
       Bun.connect<Peer>({ hostname: options.target.host, port: options.target.port, data: peer, socket }),
@@ -437,6 +471,10 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
   }
   const clients = await Promise.all(connected)
 
+  // One after the other, so that they are not timed out together.
+  for (const [i, slot] of hanging.entries()) {
+    setTimeout(() => slot.start(performance.now()), (i * HANGING_APART_MS) % options.warmupMs)
+  }
   if (options.ratePerSecond === 0) {
     const now = performance.now()
     for (const slot of idle.splice(0)) slot.start(now)
@@ -473,7 +511,8 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
   server.stop(true)
   const sorted = samples.subarray(0, requests).sort()
   const at = (share: number) => sorted[Math.min(requests - 1, Math.floor(requests * share))] ?? Number.NaN
-  return { requests, failures, elapsedMs, p50: at(0.5), p99: at(0.99), p999: at(0.999) }
+  hung.sort((a, b) => a - b)
+  return { requests, failures, elapsedMs, p50: at(0.5), p99: at(0.99), p999: at(0.999), hung }
 }
 
 if (import.meta.main) {

@@ -14,6 +14,13 @@ export function cpuMicros(pids: readonly number[]): number {
   return (ticks * 1_000_000) / CLOCK_TICKS_PER_SECOND
 }
 
+/** Time for which their main threads were ready to run and had no core, milliseconds: what others on the machine took. */
+export function coreWaitMs(pids: readonly number[]): number {
+  let nanoseconds = 0
+  for (const pid of pids) nanoseconds += Number(readFileSync(`/proc/${pid}/schedstat`, "utf8").split(" ")[1])
+  return nanoseconds / 1e6
+}
+
 /** Memory of their own, bytes. */
 export function anonymousBytes(pids: readonly number[]): number {
   let kib = 0

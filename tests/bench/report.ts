@@ -4,7 +4,7 @@ import { type BenchReport, type Figures, type Measured, median } from "./figures
 const REFERENCE = "haproxy"
 const CONTROL = "haproxy (A/A)"
 
-function of(figures: readonly Figures[] | undefined, key: keyof Figures): number {
+function of(figures: readonly Figures[] | undefined, key: Exclude<keyof Figures, "hung">): number {
   return median((figures ?? []).map(f => f[key]))
 }
 

@@ -3,7 +3,7 @@
 // the A/A control. Prints a table, writes JSON, and says what it cannot claim.
 //
 // usage: bun tests/bench/run.ts [--quick] [--only http1,http2,tcp | --only mtls | --only routes | --only guards |
-//        --only policy | --only telemetry[,http2] | --only tap[,http2]]
+//        --only timeouts | --only policy | --only telemetry[,http2] | --only tap[,http2]]
 //        [--peers conduit,haproxy]
 //        [--json FILE]
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
@@ -11,7 +11,13 @@ import { cpus } from "node:os"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
 import { tempFolder } from "../lab/temp_folder.ts"
-import { conduit, SERVICE_VARIANTS, type ServiceVariant, serviceAddress } from "./conduit_peer.ts"
+import {
+  BENCH_TIMEOUT_MS,
+  conduit,
+  SERVICE_VARIANTS,
+  type ServiceVariant,
+  serviceAddress,
+} from "./conduit_peer.ts"
 import type { BenchReport, Figures, Measured, Scenario } from "./figures.ts"
 import { median } from "./figures.ts"
 import type { LoadOptions, LoadResult } from "./load.ts"
@@ -19,7 +25,7 @@ import { conduitMtls, conduitPlain, conduitUncounted, haproxyMtls } from "./mtls
 import type { BenchProtocol, Peer, RunningPeer } from "./peers.ts"
 import { envoy, haproxy, nginx } from "./peers.ts"
 import { benchPolicy } from "./policy_bench.ts"
-import { anonymousBytes, cpuMicros } from "./process_cost.ts"
+import { anonymousBytes, coreWaitMs, cpuMicros } from "./process_cost.ts"
 import { printPaired, printReport } from "./report.ts"
 import { LOOKS, type Looking, look, printTold } from "./tap_looks.ts"
 
@@ -62,7 +68,14 @@ const VARIANTS: Readonly<Record<string, readonly (readonly [label: string, Servi
     ["retries", "retried"],
     ["breaker", "breaking"],
   ],
+  timeouts: [["timeout", "impatient"]],
 }
+/** Calls at a time that hang, beside a load of half the capacity: `--only timeouts`. */
+const HANGING_CALLS = 20
+/** The p99 of the time until such a call is answered, milliseconds; its Service allows `BENCH_TIMEOUT_MS`. */
+const TIMED_OUT_P99_MS = 115
+/** Share of the time that the proxy may wait for its core, before its latency tells more of the machine than of it. */
+const CORE_WAIT_SHARE_MAX = 0.05
 const CHURN_CONNECTIONS = 16
 const IDLE_MS = 8_000
 const KNEE_SHARES = [0.2, 0.5, 0.7]
@@ -92,6 +105,7 @@ async function measure(
   scenario: Scenario,
   rate: number,
   durationMs: number,
+  hanging = 0,
 ): Promise<Figures> {
   const options: LoadOptions = {
     protocol: scenario.protocol,
@@ -101,6 +115,7 @@ async function measure(
     streams: scenario.streams,
     bodyBytes: scenario.bodyBytes,
     ratePerSecond: rate,
+    hanging,
     warmupMs: 1000,
     durationMs,
   }
@@ -133,7 +148,43 @@ async function measure(
     p99: result.p99,
     p999: result.p999,
     failures: result.failures,
+    hung: result.hung,
   }
+}
+
+/** Half of what the proxy carries, beside calls that hang: how long these take until they are answered. */
+async function measureTimeouts(
+  { peer, address }: Entrant,
+  scenario: Scenario,
+  capacity: number,
+  durationMs: number,
+): Promise<void> {
+  const rate = Math.round(capacity / 2)
+  const before = coreWaitMs(peer.pids())
+  const { hung, failures } = await measure(
+    peer,
+    address(scenario.protocol),
+    scenario,
+    rate,
+    durationMs,
+    HANGING_CALLS,
+  )
+  const at = (share: number): number =>
+    hung[Math.min(hung.length - 1, Math.floor(hung.length * share))] ?? Number.NaN
+  const p99 = at(0.99)
+  const waitedMs = coreWaitMs(peer.pids()) - before
+  console.log(
+    `${scenario.name.padEnd(15)} a timeout of ${BENCH_TIMEOUT_MS} ms beside ${rate} requests/s: ${hung.length} calls, ` +
+      `p50 ${at(0.5).toFixed(1)} ms, p99 ${p99.toFixed(1)} ms, longest ${at(1).toFixed(1)} ms, ${failures} failed; ` +
+      `in ${(durationMs / 1000).toFixed(1)} s the proxy waited ${waitedMs.toFixed(0)} ms for its core`,
+  )
+  if (p99 < TIMED_OUT_P99_MS) return
+  if (waitedMs > durationMs * CORE_WAIT_SHARE_MAX) {
+    console.error(`bench: ${scenario.name}: too much else runs here to say what is the proxy's of it`)
+    return
+  }
+  console.error(`bench: ${scenario.name}: p99 of the timeout is over ${TIMED_OUT_P99_MS} ms`)
+  process.exitCode = 1
 }
 
 interface Entrant {
@@ -283,6 +334,14 @@ async function main(): Promise<void> {
     const measured: Measured[] = []
     for (const scenario of scenarios) {
       measured.push(await measureScenario(scenario, entrants, rounds, durationMs))
+    }
+    for (const [label] of variants ?? []) printPaired(measured, label, ["conduit", "conduit (A/A)"])
+    const impatient = entrants.find(({ label }) => only?.includes("timeouts") && label === "timeout")
+    if (impatient !== undefined) {
+      for (const { scenario, closed } of measured) {
+        const capacity = median((closed.timeout ?? []).map(figures => figures.requestsPerSecond))
+        await measureTimeouts(impatient, scenario, capacity, durationMs * 3)
+      }
     }
     const anonymous: Record<string, number> = {}
     for (const { label, peer } of entrants) anonymous[label] = anonymousBytes(peer.pids())

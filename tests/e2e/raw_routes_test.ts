@@ -58,6 +58,7 @@ const PORTS = [
   { name: "tls", port: 443, targetPort: 8443 },
   { name: "tcp", port: 9000, targetPort: 9000 },
   { name: "http", port: 80, targetPort: 8080 },
+  { name: "any", port: 81, targetPort: 8080 },
 ]
 
 function service(name: string, spec: object): object {
@@ -107,6 +108,7 @@ beforeAll(async () => {
         rules: [{ backendRefs: [to("gone", 443)] }],
       }),
       route("TCPRoute", "tcp", 9000, { rules: [{ backendRefs: [to("v1", 9000, 3), to("v2", 9000, 1)] }] }),
+      route("TCPRoute", "any", 81, { rules: [{ backendRefs: [to("v1", 81), to("v2", 81)] }] }),
       route("HTTPRoute", "out", 80, {
         rules: [
           { matches: [{ path: { value: "/out" } }], backendRefs: [to("external", 80)] },
@@ -161,6 +163,21 @@ test(
     expect(others).toEqual({})
     expect(Math.abs(v2 / CONNECTIONS - 0.25)).toBeLessThan(0.07)
     expect(v1 + v2).toBe(CONNECTIONS)
+  },
+  TEST_MS,
+)
+
+test(
+  "a TCPRoute spreads connections that carry HTTP too, and keeps each with its backend",
+  async () => {
+    const heardOf = async (...urls: string[]) =>
+      (await mesh.exec("shop", "client", ["curl", "-sS", "-m", "10", "-w", "\\n", ...urls])).stdout
+        .trim()
+        .split("\n")
+    const each: string[][] = []
+    for (let i = 0; i < 8; i++) each.push(await heardOf("http://web:81/", "http://web:81/again"))
+    expect(each.every(([first, again]) => first === again)).toBe(true)
+    expect(new Set(each.flat())).toEqual(new Set(["v1", "v2"]))
   },
   TEST_MS,
 )
