@@ -31,6 +31,7 @@ import { Icon } from "../shell/icons.tsx"
 import { inBlocks, MAX_LAID_OUT_CALLS } from "./blocks.ts"
 import { DenseGraph } from "./dense.tsx"
 import { boundsOf, type Layout, layOut, type Placed, type Point, pathOf } from "./layout.ts"
+import { opensByKey } from "./node_focus.ts"
 import { type Picture, type PictureEdge, type PictureNode, pictureOf } from "./picture.ts"
 
 /** On screens that are not as wide as this the graph goes down instead of right, pixels. */
@@ -171,7 +172,8 @@ function Graph({
       </div>
     )
   return (
-    <div className="graph">
+    // biome-ignore lint/a11y/noStaticElementInteractions: it hears keys of its nodes, and takes no focus
+    <div className="graph" onKeyDown={opensByKey(nodes, open)}>
       <ReactFlow
         nodes={flowNodes(nodes, layout.nodes)}
         edges={edges.flatMap(edge => flowEdge(edge, layout))}
