@@ -142,7 +142,8 @@ export async function simulateApi(size: MeshSize, tapRps = TAP_RPS): Promise<Sim
                     ? []
                     : all.map((from, caller) => ({
                         ...{ from, to, port: 8080, policy: `${to.namespace}/${to.name}-clients` },
-                        access: ACCESS[(called * 7 + caller) % ACCESS.length] ?? Access.ALLOWED,
+                        access:
+                          ACCESS[(called * 7 + caller + (caller >> 2)) % ACCESS.length] ?? Access.ALLOWED,
                         requests: ["GET /items/*: allowed"],
                       })),
                 ),

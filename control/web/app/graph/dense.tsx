@@ -121,7 +121,7 @@ export function DenseGraph({
           elementsSelectable={false}
           minZoom={0.1}
           fitView
-          fitViewOptions={{ padding: 0.04 }}
+          fitViewOptions={{ padding: 0.04, maxZoom: 0.8 }}
           proOptions={{ hideAttribution: true }}
           preventScrolling={false}
           onNodeClick={(_event, { data }) => {

@@ -28,7 +28,7 @@ import { Name } from "../parts/name.tsx"
 import { Empty, Shown } from "../parts/state.tsx"
 import { type Column, Table } from "../parts/table.tsx"
 import { Icon } from "../shell/icons.tsx"
-import { inBlocks, MAX_LAID_OUT_CALLS } from "./blocks.ts"
+import { inBlocks, isDense } from "./blocks.ts"
 import { DenseGraph } from "./dense.tsx"
 import { boundsOf, type Layout, layOut, type Placed, type Point, pathOf } from "./layout.ts"
 import { opensByKey } from "./node_focus.ts"
@@ -76,7 +76,7 @@ function Topology({ mesh }: { readonly mesh: Mesh }) {
     return new Set(mesh.workloads.length >= from && ns === "" ? mesh.namespaces : [])
   }, [asked, ns, mesh.workloads.length, mesh.namespaces])
   const picture = useMemo(() => pictureOf(mesh, collapsed, ns), [mesh, collapsed, ns])
-  const dense = picture.edges.length > MAX_LAID_OUT_CALLS
+  const dense = isDense(picture.nodes.length, picture.edges.length)
   const toggle = (namespace: string): void => {
     const next = new Set(collapsed)
     if (!next.delete(namespace)) next.add(namespace)
