@@ -125,7 +125,7 @@ function Topology({ mesh }: { readonly mesh: Mesh }) {
   }
 }
 
-/** The calls as a table: what is not well first, then what is not secured, then by rate. */
+/** The calls as a table: what is not well first, then what is not secured, then by name, so that rows stay where they are. */
 function CallTable({ edges }: { readonly edges: readonly PictureEdge[] }) {
   const [all, setAll] = useState(false)
   const ordered = useMemo(() => [...edges].sort(byUrgency), [edges])
@@ -153,7 +153,7 @@ const URGENCY: readonly Level[] = ["failing", "degraded", "well", "idle"]
 
 function byUrgency(a: PictureEdge, b: PictureEdge): number {
   const ill = (edge: PictureEdge): number => Math.min(2, URGENCY.indexOf(edge.level))
-  return ill(a) - ill(b) || Number(a.secured) - Number(b.secured) || b.rps - a.rps || (a.id < b.id ? -1 : 1)
+  return ill(a) - ill(b) || Number(a.secured) - Number(b.secured) || (a.id < b.id ? -1 : 1)
 }
 
 /** A graph whose calls are laid out one by one. */
