@@ -76,7 +76,10 @@ export async function simulateApi(size: MeshSize, tapRps = TAP_RPS): Promise<Sim
               counted({
                 rows:
                   target?.kind === "deployment"
-                    ? [...all.map((resource, index) => statRow(resource, perDeployment, index)), ...plane()]
+                    ? [
+                        ...all.map((resource, index) => statRow(resource, perDeployment, index)),
+                        ...plane(),
+                      ].filter(({ resource }) => !target.name || resource?.name === target.name)
                     : target?.kind === "statefulset"
                       ? [{ ...statRow(DATABASE, 3), http: undefined }]
                       : target?.kind === "pod"
@@ -312,7 +315,12 @@ function statRow(resource: Resource, pods: number, index = -1): MessageInitShape
   const meshedPods = index === ILL.halfMeshed ? pods - 1 : pods
   const row = { resource, meshedPods, totalPods: pods, tcp }
   if (index === ILL.silent) return row
-  return { ...row, http: figures(index === ILL.failing ? 0.2 : index === ILL.failing - 1 ? 0.03 : 0) }
+  const besides = index === ILL.failing ? { retriesRps: 4.2, refusedRps: 0.5 } : {}
+  return {
+    ...row,
+    ...besides,
+    http: figures(index === ILL.failing ? 0.2 : index === ILL.failing - 1 ? 0.03 : 0),
+  }
 }
 
 function toDatabase(all: readonly Resource[]): MessageInitShape<typeof EdgeSchema> {

@@ -100,6 +100,7 @@ function Deployment({ mesh, workload }: { readonly mesh: Mesh; readonly workload
         </Tile>
         <Tile title="Requests" figure={rate(http?.rps)}>
           from {count(new Set(callers.map(({ fromKey }) => fromKey)).size, "caller")}
+          <Besides workload={workload} />
         </Tile>
         <Tile title="Latency p99" figure={duration(http?.latencyMs?.p99)}>
           p50 {duration(http?.latencyMs?.p50)}, p95 {duration(http?.latencyMs?.p95)}
@@ -139,6 +140,23 @@ function Deployment({ mesh, workload }: { readonly mesh: Mesh; readonly workload
           `kubectl logs ${resource} -n ${n} -c conduit-proxy`,
         ]}
       />
+    </>
+  )
+}
+
+/** What stands behind requests besides them, where there is any: what was sent again, and what policies refused. */
+function Besides({ workload: { namespace, kind, name } }: { readonly workload: Workload }) {
+  const { windowMs, every } = useLive()
+  const { data } = useQuery(
+    ApiService.method.stat,
+    { target: { namespace, kind, name }, windowMs, retries: true, refused: true },
+    { refetchInterval: every, placeholderData: keepPreviousData },
+  )
+  const { retriesRps = 0, refusedRps = 0 } = data?.rows[0] ?? {}
+  return (
+    <>
+      {retriesRps > 0 && `, ${rate(retriesRps)} sent again`}
+      {refusedRps > 0 && `, ${rate(refusedRps)} refused besides`}
     </>
   )
 }
