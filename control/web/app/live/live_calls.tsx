@@ -296,7 +296,7 @@ function Calls({
     },
     { ...{ id: "took", title: "Took", right: true }, cell: ({ ended }) => duration(ended?.afterMs) },
     {
-      ...{ id: "tls", title: "mTLS", minor: true },
+      ...{ id: "tls", title: "mTLS", minor: "mid" },
       cell: ({ begun }) => (begun.tls === "true" ? "yes" : plain(begun.tls)),
     },
     {
