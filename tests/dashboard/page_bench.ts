@@ -124,7 +124,7 @@ async function frames(of: Browser, path: string, shown: string): Promise<void> {
   const per = (name: string) => ((1000 * ((after[name] ?? 0) - (before[name] ?? 0))) / seconds).toFixed(0)
   gaps.sort((a, b) => a - b)
   console.log(
-    `${path.padEnd(40)} ${(gaps.length / seconds).toFixed(1)} frames/s, longest pause ${gaps.at(-1)?.toFixed(0)} ms, ` +
+    `${(path === AT_REST ? "nothing that changes" : path).padEnd(40)} ${(gaps.length / seconds).toFixed(1)} frames/s, longest pause ${gaps.at(-1)?.toFixed(0)} ms, ` +
       `long tasks ${tasks.length} (longest ${Math.max(0, ...tasks).toFixed(0)} ms); each second ${per("ScriptDuration")} ms script, ` +
       `${per("LayoutDuration")} layout, ${per("RecalcStyleDuration")} style; ${((api.counts.calls - calls) / seconds).toFixed(1)} calls/s`,
   )

@@ -18,6 +18,12 @@ const ASKED = [
   question(ApiService.method.stat, { target: { kind: "daemonset" }, windowMs: 60_000 }, 2000),
   question(ApiService.method.edges, { target: { kind: "deployment" }, windowMs: 60_000 }, 2000),
   question(ApiService.method.timeSeries, { target: { kind: "namespace" }, rangeMs: 3_600_000 }, 30_000),
+  // What sparklines begin with: a page asks once, and a person opens it again and again.
+  question(
+    ApiService.method.timeSeries,
+    { target: { kind: "deployment" }, rangeMs: 300_000, stepMs: 10_000 },
+    60_000,
+  ),
   question(ApiService.method.events, { namespace: "", windowMs: 3_600_000 }, 10_000),
 ]
 

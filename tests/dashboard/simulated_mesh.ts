@@ -77,7 +77,10 @@ export async function simulateApi(size: MeshSize, tapRps = TAP_RPS): Promise<Sim
               counted({
                 rows:
                   target?.kind === "deployment"
-                    ? [...all.map((resource, index) => statRow(resource, perDeployment, index)), ...plane()]
+                    ? [
+                        ...all.map((resource, index) => statRow(resource, perDeployment, index)),
+                        ...plane(),
+                      ].filter(({ resource }) => !target.name || resource?.name === target.name)
                     : target?.kind === "statefulset"
                       ? [{ ...statRow(DATABASE, 3), http: undefined }]
                       : target?.kind === "pod"
@@ -143,7 +146,8 @@ export async function simulateApi(size: MeshSize, tapRps = TAP_RPS): Promise<Sim
                     ? []
                     : all.map((from, caller) => ({
                         ...{ from, to, port: 8080, policy: `${to.namespace}/${to.name}-clients` },
-                        access: ACCESS[(called * 7 + caller) % ACCESS.length] ?? Access.ALLOWED,
+                        access:
+                          ACCESS[(called * 7 + caller + (caller >> 2)) % ACCESS.length] ?? Access.ALLOWED,
                         requests: ["GET /items/*: allowed"],
                       })),
                 ),
@@ -315,7 +319,12 @@ function statRow(resource: Resource, pods: number, index = -1): MessageInitShape
   const meshedPods = index === ILL.halfMeshed ? pods - 1 : pods
   const row = { resource, meshedPods, totalPods: pods, tcp }
   if (index === ILL.silent) return row
-  return { ...row, http: figures(index === ILL.failing ? 0.2 : index === ILL.failing - 1 ? 0.03 : 0) }
+  const besides = index === ILL.failing ? { retriesRps: 4.2, refusedRps: 0.5 } : {}
+  return {
+    ...row,
+    ...besides,
+    http: figures(index === ILL.failing ? 0.2 : index === ILL.failing - 1 ? 0.03 : 0),
+  }
 }
 
 function toDatabase(all: readonly Resource[]): MessageInitShape<typeof EdgeSchema> {

@@ -14,6 +14,19 @@ export async function* tapped(
     const identity = `${name}.${namespace}.serviceaccount.identity.conduit.cluster.local`
     return { address: "10.0.0.7:8080", namespace, kind, name, pod: `${name}-7f6d5c4b8-0`, identity }
   }
+  const [first] = all
+  if (first !== undefined)
+    yield {
+      events: [
+        {
+          id: "raw",
+          moment: {
+            case: "opened",
+            value: { inbound: true, client: peer(first), tls: "true", protocol: "tcp", timeMs: Date.now() },
+          },
+        },
+      ],
+    }
   for (let number = 0; !signal.aborted; ) {
     const until = number + rps / 10
     const events = []

@@ -193,15 +193,21 @@ test("all of it is reached by the keyboard", async () => {
   await visible(page, "deployment in shop")
   await page.keyboard.press("Enter")
   await page.waitForURL("**/deployments/shop/deployment/pay")
+  await page.getByRole("link", { name: "Live calls" }).last().focus()
   await page.keyboard.press("Control+k")
   await page.keyboard.press("Escape")
   await page.locator("dialog").waitFor({ state: "detached" })
+  expect(await page.evaluate("document.activeElement.textContent")).toContain("Live calls")
   await page.goto(`${base}/deployments`)
   await page.getByRole("row").filter({ hasText: "pay" }).waitFor({ timeout: PATIENCE_MS })
   await page.keyboard.press("/")
   await page.keyboard.type("web")
   await page.getByRole("row").filter({ hasText: "pay" }).waitFor({ state: "detached" })
   expect(page.url()).toContain("q=web")
+  await page.goto(`${base}/topology`)
+  await page.locator(".react-flow__node-workload").filter({ hasText: "pay" }).focus({ timeout: PATIENCE_MS })
+  await page.keyboard.press("Enter")
+  await page.waitForURL("**/deployments/shop/deployment/pay")
   await page.context().close()
 }, 90_000)
 
@@ -423,8 +429,8 @@ class FakeMesh implements AsyncDisposable {
   }
 }
 
-function row(namespace: string, name: string, success = 1): MessageInitShape<typeof StatRowSchema> {
-  const http = { success, rps: 10, responses: 600n, failures: BigInt(Math.round(600 * (1 - success))) }
+function row(namespace: string, name: string, success = 1, rps = 10): MessageInitShape<typeof StatRowSchema> {
+  const http = { success, rps, responses: 600n, failures: BigInt(Math.round(600 * (1 - success))) }
   const resource = { namespace, kind: "deployment", name }
   return { resource, meshedPods: 1, totalPods: 1, http: { ...http, latencyMs: { p50: 1, p95: 2, p99: 3 } } }
 }
@@ -524,6 +530,13 @@ test("two hundred Deployments are drawn, and the first page's script is small", 
   console.log(`  ${(bytes / 1024).toFixed(0)} KiB of script`)
   expect(bytes).toBeGreaterThan(0)
   expect(bytes).toBeLessThan(MAX_SCRIPT_BYTES)
+  // Rows that are off the screen are drawn less often; one that is scrolled to shows figures of the moment.
+  fake.rows = Array.from({ length: 200 }, (_, index) => row(`ns${index % 8}`, `app-${index}`, 1, 77))
+  await page.getByRole("row").nth(1).getByText("77.0/s").waitFor({ timeout: PATIENCE_MS })
+  const last = page.getByRole("row").nth(200)
+  await last.scrollIntoViewIfNeeded()
+  // Its turn alone would come within half a minute.
+  await last.getByText("77.0/s").waitFor({ timeout: PATIENCE_MS / 3 })
   await page.goto(`${fake.url}/topology`)
   await page.locator(".node.collapsed").nth(7).waitFor({ timeout: PATIENCE_MS })
   await page.goto(`${fake.url}/topology?collapsed=-`)

@@ -8,7 +8,6 @@ import {
 } from "@tanstack/react-router"
 import { readSearch } from "./mesh/live.ts"
 import { CertificatesPage } from "./pages/certificates.tsx"
-import { DeploymentPage } from "./pages/deployment.tsx"
 import { DeploymentsPage } from "./pages/deployments.tsx"
 import { HealthPage } from "./pages/health.tsx"
 import { NotFoundPage } from "./pages/not_found.tsx"
@@ -18,6 +17,7 @@ import { RoutesPage } from "./pages/routes.tsx"
 import { SettingsPage } from "./pages/settings.tsx"
 import { BrokenPage } from "./shell/broken_page.tsx"
 import { Shell } from "./shell/shell.tsx"
+import { DeploymentPage } from "./workload/deployment.tsx"
 
 const rootRoute = createRootRoute({
   validateSearch: readSearch,
@@ -43,7 +43,7 @@ const routeTree = rootRoute.addChildren([
   createRoute({
     getParentRoute: () => rootRoute,
     path: "/policies",
-    component: lazyRouteComponent(() => import("./pages/policies.tsx"), "PoliciesPage"),
+    component: lazyRouteComponent(() => import("./policies/policies.tsx"), "PoliciesPage"),
   }),
   createRoute({
     getParentRoute: () => rootRoute,

@@ -4,6 +4,15 @@ import type { Box, Layout, Placed, Point } from "./layout.ts"
 
 /** More calls than this are not laid out one by one: the engine takes 8 s for 200, and minutes for 1,000. */
 export const MAX_LAID_OUT_CALLS = 120
+/** Nodes that each have more calls than this are a knot, however they are laid out; few calls are none. */
+const MAX_CALLS_A_NODE = 4
+const FEW_CALLS = 40
+
+/** Whether a graph is drawn in blocks, with the calls of one node at a time. */
+export function isDense(nodes: number, calls: number): boolean {
+  return calls > MAX_LAID_OUT_CALLS || (calls > FEW_CALLS && calls > MAX_CALLS_A_NODE * nodes)
+}
+
 /** Size of a node: its name alone. */
 export const SMALL_NODE = { width: 196, height: 44 } as const
 const GAP = { x: 18, y: 14 } as const
@@ -21,6 +30,8 @@ interface Block {
 /** Lays nodes out in blocks, as large as they can be shown in a place that is `aspect` times as wide as high. */
 export function inBlocks(boxes: readonly Box[], aspect: number): Layout {
   const byName = new Intl.Collator("en", { numeric: true })
+  if (boxes.every(({ group }) => group === null))
+    return inRing([...boxes].sort((a, b) => byName.compare(a.id, b.id)))
   const blocks = [...new Set(boxes.map(({ group }) => group ?? ""))].map((name): Block => {
     const own = boxes.filter(({ group }) => (group ?? "") === name)
     own.sort((a, b) => byName.compare(a.id, b.id))
@@ -36,6 +47,20 @@ export function inBlocks(boxes: readonly Box[], aspect: number): Layout {
     if (shownSize(other, aspect) > shownSize(best, aspect)) best = other
   }
   return { nodes: best.nodes, ways: new Map(), labels: new Map() }
+}
+
+/** Room of a node on the ring, and how many times as wide as high the ring is. */
+const [RING_STEP, RING_ASPECT] = [220, 1.8]
+
+/** Nodes that no namespace is drawn around stand in a ring: no call passes behind a third one. */
+function inRing(boxes: readonly Box[]): Layout {
+  const high = (boxes.length * RING_STEP) / (Math.PI * (1 + RING_ASPECT))
+  const nodes = boxes.map(({ id }, index): [string, Placed] => {
+    const angle = (2 * Math.PI * index) / boxes.length - Math.PI / 2
+    const [x, y] = [Math.cos(angle) * high * RING_ASPECT, Math.sin(angle) * high]
+    return [id, { x: x - SMALL_NODE.width / 2, y: y - SMALL_NODE.height / 2, ...SMALL_NODE }]
+  })
+  return { nodes: new Map(nodes), ways: new Map(), labels: new Map() }
 }
 
 interface Rows {

@@ -17,6 +17,7 @@ import { LevelMark } from "../parts/level.tsx"
 import { Name } from "../parts/name.tsx"
 import { bowOf, inBlocks, middleOf } from "./blocks.ts"
 import type { Box } from "./layout.ts"
+import { nodeIdAt, opensByKey } from "./node_focus.ts"
 import type { Picture, PictureEdge, PictureNode } from "./picture.ts"
 
 /** Most rates that are written beside the calls of one node: more would lie on each other. */
@@ -104,11 +105,12 @@ export function DenseGraph({
           {edges.length} calls between {nodes.length} nodes. Point at one, or find it, to see its calls.
         </p>
       </div>
-      {/* biome-ignore lint/a11y/noStaticElementInteractions: it hears which of its nodes has the focus, and takes none */}
+      {/* biome-ignore lint/a11y/noStaticElementInteractions: it hears its nodes' focus and keys, and takes none */}
       <div
         className={lit.size > 0 ? "graph dense lit" : "graph dense"}
-        onFocus={({ target }) => setPointed(idAt(target))}
+        onFocus={({ target }) => setPointed(nodeIdAt(target))}
         onBlur={() => setPointed(null)}
+        onKeyDown={opensByKey(nodes, open)}
       >
         <ReactFlow
           nodes={flow}
@@ -119,7 +121,7 @@ export function DenseGraph({
           elementsSelectable={false}
           minZoom={0.1}
           fitView
-          fitViewOptions={{ padding: 0.04 }}
+          fitViewOptions={{ padding: 0.04, maxZoom: 0.8 }}
           proOptions={{ hideAttribution: true }}
           preventScrolling={false}
           onNodeClick={(_event, { data }) => {
@@ -184,10 +186,6 @@ function isDrawnAlike(a: SmallFlowNode | GroupFlowNode, b: SmallFlowNode | Group
   if (a.type !== "workload" || b.type !== "workload") return a.height === b.height
   const [was, is] = [a.data.node, b.data.node]
   return was.level === is.level && was.collapsed === is.collapsed && a.data.dim === b.data.dim
-}
-
-function idAt(target: Element): string | null {
-  return target.closest(".react-flow__node-workload")?.getAttribute("data-id") ?? null
 }
 
 const LEVELS = ["idle", "well", "degraded", "failing"] as const

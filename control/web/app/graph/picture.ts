@@ -1,5 +1,6 @@
 // The graph of who calls whom: workloads as nodes, namespaces around them or in their place, calls of two nodes as one.
 import type { HttpFigures } from "../../../../protos/mod.ts"
+import { count } from "../mesh/format.ts"
 import { keyOf, type Mesh, type Workload } from "../mesh/mesh.ts"
 import { type Level, levelOf } from "../mesh/trouble.ts"
 
@@ -99,7 +100,14 @@ function namespaceNode(mesh: Mesh, namespace: string, id: string): PictureNode {
   const levels = own.map(({ http }) => levelOf(http))
   const http = added(own.flatMap(({ http: figures }) => figures ?? []))
   return {
-    ...{ id, namespace, name: namespace, about: `of ${own.length}`, workload: null, collapsed: true },
+    ...{
+      id,
+      namespace,
+      name: namespace,
+      about: count(own.length, "workload"),
+      workload: null,
+      collapsed: true,
+    },
     level: (["failing", "degraded", "well"] as const).find(level => levels.includes(level)) ?? "idle",
     rps: http?.rps,
     success: http?.success,

@@ -28,9 +28,10 @@ import { Name } from "../parts/name.tsx"
 import { Empty, Shown } from "../parts/state.tsx"
 import { type Column, Table } from "../parts/table.tsx"
 import { Icon } from "../shell/icons.tsx"
-import { inBlocks, MAX_LAID_OUT_CALLS } from "./blocks.ts"
+import { inBlocks, isDense } from "./blocks.ts"
 import { DenseGraph } from "./dense.tsx"
 import { boundsOf, type Layout, layOut, type Placed, type Point, pathOf } from "./layout.ts"
+import { opensByKey } from "./node_focus.ts"
 import { type Picture, type PictureEdge, type PictureNode, pictureOf } from "./picture.ts"
 
 /** On screens that are not as wide as this the graph goes down instead of right, pixels. */
@@ -75,7 +76,7 @@ function Topology({ mesh }: { readonly mesh: Mesh }) {
     return new Set(mesh.workloads.length >= from && ns === "" ? mesh.namespaces : [])
   }, [asked, ns, mesh.workloads.length, mesh.namespaces])
   const picture = useMemo(() => pictureOf(mesh, collapsed, ns), [mesh, collapsed, ns])
-  const dense = picture.edges.length > MAX_LAID_OUT_CALLS
+  const dense = isDense(picture.nodes.length, picture.edges.length)
   const toggle = (namespace: string): void => {
     const next = new Set(collapsed)
     if (!next.delete(namespace)) next.add(namespace)
@@ -124,7 +125,7 @@ function Topology({ mesh }: { readonly mesh: Mesh }) {
   }
 }
 
-/** The calls as a table: what is not well first, then what is not secured, then by rate. */
+/** The calls as a table: what is not well first, then what is not secured, then by name, so that rows stay where they are. */
 function CallTable({ edges }: { readonly edges: readonly PictureEdge[] }) {
   const [all, setAll] = useState(false)
   const ordered = useMemo(() => [...edges].sort(byUrgency), [edges])
@@ -152,7 +153,7 @@ const URGENCY: readonly Level[] = ["failing", "degraded", "well", "idle"]
 
 function byUrgency(a: PictureEdge, b: PictureEdge): number {
   const ill = (edge: PictureEdge): number => Math.min(2, URGENCY.indexOf(edge.level))
-  return ill(a) - ill(b) || Number(a.secured) - Number(b.secured) || b.rps - a.rps || (a.id < b.id ? -1 : 1)
+  return ill(a) - ill(b) || Number(a.secured) - Number(b.secured) || (a.id < b.id ? -1 : 1)
 }
 
 /** A graph whose calls are laid out one by one. */
@@ -171,7 +172,8 @@ function Graph({
       </div>
     )
   return (
-    <div className="graph">
+    // biome-ignore lint/a11y/noStaticElementInteractions: it hears keys of its nodes, and takes no focus
+    <div className="graph" onKeyDown={opensByKey(nodes, open)}>
       <ReactFlow
         nodes={flowNodes(nodes, layout.nodes)}
         edges={edges.flatMap(edge => flowEdge(edge, layout))}

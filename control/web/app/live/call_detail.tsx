@@ -1,5 +1,5 @@
 // One live request in detail; the browser's own dialog keeps the focus within, and gives it back.
-
+import { Link } from "@tanstack/react-router"
 import { useEffect, useRef } from "react"
 import type { TapRequestBegun } from "../../../../protos/mod.ts"
 import { duration } from "../mesh/format.ts"
@@ -18,13 +18,19 @@ export function curlOf({ method, scheme, authority, path, headers }: TapRequestB
   return words.join(" ")
 }
 
+/** A request by method and path; a connection by its protocol, and the name that it asks for or whom it reaches. */
+export function titleOf({ method, path, server }: TapRequestBegun): string {
+  return `${method} ${path || peerWords(server)}`
+}
+
 /** The dialog. */
 export function CallDetail({ call, close }: { readonly call: LiveCall; readonly close: () => void }) {
   const dialog = useRef<HTMLDialogElement>(null)
   useEffect(() => {
     dialog.current?.showModal()
   }, [])
-  const { begun, ended } = call
+  const { begun, ended, clientBytes } = call
+  const isRequest = clientBytes === null
   const end = (peer: TapRequestBegun["client"]): string =>
     [peerWords(peer), peer?.pod, peer?.address].filter(Boolean).join(", ")
   const facts: [string, string][] = [
@@ -37,21 +43,29 @@ export function CallDetail({ call, close }: { readonly call: LiveCall; readonly 
     ["Service", begun.service],
     ["Route", begun.route],
     ["Begun", new Date(begun.timeMs).toLocaleString()],
-    ["Status", ended === null ? "it runs still" : String(ended.status || "none")],
+    ["Status", ended === null ? "it runs still" : isRequest ? String(ended.status || "none") : "closed"],
     ["gRPC", ended?.grpcStatus === undefined ? "" : String(ended.grpcStatus)],
     ["Took", duration(ended?.afterMs)],
-    ["Body", ended === null ? "" : `${ended.responseBytes} bytes of response`],
+    ["Body", ended === null || !isRequest ? "" : `${ended.responseBytes} bytes of response`],
+    [
+      "Bytes",
+      ended === null || isRequest ? "" : `${clientBytes} of the client, ${ended.responseBytes} of the server`,
+    ],
     ["Error", ended?.error ?? ""],
-    ["Refusal", ended?.errorId ?? ""],
     [
       "Headers",
       begun.headers.map(({ name, value }) => (value === REDACTED ? name : `${name}: ${value}`)).join(", "),
     ],
   ]
   return (
-    <dialog ref={dialog} className="palette detail" aria-label="One request" onClose={close}>
+    <dialog
+      ref={dialog}
+      className="palette detail"
+      aria-label={isRequest ? "One request" : "One connection"}
+      onClose={close}
+    >
       <h2>
-        <Name>{`${begun.method} ${begun.path}`}</Name>
+        <Name>{titleOf(begun)}</Name>
       </h2>
       <dl className="facts">
         {facts
@@ -66,8 +80,13 @@ export function CallDetail({ call, close }: { readonly call: LiveCall; readonly 
           ))}
       </dl>
       <div className="form-end">
-        <CopyButton text={curlOf(begun)} what="as curl" words="Copy as curl" />
-        <button type="button" onClick={close}>
+        {isRequest && <CopyButton text={curlOf(begun)} what="as curl" words="Copy as curl" />}
+        {ended !== null && ended.errorId !== "" && (
+          <Link to="/explain" search={{ id: ended.errorId }}>
+            Why it was refused
+          </Link>
+        )}
+        <button type="button" onClick={() => dialog.current?.close()}>
           Close
         </button>
       </div>

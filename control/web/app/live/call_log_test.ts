@@ -39,6 +39,20 @@ test("requests of one kind are summed up, whatever their query", () => {
   ])
 })
 
+test("a raw connection stands among requests by its protocol, with the bytes of both ends, and in no sum", () => {
+  const log = new CallLog()
+  const opened = { protocol: "tcp", client: { namespace: "shop", name: "orders" }, tls: "true", timeMs: 1 }
+  log.take(create(TapEventSchema, { id: "1", moment: { case: "opened", value: opened } }))
+  expect(log.calls().map(({ begun, ended, clientBytes }) => [begun.method, ended, clientBytes])).toEqual([
+    ["TCP", null, 0n],
+  ])
+  const closed = { afterMs: 90, clientBytes: 12n, serverBytes: 34n, error: "ECONNRESET" }
+  log.take(create(TapEventSchema, { id: "1", moment: { case: "closed", value: closed } }))
+  const [call] = log.calls()
+  expect([call?.ended?.failed, call?.ended?.responseBytes, call?.clientBytes]).toEqual([true, 34n, 12n])
+  expect(log.sums()).toEqual([])
+})
+
 test("however many pass, a page keeps so many", () => {
   const log = new CallLog()
   for (let n = 0; n < 2000; n++)

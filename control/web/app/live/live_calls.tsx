@@ -12,7 +12,7 @@ import { PageHead } from "../parts/figures.tsx"
 import { Name } from "../parts/name.tsx"
 import { Empty } from "../parts/state.tsx"
 import { type Column, Table } from "../parts/table.tsx"
-import { CallDetail } from "./call_detail.tsx"
+import { CallDetail, titleOf } from "./call_detail.tsx"
 import { type CallSum, KEPT_CALLS, KEPT_SUMS, type LiveCall, peerWords } from "./call_log.ts"
 import { type Heard, Tap } from "./tap.ts"
 
@@ -42,7 +42,8 @@ export function LiveCallsPage() {
   return (
     <>
       <PageHead title="Live calls">
-        Requests as proxies see them now. Nothing is kept but the last {KEPT_CALLS}, in this page.
+        Requests and raw connections as proxies see them now. Nothing is kept but the last {KEPT_CALLS}, in
+        this page.
       </PageHead>
       <TapForm
         key={to}
@@ -127,6 +128,7 @@ function TapForm({
         failuresOnly: failed,
         maxRps: MAX_RPS,
         headers,
+        connections: true,
       },
       token.trim(),
     )
@@ -268,7 +270,7 @@ function Calls({
       ...{ id: "what", title: "Request" },
       cell: call => (
         <button type="button" className="row-button" onClick={() => choose(call)}>
-          <Name>{`${call.begun.method} ${call.begun.path}`}</Name>
+          <Name>{titleOf(call.begun)}</Name>
         </button>
       ),
     },
@@ -288,13 +290,13 @@ function Calls({
         ) : (
           <span className={`share ${ended.failed ? "failing" : "well"}`}>
             {ended.failed ? "✗ " : ""}
-            {ended.status || plain(ended.error)}
+            {ended.status || plain(ended.error) || "closed"}
           </span>
         ),
     },
     { ...{ id: "took", title: "Took", right: true }, cell: ({ ended }) => duration(ended?.afterMs) },
     {
-      ...{ id: "tls", title: "mTLS", minor: true },
+      ...{ id: "tls", title: "mTLS", minor: "mid" },
       cell: ({ begun }) => (begun.tls === "true" ? "yes" : plain(begun.tls)),
     },
     {

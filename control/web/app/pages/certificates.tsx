@@ -24,7 +24,7 @@ const WORKLOADS: readonly Column<IdentitiesResponse>[] = [
     by: row => row.workload?.name,
   },
   {
-    ...{ id: "namespace", title: "Namespace", minor: true },
+    ...{ id: "namespace", title: "Namespace", minor: "mid" },
     cell: row => <Name>{row.namespace}</Name>,
     by: row => row.namespace,
   },

@@ -2,7 +2,7 @@
 import { useQuery } from "@connectrpc/connect-query"
 import { useEffect } from "react"
 import { ApiService } from "../../../../protos/mod.ts"
-import { byteRate, count } from "../mesh/format.ts"
+import { byteRate, short } from "../mesh/format.ts"
 import { HISTORY_POINTS, history, POINT_MS } from "../mesh/history.ts"
 import { usePlace } from "../mesh/live.ts"
 import type { Mesh, Workload } from "../mesh/mesh.ts"
@@ -31,15 +31,17 @@ const COLUMNS: readonly Column<Workload>[] = [
     by: row => ORDER.indexOf(levelOf(row.http)),
   },
   {
-    ...{ id: "meshed", title: "Meshed", right: true, minor: "mid" },
+    ...{ id: "meshed", title: "Meshed", right: true, minor: "wide" },
     cell: row => `${row.meshed}/${row.total}`,
     by: row => row.meshed - row.total,
   },
-  ...httpColumns<Workload>(row => row.http),
+  ...httpColumns<Workload>(row => row.http).map(
+    (column): Column<Workload> => (column.id === "p95" ? { ...column, minor: "wide" } : column),
+  ),
   { ...{ id: "spark", title: "Last 5 min", minor: "mid" }, cell: row => <Spark of={row.key} /> },
   {
     ...{ id: "tcp", title: "TCP", right: true, minor: "wide" },
-    cell: row => (row.tcp === undefined ? "–" : count(Number(row.tcp.open), "connection")),
+    cell: row => (row.tcp === undefined ? "–" : short(Number(row.tcp.open))),
     by: row => (row.tcp === undefined ? undefined : Number(row.tcp.open)),
   },
   {

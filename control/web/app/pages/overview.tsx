@@ -1,5 +1,6 @@
 // The first page: is the application well, which Deployment is not, who is hurt, and where does it begin?
 import { Link } from "@tanstack/react-router"
+import { MeshTrends } from "../charts/trends.tsx"
 import { byteRate, count, duration, percent, rate, short } from "../mesh/format.ts"
 import type { Mesh, Workload } from "../mesh/mesh.ts"
 import { useMesh } from "../mesh/mesh_answer.ts"
@@ -11,7 +12,6 @@ import { Name, WorkloadLink } from "../parts/name.tsx"
 import { Empty, Shown } from "../parts/state.tsx"
 import { type Column, Table } from "../parts/table.tsx"
 import { type NamespaceSum, namespaceSums, sumOf } from "./sums.ts"
-import { MeshTrends } from "./trends.tsx"
 
 /** Most troubles that are shown one by one. */
 const SHOWN_TROUBLES = 20

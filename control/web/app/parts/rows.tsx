@@ -73,21 +73,18 @@ type Watch = (of: HTMLTableRowElement, key: string) => () => void
 function useSeen(many: boolean): { readonly seen: ReadonlySet<string>; readonly watch: Watch } {
   const [seen, setSeen] = useState<ReadonlySet<string>>(new Set())
   const keys = useRef(new Map<Element, string>())
+  const visible = useRef(new Set<Element>())
   const observer = useRef<IntersectionObserver | null>(null)
   useEffect(() => {
     if (!many) return
     const own = new IntersectionObserver(
-      entries =>
-        setSeen(before => {
-          const next = new Set(before)
-          for (const { target, isIntersecting } of entries) {
-            const key = keys.current.get(target)
-            if (key === undefined) continue
-            if (isIntersecting) next.add(key)
-            else next.delete(key)
-          }
-          return next
-        }),
+      entries => {
+        for (const { target, isIntersecting } of entries) {
+          if (isIntersecting && keys.current.has(target)) visible.current.add(target)
+          else visible.current.delete(target)
+        }
+        setSeen(new Set([...visible.current].flatMap(row => keys.current.get(row) ?? [])))
+      },
       { rootMargin: `${BEYOND} 0px` },
     )
     observer.current = own
@@ -102,6 +99,7 @@ function useSeen(many: boolean): { readonly seen: ReadonlySet<string>; readonly 
     observer.current?.observe(of)
     return () => {
       keys.current.delete(of)
+      visible.current.delete(of)
       observer.current?.unobserve(of)
     }
   }, [])

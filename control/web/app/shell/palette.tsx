@@ -1,5 +1,5 @@
 // The palette: every place and every workload by a few letters of its name. The browser's own modal dialog keeps the
-// focus within, and gives it back.
+// focus within, and gives it back once it is closed: it is closed before it is gone.
 import { useNavigate } from "@tanstack/react-router"
 import { useEffect, useId, useMemo, useRef, useState } from "react"
 import { useLive, useSetPlace } from "../mesh/live.ts"
@@ -37,7 +37,9 @@ export function Palette({ close }: { readonly close: () => void }) {
   const chosen = Math.min(at, found.length - 1)
   const go = (entry: Entry | undefined): void => {
     if (entry === undefined) return
-    close()
+    dialog.current?.close()
+    // Not where it came from, which the page that is left may take with it.
+    document.getElementById("main")?.focus({ preventScroll: true })
     entry.go()
   }
   return (
@@ -47,7 +49,7 @@ export function Palette({ close }: { readonly close: () => void }) {
       className="palette"
       aria-label="Search"
       onClose={close}
-      onClick={event => event.target === dialog.current && close()}
+      onClick={event => event.target === dialog.current && dialog.current.close()}
     >
       <input
         type="search"
@@ -70,7 +72,7 @@ export function Palette({ close }: { readonly close: () => void }) {
             event.preventDefault()
             setAt((chosen + step + found.length) % Math.max(1, found.length))
           } else if (event.key === "Enter") go(found[chosen])
-          else if (event.key === "Escape") close()
+          else if (event.key === "Escape") dialog.current?.close()
         }}
       />
       <div role="listbox" id={list} aria-label="Found">

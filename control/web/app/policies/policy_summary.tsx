@@ -65,7 +65,7 @@ export const DECIDERS: readonly Column<Decider>[] = [
   { ...{ id: "allowed", title: "Allowed", right: true }, cell: ({ decided }) => some(decided?.allowedRps) },
   { ...{ id: "denied", title: "Denied", right: true }, cell: ({ decided }) => some(decided?.deniedRps) },
   {
-    ...{ id: "audited", title: "Audited", right: true, minor: true },
+    ...{ id: "audited", title: "Audited", right: true, minor: "mid" },
     cell: ({ decided }) => some(decided?.auditedRps),
   },
 ]

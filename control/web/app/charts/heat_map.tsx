@@ -2,7 +2,7 @@
 import { useId, useState } from "react"
 import type { TimeSeriesResponse } from "../../../../protos/mod.ts"
 import { count, duration } from "../mesh/format.ts"
-import type { TimeMark } from "./events.tsx"
+import type { TimeMark } from "../parts/events.tsx"
 
 const HEIGHT = 180
 /** Least darkness of a field that has any answer: one of a million is still seen. */

@@ -1,7 +1,7 @@
 // Lines over time. Where nothing was measured there is no line.
 import { useId, useState } from "react"
 import { NONE, plain } from "../mesh/format.ts"
-import type { TimeMark } from "./events.tsx"
+import type { TimeMark } from "../parts/events.tsx"
 
 const WIDTH = 600
 const HEIGHT = 140

@@ -6,10 +6,10 @@ import { ApiService, type Event, type TimePoint, type TimeSeriesResponse } from 
 import { duration, percent, rate } from "../mesh/format.ts"
 import { RANGES, USUAL_RANGE, useLive, usePlace, useSetPlace } from "../mesh/live.ts"
 import type { Mesh, Workload } from "../mesh/mesh.ts"
-import { Chart } from "../parts/chart.tsx"
 import { EventList, eventsOf, marksOf, type TimeMark, useEvents } from "../parts/events.tsx"
-import { HeatMap } from "../parts/heat_map.tsx"
 import { Shown } from "../parts/state.tsx"
+import { Chart } from "./chart.tsx"
+import { HeatMap } from "./heat_map.tsx"
 
 /** Bounds of how often charts are asked for anew, milliseconds: a point covers ten seconds at least. */
 const [ANEW_MS, ANEW_AT_MOST_MS] = [10_000, 60_000]

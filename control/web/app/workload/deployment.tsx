@@ -3,12 +3,14 @@ import { useQuery } from "@connectrpc/connect-query"
 import { keepPreviousData, useQuery as useAnswer } from "@tanstack/react-query"
 import { Link, useParams } from "@tanstack/react-router"
 import { ApiService, type IdentitiesResponse, type RouteRow, type StatRow } from "../../../../protos/mod.ts"
+import { WorkloadTrends } from "../charts/trends.tsx"
 import { api, collected } from "../mesh/calls.ts"
 import { byteRate, count, duration, rate, short } from "../mesh/format.ts"
 import { useLive } from "../mesh/live.ts"
 import type { Call, Mesh, Workload } from "../mesh/mesh.ts"
 import { useMesh } from "../mesh/mesh_answer.ts"
 import { failures, levelOf, troublesOf } from "../mesh/trouble.ts"
+import { CertificateMark, endsIn } from "../pages/certificate_mark.tsx"
 import { Commands, shellWord } from "../parts/commands.tsx"
 import { httpColumns, PageHead, Success, Tile } from "../parts/figures.tsx"
 import { LevelMark } from "../parts/level.tsx"
@@ -16,11 +18,9 @@ import { EndName, Name, WorkloadLink } from "../parts/name.tsx"
 import { Secured } from "../parts/secured.tsx"
 import { Empty, Shown } from "../parts/state.tsx"
 import { type Column, Table } from "../parts/table.tsx"
+import { PolicySummary } from "../policies/policy_summary.tsx"
 import { Icon } from "../shell/icons.tsx"
-import { CertificateMark, endsIn } from "./certificate_mark.tsx"
 import { LatencySplit } from "./latency_split.tsx"
-import { PolicySummary } from "./policy_summary.tsx"
-import { WorkloadTrends } from "./trends.tsx"
 
 /** The page of one workload. */
 export function DeploymentPage() {
@@ -100,6 +100,7 @@ function Deployment({ mesh, workload }: { readonly mesh: Mesh; readonly workload
         </Tile>
         <Tile title="Requests" figure={rate(http?.rps)}>
           from {count(new Set(callers.map(({ fromKey }) => fromKey)).size, "caller")}
+          <Besides workload={workload} />
         </Tile>
         <Tile title="Latency p99" figure={duration(http?.latencyMs?.p99)}>
           p50 {duration(http?.latencyMs?.p50)}, p95 {duration(http?.latencyMs?.p95)}
@@ -139,6 +140,23 @@ function Deployment({ mesh, workload }: { readonly mesh: Mesh; readonly workload
           `kubectl logs ${resource} -n ${n} -c conduit-proxy`,
         ]}
       />
+    </>
+  )
+}
+
+/** What stands behind requests besides them, where there is any: what was sent again, and what policies refused. */
+function Besides({ workload: { namespace, kind, name } }: { readonly workload: Workload }) {
+  const { windowMs, every } = useLive()
+  const { data } = useQuery(
+    ApiService.method.stat,
+    { target: { namespace, kind, name }, windowMs, retries: true, refused: true },
+    { refetchInterval: every, placeholderData: keepPreviousData },
+  )
+  const { retriesRps = 0, refusedRps = 0 } = data?.rows[0] ?? {}
+  return (
+    <>
+      {retriesRps > 0 && `, ${rate(retriesRps)} sent again`}
+      {refusedRps > 0 && `, ${rate(refusedRps)} refused besides`}
     </>
   )
 }

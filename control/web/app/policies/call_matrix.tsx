@@ -24,10 +24,13 @@ export function CallMatrix({ mesh }: { readonly mesh: Mesh }) {
   )
   const known = new Set(calls.flatMap(({ fromKey, toKey }) => [fromKey, toKey]))
   const all = mesh.workloads.filter(({ key, namespace }) => ns === "" || namespace === ns || known.has(key))
-  // Where not all fit, those with traffic say more.
-  const shown = [...all.filter(({ key }) => known.has(key)), ...all.filter(({ key }) => !known.has(key))]
+  // Where not all fit, those of the namespace, and those with traffic, say more.
+  const weight = ({ key, namespace }: Workload): number =>
+    (namespace === ns ? 0 : 2) + (known.has(key) ? 0 : 1)
+  const shown = [...all]
+    .sort((a, b) => weight(a) - weight(b))
     .slice(0, MATRIX_SIDE)
-    .sort((a, b) => (a.key < b.key ? -1 : 1))
+    .sort((a, b) => Number(b.namespace === ns) - Number(a.namespace === ns) || (a.key < b.key ? -1 : 1))
   const [callers, called] = [shown, shown]
   const rights = useRights(ns, all.length)
   if (shown.length === 0)
@@ -44,7 +47,7 @@ export function CallMatrix({ mesh }: { readonly mesh: Mesh }) {
         Figures are calls of this time; words are what policies say where nobody calls. A cell says why where
         it is pointed at.
         {shown.length < all.length &&
-          ` ${shown.length} of ${all.length} workloads: choose a namespace for others, and to see who may.`}
+          ` ${shown.length} of ${all.length} workloads${ns === "" ? ": choose a namespace for others, and to see who may" : ""}.`}
       </p>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by the keyboard (WCAG 2.1.1) */}
       <section className="table matrix" tabIndex={0} aria-label="Who calls whom">
