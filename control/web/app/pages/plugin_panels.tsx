@@ -9,7 +9,7 @@ import {
 } from "../../../../protos/mod.ts"
 import { amount, count, NONE, plain } from "../mesh/format.ts"
 import { useLive } from "../mesh/live.ts"
-import { Chart } from "../parts/chart.tsx"
+import { Chart } from "../charts/chart.tsx"
 import { Tile } from "../parts/figures.tsx"
 import { Name } from "../parts/name.tsx"
 import { Empty, Shown } from "../parts/state.tsx"
