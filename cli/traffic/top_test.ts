@@ -132,7 +132,7 @@ afterAll(() => api.close())
 
 /** Runs `conduit top` on a terminal of 60 x 15, and does `act` once it has drawn a request. */
 const ON_A_TERMINAL = `
-import fcntl, os, pty, select, signal, struct, sys, termios, time
+import fcntl, os, pty, re, select, signal, struct, sys, termios, time
 act = sys.argv[1]
 pid, fd = pty.fork()
 if pid == 0:
@@ -152,9 +152,12 @@ read_until(b"/seen", 30)
 if act == "resize":
     size(30, 5)
     os.kill(pid, signal.SIGWINCH)
-    out = b""
-    read_until(b"\\x1b[J", 10)
-    frame = out.split(b"\\x1b[H")[-1].decode()
+    # One that was drawn before it knew may still be under way.
+    for _ in range(5):
+        out = b""
+        read_until(b"\\x1b[J", 10)
+        frame = out.split(b"\\x1b[H")[-1].decode()
+        if all(len(line) <= 30 for line in re.sub("\\x1b.[KJ]", "", frame).splitlines()): break
     out = b""
     act = "q"
     sys.stderr.write(frame)
