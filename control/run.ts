@@ -38,7 +38,13 @@ import { allPolicyProblems, policyConditions, servePolicy } from "./policy/mod.t
 import { routeConditions, routeProblems } from "./routing/mod.ts"
 import { runTelemetry } from "./run_telemetry.ts"
 import { type Listening, type Metric, ProcessMetrics, prometheusText, serveAdmin } from "./serve/mod.ts"
-import { type ClusterSettings, NEED_CLUSTER, type ServiceName, type Settings } from "./settings.ts"
+import {
+  ADMIN_PORT,
+  type ClusterSettings,
+  NEED_CLUSTER,
+  type ServiceName,
+  type Settings,
+} from "./settings.ts"
 import { localRelay, remoteRelay, serveTap } from "./tap/mod.ts"
 import { remoteQueries, type TelemetryQueries } from "./telemetry/mod.ts"
 import { serveWeb } from "./web/mod.ts"
@@ -337,6 +343,7 @@ export async function runControlPlane(settings: Settings, log: Log): Promise<Run
                 askedBy: { ...ASKED_BY, ...(isLocal ? { Injection: "api" as const } : {}) },
                 own: services,
                 ownPod: hostname(),
+                adminPort: ADMIN_PORT,
               },
             }),
         problems: () => known.problems(),

@@ -16,8 +16,6 @@ import { askPod } from "../proxies/mod.ts"
 
 /** Where a process tells of the plugins that it asks. */
 export const PLUGINS_PATH = "/plugins"
-/** Admin port of the control plane's processes (the contract with the outside). */
-export const CONTROL_ADMIN_PORT = 9990
 /** A process that has not told of its plugins within this is left out: who asks waits. */
 export const PROCESS_TIMEOUT_MS = 1_000
 /** Longest answer of a process: all plugins that there may be, with all hooks and errors. */
@@ -35,8 +33,8 @@ export interface PluginProcesses {
   readonly own: ReadonlySet<string>
   /** Pod of this process: others of the same services are replicas, and are asked as well. */
   readonly ownPod: string
-  /** Default CONTROL_ADMIN_PORT. */
-  readonly adminPort?: number
+  /** Admin port of all of them. */
+  readonly adminPort: number
 }
 
 type Told = { readonly pod: PodRecord; readonly service: string } & (
@@ -81,7 +79,7 @@ export async function pluginsOfMesh(
 }
 
 async function askAll(store: ClusterStore, processes: PluginProcesses, signal: AbortSignal): Promise<Told[]> {
-  const { namespace, askedBy, own, ownPod, adminPort = CONTROL_ADMIN_PORT } = processes
+  const { namespace, askedBy, own, ownPod, adminPort } = processes
   const services = new Map(Object.values(askedBy).map(service => [`conduit-${service}`, service]))
   const asking = [...store.pods(namespace)].filter(
     ({ serviceAccount, finished }) => services.has(serviceAccount) && !finished,

@@ -1,5 +1,4 @@
 // Plugins with the hook Injection are asked about pods as an API server has the injector ask them: by the control plane.
-import { createConnectTransport } from "@connectrpc/connect-node"
 import { createInjectionClient } from "../../protos/mod.ts"
 import type { PodTemplate } from "../inject/mod.ts"
 import { type Plugin, readPlugin } from "../plugin_object/mod.ts"
@@ -50,6 +49,8 @@ export async function reviewPod(
   plugins: readonly Plugin[],
   signal: AbortSignal,
 ): Promise<PodReview> {
+  // Costs each start of the command line, which few pods make up for.
+  const { createConnectTransport } = await import("@connectrpc/connect-node")
   const client = createInjectionClient(createConnectTransport({ baseUrl: apiUrl, httpVersion: "1.1" }))
   const request = { ...rest, podJson: JSON.stringify(pod) }
   const endMs = performance.now() + PLUGIN_PATIENCE_MS

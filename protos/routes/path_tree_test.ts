@@ -47,3 +47,12 @@ test("what is kept of a path is found by it and below it by segments, shorter pa
   }
   expect(hits).toBeGreaterThan(5000)
 })
+
+test("what is added after a path was looked for is found by it, too", () => {
+  const tree = new PathTree<string>()
+  tree.at("/a").below = "< /a"
+  expect([tree.find("/a/b", 4), tree.find("/a/b", 4)]).toEqual([1, 1])
+  tree.at("/a/b").exact = "= /a/b"
+  expect(tree.find("/a/b", 4)).toBe(2)
+  expect(tree.found.slice(0, 2)).toEqual(["< /a", "= /a/b"])
+})

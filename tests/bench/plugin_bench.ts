@@ -8,6 +8,7 @@ import { parseArgs } from "node:util"
 import { createClient, type Transport } from "@connectrpc/connect"
 import { createGrpcTransport } from "@connectrpc/connect-node"
 import { destinationV1, policyV1 } from "../../protos/mod.ts"
+import { beforeExit } from "../lab/dev_mesh.ts"
 import { Mesh } from "../lab/mod.ts"
 import { tempFolder } from "../lab/temp_folder.ts"
 import { median } from "./figures.ts"
@@ -38,6 +39,17 @@ const { values, positionals } = parseArgs({
     rounds: { type: "string", default: "6" },
   },
 })
+const PARTS = ["changes", "idle", "asked"]
+const unknown = positionals.find(part => !PARTS.includes(part))
+if (unknown !== undefined) {
+  console.error(`plugin_bench: there is no part "${unknown}"; there are ${PARTS.join(", ")}`)
+  process.exit(2)
+}
+for (const [name, text] of Object.entries(values)) {
+  if (/^[1-9]\d*$/.test(text)) continue
+  console.error(`plugin_bench: --${name} must be a number above 0, not "${text}"`)
+  process.exit(2)
+}
 if (process.env.CONDUIT_BENCH_NETNS === undefined) {
   const again = Bun.spawnSync(["unshare", "--net", process.execPath, ...process.argv.slice(1)], {
     stdio: ["inherit", "inherit", "inherit"],
@@ -420,8 +432,10 @@ function signed(value: number): string {
   return `${value < 0 ? "" : "+"}${value.toFixed(1)}`
 }
 
-const parts = new Set(positionals.length === 0 ? ["changes", "idle", "asked"] : positionals)
+const parts = new Set(positionals.length === 0 ? PARTS : positionals)
 const folder = tempFolder("plugin-bench")
+const forget = (): void => rmSync(folder, { recursive: true, force: true })
+const unguard = beforeExit(forget)
 const manifests = join(folder, "manifests")
 mkdirSync(manifests)
 try {
@@ -431,5 +445,6 @@ try {
   ]
   if (met.includes(false)) process.exitCode = 1
 } finally {
-  rmSync(folder, { recursive: true, force: true })
+  unguard()
+  forget()
 }

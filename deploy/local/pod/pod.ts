@@ -176,11 +176,12 @@ export class Pod {
   async #review(): Promise<void> {
     const { signal } = this.#ending
     const pauses = new BackOff()
-    for (;;) {
+    while (!signal.aborted) {
       const asked = this.#host.review(this, signal)
       if (asked === null) return
       this.#change("plugins are asked about it")
       const { denied, warnings, patchJson } = await asked
+      if (signal.aborted) return
       for (const warning of warnings) this.#host.warn(this, warning)
       if (denied === "") {
         applyPodPatch(this.object.metadata, patchJson)
@@ -188,7 +189,6 @@ export class Pod {
       }
       this.#change(denied)
       await sleepUntil(pauses.take(), signal)
-      if (signal.aborted) return
     }
   }
 
